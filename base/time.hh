@@ -1,5 +1,5 @@
-// Time: the monotonic instant that every sans-I/O core is given; virtual in simulations, CLOCK_MONOTONIC in daemons.
-// It has no now(): a core that reads a clock does not compile. Shells read it through base/clock.hh.
+// Time: the monotonic instant that every sans-I/O core is given; virtual in simulations, CLOCK_MONOTONIC in
+// daemons. It has no now(): a core that reads a clock does not compile. Shells read it through base/clock.hh.
 #pragma once
 
 #include <chrono>

@@ -1,0 +1,58 @@
+// daemon_main: what every daemon's main() does the same way (seams.md §1): the command line, the
+// configuration with all its problems at once, the log, the io_context, and a clean end on SIGTERM or SIGINT.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/config.hh"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace qanat::base {
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+struct DaemonInfo {
+  std::string_view program;  // "qanatd"
+  std::string_view summary;  // one line for --help
+  std::string_view sample;   // --print-sample prints it; it must itself pass --check-config
+};
+
+// The running process. Everything lives on one io_context, run by the main thread.
+class Daemon {
+ public:
+  explicit Daemon(std::string_view program);
+  ~Daemon();
+  boost::asio::io_context& io();
+  // Called on the io_context's thread, in reverse order of registration, once the process is asked to end.
+  // The io_context is stopped when it has run out of work, 1.5 s later at most.
+  void on_stop(std::function<void()> callback);
+  // Ends the process as a signal would, with this exit status.
+  void stop(int status);
+  // Whether the end has been asked for.
+  bool stopping() const;
+  // Watches for signals, runs the io_context until the end, returns the exit status.
+  int run();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// read: takes every key out of the root table, filling the caller's own configuration (also under
+// --check-config). start: wires the daemon up; called only when the configuration is right; what it makes
+// must outlive it (keep it in the caller's scope, or hold it with on_stop). `log_level` is read here: trace,
+// debug, info, warn, error. Returns main()'s exit status: 0, 1 after an exception from start or from a
+// handler (its message on stderr), 2.
+int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::function<void(ConfigTable&)>& read,
+                const std::function<void(Daemon&)>& start);
+
+// Reads a configuration file and checks it; prints every problem to stderr. True when it is right.
+bool check_config(const std::string& file, const std::function<void(ConfigTable&)>& read);
+
+}  // namespace qanat::base
