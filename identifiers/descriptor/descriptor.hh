@@ -19,8 +19,10 @@
 // Optional: "residency" (absent: the location's last label), a model's "version".
 #pragma once
 
+#include <boost/system/result.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -147,12 +149,12 @@ struct Problem {
 };
 std::string to_string(const Problem& problem);
 
-// Fills `out` from JSON text of any origin. On failure `out` is unspecified and the problem says where.
-// Never throws on input.
-[[nodiscard]] bool parse(std::string_view json, Descriptor& out, Problem& problem);
+// Reads JSON text of any origin; never throws on input. Use has_value() / error(), or *result once it has
+// one.
+boost::system::result<Descriptor, Problem> parse(std::string_view json);
 // Canonical: keys in the order above, no spaces. parse(serialize(d)) = d for every valid d.
 std::string serialize(const Descriptor& descriptor);
-// What parse would say of it.
-[[nodiscard]] bool validate(const Descriptor& descriptor, Problem& problem);
+// What parse would say of it; nullopt when it is right.
+std::optional<Problem> validate(const Descriptor& descriptor);
 
 }  // namespace qanat::descriptor
