@@ -1,0 +1,208 @@
+// bench_flow: the load generator of the benches: UDP at a stated rate with loss counted by sequence, and echo
+// round trips. It says what it offered and what arrived, so that a bench can tell its own ceiling from the
+// tunnel's.
+//
+//   bench_flow sink  ADDR PORT SECONDS            counts datagrams, prints {"received","highest","seconds"}
+//   bench_flow blast ADDR PORT SECONDS PPS SIZE   sends, prints {"sent","seconds"}; PPS 0: as fast as it can
+//   bench_flow echo  ADDR PORT SECONDS            answers each datagram
+//   bench_flow ping  ADDR PORT COUNT INTERVAL_US  prints {"p50_us","p99_us","lost"}
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kBatch = 64;
+constexpr int kSocketBytes = 8 << 20;
+
+[[noreturn]] void fail(const char* attempt) {
+  throw std::system_error(errno, std::generic_category(), attempt);
+}
+
+sockaddr_in address(const char* ip, const char* port) {
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_port = htons(static_cast<std::uint16_t>(std::atoi(port)));
+  if (inet_pton(AF_INET, ip, &a.sin_addr) != 1)
+    throw std::runtime_error(std::string("not an IPv4 address: ") + ip);
+  return a;
+}
+
+int udp_socket() {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail("socket");
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &kSocketBytes, sizeof kSocketBytes);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &kSocketBytes, sizeof kSocketBytes);
+  return fd;
+}
+
+int bound(const char* ip, const char* port) {
+  int fd = udp_socket();
+  auto a = address(ip, port);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0) fail("bind");
+  return fd;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+int sink(char** arg) {
+  int fd = bound(arg[0], arg[1]);
+  double limit = std::atof(arg[2]);
+  std::array<std::array<char, 2048>, kBatch> buffers;
+  std::array<mmsghdr, kBatch> messages{};
+  std::array<iovec, kBatch> vectors{};
+  std::uint64_t received = 0, highest = 0;
+  auto start = Clock::now();
+  Clock::time_point first{}, last{};
+  while (seconds_since(start) < limit) {
+    pollfd p{fd, POLLIN, 0};
+    if (poll(&p, 1, 100) <= 0) continue;
+    for (int i = 0; i < kBatch; ++i) {
+      vectors[i] = {buffers[i].data(), buffers[i].size()};
+      messages[i].msg_hdr = {nullptr, 0, &vectors[i], 1, nullptr, 0, 0};
+    }
+    int n = recvmmsg(fd, messages.data(), kBatch, MSG_DONTWAIT, nullptr);
+    if (n <= 0) continue;
+    last = Clock::now();
+    if (received == 0) first = last;
+    received += static_cast<std::uint64_t>(n);
+    std::uint64_t sequence;
+    std::memcpy(&sequence, buffers[n - 1].data(), sizeof sequence);
+    highest = std::max(highest, sequence + 1);
+  }
+  std::printf("{\"received\":%llu,\"highest\":%llu,\"seconds\":%.3f}\n",
+              static_cast<unsigned long long>(received), static_cast<unsigned long long>(highest),
+              std::chrono::duration<double>(last - first).count());
+  return 0;
+}
+
+int blast(char** arg) {
+  int fd = udp_socket();
+  auto to = address(arg[0], arg[1]);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fail("connect");
+  double limit = std::atof(arg[2]), pps = std::atof(arg[3]);
+  std::size_t size = std::max<std::size_t>(8, static_cast<std::size_t>(std::atoi(arg[4])));
+  std::array<std::vector<char>, kBatch> buffers;
+  std::array<mmsghdr, kBatch> messages{};
+  std::array<iovec, kBatch> vectors{};
+  for (int i = 0; i < kBatch; ++i) {
+    buffers[i].assign(size, 'q');
+    vectors[i] = {buffers[i].data(), size};
+    messages[i].msg_hdr = {nullptr, 0, &vectors[i], 1, nullptr, 0, 0};
+  }
+  std::uint64_t sent = 0;
+  auto start = Clock::now();
+  for (double t; (t = seconds_since(start)) < limit;) {
+    int want = kBatch;
+    if (pps > 0) {
+      double due = t * pps - static_cast<double>(sent);
+      if (due < 1) {
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+        continue;
+      }
+      want = std::min(kBatch, static_cast<int>(due));
+    }
+    for (int i = 0; i < want; ++i) {
+      std::uint64_t sequence = sent + static_cast<std::uint64_t>(i);
+      std::memcpy(buffers[i].data(), &sequence, sizeof sequence);
+    }
+    int n = sendmmsg(fd, messages.data(), static_cast<unsigned>(want), 0);
+    if (n > 0) sent += static_cast<std::uint64_t>(n);
+  }
+  std::printf("{\"sent\":%llu,\"seconds\":%.3f}\n", static_cast<unsigned long long>(sent),
+              seconds_since(start));
+  return 0;
+}
+
+int echo(char** arg) {
+  int fd = bound(arg[0], arg[1]);
+  double limit = std::atof(arg[2]);
+  auto start = Clock::now();
+  std::array<char, 2048> buffer;
+  while (seconds_since(start) < limit) {
+    pollfd p{fd, POLLIN, 0};
+    if (poll(&p, 1, 100) <= 0) continue;
+    sockaddr_in from{};
+    socklen_t length = sizeof from;
+    auto n = recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+    if (n > 0)
+      sendto(fd, buffer.data(), static_cast<std::size_t>(n), 0, reinterpret_cast<sockaddr*>(&from), length);
+  }
+  return 0;
+}
+
+int ping(char** arg) {
+  int fd = udp_socket();
+  auto to = address(arg[0], arg[1]);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fail("connect");
+  int count = std::atoi(arg[2]);
+  auto interval = std::chrono::microseconds(std::atoi(arg[3]));
+  std::vector<double> us;
+  int lost = 0;
+  for (int i = 0; i < count; ++i) {
+    auto sent = Clock::now();
+    std::array<char, 64> buffer{};
+    std::memcpy(buffer.data(), &i, sizeof i);
+    bool answered = false;
+    if (send(fd, buffer.data(), buffer.size(), 0) > 0) {
+      pollfd p{fd, POLLIN, 0};
+      while (!answered && poll(&p, 1, 100) > 0) {
+        int sequence = -1;
+        if (recv(fd, buffer.data(), buffer.size(), 0) < static_cast<ssize_t>(sizeof sequence)) break;
+        std::memcpy(&sequence, buffer.data(), sizeof sequence);
+        answered = sequence == i;
+      }
+    }
+    if (answered) {
+      us.push_back(std::chrono::duration<double, std::micro>(Clock::now() - sent).count());
+    } else {
+      ++lost;
+    }
+    std::this_thread::sleep_until(sent + interval);
+  }
+  if (us.empty()) {
+    std::printf("{\"p50_us\":null,\"p99_us\":null,\"lost\":%d}\n", lost);
+    return 1;
+  }
+  std::sort(us.begin(), us.end());
+  std::printf("{\"p50_us\":%.1f,\"p99_us\":%.1f,\"lost\":%d}\n", us[us.size() / 2], us[us.size() * 99 / 100],
+              lost);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string verb = argc > 1 ? argv[1] : "";
+  try {
+    if (verb == "sink" && argc == 5) return sink(argv + 2);
+    if (verb == "blast" && argc == 7) return blast(argv + 2);
+    if (verb == "echo" && argc == 5) return echo(argv + 2);
+    if (verb == "ping" && argc == 6) return ping(argv + 2);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_flow: %s\n", error.what());
+    return 1;
+  }
+  std::fprintf(stderr,
+               "usage: bench_flow sink|echo ADDR PORT SECONDS | blast ADDR PORT SECONDS PPS SIZE | ping ADDR "
+               "PORT COUNT INTERVAL_US\n");
+  return 2;
+}
