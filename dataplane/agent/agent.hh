@@ -3,7 +3,6 @@
 // forwarding: losing every controller changes nothing in the snapshot that was applied last.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -13,6 +12,9 @@
 
 namespace boost::asio {
 class io_context;
+}
+namespace qanat::crypto {
+struct KeyPair;
 }
 namespace qanat::fib {
 class Snapshot;
@@ -100,9 +102,8 @@ class Agent {
   void stop();
 
   AgentStatus status() const;
-  // The X25519 static of this box, 32 bytes, for the handshake room. Valid from construction.
-  const std::array<std::uint8_t, 32>& static_private() const;
-  const std::array<std::uint8_t, 32>& static_public() const;
+  // The X25519 static of this box, for the handshake room. Valid from construction.
+  const crypto::KeyPair& static_keys() const;
   // Persisted and incremented at each start: the first half of a handshake's anti-replay payload (wire.md
   // §2).
   std::uint32_t boot() const;
