@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/config.hh"
 
@@ -32,6 +33,15 @@ class Daemon {
   // Called on the io_context's thread, in reverse order of registration, once the process is asked to end.
   // The io_context is stopped when it has run out of work, 1.5 s later at most.
   void on_stop(std::function<void()> callback);
+  // Holds an object until the end: released in reverse order, after the on_stop callbacks and the last run of the loop,
+  // before the io_context goes. Everything with sockets or timers on io() belongs here.
+  void keep(std::shared_ptr<void> object);
+  template <class T, class... Args>
+  T& make(Args&&... args) {
+    auto object = std::make_shared<T>(std::forward<Args>(args)...);
+    keep(object);
+    return *object;
+  }
   // Ends the process as a signal would, with this exit status.
   void stop(int status);
   // Whether the end has been asked for.

@@ -6,6 +6,7 @@ namespace qanat::base {
 namespace {
 
 struct Category final : boost::system::error_category {
+  virtual ~Category() = default;
   const char* name() const noexcept override { return "qanat.base"; }
   std::string message(int value) const override {
     switch (static_cast<Errc>(value)) {

@@ -1,0 +1,143 @@
+#include "base/daemon.hh"
+
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "base/file.hh"
+#include "base/log.hh"
+
+namespace qanat::base {
+
+struct Daemon::State {
+  explicit State(std::string_view name) : program(name), signals(io) {}
+
+  std::string program;
+  boost::asio::io_context io{1};
+  boost::asio::signal_set signals;
+  std::vector<std::function<void()>> callbacks;
+  std::vector<std::shared_ptr<void>> kept;
+  int status = 0;
+  bool stopping = false;
+
+  ~State() {
+    callbacks.clear();
+    while (!kept.empty()) kept.pop_back();
+  }
+};
+
+Daemon::Daemon(std::string_view program) : state_(std::make_unique<State>(program)) {}
+Daemon::~Daemon() = default;
+
+boost::asio::io_context& Daemon::io() { return state_->io; }
+void Daemon::on_stop(std::function<void()> callback) { state_->callbacks.push_back(std::move(callback)); }
+void Daemon::keep(std::shared_ptr<void> object) { state_->kept.push_back(std::move(object)); }
+bool Daemon::stopping() const { return state_->stopping; }
+
+void Daemon::stop(int status) {
+  if (state_->stopping) return;
+  state_->stopping = true;
+  state_->status = status;
+  state_->io.stop();
+}
+
+int Daemon::run() {
+  State& s = *state_;
+  s.signals.add(SIGTERM);
+  s.signals.add(SIGINT);
+  s.signals.async_wait([this](const boost::system::error_code& ec, int number) {
+    if (ec) return;
+    log_info("ending on {}", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    stop(0);
+  });
+  if (!s.stopping) s.io.run();  // start() may have asked for the end already
+  // What the callbacks leave to be done, such as an answer half written, gets its time; then the loop just ends.
+  s.stopping = true;
+  s.io.restart();
+  for (auto it = s.callbacks.rbegin(); it != s.callbacks.rend(); ++it) (*it)();
+  s.signals.cancel();
+  s.io.run_for(std::chrono::milliseconds{1500});
+  return s.status;
+}
+
+namespace {
+
+// Runs `read` over the file; prints problems. The log level comes out, for who wants it.
+bool read_config(const std::string& file, const std::function<void(ConfigTable&)>& read,
+                 std::string& log_level) {
+  std::string text;
+  try {
+    text = read_file(file, 4 * 1024 * 1024);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return false;
+  }
+  ConfigReader reader{text, file};
+  ConfigTable root = reader.root();
+  log_level = root.one_of("log_level", {"trace", "debug", "info", "warn", "error"}, "info");
+  read(root);
+  const std::vector<ConfigProblem> problems = reader.problems();
+  for (const ConfigProblem& problem : problems) fmt::print(stderr, "{}\n", to_string(problem));
+  return problems.empty();
+}
+
+}  // namespace
+
+bool check_config(const std::string& file, const std::function<void(ConfigTable&)>& read) {
+  std::string log_level;
+  return read_config(file, read, log_level);
+}
+
+int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::function<void(ConfigTable&)>& read,
+                const std::function<void(Daemon&)>& start) {
+  CLI::App app{std::string{info.summary}, std::string{info.program}};
+  std::string file;
+  bool check = false;
+  bool sample = false;
+  auto* config_option = app.add_option("--config", file, "the configuration, a TOML file")->type_name("FILE");
+  app.add_flag("--check-config", check, "read the configuration, report every problem, and end");
+  auto* sample_option =
+      app.add_flag("--print-sample", sample, "print a commented sample configuration, and end");
+  app.set_version_flag("--version", fmt::format("{} {}", info.program, kVersion));
+  config_option->excludes(sample_option);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  if (sample) {
+    fmt::print("{}", info.sample);
+    return 0;
+  }
+  if (file.empty()) {
+    fmt::print(stderr, "{0}: --config FILE is required; `{0} --print-sample` prints one to start from\n",
+               info.program);
+    return 2;
+  }
+  try {
+    std::string log_level;
+    if (!read_config(file, read, log_level)) return 2;
+    if (check) {
+      fmt::print("{}: no problems\n", file);
+      return 0;
+    }
+    std::signal(SIGPIPE, SIG_IGN);
+    init_log(info.program, log_level);
+    Daemon daemon{info.program};
+    start(daemon);
+    return daemon.run();
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}: {}\n", info.program, e.what());
+    return 1;
+  }
+}
+
+}  // namespace qanat::base
