@@ -1,72 +1,55 @@
-// qanat-pool-calibrate: predicted against published concurrency for every card of the table that we have data
-// for. With --fit CARD it searches that card's five numbers and prints them as the [fit] table of its data
-// file.
+// qanat-pool-calibrate: predicted against published concurrency for every card of the table that we have data for.
+// With --fit CARD it searches that card's five numbers and prints them as the [fit] table of its data file; with
+// --golden CARD CARDS MODEL FILE it replays a real server's run instead.
 #include <fmt/format.h>
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <map>
-#include <nlohmann/json.hpp>
+#include <exception>
 
 #include "gateway/pool/calibration.hh"
 #include "gateway/pool/catalogue.hh"
+#include "gateway/pool/golden.hh"
+#include "gateway/pool/published_table.hh"
 
 namespace {
 
 using namespace qanat::pool;
 
-std::vector<PublishedRow> read_table(const char* path) {
-  std::ifstream file(path);
-  if (!file) {
-    fmt::print(stderr, "qanat-pool-calibrate: cannot open {}: {}\n", path, std::strerror(errno));
-    std::exit(3);
-  }
-  const auto table = nlohmann::json::parse(file);
-  const std::map<std::string, std::string> models{{"32B", "deepseek-r1-distill-qwen-32b"},
-                                                  {"70B", "deepseek-r1-distill-llama-70b"}};
-  std::vector<PublishedRow> rows;
-  for (const auto& row : table.at("max_concurrency_at_15_tokens_per_s_per_stream")) {
-    for (const auto& [column, model] : models) {
-      if (!row.contains(column)) continue;
-      PublishedRow out{row.at("card"), model, row.at("cards"), 0, row.at(column).is_number()};
-      if (out.runs) out.concurrency = row.at(column);
-      rows.push_back(out);
-    }
-  }
-  return rows;
-}
-
 int usage() {
-  fmt::print(stderr, "usage: qanat-pool-calibrate [--fit CARD] [--burst] CARDS_JSON\n");
+  fmt::print(stderr,
+             "usage: qanat-pool-calibrate [--fit CARD] CARDS_JSON\n"
+             "       qanat-pool-calibrate --golden CARD CARDS MODEL REQUESTS_JSONL\n");
   return 2;
 }
 
-}  // namespace
+int golden(const char* card_name, int cards, const char* model_name, const char* path) {
+  const Card* card = built_in().card(card_name);
+  const Model* model = built_in().model(model_name);
+  if (!card || !model || cards < 1) return usage();
+  EngineLimits limits;
+  limits.max_num_seqs = 128;  // as the runs' meta.json says
+  const auto score = replay_golden(path, Roofline(*card, static_cast<std::uint32_t>(cards), *model), limits);
+  const auto line = [](const char* name, double real, double simulated) {
+    fmt::print("{:5} mean  real {:9.1f} ms  simulated {:9.1f} ms  {:+.1f} %\n", name, real, simulated,
+               100 * (simulated / real - 1));
+  };
+  fmt::print("{} requests\n", score.requests);
+  line("TTFT", score.real.ttft_ms, score.simulated.ttft_ms);
+  line("TPOT", score.real.tpot_ms, score.simulated.tpot_ms);
+  line("e2e", score.real.e2e_ms, score.simulated.e2e_ms);
+  return 0;
+}
 
-int main(int argc, char** argv) {
-  const char* path = nullptr;
-  const char* fit_card = nullptr;
-  LoadTest test;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--fit") == 0 && i + 1 < argc)
-      fit_card = argv[++i];
-    else if (std::strcmp(argv[i], "--burst") == 0)
-      test.rounds = 1;
-    else if (argv[i][0] != '-' && !path)
-      path = argv[i];
-    else
-      return usage();
-  }
-  if (!path) return usage();
-  const auto table = read_table(path);
-
+int table(const char* path, const char* fit_card) {
+  const LoadTest test;
+  const auto published = read_published_table(path);
   std::vector<double> errors;
   for (const auto& [name, built] : built_in().cards) {
     if (fit_card && name != fit_card) continue;
     Card card = built;
     std::vector<PublishedRow> rows;
-    for (const auto& row : table)
+    for (const auto& row : published)
       if (row.card == name) rows.push_back(row);
     if (rows.empty()) continue;
     if (fit_card) {
@@ -79,8 +62,8 @@ int main(int argc, char** argv) {
     }
     for (const auto& row : rows) {
       const auto predicted = max_concurrency(card, row.cards, *built_in().model(row.model), test);
-      const std::string published = row.runs ? fmt::format("{}", row.concurrency) : "-";
-      fmt::print("{:6} x{} {:30} published {:>4} predicted {:>4}", name, row.cards, row.model, published,
+      const std::string said = row.runs ? fmt::format("{}", row.concurrency) : "-";
+      fmt::print("{:6} x{} {:30} published {:>4} predicted {:>4}", name, row.cards, row.model, said,
                  predicted);
       if (row.runs && row.concurrency > 0) {
         const double error = 100.0 * (double(predicted) / row.concurrency - 1);
@@ -90,9 +73,22 @@ int main(int argc, char** argv) {
       fmt::print("\n");
     }
   }
-  if (!errors.empty()) {
-    double sum = 0;
-    for (const double error : errors) sum += error;
-    fmt::print("mean absolute error {:.1f} % over {} rows\n", sum / double(errors.size()), errors.size());
-  }
+  if (errors.empty()) return 1;
+  double sum = 0;
+  for (const double error : errors) sum += error;
+  fmt::print("mean absolute error {:.1f} % over {} rows\n", sum / double(errors.size()), errors.size());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  if (argc == 6 && std::strcmp(argv[1], "--golden") == 0)
+    return golden(argv[2], std::atoi(argv[3]), argv[4], argv[5]);
+  if (argc == 4 && std::strcmp(argv[1], "--fit") == 0) return table(argv[3], argv[2]);
+  if (argc == 2 && argv[1][0] != '-') return table(argv[1], nullptr);
+  return usage();
+} catch (const std::exception& error) {
+  fmt::print(stderr, "qanat-pool-calibrate: {}\n", error.what());
+  return 3;
 }
