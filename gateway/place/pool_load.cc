@@ -1,0 +1,43 @@
+#include "gateway/place/pool_load.hh"
+
+#include <chrono>
+#include <utility>
+
+namespace qanat::place {
+namespace {
+
+// Samples older than this are stale anyway.
+constexpr base::Duration kMemory = std::chrono::seconds{10};
+constexpr std::size_t kMaxEnded = 4096;
+constexpr double kOutputGain = 1.0 / 32;  // of the running mean of output lengths
+
+}  // namespace
+
+PoolLoad::Ticket PoolLoad::dispatch(std::uint64_t prompt_tokens, base::Time now) {
+  const Ticket ticket{now, next_serial_++};
+  open_.emplace(std::pair{ticket.dispatched, ticket.serial}, prompt_tokens);
+  return ticket;
+}
+
+void PoolLoad::finish(const Ticket& ticket, std::uint64_t output_tokens, base::Time now) {
+  if (open_.erase({ticket.dispatched, ticket.serial}) == 0) return;
+  ended_.push_back({ticket.dispatched, now});
+  while (!ended_.empty() && (ended_.front().ended + kMemory < now || ended_.size() > kMaxEnded))
+    ended_.pop_front();
+  if (output_tokens > 0)
+    mean_output_tokens_ += kOutputGain * (static_cast<double>(output_tokens) - mean_output_tokens_);
+}
+
+Unseen PoolLoad::since(base::Time sampled) const {
+  Unseen unseen;
+  unseen.mean_output_tokens = mean_output_tokens_;
+  for (auto it = open_.upper_bound({sampled, UINT64_MAX}); it != open_.end(); ++it) {
+    ++unseen.started;
+    unseen.started_prompt += it->second;
+  }
+  for (auto it = ended_.rbegin(); it != ended_.rend() && it->ended > sampled; ++it)
+    if (it->dispatched <= sampled) ++unseen.ended;
+  return unseen;
+}
+
+}  // namespace qanat::place
