@@ -27,8 +27,7 @@ class ReplayWindow {
   std::uint64_t next() const noexcept { return next_; }  // greatest seen + 1; 0 before the first
 
  private:
-  std::vector<std::uint64_t>
-      words_;  // a ring; one word more than the width, so that a whole word can be cleared ahead
+  std::vector<std::uint64_t> words_;  // a ring; the word that the window moves into is cleared whole
   std::uint64_t next_ = 0;
   std::uint64_t mask_ = 0;
 };

@@ -28,7 +28,9 @@ struct SendSpace {
 // One thread (its worker) at a time.
 class SessionKeys {
  public:
-  static constexpr std::uint64_t kMaxPackets = std::uint64_t{1} << 48;  // then rekey (wire.md §2)
+  static constexpr std::uint64_t kRekeyPackets = std::uint64_t{1} << 48;  // then rekey (wire.md §2)
+  static constexpr std::uint64_t kRejectPackets = std::uint64_t{1}
+                                                  << 49;  // then stop, whatever the rekey does
   static constexpr std::size_t kMaxPathSlots = 64;
 
   SessionKeys(const SessionSecrets& secrets, base::Time created, std::size_t window_bits = 8192,
@@ -41,6 +43,8 @@ class SessionKeys {
   const char* engine() const noexcept { return e2e_send_.engine(); }
   base::Time created() const noexcept { return created_; }
   std::uint64_t packets_sent() const noexcept { return packets_sent_; }
+
+  ~SessionKeys();
 
   // The space of (path, bucket group), allocated on first use; the reference stays valid as long as these
   // keys. Past kMaxPathSlots paths under one key, paths share slots (safe: counters never repeat).

@@ -14,7 +14,7 @@ enum class BuildErrc {
   InvalidNode,       // node id 0 or above 2^24−1
   DuplicateNode,     // node id, name or static key twice
   InvalidLine,       // plane 0 or above 15, no address, port 0, a plane twice on one node
-  UnknownNode,       // a list, tenant or deny names a node that no peer is
+  UnknownNode,       // a list or tenant names a node that no peer is
   InvalidList,       // 0 or more than 8 segments, invalid SID, token count not segments − 1
   ListLoop,          // a node twice, or ourselves, in a list
   NotARelay,         // a transit segment's node is no relay

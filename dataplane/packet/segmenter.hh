@@ -16,7 +16,6 @@ class Segmenter {
  public:
   // Longest header it rewrites: IPv4 with options, or IPv6 with its extension headers, and TCP with options.
   static constexpr std::size_t kMaxHeaderBytes = 256;
-  static constexpr std::size_t kMaxSegmentsPerPacket = 256;
 
   // `packet` is what followed the virtio header; it outlives the segmenter. `max_packet_bytes` is the inner
   // MTU: TCP super-packets are cut smaller to fit it; anything else that exceeds it is refused with Mtu.
