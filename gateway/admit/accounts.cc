@@ -1,0 +1,113 @@
+#include "gateway/admit/accounts.hh"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <tuple>
+
+namespace qanat::admit {
+namespace {
+
+std::array<std::string, 3> accounts_of(const KeyInfo& key) {
+  return {tenant_account(key), project_account(key), key_account(key)};
+}
+
+}  // namespace
+
+bool valid_name(std::string_view name) {
+  const auto letter_or_digit = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !name.empty() && name.size() <= 63 && letter_or_digit(name.front()) &&
+         std::all_of(name.begin(), name.end(),
+                     [&](char c) { return letter_or_digit(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+std::string tenant_account(const KeyInfo& key) { return key.tenant; }
+std::string project_account(const KeyInfo& key) { return key.tenant + "/" + key.project; }
+std::string key_account(const KeyInfo& key) { return "key:" + key.id; }
+
+std::size_t Accounts::HashOfHash::operator()(const KeyHash& hash) const noexcept {
+  std::size_t value;
+  std::memcpy(&value, hash.data(), sizeof value);
+  return value;
+}
+
+void Accounts::add(const KeyHash& hash, KeyInfo info) { keys_.insert_or_assign(hash, std::move(info)); }
+
+bool Accounts::revoke(std::string_view id) {
+  const auto it = std::find_if(keys_.begin(), keys_.end(), [&](const auto& e) { return e.second.id == id; });
+  if (it == keys_.end()) return false;
+  it->second.revoked = true;
+  return true;
+}
+
+std::vector<KeyInfo> Accounts::keys() const {
+  std::vector<KeyInfo> list;
+  for (const auto& [hash, info] : keys_) list.push_back(info);
+  std::sort(list.begin(), list.end(), [](const KeyInfo& a, const KeyInfo& b) {
+    return std::tie(a.created_unix_ms, a.id) < std::tie(b.created_unix_ms, b.id);
+  });
+  return list;
+}
+
+base::Result<const KeyInfo*> Accounts::authenticate(const std::string* authorization) const {
+  if (!authorization) return Errc::MissingKey;
+  const auto text = bearer(*authorization);
+  if (!text) return Errc::MissingKey;
+  const auto hash = hash_of(*text);
+  if (!hash) return Errc::BadKey;
+  const auto it = keys_.find(*hash);
+  if (it == keys_.end() || it->second.revoked) return Errc::BadKey;
+  return &it->second;
+}
+
+void Accounts::set_budget(const std::string& account, meter::Nano limit) {
+  Balance& b = balances_[account];
+  b.limit = limit < 0 ? std::nullopt : std::optional(limit);
+}
+
+void Accounts::add_spent(const std::string& account, meter::Nano amount) {
+  balances_[account].spent += amount;
+}
+
+Accounts::Balance Accounts::balance(const std::string& account) const {
+  const auto it = balances_.find(account);
+  return it == balances_.end() ? Balance{} : it->second;
+}
+
+std::map<std::string, meter::Nano> Accounts::budgets() const {
+  std::map<std::string, meter::Nano> limits;
+  for (const auto& [account, b] : balances_)
+    if (b.limit) limits.emplace(account, *b.limit);
+  return limits;
+}
+
+base::Result<Accounts::Hold> Accounts::admit(const KeyInfo& key, meter::Nano at_most) {
+  const auto calls = in_flight_.find(key.id);
+  if (key.max_calls != 0 && calls != in_flight_.end() && calls->second >= key.max_calls)
+    return Errc::TooManyCalls;
+  const auto accounts = accounts_of(key);
+  for (const std::string& account : accounts) {
+    const Balance b = balance(account);
+    if (b.limit && b.spent + b.held + at_most > *b.limit) return Errc::BudgetExceeded;
+  }
+  for (const std::string& account : accounts) balances_[account].held += at_most;
+  ++in_flight_[key.id];
+  return Hold{key, at_most};
+}
+
+void Accounts::settle(const Hold& hold, meter::Nano cost) {
+  for (const std::string& account : accounts_of(hold.key)) {
+    Balance& b = balances_[account];
+    b.held -= hold.held;
+    b.spent += cost;
+  }
+  const auto calls = in_flight_.find(hold.key.id);
+  if (calls != in_flight_.end() && --calls->second == 0) in_flight_.erase(calls);
+}
+
+std::uint32_t Accounts::in_flight(std::string_view key_id) const {
+  const auto it = in_flight_.find(key_id);
+  return it == in_flight_.end() ? 0 : it->second;
+}
+
+}  // namespace qanat::admit

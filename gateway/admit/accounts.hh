@@ -1,0 +1,77 @@
+// Accounts: who may call, how many calls at once, and for how much. Tenants hold projects, projects hold keys; a call
+// must fit the budget of all three. What a call may cost at most is held at admission and given back when it settles,
+// so that calls in flight cannot spend the same money twice.
+// Sans-I/O and not thread-safe; key_store.hh keeps it across restarts.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.hh"
+#include "gateway/admit/api_key.hh"
+#include "gateway/admit/errc.hh"
+#include "gateway/meter/money.hh"
+
+namespace qanat::admit {
+
+struct KeyInfo {
+  std::string id;
+  std::string tenant, project, name;  // lower case letters, digits, "-", "_", ".": see valid_name
+  std::int64_t created_unix_ms = 0;
+  std::uint32_t max_calls = 0;  // in flight at once; 0: no limit of its own
+  bool revoked = false;
+};
+// 1 … 63 of [a-z0-9._-], starting with a letter or digit.
+bool valid_name(std::string_view name);
+
+// Accounts by their text: "lab", "lab/default", "key:key-0123456789ab".
+std::string tenant_account(const KeyInfo& key);
+std::string project_account(const KeyInfo& key);
+std::string key_account(const KeyInfo& key);
+
+class Accounts {
+ public:
+  void add(const KeyHash& hash, KeyInfo info);
+  // At once, for calls that come after; false if there is no such key. Calls in flight run to their end.
+  bool revoke(std::string_view id);
+  std::vector<KeyInfo> keys() const;  // by creation, then id
+
+  // The key behind an "authorization" header's value (null: there was none). Valid until the next add.
+  base::Result<const KeyInfo*> authenticate(const std::string* authorization) const;
+
+  // No limit: none given, or a negative one.
+  void set_budget(const std::string& account, meter::Nano limit);
+  void add_spent(const std::string& account, meter::Nano amount);
+  struct Balance {
+    std::optional<meter::Nano> limit;
+    meter::Nano spent = 0;
+    meter::Nano held = 0;
+  };
+  Balance balance(const std::string& account) const;
+  std::map<std::string, meter::Nano> budgets() const;
+
+  // A call let in. Give it back with settle(), exactly once.
+  struct Hold {
+    KeyInfo key;
+    meter::Nano held = 0;
+  };
+  // `at_most`: what the call can cost. Nothing is held on failure.
+  base::Result<Hold> admit(const KeyInfo& key, meter::Nano at_most);
+  void settle(const Hold& hold, meter::Nano cost);
+  std::uint32_t in_flight(std::string_view key_id) const;
+
+ private:
+  struct HashOfHash {
+    std::size_t operator()(const KeyHash& hash) const noexcept;
+  };
+  std::unordered_map<KeyHash, KeyInfo, HashOfHash> keys_;
+  std::map<std::string, Balance, std::less<>> balances_;
+  std::map<std::string, std::uint32_t, std::less<>> in_flight_;  // key id → calls
+};
+
+}  // namespace qanat::admit

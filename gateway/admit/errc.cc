@@ -1,0 +1,31 @@
+#include "gateway/admit/errc.hh"
+
+#include <string>
+
+namespace qanat::admit {
+namespace {
+
+class Category final : public boost::system::error_category {
+ public:
+  const char* name() const noexcept override { return "qanat.admit"; }
+  std::string message(int code) const override {
+    switch (static_cast<Errc>(code)) {
+      case Errc::MissingKey: return "no API key given";
+      case Errc::BadKey: return "the API key is not valid";
+      case Errc::TooManyCalls: return "too many calls in flight with this key";
+      case Errc::BudgetExceeded: return "the call may cost more than is left of the budget";
+    }
+    return "unknown error";
+  }
+};
+
+}  // namespace
+
+const boost::system::error_category& error_category() noexcept {
+  static const Category category;
+  return category;
+}
+
+boost::system::error_code make_error_code(Errc e) noexcept { return {static_cast<int>(e), error_category()}; }
+
+}  // namespace qanat::admit
