@@ -1,0 +1,108 @@
+#include "controller/telemetry/matrix.hh"
+
+#include <algorithm>
+
+namespace qanat::telemetry {
+namespace {
+
+constexpr std::uint64_t kScale = 1024;
+// Each report keeps 15/16 of the past: at two reports a second, loss is that of the last 8 s or so.
+constexpr std::uint64_t kKeep = 15;
+constexpr std::uint64_t kOf = 16;
+// The ratio is never taken over fewer probes than this, so one lost probe of two is not "half of all is lost".
+constexpr std::uint64_t kLeastProbes = 20;
+
+// Integers, rounded up: a link is never made better than it was measured.
+std::uint32_t smoothed(std::uint32_t old_us, std::uint32_t new_us) {
+  return static_cast<std::uint32_t>((3 * std::uint64_t{old_us} + new_us + 3) / 4);
+}
+
+}  // namespace
+
+void Matrix::on_report(const LinkKey& key, const Report& report, base::Time now) {
+  Row& row = rows_[key];
+  const bool measured = report.alive && report.rtt_us != 0;
+  row.heard = now;
+  row.merged = false;
+  row.sent = row.sent * kKeep / kOf + kScale * report.probes_sent;
+  row.lost = row.lost * kKeep / kOf + kScale * std::min(report.probes_lost, report.probes_sent);
+  if (!report.alive) {
+    row.alive = false;
+    row.good_reports = 0;
+    return;
+  }
+  if (!measured) return;  // nothing was probed in this interval: no news, good or bad
+  row.rtt_us = row.good_reports == 0 ? report.rtt_us : smoothed(row.rtt_us, report.rtt_us);
+  row.jitter_us = report.jitter_us;
+  row.alive = true;
+  row.good_reports = std::min(row.good_reports + 1, kReportsUntilUsable);
+}
+
+void Matrix::on_merged(const LinkKey& key, std::uint32_t rtt_us, std::uint32_t loss_ppm, bool alive,
+                       base::Time now) {
+  Row& row = rows_[key];
+  row = Row{.rtt_us = rtt_us,
+            .good_reports = alive ? kReportsUntilUsable : 0,
+            .alive = alive,
+            .merged = true,
+            .merged_loss_ppm = std::min(loss_ppm, 1'000'000u),
+            .heard = now};
+}
+
+void Matrix::forget(ids::NodeId node) {
+  std::erase_if(rows_,
+                [node](const auto& entry) { return entry.first.from == node || entry.first.to == node; });
+}
+
+void Matrix::expire(base::Time now) {
+  std::erase_if(rows_, [now](const auto& entry) { return now - entry.second.heard > kFresh; });
+}
+
+std::uint32_t Matrix::loss_ppm(const Row& row) {
+  if (row.merged) return row.merged_loss_ppm;
+  const std::uint64_t over = std::max(row.sent, kScale * kLeastProbes);
+  return static_cast<std::uint32_t>((row.lost * 1'000'000 + over - 1) / over);
+}
+
+Link Matrix::merge(const LinkKey& key, const Row* own, const Row* other, base::Time now) const {
+  Link link{.key = key};
+  bool any = false, dead = false, usable = false;
+  for (const Row* row : {own, other}) {
+    if (row == nullptr || now - row->heard > kFresh) continue;
+    link.heard = any ? std::max(link.heard, row->heard) : row->heard;
+    any = true;
+    link.rtt_us = std::max(link.rtt_us, row->rtt_us);
+    link.loss_ppm = std::max(link.loss_ppm, loss_ppm(*row));
+    link.jitter_us = std::max(link.jitter_us, row->jitter_us);
+    dead |= !row->alive;
+    usable |= row->good_reports >= kReportsUntilUsable;
+  }
+  if (dead) {
+    link.state = LinkState::Dead;
+  } else if (usable) {
+    link.state = LinkState::Usable;
+  }
+  return link;
+}
+
+std::optional<Link> Matrix::link(const LinkKey& key, base::Time now) const {
+  const auto own = rows_.find(key);
+  const auto other = rows_.find(key.reversed());
+  if (own == rows_.end() && other == rows_.end()) return std::nullopt;
+  return merge(key, own == rows_.end() ? nullptr : &own->second,
+               other == rows_.end() ? nullptr : &other->second, now);
+}
+
+std::vector<Link> Matrix::links(base::Time now) const {
+  std::vector<Link> out;
+  out.reserve(rows_.size());
+  for (const auto& [key, row] : rows_) {
+    const auto other = rows_.find(key.reversed());
+    out.push_back(merge(key, &row, other == rows_.end() ? nullptr : &other->second, now));
+    if (other == rows_.end()) out.push_back(merge(key.reversed(), nullptr, &row, now));
+  }
+  std::sort(out.begin(), out.end(), [](const Link& a, const Link& b) { return a.key < b.key; });
+  return out;
+}
+
+}  // namespace qanat::telemetry

@@ -1,0 +1,88 @@
+// Matrix: what every node measured to every other, one row per direction and pair of lines, merged over both ends.
+// Absence of news is never zero latency: a row that was not measured, or not lately, is Unknown, not good and not dead.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/time.hh"
+#include "identifiers/ids/node_id.hh"
+#include "identifiers/ids/sid.hh"
+
+namespace qanat::telemetry {
+
+struct LinkKey {
+  ids::NodeId from;
+  ids::NodeId to;
+  ids::PlaneId from_plane;
+  ids::PlaneId to_plane;
+  auto operator<=>(const LinkKey&) const = default;
+  LinkKey reversed() const { return {to, from, to_plane, from_plane}; }
+};
+
+// One end's view over one interval.
+struct Report {
+  std::uint32_t rtt_us = 0;  // mean; 0: nothing came back
+  std::uint32_t jitter_us = 0;
+  std::uint32_t probes_sent = 0;
+  std::uint32_t probes_lost = 0;
+  bool alive = false;
+};
+
+enum class LinkState : std::uint8_t { Unknown, Dead, Usable };
+
+// A link as both ends together see it: as bad as the worse of their fresh reports.
+struct Link {
+  LinkKey key;
+  LinkState state = LinkState::Unknown;
+  std::uint32_t rtt_us = 0;  // smoothed
+  std::uint32_t loss_ppm = 0;
+  std::uint32_t jitter_us = 0;
+  base::Time heard{};  // the newest report of either end
+};
+
+class Matrix {
+ public:
+  // A link that comes up is usable from its second good report on.
+  static constexpr std::uint32_t kReportsUntilUsable = 2;
+  // A report counts for this long.
+  static constexpr base::Duration kFresh = std::chrono::seconds(10);
+
+  // From one end of the link: key.from measured.
+  void on_report(const LinkKey& key, const Report& report, base::Time now);
+  // Already smoothed and merged by another level; taken as it is.
+  void on_merged(const LinkKey& key, std::uint32_t rtt_us, std::uint32_t loss_ppm, bool alive,
+                 base::Time now);
+  // Everything from and to a node that is gone.
+  void forget(ids::NodeId node);
+  // Drops what nobody reported for kFresh.
+  void expire(base::Time now);
+
+  // Both directions of every link that was heard of, in the order of their keys.
+  std::vector<Link> links(base::Time now) const;
+  std::optional<Link> link(const LinkKey& key, base::Time now) const;
+  std::size_t rows() const { return rows_.size(); }
+
+ private:
+  // One end's state. Loss is a ratio of exponentially decaying sums, scaled by kScale.
+  struct Row {
+    std::uint32_t rtt_us = 0;
+    std::uint32_t jitter_us = 0;
+    std::uint64_t sent = 0;
+    std::uint64_t lost = 0;
+    std::uint32_t good_reports = 0;
+    bool alive = false;
+    bool merged = false;
+    std::uint32_t merged_loss_ppm = 0;
+    base::Time heard{};
+  };
+  static std::uint32_t loss_ppm(const Row& row);
+  Link merge(const LinkKey& key, const Row* own, const Row* other, base::Time now) const;
+
+  std::map<LinkKey, Row> rows_;
+};
+
+}  // namespace qanat::telemetry
