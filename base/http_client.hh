@@ -29,17 +29,17 @@ struct HttpClientOptions {
   std::size_t body_bytes = 16 * 1024 * 1024;  // of fetch(); streams are bounded by their reader
   std::size_t idle_per_origin = 64;           // keep-alive connections
   Duration idle_timeout = std::chrono::seconds{60};
-  std::optional<std::uint8_t> dscp;  // 0 … 63: IP_TOS / IPV6_TCLASS
-  std::string local_address;         // empty: the kernel's choice
-  TlsContext tls;                    // for https:// origins
-  std::string tls_name;  // name in the server's certificate to insist on; empty: the chain decides
+  std::optional<std::uint8_t> dscp{};  // 0 … 63: IP_TOS / IPV6_TCLASS
+  std::string local_address{};         // empty: the kernel's choice
+  TlsContext tls{};                    // for https:// origins
+  std::string tls_name{};  // name in the server's certificate to insist on; empty: the chain decides
 };
 
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";  // path and query
   Headers headers;  // host, content-length are added; content-type when there is a body and none is given
-  std::string body;
+  std::string body{};
 };
 
 // A whole answer.

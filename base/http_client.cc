@@ -1,0 +1,484 @@
+#include "base/http_client.hh"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <deque>
+#include <exception>
+#include <map>
+
+#include "base/clock.hh"
+#include "base/errc.hh"
+#include "base/http_server.hh"
+#include "base/transport.hh"
+
+namespace qanat::base {
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using ErrorCode = boost::system::error_code;
+namespace {
+
+constexpr std::size_t kReadSize = 32 * 1024;
+
+struct Origin {
+  std::string scheme;  // "http", "https", "unix"
+  std::string host;    // or the socket's path
+  std::uint16_t port = 0;
+  std::string authority;  // the Host header
+};
+
+std::optional<Origin> parse_origin(std::string_view text) {
+  if (text.starts_with("unix:")) return Origin{"unix", std::string{text.substr(5)}, 0, "localhost"};
+  Origin origin{"http", {}, 80, {}};
+  if (text.starts_with("https://")) {
+    origin.scheme = "https";
+    origin.port = 443;
+    text.remove_prefix(8);
+  } else if (text.starts_with("http://")) {
+    text.remove_prefix(7);
+  } else {
+    return std::nullopt;
+  }
+  if (text.ends_with('/')) text.remove_suffix(1);
+  if (text.empty() || text.find('/') != std::string_view::npos) return std::nullopt;
+  origin.authority = text;
+  if (const auto parts = split_address(text)) {
+    origin.host = parts->first;
+    origin.port = parts->second;
+  } else if (text.starts_with('[') && text.ends_with(']')) {
+    origin.host = text.substr(1, text.size() - 2);
+  } else if (text.find(':') == std::string_view::npos) {
+    origin.host = text;
+  } else {
+    return std::nullopt;
+  }
+  return origin;
+}
+
+std::string serialize_head(const Origin& origin, const ClientRequest& request) {
+  const auto clean = [](std::string_view text) {
+    std::string out{text};
+    for (char& c : out)
+      if (c == '\r' || c == '\n' || c == '\0') c = ' ';
+    return out;
+  };
+  std::string out = fmt::format("{} {} HTTP/1.1\r\n", clean(request.method), clean(request.target));
+  if (request.headers.find("host") == nullptr) out += fmt::format("host: {}\r\n", clean(origin.authority));
+  for (const auto& [name, value] : request.headers)
+    out += fmt::format("{}: {}\r\n", clean(name), clean(value));
+  if (!request.body.empty() && request.headers.find("content-type") == nullptr)
+    out += "content-type: application/json\r\n";
+  if (!request.body.empty() || request.method == "POST" || request.method == "PUT")
+    out += fmt::format("content-length: {}\r\n", request.body.size());
+  return out + "\r\n";
+}
+
+bool idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE";
+}
+
+// Connections between requests, by origin; newest last.
+struct Pool {
+  struct Idle {
+    std::shared_ptr<Transport> transport;
+    Time since;
+  };
+  std::map<std::string, std::deque<Idle>, std::less<>> idle;
+  bool closed = false;
+};
+
+// Cancellation that may come at any moment, before, during and after the connection exists.
+struct CancelState {
+  bool cancelled = false;
+  std::weak_ptr<Transport> transport;
+  std::function<void()> abort_connect;
+
+  void cancel() {
+    cancelled = true;
+    if (abort_connect) abort_connect();
+    if (const auto t = transport.lock()) t->close();
+  }
+};
+
+}  // namespace
+
+// ---- One answer ------------------------------------------------------------------------------------------------
+
+struct HttpStream::State {
+  std::shared_ptr<Transport> transport;
+  std::shared_ptr<CancelState> cancel;
+  std::weak_ptr<Pool> pool;
+  std::string origin;
+  HttpClientOptions options;
+  http::response_parser<http::buffer_body> parser;
+  std::string input;
+  std::string chunk;  // what read_some last returned
+  Headers headers;
+  int status = 0;
+  bool done = false;
+
+  ~State() {
+    if (transport && !done) transport->close();
+  }
+
+  ErrorCode why(const ErrorCode& ec) const {
+    if (cancel->cancelled) return make_error_code(Errc::Cancelled);
+    if (transport->expired()) return make_error_code(Errc::Timeout);
+    if (ec == asio::error::eof || ec == asio::ssl::error::stream_truncated ||
+        ec == asio::error::connection_reset || ec == asio::error::broken_pipe)
+      return make_error_code(Errc::Closed);
+    return ec;
+  }
+
+  // Feeds what is there, or reads once and feeds that.
+  asio::awaitable<ErrorCode> advance() {
+    ErrorCode ec;
+    if (input.empty()) {
+      transport->set_read_deadline(monotonic_now() + options.read_timeout);
+      input.resize(kReadSize);
+      const std::size_t n = co_await transport->read_some(asio::buffer(input), ec);
+      input.resize(n);
+      if (ec == asio::error::eof && parser.is_header_done() && !parser.is_done()) {
+        ErrorCode end;
+        parser.put_eof(end);  // right when the body ends with the connection
+        if (!end && parser.is_done()) co_return ErrorCode{};
+      }
+      if (ec) co_return why(ec);
+    }
+    const std::size_t used = parser.put(asio::buffer(input), ec);
+    if (ec == http::error::need_more && used == 0) {
+      // An unfinished line: keep it and read behind it.
+      if (input.size() > options.header_bytes + kReadSize) co_return make_error_code(Errc::BadResponse);
+      const std::size_t before = input.size();
+      input.resize(before + kReadSize);
+      transport->set_read_deadline(monotonic_now() + options.read_timeout);
+      ErrorCode read_error;
+      const std::size_t n =
+          co_await transport->read_some(asio::buffer(input.data() + before, kReadSize), read_error);
+      input.resize(before + n);
+      co_return read_error ? why(read_error) : ErrorCode{};
+    }
+    input.erase(0, used);
+    if (ec == http::error::need_more || ec == http::error::need_buffer) ec = {};
+    if (ec) co_return make_error_code(Errc::BadResponse);
+    co_return ErrorCode{};
+  }
+
+  asio::awaitable<ErrorCode> read_head() {
+    parser.header_limit(static_cast<std::uint32_t>(options.header_bytes));
+    parser.body_limit(boost::none);
+    do {
+      while (!parser.is_header_done())
+        if (const ErrorCode ec = co_await advance()) co_return ec;
+      status = parser.get().result_int();
+      if (status / 100 == 1) {  // interim answers (RFC 9110 §15.2)
+        std::destroy_at(&parser);
+        std::construct_at(&parser);
+        parser.header_limit(static_cast<std::uint32_t>(options.header_bytes));
+        parser.body_limit(boost::none);
+      }
+    } while (status / 100 == 1);
+    for (const auto& field : parser.get())
+      headers.add(std::string{field.name_string()}, std::string{field.value()});
+    if (parser.is_done()) finish();
+    co_return ErrorCode{};
+  }
+
+  // The answer is complete: the connection goes back to the pool if both sides keep it.
+  void finish() {
+    done = true;
+    transport->set_read_deadline(Time::max());
+    const auto p = pool.lock();
+    if (!p || p->closed || !parser.get().keep_alive() || !input.empty() || transport->closed()) {
+      transport->close();
+      return;
+    }
+    auto& idle = p->idle[origin];
+    idle.push_back({transport, monotonic_now()});
+    cancel->transport.reset();
+    while (idle.size() > options.idle_per_origin) {
+      idle.front().transport->close();
+      idle.pop_front();
+    }
+  }
+};
+
+HttpStream::HttpStream(std::shared_ptr<State> state) : state_(std::move(state)) {}
+HttpStream::HttpStream(HttpStream&&) noexcept = default;
+HttpStream& HttpStream::operator=(HttpStream&&) noexcept = default;
+HttpStream::~HttpStream() = default;
+
+int HttpStream::status() const { return state_->status; }
+const Headers& HttpStream::headers() const { return state_->headers; }
+
+asio::awaitable<Result<std::string_view>> HttpStream::read_some() {
+  const std::shared_ptr<State> s = state_;
+  if (s->done) co_return std::string_view{};
+  s->chunk.resize(kReadSize);
+  while (true) {
+    auto& body = s->parser.get().body();
+    body.data = s->chunk.data();
+    body.size = s->chunk.size();
+    body.more = true;
+    const ErrorCode ec = co_await s->advance();
+    if (ec) {
+      s->transport->close();
+      co_return ec;
+    }
+    const std::size_t n = s->chunk.size() - body.size;
+    if (s->parser.is_done()) s->finish();
+    if (n > 0 || s->done) co_return std::string_view{s->chunk.data(), n};
+  }
+}
+
+asio::awaitable<Result<std::string>> HttpStream::read_all(std::size_t limit) {
+  std::string out;
+  while (true) {
+    const auto part = co_await read_some();
+    if (!part) co_return part.error();
+    if (part->empty()) co_return out;
+    if (out.size() + part->size() > limit) {
+      state_->transport->close();
+      co_return make_error_code(Errc::TooLarge);
+    }
+    out += *part;
+  }
+}
+
+std::function<void()> HttpStream::canceller() const {
+  return [cancel = state_->cancel] { cancel->cancel(); };
+}
+
+// ---- The client ------------------------------------------------------------------------------------------------
+
+struct HttpClient::State {
+  State(asio::io_context& context, HttpClientOptions o) : io(context), options(std::move(o)) {}
+
+  asio::io_context& io;
+  HttpClientOptions options;
+  std::shared_ptr<Pool> pool = std::make_shared<Pool>();
+
+  std::shared_ptr<Transport> take_idle(const std::string& origin) {
+    const auto it = pool->idle.find(origin);
+    if (it == pool->idle.end()) return nullptr;
+    const Time oldest = monotonic_now() - options.idle_timeout;
+    std::shared_ptr<Transport> found;
+    while (!it->second.empty() && !found) {
+      Pool::Idle idle = std::move(it->second.back());
+      it->second.pop_back();
+      if (idle.since < oldest || idle.transport->peer_gone())
+        idle.transport->close();
+      else
+        found = std::move(idle.transport);
+    }
+    if (it->second.empty()) pool->idle.erase(it);
+    return found;
+  }
+
+  ErrorCode prepare(asio::ip::tcp::socket& socket, const asio::ip::tcp::endpoint& remote) const {
+    ErrorCode ec;
+    socket.open(remote.protocol(), ec);
+    if (ec) return ec;
+    socket.set_option(asio::ip::tcp::no_delay{true}, ec);
+    if (options.dscp) {
+      const int tos = *options.dscp << 2;
+      const bool v6 = remote.address().is_v6();
+      if (::setsockopt(socket.native_handle(), v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS,
+                       &tos, sizeof tos) != 0)
+        return {errno, boost::system::system_category()};
+    }
+    if (!options.local_address.empty()) {
+      const auto local = asio::ip::make_address(options.local_address, ec);
+      if (!ec) {
+        // The port is chosen at connect, so that many connections can share the address.
+        const int on = 1;
+        ::setsockopt(socket.native_handle(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        socket.bind({local, 0}, ec);
+      }
+    }
+    return ec;
+  }
+
+  asio::awaitable<Result<Transport::Socket>> connect_tcp(const Origin& origin,
+                                                         std::shared_ptr<CancelState> cancel, Time deadline) {
+    // One object for the steps, so that the deadline and a cancellation reach whichever is under way.
+    struct Attempt {
+      explicit Attempt(asio::io_context& io) : resolver(io), socket(io), timer(io) {}
+      asio::ip::tcp::resolver resolver;
+      asio::ip::tcp::socket socket;
+      asio::steady_timer timer;
+      bool expired = false;
+      void abort() {
+        ErrorCode ignored;
+        resolver.cancel();
+        socket.close(ignored);
+      }
+    };
+    auto attempt = std::make_shared<Attempt>(io);
+    cancel->abort_connect = [attempt] { attempt->abort(); };
+    attempt->timer.expires_at(std::chrono::steady_clock::time_point{deadline.time_since_epoch()});
+    attempt->timer.async_wait([attempt](const ErrorCode& ec) {
+      if (ec) return;
+      attempt->expired = true;
+      attempt->abort();
+    });
+    ErrorCode ec;
+    std::vector<asio::ip::tcp::endpoint> endpoints;
+    if (const auto literal = asio::ip::make_address(origin.host, ec); !ec) {
+      endpoints.emplace_back(literal, origin.port);
+    } else {
+      const auto found = co_await attempt->resolver.async_resolve(
+          origin.host, std::to_string(origin.port), asio::redirect_error(asio::use_awaitable, ec));
+      for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+      if (!ec && endpoints.empty()) ec = asio::error::host_not_found;
+    }
+    for (const auto& endpoint : endpoints) {
+      if (attempt->expired || cancel->cancelled) break;
+      attempt->socket = asio::ip::tcp::socket{io};
+      ec = prepare(attempt->socket, endpoint);
+      if (ec) continue;
+      co_await attempt->socket.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, ec));
+      if (!ec) break;
+    }
+    attempt->timer.cancel();
+    cancel->abort_connect = nullptr;
+    if (cancel->cancelled) co_return make_error_code(Errc::Cancelled);
+    if (attempt->expired) co_return make_error_code(Errc::Timeout);
+    if (ec) co_return ec;
+    co_return Transport::Socket{std::move(attempt->socket)};
+  }
+
+  asio::awaitable<Result<std::shared_ptr<Transport>>> connect(const Origin& origin,
+                                                              std::shared_ptr<CancelState> cancel) {
+    const Time deadline = monotonic_now() + options.connect_timeout;
+    if (origin.scheme == "unix") {
+      if (origin.host.size() >= 108) co_return make_error_code(Errc::BadUrl);
+      asio::local::stream_protocol::socket socket{io};
+      ErrorCode ec;
+      socket.connect(asio::local::stream_protocol::endpoint{origin.host},
+                     ec);  // never waits: a full backlog is EAGAIN
+      if (ec) co_return ec;
+      co_return Transport::plain(Transport::Socket{std::move(socket)});
+    }
+    auto socket = co_await connect_tcp(origin, cancel, deadline);
+    if (!socket) co_return socket.error();
+    if (origin.scheme == "http") co_return Transport::plain(std::move(*socket));
+    if (!options.tls) co_return make_error_code(Errc::UntrustedPeer);  // no CA, no trust
+    auto transport = Transport::tls(std::move(*socket), options.tls);
+    cancel->transport = transport;
+    transport->set_read_deadline(deadline);
+    const ErrorCode ec = co_await transport->handshake(false, options.tls_name);
+    transport->set_read_deadline(Time::max());
+    if (!ec) co_return transport;
+    const bool expired = transport->expired();
+    transport->close();
+    if (cancel->cancelled) co_return make_error_code(Errc::Cancelled);
+    if (expired) co_return make_error_code(Errc::Timeout);
+    const bool verify = ec.category() == asio::error::get_ssl_category();
+    co_return verify ? make_error_code(Errc::UntrustedPeer) : ec;
+  }
+
+  // One try on one connection. `answered`: whether any byte of an answer came.
+  asio::awaitable<Result<std::shared_ptr<HttpStream::State>>> exchange(
+      std::shared_ptr<Transport> transport, const std::string& key, std::string_view head,
+      std::string_view body, bool head_request, std::shared_ptr<CancelState> cancel) {
+    auto stream = std::make_shared<HttpStream::State>();
+    stream->transport = transport;
+    stream->cancel = cancel;
+    stream->pool = pool;
+    stream->origin = key;
+    stream->options = options;
+    if (head_request) stream->parser.skip(true);
+    cancel->transport = transport;
+    if (cancel->cancelled) co_return make_error_code(Errc::Cancelled);
+    transport->set_write_deadline(monotonic_now() + options.read_timeout);
+    const ErrorCode written = co_await transport->write_all(head, body);
+    transport->set_write_deadline(Time::max());
+    // A server that refuses early answers and closes while we still write: read its answer all the same.
+    const ErrorCode ec =
+        cancel->cancelled || transport->closed() ? stream->why(written) : co_await stream->read_head();
+    if (ec) {
+      transport->close();
+      co_return ec;
+    }
+    co_return stream;
+  }
+};
+
+HttpClient::HttpClient(asio::io_context& io, HttpClientOptions options)
+    : state_(std::make_shared<State>(io, std::move(options))) {}
+
+HttpClient::~HttpClient() {
+  state_->pool->closed = true;
+  for (auto& [origin, idle] : state_->pool->idle)
+    for (auto& each : idle) each.transport->close();
+}
+
+asio::awaitable<Result<HttpStream>> HttpClient::open(std::string origin, ClientRequest request,
+                                                     std::function<void()>* cancel) {
+  const std::shared_ptr<State> s = state_;
+  const auto parsed = parse_origin(origin);
+  if (!parsed) co_return make_error_code(Errc::BadUrl);
+  auto cancel_state = std::make_shared<CancelState>();
+  if (cancel != nullptr) *cancel = [cancel_state] { cancel_state->cancel(); };
+  const std::string head = serialize_head(*parsed, request);
+  const bool head_request = request.method == "HEAD";
+  if (auto idle = s->take_idle(origin)) {
+    auto stream =
+        co_await s->exchange(std::move(idle), origin, head, request.body, head_request, cancel_state);
+    if (stream) co_return HttpStream{std::move(*stream)};
+    // The server closed it just as we wrote: it saw nothing, or the method bears repeating.
+    if (stream.error() != Errc::Closed || !idempotent(request.method)) co_return stream.error();
+  }
+  auto transport = co_await s->connect(*parsed, cancel_state);
+  if (!transport) co_return transport.error();
+  auto stream =
+      co_await s->exchange(std::move(*transport), origin, head, request.body, head_request, cancel_state);
+  if (!stream) co_return stream.error();
+  co_return HttpStream{std::move(*stream)};
+}
+
+asio::awaitable<Result<ClientResponse>> HttpClient::fetch(std::string origin, ClientRequest request) {
+  auto stream = co_await open(std::move(origin), std::move(request));
+  if (!stream) co_return stream.error();
+  auto body = co_await stream->read_all(state_->options.body_bytes);
+  if (!body) co_return body.error();
+  co_return ClientResponse{stream->status(), stream->headers(), std::move(*body)};
+}
+
+std::size_t HttpClient::idle() const {
+  std::size_t n = 0;
+  for (const auto& [origin, idle] : state_->pool->idle) n += idle.size();
+  return n;
+}
+
+Result<ClientResponse> fetch_blocking(const std::string& origin, ClientRequest request,
+                                      HttpClientOptions options) {
+  asio::io_context io{1};
+  HttpClient client{io, std::move(options)};
+  std::optional<Result<ClientResponse>> result;
+  std::exception_ptr failure;
+  asio::co_spawn(io, client.fetch(origin, std::move(request)),
+                 [&](std::exception_ptr e, Result<ClientResponse> r) {
+                   failure = e;
+                   result = std::move(r);
+                   io.stop();  // timers of the idle connection are not worth waiting for
+                 });
+  io.run();
+  if (failure) std::rethrow_exception(failure);
+  return std::move(*result);
+}
+
+}  // namespace qanat::base

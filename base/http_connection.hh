@@ -1,0 +1,64 @@
+// One connection of an HttpServer: reads requests, runs their handlers one after another, writes answers.
+// Internal to base. Beast's parser is used as a sans-I/O machine in the .cc; bytes come from a Transport.
+//
+// serve():  1 TLS handshake   2 head (idle, header deadlines; 400, 431)   3 route (404, 405)
+//           4 body (length checked first; 413)   5 handler   6 end of the answer   → 2, or close
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/http_router.hh"
+#include "base/http_server.hh"
+#include "base/transport.hh"
+
+namespace qanat::base {
+
+class Responder::Connection : public std::enable_shared_from_this<Responder::Connection> {
+ public:
+  // router and limits belong to `owner`, which the connection keeps alive.
+  Connection(std::shared_ptr<Transport> transport, std::shared_ptr<const void> owner,
+             const HttpRouter& router, const HttpLimits& limits, std::string peer);
+
+  boost::asio::awaitable<void> serve();
+  void close();
+
+  // What a Responder needs. write(): true once the kernel has accepted every byte.
+  boost::asio::awaitable<bool> write(std::string_view first, std::string_view second = {});
+  bool gone() const { return gone_; }
+  bool keep_alive() const { return keep_alive_; }
+  bool head_request() const { return head_request_; }
+  bool old_client() const { return old_client_; }
+  void drop_keep_alive() { keep_alive_ = false; }
+  void on_disconnect(std::function<void()> callback);
+
+ private:
+  struct Head;
+  boost::asio::awaitable<bool> handle_one();
+  boost::asio::awaitable<bool> read_more(Head& head, Duration timeout);
+  boost::asio::awaitable<bool> refuse(int status, std::string_view code, std::string_view message,
+                                      std::string_view hint);
+  boost::asio::awaitable<void> linger();
+  boost::asio::awaitable<void> run_handler(const HttpRoute& route, Request& request);
+  void watch();
+  void set_gone();
+
+  std::shared_ptr<Transport> transport_;
+  std::shared_ptr<const void> owner_;
+  const HttpRouter& router_;
+  const HttpLimits& limits_;
+  std::string peer_;
+  std::string input_;  // received, not yet parsed
+  std::optional<PeerIdentity> identity_;
+  std::function<void()> disconnect_;  // of the running handler
+  bool watching_ = false;             // a wait for readability or the look-again timer is outstanding
+  bool gone_ = false;
+  bool keep_alive_ = true;
+  bool head_request_ = false;
+  bool old_client_ = false;  // HTTP/1.0: no chunks
+};
+
+}  // namespace qanat::base

@@ -1,0 +1,62 @@
+// Transport: one connected byte stream (TCP, Unix or TLS over TCP) with deadlines, under HTTP's client and server.
+// Internal to base. One read and one write may be outstanding at a time; everything on the io_context's one thread.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/time.hh"
+#include "base/tls.hh"
+
+namespace qanat::base {
+
+class Transport : public std::enable_shared_from_this<Transport> {
+ public:
+  using Socket = boost::asio::generic::stream_protocol::socket;
+  using ErrorCode = boost::system::error_code;
+
+  static std::shared_ptr<Transport> plain(Socket socket);
+  static std::shared_ptr<Transport> tls(Socket socket, TlsContext context);
+  virtual ~Transport() = default;
+
+  // The TLS handshake; nothing on a plain stream. `name`: what the server's certificate must be for, may be empty.
+  virtual boost::asio::awaitable<ErrorCode> handshake(bool as_server, const std::string& name) = 0;
+  // Bytes read; 0 with `ec` set (eof too).
+  virtual boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer buffer,
+                                                        ErrorCode& ec) = 0;
+  // Ends when the kernel has accepted every byte, or with an error.
+  virtual boost::asio::awaitable<ErrorCode> write_all(std::string_view first,
+                                                      std::string_view second = {}) = 0;
+  virtual Socket& socket() = 0;
+  virtual ssl_st* ssl() { return nullptr; }
+
+  // Past a deadline the stream is closed and expired() says why. Time::max(): none. Cheap to call: a timer already
+  // running towards an earlier instant is left alone and looks again when it fires.
+  void set_read_deadline(Time deadline);
+  void set_write_deadline(Time deadline);
+  bool expired() const { return expired_; }
+  void close();
+  bool closed() const { return closed_; }
+  // The peer has closed its side (or the connection broke); does not consume bytes.
+  bool peer_gone();
+
+ protected:
+  explicit Transport(const boost::asio::any_io_executor& executor) : timer_(executor) {}
+
+ private:
+  void arm();
+
+  boost::asio::steady_timer timer_;
+  Time armed_ = Time::max();
+  Time read_deadline_ = Time::max();
+  Time write_deadline_ = Time::max();
+  bool expired_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace qanat::base
