@@ -32,7 +32,7 @@ enum class Errc : std::uint8_t {
   BadService,
   BadModel,
   BadVersion,
-  BadEscape,     // % without two hexadecimal digits, or of a control character
+  BadEscape,  // % without two hexadecimal digits, or of a control character
   BadKey,
   UnknownKey,
   DuplicateKey,

@@ -9,16 +9,16 @@
 namespace qanat::c_url {
 
 enum class ValueType : std::uint8_t {
-  Duration,  // canonical "2000ms"; accepts ms, s, m, h, d
-  Bytes,     // canonical "80000000000b"; accepts b, kb … tb (powers of 1000), kib … tib (of 1024)
-  Rate,      // canonical "20000000bit"; bit/s, accepts bit, kbit, mbit, gbit
-  Count,     // an integer
-  Nano,      // nano-currency per token, an integer
-  Instant,   // canonical seconds since the Unix epoch, UTC
-  Names,     // one or more names, comma-separated; sorted, unique
-  Locations, // one or more location patterns, comma-separated; sorted, unique
-  Choice,    // one of a fixed list
-  Text,      // kept as it is ("x-" keys)
+  Duration,   // canonical "2000ms"; accepts ms, s, m, h, d
+  Bytes,      // canonical "80000000000b"; accepts b, kb … tb (powers of 1000), kib … tib (of 1024)
+  Rate,       // canonical "20000000bit"; bit/s, accepts bit, kbit, mbit, gbit
+  Count,      // an integer
+  Nano,       // nano-currency per token, an integer
+  Instant,    // canonical seconds since the Unix epoch, UTC
+  Names,      // one or more names, comma-separated; sorted, unique
+  Locations,  // one or more location patterns, comma-separated; sorted, unique
+  Choice,     // one of a fixed list
+  Text,       // kept as it is ("x-" keys)
 };
 
 struct Key {
@@ -33,6 +33,5 @@ struct Key {
 std::span<const Key> keys();
 // The registered key, or nullptr; "x-…" keys are not registered.
 const Key* find_key(std::string_view name);
-
 
 }  // namespace qanat::c_url

@@ -27,7 +27,7 @@ struct Offer {
   std::int64_t cards = 0;
   std::int64_t memory_bytes = 0;  // of all cards
   std::int64_t context_tokens = 0;
-  std::int64_t price_nano = 0;    // per output token
+  std::int64_t price_nano = 0;  // per output token
   std::vector<std::string_view> planes;
 };
 
