@@ -24,7 +24,6 @@
 #pragma once
 
 #include <array>
-#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
@@ -45,13 +44,6 @@ struct Enrolment {
   std::array<std::uint8_t, 32> config_public{};  // Ed25519: signs configurations
   std::array<std::uint8_t, 32> ca_public{};      // Ed25519: signs bindings of this domain's nodes
 };
-
-// What a configuration compiles to, or all that is wrong with it.
-struct Compiled {
-  std::shared_ptr<const fib::Snapshot> snapshot;
-  std::vector<std::string> problems;
-};
-using Compile = std::function<Compiled(const proto::v1::NodeConfig&)>;
 
 // How a connection ended. ByPeer: the controller's host answered (close, reset, refused), so the way to it is
 // open.

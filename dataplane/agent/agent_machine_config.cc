@@ -4,6 +4,7 @@
 
 #include "dataplane/agent/agent_machine.hh"
 #include "dataplane/agent/binding.hh"
+#include "dataplane/agent/revocation.hh"
 #include "identifiers/proto/config_state.hh"
 #include "identifiers/proto/errc.hh"
 
@@ -96,14 +97,16 @@ Held AgentMachine::verify(const HeldConfig* held, const proto::v1::ConfigDelta& 
   return result;
 }
 
-// An older configuration, but with every headend denied that the newer one denied: revocation is not undone.
+// An older configuration, but what was revoked since stays revoked.
 Held AgentMachine::roll_back_to(const HeldConfig& target) const {
-  auto result = std::make_shared<HeldConfig>(target);
   auto effective = std::make_shared<proto::v1::NodeConfig>(*target.config);
-  effective->mutable_denied_headends()->MergeFrom(refused_->config->denied_headends());
+  const auto& denied = refused_->config->denied_headends();
+  revoke_nodes(*effective, {denied.begin(), denied.end()});
+  effective->mutable_denied_headends()->MergeFrom(denied);
   proto::canonicalise(*effective);
+  auto result = std::make_shared<HeldConfig>(target);
   Compiled compiled = settings_.compile(*effective);
-  if (!compiled.problems.empty()) return result;  // it compiled before; a deny set cannot make it wrong
+  if (!compiled.problems.empty()) return result;  // it compiled with them; without them it is not wrong
   result->effective = std::move(effective);
   result->snapshot = std::move(compiled.snapshot);
   return result;

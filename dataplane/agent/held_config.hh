@@ -2,14 +2,12 @@
 // compiled to. Immutable and shared: the trial keeps up to three, the forwarder the newest snapshot.
 #pragma once
 
-#include <array>
+#include <compare>
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "base/result.hh"
@@ -43,6 +41,13 @@ struct HeldConfig {
   ConfigVersion version() const;
 };
 using Held = std::shared_ptr<const HeldConfig>;
+
+// What a configuration compiles to, or all that is wrong with it.
+struct Compiled {
+  std::shared_ptr<const fib::Snapshot> snapshot;
+  std::vector<std::string> problems;
+};
+using Compile = std::function<Compiled(const proto::v1::NodeConfig&)>;
 
 // The file `config` in the state folder: the configuration in force and, while it is on trial or after it was
 // rolled back, the other one. Frames of the control protocol (identifiers/proto/framing), each a signed full
