@@ -1,0 +1,135 @@
+#include "tools/lab/daemon_config.hh"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace qanat::lab {
+namespace {
+
+std::string quoted(const std::vector<std::string>& texts) {
+  std::vector<std::string> out;
+  for (const auto& text : texts) out.push_back("\"" + text + "\"");
+  return fmt::format("[{}]", fmt::join(out, ", "));
+}
+
+// The position of entry `i` among those on the same node: several daemons of one kind share an address.
+template <class List>
+int rank_on_node(const List& list, std::size_t i) {
+  int rank = 0;
+  for (std::size_t j = 0; j < i; ++j) rank += list[j].node == list[i].node;
+  return rank;
+}
+
+const ControllerSpec* global_of(const Topology& topology) {
+  const auto it = std::find_if(topology.controllers.begin(), topology.controllers.end(),
+                               [](const auto& c) { return c.global; });
+  return it == topology.controllers.end() ? nullptr : &*it;
+}
+
+std::string pool_host(const Topology& topology, std::size_t i) {
+  return fmt::format("{}:{}", overlay_address(*topology.node(topology.pools[i].node)),
+                     kPoolPort + rank_on_node(topology.pools, i));
+}
+
+linkem::LinkEnd link_end(const Topology& topology, const Link& link, bool a,
+                         const std::string& netns_prefix) {
+  const Node& self = *topology.node(a ? link.a : link.b);
+  const Node& peer = *topology.node(a ? link.b : link.a);
+  linkem::LinkEnd end;
+  end.netns = netns_prefix + self.name;
+  const std::string device = fmt::format("p{}-{}", link.plane, peer.name);
+  end.device = device.size() <= 15 ? device : fmt::format("p{}-n{}", link.plane, peer.number);
+  end.routes.push_back({underlay_address(link.plane, peer) + "/32", underlay_address(link.plane, self)});
+  return end;
+}
+
+}  // namespace
+
+std::vector<std::string> southbound_addresses(const Topology& topology, std::size_t i) {
+  const Node& node = *topology.node(topology.controllers[i].node);
+  std::vector<std::string> out;
+  for (const int plane : node.planes)
+    out.push_back(fmt::format("{}:{}", underlay_address(plane, node),
+                              kSouthboundPort + rank_on_node(topology.controllers, i)));
+  return out;
+}
+
+linkem::LinksFile links_file(const Topology& topology, const std::string& netns_prefix) {
+  linkem::LinksFile file{topology.seed, {}};
+  for (const auto& link : topology.links)
+    file.links.push_back({link.name, link_end(topology, link, true, netns_prefix),
+                          link_end(topology, link, false, netns_prefix), link.up, link.down, 1500});
+  return file;
+}
+
+std::string controller_toml(const Topology& topology, std::size_t i, const Files& files) {
+  const ControllerSpec& self = topology.controllers[i];
+  const Node& node = *topology.node(self.node);
+  std::string out = fmt::format(
+      "name = \"{}\"\nrole = \"{}\"\ndomain = {}\nstate = \"{}/controller.db\"\nlisten = {}\n"
+      "northbound = \"{}:{}\"\nadmin_token_file = \"{}\"\nsocket = \"{}\"\n",
+      self.name, self.global ? "global" : "domain", self.domain, files.state_dir(self.name),
+      quoted(southbound_addresses(topology, i)), underlay_address(node.planes.back(), node),
+      kNorthboundPort + rank_on_node(topology.controllers, i), files.secret("admin-" + self.name),
+      files.socket(self.name));
+  const ControllerSpec* global = global_of(topology);
+  if (!self.global && global)
+    out += fmt::format("\n[parent]\naddresses = {}\njoin_token_file = \"{}\"\n",
+                       quoted(southbound_addresses(
+                           topology, static_cast<std::size_t>(global - topology.controllers.data()))),
+                       files.secret("join-" + self.name));
+  return out;
+}
+
+std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t controller,
+                        const Files& files) {
+  std::string out = fmt::format(
+      "name = \"{}\"\nlocation = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\nrelay = {}\nworkers = 1\n\n"
+      "[controller]\naddresses = {}\njoin_token_file = \"{}\"\n",
+      node.name, node.location, files.state_dir(node.name), files.socket(node.name), node.relay,
+      quoted(southbound_addresses(topology, controller)), files.secret("join-" + node.name));
+  for (const int plane : node.planes)
+    out += fmt::format("\n[[line]]\nplane = {}\naddress = \"{}\"\nport = {}\nname = \"{}\"\n", plane,
+                       underlay_address(plane, node), kUnderlayPort + plane, topology.plane(plane)->name);
+  return out;
+}
+
+std::string pool_url(const Topology& topology, std::size_t i) { return "http://" + pool_host(topology, i); }
+
+std::string pool_toml(const Topology& topology, std::size_t i, const Files& files) {
+  const PoolSpec& pool = topology.pools[i];
+  const Node& node = *topology.node(pool.node);
+  std::string out = fmt::format(
+      "id = \"{}\"\nprovider = \"{}\"\nlocation = \"{}\"\nsite = \"{}\"\nlisten = \"{}\"\nsocket = \"{}\"\n"
+      "usage_db = \"{}/usage.db\"\ncards = \"{}\"\ncount = {}\nmodels = {}\n\n"
+      "[price]\ninput = {}\noutput = {}\n\n[engine]\ntime_scale = {}\n",
+      pool.id, pool.provider, node.location, node.name, pool_host(topology, i), files.socket(pool.id),
+      files.state_dir(pool.id), pool.cards, pool.count, quoted(pool.models), pool.input_price,
+      pool.output_price, pool.time_scale);
+  if (pool.max_num_seqs) out += fmt::format("max_num_seqs = {}\n", pool.max_num_seqs);
+  return out;
+}
+
+std::string gateway_toml(const Topology& topology, const GatewaySpec& gateway, const Files& files) {
+  const Node& node = *topology.node(gateway.node);
+  const std::string self = "gateway-" + node.name;
+  std::string out = fmt::format(
+      "name = \"{}\"\nsite = \"{}\"\nlocation = \"{}\"\nlisten = [\"127.0.0.1:{}\", \"{}:{}\"]\nsocket = "
+      "\"{}\"\n"
+      "ledger = \"{}/ledger.db\"\njournal = \"{}/journal\"\ndataplane_socket = \"{}\"\n\n"
+      "[sla]\nttft_ms = {}\ntpot_ms = {}\n",
+      node.name, node.name, node.location, kGatewayPort, overlay_address(node), kGatewayPort,
+      files.socket(self), files.state_dir(self), files.state_dir(self), files.socket(node.name),
+      gateway.ttft_ms, gateway.tpot_ms);
+  for (std::size_t i = 0; i < topology.pools.size(); ++i) {
+    const PoolSpec& pool = topology.pools[i];
+    if (std::find(gateway.pools.begin(), gateway.pools.end(), pool.id) == gateway.pools.end()) continue;
+    out += fmt::format("\n[[pool]]\nurl = \"{}\"\nlocal = {}\nnode = \"{}\"\n", pool_url(topology, i),
+                       pool.node == gateway.node, pool.node);
+  }
+  return out;
+}
+
+}  // namespace qanat::lab

@@ -1,0 +1,42 @@
+// The configuration files that a lab writes for its daemons (seams.md §2 to §6), as text from values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/lab/state.hh"
+#include "tools/lab/topology.hh"
+#include "tools/linkem/links_file.hh"
+
+namespace qanat::lab {
+
+inline constexpr int kSouthboundPort = 7443;  // + n for the n-th controller of a node
+inline constexpr int kNorthboundPort = 7480;
+inline constexpr int kUnderlayPort = 7700;  // + plane
+inline constexpr int kPoolPort = 9000;      // + n for the n-th pool of a node
+inline constexpr int kGatewayPort = 8080;
+
+// Everything below a lab's folder: NAME.toml, NAME.sock, NAME/ for state, log/NAME.log.
+struct Files {
+  std::string folder;
+  std::string config(const std::string& daemon) const { return folder + "/" + daemon + ".toml"; }
+  std::string socket(const std::string& daemon) const { return folder + "/" + daemon + ".sock"; }
+  std::string state_dir(const std::string& daemon) const { return folder + "/state/" + daemon; }
+  std::string log(const std::string& daemon) const { return folder + "/log/" + daemon + ".log"; }
+  std::string secret(const std::string& name) const { return folder + "/secret/" + name; }
+};
+
+// Where controller `i` of the topology listens, southbound: one address per plane of its node.
+std::vector<std::string> southbound_addresses(const Topology& topology, std::size_t i);
+
+linkem::LinksFile links_file(const Topology& topology, const std::string& netns_prefix);
+std::string controller_toml(const Topology& topology, std::size_t i, const Files& files);
+// controller: the index of the one that enrols the box.
+std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t controller,
+                        const Files& files);
+std::string pool_toml(const Topology& topology, std::size_t i, const Files& files);
+std::string gateway_toml(const Topology& topology, const GatewaySpec& gateway, const Files& files);
+
+std::string pool_url(const Topology& topology, std::size_t i);
+
+}  // namespace qanat::lab

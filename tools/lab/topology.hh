@@ -1,0 +1,93 @@
+// A lab's topology: what one TOML file asks for (seams.md §7), read strictly, every problem named with its line.
+// Values only: nothing here makes anything.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tools/linkem/spec.hh"
+
+namespace qanat::base {
+class ConfigTable;
+}
+
+namespace qanat::lab {
+
+struct Plane {
+  int id = 0;  // 1 … 15
+  std::string name;
+};
+
+struct Node {
+  std::string name;      // at most 20 characters: letters, digits, dashes
+  int number = 0;        // 1 …, in file order; the last byte of its underlay addresses
+  std::string location;  // C-URL location labels
+  std::vector<int> planes;
+  int domain = 0;  // whose controller enrols the box; 0 where there is no box
+  bool relay = false;
+  bool box = true;
+};
+
+struct Link {
+  std::string name;  // "city-relay1-p1" unless the file says otherwise
+  int plane = 0;
+  std::string a, b;
+  linkem::Spec up, down;  // up is a→b
+};
+
+struct ControllerSpec {
+  std::string name, node;
+  bool global = false;
+  int domain = 0;
+};
+
+struct TenantSpec {
+  std::string name;
+  std::uint32_t vni = 0;
+  std::vector<std::string> members;
+};
+
+struct PoolSpec {
+  std::string id;  // "far1-h20" unless the file says otherwise
+  std::string node, provider, cards;
+  int count = 0;
+  std::vector<std::string> models;
+  std::int64_t input_price = 0, output_price = 0;  // nano-currency per token
+  int max_num_seqs = 0;                            // 0: the pool's own default
+  double time_scale = 1;
+};
+
+struct GatewaySpec {
+  std::string node;
+  std::vector<std::string> pools;  // ids; all of them for "all"
+  int ttft_ms = 2000, tpot_ms = 100;
+};
+
+struct Topology {
+  std::string name;
+  std::uint64_t seed = 1;
+  std::vector<Plane> planes;
+  std::vector<Node> nodes;
+  std::vector<Link> links;
+  std::vector<ControllerSpec> controllers;
+  std::vector<TenantSpec> tenants;
+  std::vector<PoolSpec> pools;
+  std::vector<GatewaySpec> gateways;
+
+  const Node* node(const std::string& name) const;
+  const Plane* plane(int id) const;
+  const Link* link(const std::string& name) const;
+};
+
+// Reads everything; problems stay in the table's reader.
+Topology read_topology(base::ConfigTable& root);
+// Reads FILE into `out`; false after its problems were printed to stderr.
+bool load_topology(const std::string& file, Topology& out);
+
+// The address plan. Underlay: 10.PLANE.0.NODE. Overlay of a tenant: 100.96.NODE.1 and fd71::NODE:1.
+std::string underlay_address(int plane, const Node& node);
+std::string overlay_address(const Node& node);
+std::string overlay_address6(const Node& node);
+
+}  // namespace qanat::lab

@@ -1,0 +1,25 @@
+// linkem's control: JSON over HTTP on a Unix socket (seams.md §6), on a thread beside the packets' one.
+// Every change is applied by the loop's thread and logged as one JSON line with the time it took effect.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tools/linkem/link_loop.hh"
+
+namespace qanat::linkem {
+
+class Control {
+ public:
+  // socket "": no server. log "": no log; otherwise appended to. Throws std::system_error.
+  Control(LinkLoop& loop, const std::string& socket, const std::string& log);
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qanat::linkem
