@@ -53,14 +53,16 @@ std::string_view to_string(Excluded reason);
 
 struct Option {
   std::size_t pool = 0;  // the registry's index
-  std::string instance;
+  std::string instance;  // the pool's id, or its URL while nothing is heard of it
+  std::string model;     // the catalogue name to ask it for
   bool local = false;
   bool stale = false;
   Excluded excluded = Excluded::No;
   std::string excluded_detail;  // which spec, for example
   meter::Price price;
   Forecast forecast;  // meaningful if the pool's engine is known
-  std::string path;
+  base::Duration path_rtt{};
+  std::string path;  // as text, for people
   // Filled by decide:
   meter::Nano cost = 0;   // expected price of the call
   meter::Nano score = 0;  // smaller is better
