@@ -92,13 +92,12 @@ class ControllerConnection::Link : public std::enable_shared_from_this<Link> {
   std::size_t pending() const { return pending_; }
 
  private:
-  // The CA signs nodes as well; only a controller may answer (southbound.proto: a node's URI is "qanat:node:…").
+  // The CA signs nodes as well; only a controller may answer.
   void check_peer() {
     const auto peer = base::peer_identity(stream_.native_handle());
     if (!peer) return fail(Loss::ByPeer, "shows no certificate that our CA vouches for");
-    for (const auto& uri : peer->uris) {
-      if (uri.starts_with("qanat:node:"))
-        return fail(Loss::ByPeer, "is a node (" + uri + "), not a controller");
+    if (std::find(peer->uris.begin(), peer->uris.end(), "qanat:controller") == peer->uris.end()) {
+      return fail(Loss::ByPeer, "shows a certificate that is not a controller's (" + peer->common_name + ")");
     }
     read();
     handlers_.connected();
