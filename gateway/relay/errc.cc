@@ -1,0 +1,55 @@
+#include "gateway/relay/errc.hh"
+
+namespace qanat::relay {
+
+std::string_view type_of(Errc code) {
+  switch (status_of(code)) {
+    case 401: return "authentication_error";
+    case 404: return "not_found_error";
+    case 429: return code == Errc::BudgetExceeded ? "insufficient_quota" : "rate_limit_error";
+    case 502: return "upstream_error";
+    case 503: return "unavailable_error";
+    case 500: return "server_error";
+    default: return "invalid_request_error";
+  }
+}
+
+std::string_view to_string(Errc code) {
+  switch (code) {
+    case Errc::NotJson: return "invalid_json";
+    case Errc::MissingField: return "missing_required_parameter";
+    case Errc::WrongType: return "invalid_type";
+    case Errc::OutOfRange: return "invalid_value";
+    case Errc::DuplicateField: return "duplicate_parameter";
+    case Errc::BadCUrl: return "invalid_c_url";
+    case Errc::BadKey: return "invalid_api_key";
+    case Errc::ModelNotFound: return "model_not_found";
+    case Errc::NothingFits: return "nothing_fits";
+    case Errc::NoPoolReady: return "no_pool_ready";
+    case Errc::TooManyCalls: return "rate_limit_exceeded";
+    case Errc::BudgetExceeded: return "insufficient_quota";
+    case Errc::PoolRefused: return "pool_refused";
+    case Errc::PoolFailed: return "pool_failed";
+    case Errc::NotFound: return "not_found";
+    case Errc::CallLost: return "internal_error";
+  }
+  return "unknown";
+}
+
+int status_of(Errc code) {
+  switch (code) {
+    case Errc::BadKey: return 401;
+    case Errc::ModelNotFound:
+    case Errc::NotFound: return 404;
+    case Errc::NothingFits:
+    case Errc::NoPoolReady: return 503;
+    case Errc::TooManyCalls:
+    case Errc::BudgetExceeded: return 429;
+    case Errc::PoolRefused:
+    case Errc::PoolFailed: return 502;
+    case Errc::CallLost: return 500;
+    default: return 400;
+  }
+}
+
+}  // namespace qanat::relay
