@@ -38,7 +38,7 @@ struct HttpClientOptions {
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";  // path and query
-  Headers headers;  // host, content-length are added; content-type when there is a body and none is given
+  Headers headers{};  // host, content-length are added; content-type when there is a body and none is given
   std::string body{};
 };
 
