@@ -1,0 +1,27 @@
+#include "dataplane/forwarder/counters.hh"
+
+namespace qanat::forwarder {
+
+std::string_view to_string(Counter counter) noexcept {
+  switch (counter) {
+    case Counter::InnerPacketsSent: return "inner_packets_sent";
+    case Counter::InnerBytesSent: return "inner_bytes_sent";
+    case Counter::InnerPacketsReceived: return "inner_packets_received";
+    case Counter::InnerBytesReceived: return "inner_bytes_received";
+    case Counter::SuperPacketsRead: return "super_packets_read";
+    case Counter::SuperPacketsWritten: return "super_packets_written";
+    case Counter::TransitPackets: return "transit_packets";
+    case Counter::TransitBytes: return "transit_bytes";
+    case Counter::ProbesSent: return "probes_sent";
+    case Counter::ProbesReceived: return "probes_received";
+    case Counter::HandshakesSent: return "handshakes_sent";
+    case Counter::HandshakesAnswered: return "handshakes_answered";
+    case Counter::SessionsEstablished: return "sessions_established";
+    case Counter::CookiesSent: return "cookies_sent";
+    case Counter::PathSwitches: return "path_switches";
+    case Counter::PacketsQueued: return "packets_queued";
+  }
+  return "unknown";
+}
+
+}  // namespace qanat::forwarder

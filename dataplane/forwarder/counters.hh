@@ -1,0 +1,48 @@
+// Counter: what a forwarder did, beside what it dropped (packet/drop_reason.hh). One worker writes, anyone reads.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+namespace qanat::forwarder {
+
+enum class Counter : std::uint8_t {
+  InnerPacketsSent,  // tenants' packets sealed, after segmentation
+  InnerBytesSent,
+  InnerPacketsReceived,  // opened and accepted for a tenant
+  InnerBytesReceived,
+  SuperPacketsRead,     // from TUNs, before segmentation
+  SuperPacketsWritten,  // to TUNs, after coalescing
+  TransitPackets,       // relayed for others
+  TransitBytes,
+  ProbesSent,
+  ProbesReceived,
+  HandshakesSent,  // initiations
+  HandshakesAnswered,
+  SessionsEstablished,
+  CookiesSent,
+  PathSwitches,
+  PacketsQueued,  // held while a handshake ran
+};
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::PacketsQueued) + 1;
+
+// "inner_packets_sent".
+std::string_view to_string(Counter counter) noexcept;
+
+class Counters {
+ public:
+  void add(Counter counter, std::uint64_t n = 1) noexcept {
+    auto& c = values_[static_cast<std::size_t>(counter)];
+    c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  std::uint64_t operator[](Counter counter) const noexcept {
+    return values_[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<std::uint64_t>, kCounterCount> values_{};
+};
+
+}  // namespace qanat::forwarder

@@ -1,0 +1,152 @@
+#include "dataplane/forwarder/forwarder.hh"
+
+#include <algorithm>
+
+namespace qanat::forwarder {
+
+namespace {
+
+constexpr base::Duration kSessionTick = std::chrono::milliseconds{50};
+// The node with the greater id lets the other begin, so that two boxes that learn of each other at once make one
+// session, not two.
+constexpr base::Duration kPoliteness = std::chrono::milliseconds{500};
+
+}  // namespace
+
+Forwarder::Forwarder(ForwarderOptions options)
+    : options_(std::move(options)),
+      handshaker_(options_.identity, options_.random),
+      delivery_(options_.coalesce, drops_, counters_) {}
+
+Forwarder::~Forwarder() = default;
+
+void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
+  snapshot_ = std::move(snapshot);
+  tokens_.clear();
+  std::erase_if(peers_, [&](const auto& entry) {
+    const fib::Peer* known = snapshot_->peer(entry.first);
+    const bool gone =
+        known == nullptr || entry.first == snapshot_->self() || known->x25519 != entry.second->public_key;
+    if (gone) indices_.release_all(entry.second.get());
+    return gone;
+  });
+  by_address_.clear();
+  for (const fib::Peer& known : snapshot_->peers()) {
+    if (known.id == snapshot_->self()) continue;
+    auto& state = peers_[known.id];
+    if (state == nullptr) state = std::make_unique<PeerState>(known.id, known.x25519);
+    state->addresses.clear();
+    for (const fib::Line& line : known.lines) {
+      state->addresses.push_back(line.address);
+      by_address_[line.address] = state.get();
+    }
+  }
+  // Counts of paths that stay, stay.
+  const RouteTable before = std::move(routes_);
+  routes_ = RouteTable(*snapshot_, options_.lines);
+  for (Route& route : routes_.routes())
+    for (const Route& old : before.routes())
+      if (old.peer == route.peer && old.id == route.id) {
+        route.packets = old.packets;
+        route.bytes = old.bytes;
+        break;
+      }
+  prober_.configure(routes_.prober_config(), now);
+  delivery_.set_snapshot(snapshot_);
+  // The probe mesh needs a session with everybody.
+  for (auto& [id, state] : peers_)
+    if (!state->wanted) want(*state, now, snapshot_->self() < id ? base::Duration{1} : kPoliteness);
+  next_sessions_ = now;
+  drain_prober_events();
+}
+
+void Forwarder::on_timer(base::Time now) {
+  if (now >= next_sessions_) {
+    next_sessions_ = now + kSessionTick;
+    for (auto& [id, state] : peers_) run_session(*state, now);
+  }
+  prober_.on_timer(now);
+  drain_prober_events();
+  send_probes(now);
+}
+
+base::Time Forwarder::next_timeout() const {
+  return snapshot_ == nullptr ? base::Time::max() : std::min(next_sessions_, prober_.next_timeout());
+}
+
+Status Forwarder::status(base::Time now, bool take) {
+  Status out;
+  if (snapshot_ == nullptr) return out;
+  for (const fib::Peer& known : snapshot_->peers()) {
+    PeerState* state = peer(known.id);
+    if (state == nullptr) continue;
+    PeerStatus p;
+    p.node = known.id;
+    p.session = state->session.established(now);
+    out.sessions += p.session ? 1 : 0;
+    for (const std::uint32_t r : routes_.adjacencies(known.id)) {
+      const Route& route = routes_.routes()[r];
+      const path::PathView view = prober_.view(route.probe);
+      AdjacencyStatus a;
+      a.local_plane = ids::PlaneId{static_cast<std::uint8_t>(route.id.value >> 4 & 0x0f)};
+      a.remote_plane = ids::PlaneId{static_cast<std::uint8_t>(route.id.value & 0x0f)};
+      a.address = route.to;
+      a.state = view.state;
+      a.rtt = view.rtt;
+      a.jitter = view.jitter;
+      a.loss_ppm = view.loss_ppm;
+      a.one_way_raw_us = view.one_way_raw_us;
+      if (take) {
+        const auto interval = prober_.take_interval(route.probe);
+        a.rtt_min = interval.rtt_min;
+        a.rtt_mean = interval.rtt_mean;
+        a.samples = interval.samples;
+        a.probes = interval.probes;
+        a.lost = interval.lost;
+      }
+      p.adjacencies.push_back(a);
+    }
+    out.peers.push_back(std::move(p));
+  }
+  for (std::uint32_t i = 0; i < routes_.policies().size(); ++i) {
+    const PolicyRoutes& policy = routes_.policies()[i];
+    const std::size_t first = out.paths.size();
+    for (const std::uint32_t r : policy.routes) {
+      const Route& route = routes_.routes()[r];
+      const path::PathView view = prober_.view(route.probe);
+      PathStatus s;
+      s.endpoint = policy.endpoint;
+      s.tier = policy.tier;
+      s.id = route.id;
+      s.first_plane = options_.lines[route.line].plane;
+      if (route.direct)
+        s.segments = {ids::Sid::end(route.peer)};
+      else
+        s.segments.assign(route.header.list().begin(), route.header.list().end());
+      s.active = prober_.chosen(i) == route.probe;
+      s.state = view.state;
+      s.rtt = view.rtt;
+      s.loss_ppm = view.loss_ppm;
+      s.preference = route.preference;
+      s.packets = route.packets;
+      s.bytes = route.bytes;
+      out.paths.push_back(std::move(s));
+    }
+    std::stable_sort(out.paths.begin() + static_cast<std::ptrdiff_t>(first), out.paths.end(),
+                     [](const PathStatus& a, const PathStatus& b) { return a.active > b.active; });
+  }
+  return out;
+}
+
+const char* to_string(Event::Kind kind) {
+  switch (kind) {
+    case Event::Kind::PeerUp: return "peer_up";
+    case Event::Kind::PeerDown: return "peer_down";
+    case Event::Kind::PathUp: return "path_up";
+    case Event::Kind::PathDown: return "path_down";
+    case Event::Kind::PathSwitched: return "path_switched";
+  }
+  return "unknown";
+}
+
+}  // namespace qanat::forwarder

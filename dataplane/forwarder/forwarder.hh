@@ -1,0 +1,163 @@
+// Forwarder: the dataplane's core, sans-I/O: batches and time in, trains and super-packets out.
+//
+//   TUN super-packet ─ on_tun_packet ─> source check, route, segment + seal (end to end, link) ─> transmit()
+//   UDP trains ─ on_datagrams ─┬ type 4 ─> open, replay, probe | tenant checks, order, coalesce ─> deliver()
+//                              ├ type 5 ─> open link, window, source, previous hop ─┬ endpoint: as type 4 or 1, 2
+//                              │                                                    └ relay: token …, reseal ─> transmit()
+//                              └ types 1–3 ─> handshaker ─> transmit()
+//   on_timer ─> probes, handshakes, rekeying ─> transmit()
+//
+// Output views point into the forwarder and into the bytes given to on_datagrams: send and write them, then call
+// transmitted() and delivered(), before those bytes are reused.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.hh"
+#include "dataplane/crypto/list_token.hh"
+#include "dataplane/fib/snapshot.hh"
+#include "dataplane/forwarder/counters.hh"
+#include "dataplane/forwarder/datagrams.hh"
+#include "dataplane/forwarder/delivery.hh"
+#include "dataplane/forwarder/handshaker.hh"
+#include "dataplane/forwarder/index_table.hh"
+#include "dataplane/forwarder/peer_state.hh"
+#include "dataplane/forwarder/route_table.hh"
+#include "dataplane/forwarder/status.hh"
+#include "dataplane/forwarder/train_writer.hh"
+#include "dataplane/path/prober.hh"
+
+namespace qanat::forwarder {
+
+struct ForwarderOptions {
+  Identity identity;
+  RandomSource random;
+  std::vector<LocalLine> lines;  // in configuration order: Datagrams::line counts them
+  packet::Coalescer::Options coalesce{};
+};
+
+// One thread. Everything that arrives is counted: by Counter when used, by DropReason when not.
+class Forwarder {
+ public:
+  explicit Forwarder(ForwarderOptions options);
+  ~Forwarder();
+  Forwarder(const Forwarder&) = delete;
+  Forwarder& operator=(const Forwarder&) = delete;
+
+  // Peers that are gone lose their sessions; others keep theirs, and paths keep what was measured.
+  void set_snapshot(fib::SnapshotPtr snapshot, base::Time now);
+  // For expiries; call it at least every few seconds.
+  void set_unix_time(base::UnixSeconds now) { unix_now_ = now; }
+
+  // Trains are opened and rewritten in place.
+  void on_datagrams(std::span<const Datagrams> trains, base::Time now);
+  // One frame as the TUN gave it: virtio header, then the packet. Rewritten in place at most in its checksum.
+  void on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now);
+  // All input that had arrived by now was handed over (see Prober::on_drained).
+  void on_drained(base::Time now) { prober_.on_drained(now); }
+  void on_timer(base::Time now);
+  base::Time next_timeout() const;
+
+  std::span<const Datagrams> transmit() { return trains_.trains(); }
+  std::size_t transmit_bytes() const { return trains_.bytes(); }
+  void transmitted() { trains_.clear(); }
+  std::span<const TunWrite> deliver() { return delivery_.flush(); }
+  void delivered() { delivery_.clear(); }
+  bool delivery_pending() const { return delivery_.pending(); }
+
+  std::optional<Event> poll_event();
+  // `take`: also starts a new measuring interval.
+  Status status(base::Time now, bool take = false);
+  const packet::DropCounters& drops() const { return drops_; }
+  packet::DropCounters& drops() { return drops_; }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  // Everything that sealing towards one route needs, looked up once per super-packet.
+  struct Sender {
+    Route* route = nullptr;
+    crypto::SessionKeys* keys = nullptr;
+    crypto::SessionKeys* link = nullptr;  // of the first hop; null on a direct route
+    crypto::SendSpace* space = nullptr;
+    TrainKey train;
+    std::uint8_t bucket = 0;
+  };
+  // Where a datagram came from, while it is being taken apart.
+  struct Arrival {
+    packet::UdpAddress remote;
+    std::uint8_t line = 0;
+    std::uint8_t traffic_class = 0;
+    PeerState* neighbour = nullptr;  // who relayed it; null when it came directly
+  };
+  // Transit datagrams that lie one behind the other and go on as one train.
+  struct TransitRun {
+    Datagrams train;
+    TrainKey key;
+    bool open = false;
+  };
+
+  // ingress.cc
+  bool prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,
+               std::uint8_t ecn, base::Time now);
+  void seal(const Sender& sender, std::span<const packet::Bytes> pieces, std::size_t plain_bytes);
+  void hold(PeerState& peer, ids::Vni vni, packet::Bytes frame);
+  std::uint64_t next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket);
+  Route* choose(ids::NodeId endpoint, ids::Tier tier);
+
+  // receive.cc
+  void on_datagram(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
+                   base::Time now);
+  void on_sealed(packet::MutableBytes datagram, const Arrival& arrival, base::Time now);
+  void on_routed(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
+                 base::Time now);
+  void on_inner(packet::MutableBytes datagram, const Arrival& arrival, base::Time now);
+  std::optional<packet::DropReason> transit(packet::MutableBytes datagram, packet::RouteHeader& route,
+                                            std::uint8_t bucket, const Arrival& arrival,
+                                            const Datagrams& train, base::Time now);
+  void close_transit();
+
+  // sessions.cc
+  PeerState* peer(ids::NodeId id) const;
+  void want(PeerState& peer, base::Time now, base::Duration delay = {});
+  void run_session(PeerState& peer, base::Time now);
+  void start_handshake(PeerState& peer, base::Time now);
+  void on_initiation(packet::Bytes datagram, const Arrival& arrival, base::Time now);
+  void on_response(packet::Bytes datagram, const Arrival& arrival, base::Time now);
+  void on_cookie(packet::Bytes datagram, const Arrival& arrival, base::Time now);
+  void install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time now);
+  void on_established(PeerState& peer, base::Time now);
+  void send_bare(packet::Bytes datagram, const Arrival& towards);
+  bool send_by(const Route& route, packet::Bytes handshake, base::Time now);
+  void send_keepalive(PeerState& peer, base::Time now);
+  void send_probes(base::Time now);
+  void send_probe(std::uint32_t path, base::Time now);
+  void drain_prober_events();
+  void push(Event event);
+
+  ForwarderOptions options_;
+  fib::SnapshotPtr snapshot_;
+  base::UnixSeconds unix_now_ = 0;
+  packet::DropCounters drops_;
+  Counters counters_;
+  Handshaker handshaker_;
+  IndexTable indices_;
+  std::unordered_map<ids::NodeId, std::unique_ptr<PeerState>> peers_;
+  std::unordered_map<packet::UdpAddress, PeerState*> by_address_;
+  RouteTable routes_;
+  path::Prober prober_;
+  crypto::TokenCache tokens_;
+  TrainWriter trains_;
+  Delivery delivery_;
+  TransitRun run_;
+  base::Time next_sessions_{};
+  std::deque<Event> events_;
+};
+
+}  // namespace qanat::forwarder

@@ -1,0 +1,139 @@
+// From a tenant's TUN to sealed trains: numbered as in DESIGN §3.
+#include <algorithm>
+
+#include "dataplane/forwarder/forwarder.hh"
+#include "dataplane/packet/segmenter.hh"
+
+namespace qanat::forwarder {
+
+using packet::DropReason;
+
+namespace {
+// Buckets share sequence spaces in groups, and trains too: any number of workers that divides 8 finds a group's
+// datagrams at one of them.
+constexpr std::uint8_t kBucketGroups = 8;
+constexpr std::uint8_t group_of(std::uint8_t bucket) { return bucket % kBucketGroups; }
+}  // namespace
+
+void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now) {
+  counters_.add(Counter::SuperPacketsRead);
+  if (snapshot_ == nullptr) return drops_.count(DropReason::VniUnknown);
+  if (frame.size() < packet::VirtioHeader::kBytes) return drops_.count(DropReason::InnerMalformed);
+
+  // 1. Cut it, on paper.
+  const auto virtio = packet::VirtioHeader::parse(frame);
+  const auto body = frame.subspan(packet::VirtioHeader::kBytes);
+  auto segmenter = packet::Segmenter::make(virtio, body, packet::kInnerMtu);
+  if (!segmenter) return drops_.count(segmenter.error());
+  const packet::IpView& view = segmenter->view();
+
+  // 2. May this box send it, and to whom does it go?
+  const fib::Tenant* tenant = snapshot_->tenant(vni);
+  if (tenant == nullptr) return drops_.count(DropReason::VniUnknown);
+  if (tenant->member(snapshot_->self()) == nullptr) return drops_.count(DropReason::NotMember);
+  if (tenant->owner(view.source) != snapshot_->self()) return drops_.count(DropReason::InnerSource);
+  const auto endpoint = tenant->owner(view.destination);
+  if (!endpoint || *endpoint == snapshot_->self()) return drops_.count(DropReason::InnerDestination);
+  PeerState* to = peer(*endpoint);
+  if (to == nullptr) return drops_.count(DropReason::NoPath);
+
+  // 3. Which way?
+  const ids::Tier tier = ids::tier_of_dscp(view.dscp());
+  Route* route = choose(*endpoint, tier);
+  if (route == nullptr) return drops_.count(DropReason::NoPath);
+  prober_.on_traffic(*endpoint, now);
+  if (to->session.current(now) == nullptr) {
+    want(*to, now);
+    return hold(*to, vni, frame);
+  }
+  Sender sender;
+  const std::uint8_t bucket = packet::bucket_of(view);
+  if (!prepare(sender, *to, *route, bucket, tier, view.ecn(), now)) {
+    // The list's first relay has no session with us yet: it is asked for; this packet takes what else there is.
+    Route* other = nullptr;
+    for (const std::uint32_t r : routes_.policies()[routes_.policy(*endpoint, tier)].routes) {
+      Route& candidate = routes_.routes()[r];
+      if (&candidate != route && prober_.usable(candidate.probe) &&
+          prepare(sender, *to, candidate, bucket, tier, view.ecn(), now)) {
+        other = &candidate;
+        break;
+      }
+    }
+    if (other == nullptr) return drops_.count(DropReason::NoAdjacency);
+  }
+
+  // 4. Segment and seal, each straight into its place in a train.
+  packet::InnerHeader inner;
+  inner.checksum_partial = segmenter->checksum_partial();
+  inner.tier = tier;
+  inner.vni = vni;
+  std::array<std::uint8_t, packet::InnerHeader::kBytes + packet::Segmenter::kMaxHeaderBytes> head;
+  const std::size_t header_bytes = segmenter->header_bytes();
+  const std::size_t count = segmenter->count();
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    inner.sequence = next_sequence(*to, tier, bucket);
+    inner.serialize(head);
+    segmenter->write_header(i, head.data() + packet::InnerHeader::kBytes);
+    const std::array<packet::Bytes, 2> pieces{
+        packet::Bytes{head.data(), packet::InnerHeader::kBytes + header_bytes}, segmenter->payload(i)};
+    seal(sender, pieces, pieces[0].size() + pieces[1].size());
+    bytes += header_bytes + pieces[1].size();
+  }
+  counters_.add(Counter::InnerPacketsSent, count);
+  counters_.add(Counter::InnerBytesSent, bytes);
+  sender.route->packets += count;
+  sender.route->bytes += bytes;
+}
+
+Route* Forwarder::choose(ids::NodeId endpoint, ids::Tier tier) {
+  const std::uint32_t policy = routes_.policy(endpoint, tier);
+  if (policy == path::kNoPath) return nullptr;
+  const std::uint32_t chosen = prober_.chosen(policy);
+  return chosen == path::kNoPath ? nullptr : routes_.route(policy, chosen);
+}
+
+bool Forwarder::prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,
+                        std::uint8_t ecn, base::Time now) {
+  sender.keys = peer.session.current(now);
+  if (sender.keys == nullptr) return false;
+  sender.link = nullptr;
+  if (!route.direct) {
+    PeerState* hop = this->peer(route.first_hop);
+    if (hop == nullptr) return false;
+    sender.link = hop->session.current(now);
+    if (sender.link == nullptr) {
+      want(*hop, now);
+      return false;
+    }
+  }
+  sender.route = &route;
+  sender.bucket = bucket;
+  sender.space = &sender.keys->send_space(route.id, group_of(bucket));
+  sender.train = {route.to, route.line, static_cast<std::uint8_t>(ids::dscp(tier) << 2 | ecn),
+                  group_of(bucket)};
+  return true;
+}
+
+void Forwarder::seal(const Sender& sender, std::span<const packet::Bytes> pieces, std::size_t plain_bytes) {
+  const std::size_t overhead = sender.route->overhead;
+  const auto out =
+      trains_.reserve(sender.train, overhead + packet::kSealedHeaderBytes + plain_bytes + packet::kTagBytes);
+  sender.keys->seal(sender.bucket, *sender.space, pieces, out.subspan(overhead));
+  if (sender.link != nullptr) sender.link->seal_link(sender.bucket, sender.route->header, out);
+  trains_.commit();
+}
+
+std::uint64_t Forwarder::next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket) {
+  if (peer.stream == nullptr)
+    peer.stream = std::make_unique<std::array<std::array<std::uint64_t, 256>, ids::kTierCount>>();
+  return (*peer.stream)[static_cast<std::size_t>(tier)][bucket]++ & packet::InnerHeader::kMaxSequence;
+}
+
+void Forwarder::hold(PeerState& peer, ids::Vni vni, packet::Bytes frame) {
+  if (peer.waiting.size() == PeerState::kMaxWaiting) return drops_.count(DropReason::NoSession);
+  peer.waiting.push_back({vni, {frame.begin(), frame.end()}});
+  counters_.add(Counter::PacketsQueued);
+}
+
+}  // namespace qanat::forwarder

@@ -1,0 +1,162 @@
+// From trains to opened packets, and from relayed datagrams to the next hop.
+#include <algorithm>
+
+#include "dataplane/forwarder/forwarder.hh"
+#include "dataplane/packet/probe.hh"
+
+namespace qanat::forwarder {
+
+using packet::DatagramType;
+using packet::DropReason;
+
+void Forwarder::on_datagrams(std::span<const Datagrams> trains, base::Time now) {
+  for (const Datagrams& train : trains) {
+    const Arrival arrival{train.remote, train.line, train.traffic_class, nullptr};
+    for (std::size_t at = 0; at < train.bytes.size(); at += train.segment_bytes)
+      on_datagram(train.bytes.subspan(at, std::min(train.segment_bytes, train.bytes.size() - at)), arrival,
+                  train, now);
+    close_transit();
+  }
+}
+
+void Forwarder::on_datagram(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
+                            base::Time now) {
+  if (snapshot_ == nullptr) return drops_.count(DropReason::UnknownReceiver);
+  const auto type = packet::classify(datagram);
+  if (!type) return drops_.count(type.error());
+  if (*type == DatagramType::Routed) return on_routed(datagram, arrival, train, now);
+  on_inner(datagram, arrival, now);
+}
+
+// A datagram that is ours to process: arrived directly, or out of a list that ends here.
+void Forwarder::on_inner(packet::MutableBytes datagram, const Arrival& arrival, base::Time now) {
+  switch (static_cast<DatagramType>(datagram[0])) {
+    case DatagramType::Sealed: return on_sealed(datagram, arrival, now);
+    case DatagramType::HandshakeInit: return on_initiation(datagram, arrival, now);
+    case DatagramType::HandshakeResponse: return on_response(datagram, arrival, now);
+    case DatagramType::CookieReply: return on_cookie(datagram, arrival, now);
+    case DatagramType::Routed: break;
+  }
+  drops_.count(DropReason::Malformed);
+}
+
+void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival, base::Time now) {
+  const auto header = packet::SealedHeader::parse(datagram);
+  if (!header) return drops_.count(header.error());
+  PeerState* from = indices_.find(header->receiver);
+  crypto::SessionKeys* keys = from == nullptr ? nullptr : from->session.receiving(header->receiver, now);
+  if (keys == nullptr) {
+    drops_.count(DropReason::UnknownReceiver);
+    // A neighbour with keys of our earlier life: let us meet again.
+    if (const auto it = by_address_.find(arrival.remote);
+        it != by_address_.end() && !it->second->session.established(now))
+      want(*it->second, now);
+    return;
+  }
+  const auto plain = keys->open(*header, datagram);
+  if (!plain) return drops_.count(plain.error());
+  if (from->session.confirm(header->receiver)) on_established(*from, now);
+
+  const auto inner = packet::InnerHeader::parse(*plain);
+  if (!inner) return drops_.count(inner.error());
+  const auto body = plain->subspan(packet::InnerHeader::kBytes);
+  switch (inner->kind) {
+    case packet::InnerKind::Packet:
+      prober_.on_traffic(from->id, now);
+      return delivery_.accept(from->id, *inner, body, header->space, header->counter,
+                              arrival.traffic_class & 3);
+    case packet::InnerKind::Probe: {
+      const auto probe = packet::Probe::parse(body);
+      if (!probe) return drops_.count(probe.error());
+      counters_.add(Counter::ProbesReceived);
+      prober_.on_probe(from->id, *probe, now);
+      return drain_prober_events();
+    }
+    case packet::InnerKind::Keepalive: return;
+  }
+}
+
+void Forwarder::on_routed(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
+                          base::Time now) {
+  // 1. A neighbour's valid seal, fresh, from where that neighbour lives.
+  const auto header = packet::LinkHeader::parse(datagram);
+  if (!header) return drops_.count(header.error());
+  PeerState* neighbour = indices_.find(header->receiver);
+  crypto::SessionKeys* keys =
+      neighbour == nullptr ? nullptr : neighbour->session.receiving(header->receiver, now);
+  if (keys == nullptr) return drops_.count(DropReason::UnknownReceiver);
+  auto route = keys->open_link(*header, datagram);
+  if (!route) return drops_.count(route.error());
+  if (std::find(neighbour->addresses.begin(), neighbour->addresses.end(), arrival.remote) ==
+      neighbour->addresses.end())
+    return drops_.count(DropReason::LinkSourceMismatch);
+  if (neighbour->session.confirm(header->receiver)) on_established(*neighbour, now);
+  // 2. The list's place for it.
+  if (route->previous_hop() != neighbour->id) return drops_.count(DropReason::PreviousHop);
+  if (route->current().node() != snapshot_->self()) return drops_.count(DropReason::Pointer);
+  // 3. Ours, or somebody else's.
+  if (route->at_endpoint()) {
+    Arrival inner = arrival;
+    inner.neighbour = neighbour;
+    const auto type = packet::classify(datagram.subspan(header->inner_offset()), true);
+    if (!type) return drops_.count(type.error());
+    return on_inner(datagram.subspan(header->inner_offset()), inner, now);
+  }
+  if (const auto dropped = transit(datagram, *route, header->bucket, arrival, train, now)) {
+    drops_.count(*dropped);
+    close_transit();
+  }
+}
+
+std::optional<DropReason> Forwarder::transit(packet::MutableBytes datagram, packet::RouteHeader& route,
+                                             std::uint8_t bucket, const Arrival& arrival,
+                                             const Datagrams& train, base::Time now) {
+  // 1. The list's right to pass here.
+  if (!snapshot_->relay()) return DropReason::NotARelay;
+  if (route.expiry_unix_s + packet::kExpirySlackSeconds < unix_now_) return DropReason::Expired;
+  if (snapshot_->denied(route.headend)) return DropReason::DeniedHeadend;
+  const fib::RelayKey* key = snapshot_->relay_key(route.token_epoch, unix_now_);
+  if (key == nullptr) return DropReason::Expired;
+  if (!tokens_.verify(key->key, route, route.pointer)) return DropReason::Token;
+  if (route.hop_limit <= 1) return DropReason::HopLimit;
+  // 2. The way on: End.X names our plane.
+  const ids::NodeId next = route.segments[route.pointer + 1].node();
+  const Route* way = routes_.transit(next, route.current().plane(),
+                                     [this](std::uint32_t probe) { return prober_.usable(probe); });
+  PeerState* hop = peer(next);
+  if (way == nullptr || hop == nullptr) return DropReason::NoAdjacency;
+  crypto::SessionKeys* keys = hop->session.current(now);
+  if (keys == nullptr) {
+    want(*hop, now);
+    return DropReason::NoAdjacency;
+  }
+  // 3. Resealed where it lies; neighbours in memory that go the same way stay one train.
+  route.pointer = static_cast<std::uint8_t>(route.pointer + 1);
+  route.hop_limit = static_cast<std::uint8_t>(route.hop_limit - 1);
+  keys->seal_link(bucket, route, datagram);
+  counters_.add(Counter::TransitPackets);
+  counters_.add(Counter::TransitBytes, datagram.size());
+  const TrainKey train_key{way->to, way->line, arrival.traffic_class, 0};
+  Datagrams& run = run_.train;
+  const bool joins = run_.open && run_.key == train_key &&
+                     run.bytes.data() + run.bytes.size() == datagram.data() &&
+                     run.bytes.size() % run.segment_bytes == 0 && datagram.size() <= run.segment_bytes &&
+                     run.count() < kMaxTrainSegments;
+  if (joins) {
+    run.bytes = {run.bytes.data(), run.bytes.size() + datagram.size()};
+    return std::nullopt;
+  }
+  close_transit();
+  run_ = {
+      {datagram, std::min(datagram.size(), train.segment_bytes), way->to, way->line, arrival.traffic_class},
+      train_key,
+      true};
+  return std::nullopt;
+}
+
+void Forwarder::close_transit() {
+  if (run_.open) trains_.add(run_.train);
+  run_.open = false;
+}
+
+}  // namespace qanat::forwarder

@@ -1,0 +1,126 @@
+#include "dataplane/forwarder/route_table.hh"
+
+#include <algorithm>
+
+namespace qanat::forwarder {
+
+RouteTable::RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine> lines)
+    : lines_(lines.begin(), lines.end()), plan_(snapshot.probe_plan()) {
+  for (const fib::Peer& peer : snapshot.peers())
+    if (peer.id != snapshot.self()) add_adjacencies(peer);
+  for (const fib::SrPolicy& policy : snapshot.policies()) add_policy(snapshot, policy);
+  for (const auto& [id, routes] : peers_)
+    for (const ids::Tier tier : ids::kTiers)
+      if (!policy_index_.contains(policy_key(id, tier)) && !routes.adjacencies.empty()) {
+        policy_index_[policy_key(id, tier)] = static_cast<std::uint32_t>(policies_.size());
+        policies_.push_back({id, tier, routes.adjacencies});
+      }
+}
+
+void RouteTable::add_adjacencies(const fib::Peer& peer) {
+  PeerRoutes& mine = peers_[peer.id];
+  for (const bool same_plane : {true, false})
+    for (std::uint8_t l = 0; l < lines_.size(); ++l)
+      for (const fib::Line& remote : peer.lines) {
+        if ((remote.plane == lines_[l].plane) != same_plane) continue;
+        if (remote.address.address.family != lines_[l].address.address.family) continue;
+        Route route;
+        route.peer = route.first_hop = peer.id;
+        route.id = packet::direct_path_id(lines_[l].plane, remote.plane);
+        route.line = l;
+        route.to = remote.address;
+        route.probe = static_cast<std::uint32_t>(probe_routes_.size());
+        probe_routes_.push_back(static_cast<std::uint32_t>(routes_.size()));
+        mine.adjacencies.push_back(static_cast<std::uint32_t>(routes_.size()));
+        routes_.push_back(route);
+      }
+}
+
+const Route* RouteTable::first_adjacency(ids::NodeId peer, ids::PlaneId plane) const {
+  for (const std::uint32_t r : adjacencies(peer))
+    if (plane.value == 0 || lines_[routes_[r].line].plane == plane) return &routes_[r];
+  return nullptr;
+}
+
+void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& policy) {
+  PolicyRoutes out{policy.endpoint, policy.tier, {}};
+  for (const fib::CandidatePath& path : policy.paths) {
+    const Route* first = first_adjacency(path.first_hop(), path.first_plane);
+    if (first == nullptr) continue;
+    Route route;
+    route.peer = policy.endpoint;
+    route.first_hop = path.first_hop();
+    route.id = path.id;
+    route.line = first->line;
+    route.to = first->to;
+    route.direct = path.direct();
+    route.preference = path.preference;
+    const auto index = static_cast<std::uint32_t>(routes_.size());
+    if (route.direct) {
+      route.probe = first->probe;
+    } else {
+      auto& header = route.header;
+      header.tier = policy.tier;
+      header.count = path.count;
+      header.headend = snapshot.self();
+      header.expiry_unix_s = path.expiry_unix_s;
+      header.token_epoch = path.token_epoch;
+      header.segments = path.segments;
+      header.tokens = path.tokens;
+      route.overhead = packet::routed_overhead_bytes(path.count);
+      // Tiers that share a list share its probes: the tokens differ, the way does not.
+      auto& relayed = peers_[policy.endpoint].relayed;
+      const auto same = std::find_if(relayed.begin(), relayed.end(), [&](std::uint32_t r) {
+        return routes_[r].line == route.line && routes_[r].header.segments == header.segments;
+      });
+      if (same != relayed.end()) {
+        route.probe = routes_[*same].probe;
+      } else {
+        route.probe = static_cast<std::uint32_t>(probe_routes_.size());
+        probe_routes_.push_back(index);
+        relayed.push_back(index);
+      }
+    }
+    routes_.push_back(route);
+    out.routes.push_back(index);
+  }
+  if (out.routes.empty()) return;
+  policy_index_[policy_key(policy.endpoint, policy.tier)] = static_cast<std::uint32_t>(policies_.size());
+  policies_.push_back(std::move(out));
+}
+
+path::ProberConfig RouteTable::prober_config() const {
+  path::ProberConfig config;
+  config.active_interval = plan_.active_interval;
+  config.mesh_interval = plan_.mesh_interval;
+  for (const std::uint32_t r : probe_routes_) config.paths.push_back({routes_[r].peer, routes_[r].id});
+  for (const PolicyRoutes& p : policies_) {
+    path::PolicyConfig policy{p.endpoint, p.tier, {}};
+    for (const std::uint32_t r : p.routes) policy.paths.push_back(routes_[r].probe);
+    config.policies.push_back(std::move(policy));
+  }
+  return config;
+}
+
+std::uint32_t RouteTable::policy(ids::NodeId endpoint, ids::Tier tier) const {
+  const auto it = policy_index_.find(policy_key(endpoint, tier));
+  return it == policy_index_.end() ? path::kNoPath : it->second;
+}
+
+Route* RouteTable::route(std::uint32_t policy, std::uint32_t chosen_probe) {
+  for (const std::uint32_t r : policies_[policy].routes)
+    if (routes_[r].probe == chosen_probe) return &routes_[r];
+  return nullptr;
+}
+
+std::span<const std::uint32_t> RouteTable::adjacencies(ids::NodeId peer) const {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() ? std::span<const std::uint32_t>{} : it->second.adjacencies;
+}
+
+std::span<const std::uint32_t> RouteTable::relayed(ids::NodeId peer) const {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() ? std::span<const std::uint32_t>{} : it->second.relayed;
+}
+
+}  // namespace qanat::forwarder

@@ -1,0 +1,99 @@
+// RouteTable: one snapshot seen from this box's lines: every way a datagram can leave, resolved to a line, an address
+// and a prepared route header; and which of them the prober watches. Rebuilt when the configuration changes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/fib/snapshot.hh"
+#include "dataplane/packet/route_header.hh"
+#include "dataplane/path/prober.hh"
+
+namespace qanat::forwarder {
+
+// One of our own lines, in configuration order.
+struct LocalLine {
+  ids::PlaneId plane;
+  packet::UdpAddress address;
+};
+
+// A way to `peer`: an adjacency (line to line), or a candidate path of an SR policy.
+struct Route {
+  ids::NodeId peer;       // the endpoint
+  ids::NodeId first_hop;  // the peer itself, or the list's first relay
+  ids::PathId id;
+  std::uint8_t line = 0;
+  packet::UdpAddress to;  // of the first hop
+  bool direct = true;
+  packet::RouteHeader header;  // of a list: pointer at segment 0
+  std::size_t overhead = 0;    // bytes before the inner datagram
+  std::uint32_t probe = 0;     // the prober's path that speaks for it
+  std::uint32_t preference = 0;
+  std::uint64_t packets = 0;  // sent on it
+  std::uint64_t bytes = 0;
+};
+
+struct PolicyRoutes {
+  ids::NodeId endpoint;
+  ids::Tier tier{};
+  std::vector<std::uint32_t> routes;  // best first
+};
+
+class RouteTable {
+ public:
+  RouteTable() = default;
+  // Paths that leave by a plane where we, or the first hop, have no line are left out. An endpoint without a policy for
+  // a tier gets its direct adjacencies.
+  RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine> lines);
+
+  path::ProberConfig prober_config() const;
+  // kNoPath when there is none.
+  std::uint32_t policy(ids::NodeId endpoint, ids::Tier tier) const;
+  // The route of a policy that the prober's chosen path stands for.
+  Route* route(std::uint32_t policy, std::uint32_t chosen_probe);
+  std::span<const std::uint32_t> adjacencies(ids::NodeId peer) const;  // same-plane ones first
+  std::span<const std::uint32_t> relayed(ids::NodeId peer) const;      // lists, for relayed handshakes
+
+  std::vector<Route>& routes() { return routes_; }
+  const std::vector<Route>& routes() const { return routes_; }
+  const std::vector<PolicyRoutes>& policies() const { return policies_; }
+  const std::vector<std::uint32_t>& probe_routes() const { return probe_routes_; }
+
+  // How a relay reaches a neighbour: End.X names our plane; End (0) takes the first adjacency that `alive` likes.
+  template <class Alive>
+  const Route* transit(ids::NodeId next, ids::PlaneId plane, Alive alive) const {
+    const Route* fallback = nullptr;
+    for (const std::uint32_t r : adjacencies(next)) {
+      const Route& route = routes_[r];
+      if (plane.value != 0 && lines_[route.line].plane != plane) continue;
+      if (plane.value != 0 || alive(route.probe)) return &route;
+      if (fallback == nullptr) fallback = &route;
+    }
+    return fallback;
+  }
+
+ private:
+  struct PeerRoutes {
+    std::vector<std::uint32_t> adjacencies;
+    std::vector<std::uint32_t> relayed;
+  };
+  void add_adjacencies(const fib::Peer& peer);
+  void add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& policy);
+  const Route* first_adjacency(ids::NodeId peer, ids::PlaneId plane) const;
+  static std::uint64_t policy_key(ids::NodeId endpoint, ids::Tier tier) {
+    return std::uint64_t{endpoint.value} << 8 | static_cast<std::uint8_t>(tier);
+  }
+
+  std::vector<LocalLine> lines_;
+  std::vector<Route> routes_;
+  std::vector<std::uint32_t> probe_routes_;  // prober's path → the route its probes take
+  std::vector<PolicyRoutes> policies_;
+  std::unordered_map<std::uint64_t, std::uint32_t> policy_index_;
+  std::unordered_map<ids::NodeId, PeerRoutes> peers_;
+  fib::ProbePlan plan_;
+};
+
+}  // namespace qanat::forwarder

@@ -1,0 +1,241 @@
+// Sessions with other nodes: handshakes directly or inside lists, rekeying, probes, and what changes when one stands.
+#include <algorithm>
+
+#include "dataplane/forwarder/forwarder.hh"
+
+namespace qanat::forwarder {
+
+using packet::DropReason;
+
+namespace {
+
+constexpr std::size_t kMaxEvents = 1024;
+constexpr std::array<std::uint8_t, packet::kInnerMtu> kPadding{};
+
+}  // namespace
+
+PeerState* Forwarder::peer(ids::NodeId id) const {
+  const auto it = peers_.find(id);
+  return it == peers_.end() ? nullptr : it->second.get();
+}
+
+void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
+  const base::Time from = now + delay;
+  if (!peer.wanted || from < peer.wanted_from) peer.wanted_from = from;
+  peer.wanted = true;
+  if (delay == base::Duration{}) run_session(peer, now);
+}
+
+// Whatever time asks of one session: a handshake that is due, indices that no longer receive.
+void Forwarder::run_session(PeerState& peer, base::Time now) {
+  const crypto::Session::Actions actions = peer.session.on_timer(now);
+  for (std::size_t i = 0; i < actions.expired_count; ++i) indices_.release(actions.expired[i]);
+  if (peer.was_established && !peer.session.established(now)) {
+    peer.was_established = false;
+    push({Event::Kind::PeerDown, peer.id, {}, {}, {}, now});
+  }
+  if (actions.start_handshake && peer.wanted && now >= peer.wanted_from) start_handshake(peer, now);
+}
+
+// Attempts take turns over the ways there are: adjacencies of one plane, lists, adjacencies across planes.
+void Forwarder::start_handshake(PeerState& peer, base::Time now) {
+  std::array<std::uint32_t, 16> ways{};
+  std::size_t count = 0;
+  const auto add = [&](std::uint32_t r) {
+    if (count < ways.size()) ways[count++] = r;
+  };
+  const auto same_plane = [&](std::uint32_t r) {
+    const std::uint32_t pq = routes_.routes()[r].id.value & 0xff;
+    return pq >> 4 == (pq & 0x0f);
+  };
+  for (const std::uint32_t r : routes_.adjacencies(peer.id))
+    if (same_plane(r)) add(r);
+  for (const std::uint32_t r : routes_.relayed(peer.id))
+    if (const PeerState* hop = this->peer(routes_.routes()[r].first_hop);
+        hop != nullptr && hop->was_established)
+      add(r);
+  for (const std::uint32_t r : routes_.adjacencies(peer.id))
+    if (!same_plane(r)) add(r);
+  if (count == 0) return;
+
+  if (peer.initiator) indices_.release(peer.initiator->local_index());
+  const std::uint32_t index = indices_.allocate(&peer, handshaker_.random_u32());
+  if (index == 0) return;
+  const Route& way = routes_.routes()[ways[peer.attempt % count]];
+  const crypto::InitDatagram datagram = handshaker_.start(peer, index, now);
+  counters_.add(Counter::HandshakesSent);
+  if (!send_by(way, datagram, now)) drops_.count(DropReason::NoAdjacency);
+}
+
+bool Forwarder::send_by(const Route& route, packet::Bytes handshake, base::Time now) {
+  crypto::SessionKeys* link = nullptr;
+  if (!route.direct) {
+    PeerState* hop = peer(route.first_hop);
+    link = hop == nullptr ? nullptr : hop->session.current(now);
+    if (link == nullptr) return false;
+  }
+  const TrainKey key{route.to, route.line, static_cast<std::uint8_t>(ids::dscp(ids::Tier::Critical) << 2), 0};
+  const auto out = trains_.reserve(key, route.overhead + handshake.size());
+  std::copy(handshake.begin(), handshake.end(), out.begin() + static_cast<std::ptrdiff_t>(route.overhead));
+  if (link != nullptr) link->seal_link(packet::kControlBucket, route.header, out);
+  trains_.commit();
+  return true;
+}
+
+void Forwarder::send_bare(packet::Bytes datagram, const Arrival& towards) {
+  const TrainKey key{towards.remote, towards.line,
+                     static_cast<std::uint8_t>(ids::dscp(ids::Tier::Critical) << 2), 0};
+  const auto out = trains_.reserve(key, datagram.size());
+  std::copy(datagram.begin(), datagram.end(), out.begin());
+  trains_.commit();
+}
+
+void Forwarder::on_initiation(packet::Bytes datagram, const Arrival& arrival, base::Time now) {
+  const auto find = [this](const crypto::PublicKey& key) -> PeerState* {
+    const fib::Peer* known = snapshot_->peer_by_key(key);
+    return known == nullptr ? nullptr : peer(known->id);
+  };
+  // The index is given to a peer only once we know which.
+  const std::uint32_t index = indices_.allocate(nullptr, handshaker_.random_u32());
+  if (index == 0) return drops_.count(DropReason::HandshakeRate);
+  auto outcome =
+      handshaker_.on_initiation(datagram, arrival.remote, index, snapshot_->network_psk(), find, now);
+  auto* answer = std::get_if<Handshaker::Answer>(&outcome);
+  if (answer == nullptr) indices_.release(index);
+  if (const auto* reason = std::get_if<DropReason>(&outcome)) return drops_.count(*reason);
+  if (const auto* cookie = std::get_if<crypto::CookieDatagram>(&outcome)) {
+    // A cookie reply may not travel inside a list (wire.md §1): relayed initiations wait for the load to pass.
+    if (arrival.neighbour != nullptr) return drops_.count(DropReason::HandshakeRate);
+    counters_.add(Counter::CookiesSent);
+    return send_bare(*cookie, arrival);
+  }
+  indices_.assign(index, answer->peer);
+  counters_.add(Counter::HandshakesAnswered);
+  install(*answer->peer, answer->secrets, now);
+  if (arrival.neighbour == nullptr) return send_bare(answer->datagram, arrival);
+  // Back by a list of our own: a route header cannot be turned around.
+  for (const std::uint32_t r : routes_.relayed(answer->peer->id))
+    if (send_by(routes_.routes()[r], answer->datagram, now)) return;
+  drops_.count(DropReason::NoPath);
+}
+
+void Forwarder::on_response(packet::Bytes datagram, const Arrival& arrival, base::Time now) {
+  PeerState* from = indices_.find(crypto::receiver_index(datagram));
+  if (from == nullptr) return drops_.count(DropReason::HandshakeUnexpected);
+  const auto secrets =
+      handshaker_.on_response(*from, datagram, arrival.remote, snapshot_->network_psk(), now);
+  if (!secrets) return drops_.count(secrets.error());
+  install(*from, *secrets, now);
+  on_established(*from, now);
+  send_keepalive(*from, now);
+}
+
+void Forwarder::on_cookie(packet::Bytes datagram, const Arrival&, base::Time now) {
+  PeerState* from = indices_.find(crypto::receiver_index(datagram));
+  if (from == nullptr) return drops_.count(DropReason::HandshakeUnexpected);
+  if (const auto kept = from->macs.on_cookie(datagram, now); !kept) drops_.count(kept.error());
+}
+
+void Forwarder::install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time now) {
+  if (const auto pushed = peer.session.install(std::make_unique<crypto::SessionKeys>(secrets, now)))
+    indices_.release(*pushed);
+}
+
+// Keys with a peer are in use: whatever waited for them goes.
+void Forwarder::on_established(PeerState& peer, base::Time now) {
+  counters_.add(Counter::SessionsEstablished);
+  if (!peer.was_established) {
+    peer.was_established = true;
+    push({Event::Kind::PeerUp, peer.id, {}, {}, {}, now});
+  }
+  std::deque<WaitingPacket> waiting;
+  waiting.swap(peer.waiting);
+  for (WaitingPacket& packet : waiting) on_tun_packet(packet.vni, packet.frame, now);
+}
+
+// Tells the responder that we hold the keys; over every same-cost way that is not known to be dead, since none has
+// been probed yet under these keys.
+void Forwarder::send_keepalive(PeerState& peer, base::Time now) {
+  packet::InnerHeader inner;
+  inner.kind = packet::InnerKind::Keepalive;
+  inner.tier = ids::Tier::Critical;
+  std::array<std::uint8_t, packet::InnerHeader::kBytes> head{};
+  inner.serialize(head);
+  const std::array<packet::Bytes, 1> pieces{packet::Bytes{head}};
+  const auto send = [&](std::uint32_t r) {
+    Sender sender;
+    if (prepare(sender, peer, routes_.routes()[r], packet::kControlBucket, ids::Tier::Critical, 0, now))
+      seal(sender, pieces, head.size());
+  };
+  for (const std::uint32_t r : routes_.adjacencies(peer.id)) send(r);
+  for (const std::uint32_t r : routes_.relayed(peer.id)) send(r);
+}
+
+void Forwarder::send_probes(base::Time now) {
+  while (const auto path = prober_.poll_due(now)) send_probe(*path, now);
+}
+
+void Forwarder::send_probe(std::uint32_t path, base::Time now) {
+  Route& route = routes_.routes()[routes_.probe_routes()[path]];
+  PeerState* to = peer(route.peer);
+  Sender sender;
+  if (to == nullptr || !prepare(sender, *to, route, packet::kControlBucket, ids::Tier::Critical, 0, now))
+    return;
+  const packet::Probe probe = prober_.make_probe(path, now);
+  packet::InnerHeader inner;
+  inner.kind = packet::InnerKind::Probe;
+  inner.tier = ids::Tier::Critical;
+  std::array<std::uint8_t, packet::InnerHeader::kBytes + packet::Probe::kFixedBytes +
+                               packet::Probe::kMaxReports * packet::ProbeReport::kBytes>
+      head;
+  inner.serialize(head);
+  probe.serialize({head.data() + packet::InnerHeader::kBytes, probe.bytes()});
+  const std::size_t small = packet::InnerHeader::kBytes + probe.bytes();
+  const std::size_t full = packet::InnerHeader::kBytes + packet::kInnerMtu;
+  const std::size_t padding = path::Prober::full_size(probe) && small < full ? full - small : 0;
+  const std::array<packet::Bytes, 2> pieces{packet::Bytes{head.data(), small},
+                                            packet::Bytes{kPadding.data(), padding}};
+  seal(sender, pieces, small + padding);
+  counters_.add(Counter::ProbesSent);
+}
+
+void Forwarder::drain_prober_events() {
+  while (const auto event = prober_.poll_event()) {
+    switch (event->kind) {
+      case path::Event::Kind::PathUp:
+        push({Event::Kind::PathUp, event->peer, {}, event->path, {}, event->at});
+        break;
+      case path::Event::Kind::PathDown: {
+        push({Event::Kind::PathDown, event->peer, {}, event->path, {}, event->at});
+        // Nothing reaches it any more: perhaps it lost its keys.
+        PeerState* lost = peer(event->peer);
+        const auto usable = [this](std::uint32_t r) { return prober_.usable(routes_.routes()[r].probe); };
+        const auto direct = routes_.adjacencies(event->peer);
+        const auto relayed = routes_.relayed(event->peer);
+        if (lost != nullptr && std::none_of(direct.begin(), direct.end(), usable) &&
+            std::none_of(relayed.begin(), relayed.end(), usable))
+          lost->session.rekey_now();
+        break;
+      }
+      case path::Event::Kind::Switched:
+        if (event->before == ids::PathId{}) break;
+        counters_.add(Counter::PathSwitches);
+        push({Event::Kind::PathSwitched, event->peer, event->tier, event->path, event->before, event->at});
+        break;
+    }
+  }
+}
+
+void Forwarder::push(Event event) {
+  if (events_.size() == kMaxEvents) events_.pop_front();
+  events_.push_back(event);
+}
+
+std::optional<Event> Forwarder::poll_event() {
+  if (events_.empty()) return std::nullopt;
+  const Event event = events_.front();
+  events_.pop_front();
+  return event;
+}
+
+}  // namespace qanat::forwarder

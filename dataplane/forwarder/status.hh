@@ -1,0 +1,72 @@
+// Status: what a forwarder tells the control thread about peers, adjacencies and paths; a copy, free to cross threads.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/time.hh"
+#include "dataplane/packet/ip_address.hh"
+#include "dataplane/path/liveness.hh"
+#include "identifiers/ids/node_id.hh"
+#include "identifiers/ids/sid.hh"
+#include "identifiers/ids/tier.hh"
+#include "identifiers/ids/vni.hh"
+
+namespace qanat::forwarder {
+
+struct AdjacencyStatus {
+  ids::PlaneId local_plane;
+  ids::PlaneId remote_plane;
+  packet::UdpAddress address;
+  path::State state{};
+  base::Duration rtt{};
+  base::Duration jitter{};
+  std::uint32_t loss_ppm = 0;
+  std::int64_t one_way_raw_us = 0;
+  // Of the interval since the last taking status; 0 samples: no probe came back.
+  base::Duration rtt_min{};
+  base::Duration rtt_mean{};
+  std::uint32_t samples = 0;
+  std::uint32_t probes = 0;
+  std::uint32_t lost = 0;
+};
+
+struct PeerStatus {
+  ids::NodeId node;
+  bool session = false;
+  std::vector<AdjacencyStatus> adjacencies;
+};
+
+struct PathStatus {
+  ids::NodeId endpoint;
+  ids::Tier tier{};
+  ids::PathId id;
+  ids::PlaneId first_plane;
+  std::vector<ids::Sid> segments;
+  bool active = false;
+  path::State state{};
+  base::Duration rtt{};
+  std::uint32_t loss_ppm = 0;
+  std::uint32_t preference = 0;
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct Status {
+  std::vector<PeerStatus> peers;  // ascending node
+  std::vector<PathStatus> paths;  // by (endpoint, tier), the active one first, then by preference
+  std::size_t sessions = 0;
+};
+
+struct Event {
+  enum class Kind : std::uint8_t { PeerUp, PeerDown, PathUp, PathDown, PathSwitched } kind{};
+  ids::NodeId peer;
+  ids::Tier tier{};  // PathSwitched
+  ids::PathId path;
+  ids::PathId before;
+  base::Time at;
+};
+// "path_switched".
+const char* to_string(Event::Kind kind);
+
+}  // namespace qanat::forwarder

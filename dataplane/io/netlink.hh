@@ -1,0 +1,48 @@
+// Netlink: brings a device up and makes its addresses and routes what the configuration says, over libnl-route.
+// Reconciling rather than adding: it compares with what the kernel has, so a restarted daemon converges.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qanat::io {
+
+// What one device should look like. Prefixes are "100.96.1.1/32" or "fd71::1:1/128".
+struct DeviceState {
+  unsigned mtu = 1340;
+  unsigned queue_length = 1000;   // packets; too short a queue drops inside the kernel before we ever read
+  unsigned gso_max_segments = 0;  // 0: the kernel's own limit
+  std::vector<std::string> addresses;
+  std::vector<std::string> routes;  // through this device
+};
+
+// One netlink socket, which stays in the namespace it was opened in. Control thread only; blocks for a round trip.
+// Errors are std::system_error naming the attempt and the object.
+class Netlink {
+ public:
+  explicit Netlink(std::string_view netns = {});
+  ~Netlink();
+  Netlink(Netlink&&) noexcept;
+  Netlink& operator=(Netlink&&) noexcept;
+
+  // Up, with exactly these addresses (IPv6 link-local ones are left alone) and exactly these of our routes.
+  // Returns one line for each thing that the kernel refused (an IPv6 address where IPv6 is off, say); the rest is done.
+  std::vector<std::string> reconcile(std::string_view device, const DeviceState& wanted);
+
+  // The MTU of the device that a packet to `address` would leave by; 0 if there is no route.
+  unsigned route_mtu(std::string_view address) const;
+
+  // For tests and the lab-free benches: a pair of joined Ethernet devices; `peer_netns_fd` receives the other end.
+  void add_veth(std::string_view device, std::string_view peer, int peer_netns_fd);
+  void add_address(std::string_view device, std::string_view prefix);
+  void set_up(std::string_view device, unsigned mtu);
+  void set_down(std::string_view device);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qanat::io

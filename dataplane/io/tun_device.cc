@@ -1,0 +1,75 @@
+#include "dataplane/io/tun_device.hh"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "dataplane/io/netns.hh"
+
+// Linux 6.2; Debian 12's headers are 6.1.
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+namespace qanat::io {
+namespace {
+
+Fd open_queue(const TunOptions& options) {
+  Fd fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) throw_errno("open", "/dev/net/tun");
+  ifreq request{};
+  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+  std::memcpy(request.ifr_name, options.name.data(), options.name.size());
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) throw_errno("create TUN device", options.name);
+  const int little_endian = 1;
+  if (::ioctl(fd.get(), TUNSETVNETLE, &little_endian) != 0)
+    throw_errno("set the virtio header's byte order of", options.name);
+  return fd;
+}
+
+}  // namespace
+
+TunDevice::TunDevice(TunOptions options) : options_(std::move(options)) {
+  if (options_.name.empty() || options_.name.size() >= IFNAMSIZ)
+    throw_errno(EINVAL, "create TUN device (a name has 1 to 15 characters)", options_.name);
+  const NetnsScope scope(options_.netns);
+  for (unsigned i = 0; i < options_.queues; ++i) queues_.push_back(open_queue(options_));
+  // Newest first: without USO, then without any (then the kernel segments and completes checksums for us).
+  if (!set_offloads(options_.tcp_offload, options_.udp_offload) && !set_offloads(options_.tcp_offload, false))
+    set_offloads(false, false);
+}
+
+bool TunDevice::set_offloads(bool tcp, bool udp) {
+  const unsigned flags = (tcp || udp ? TUN_F_CSUM : 0u) | (tcp ? TUN_F_TSO4 | TUN_F_TSO6 : 0u) |
+                         (udp ? TUN_F_USO4 | TUN_F_USO6 : 0u);
+  for (const Fd& queue : queues_)
+    if (::ioctl(queue.get(), TUNSETOFFLOAD, static_cast<unsigned long>(flags)) != 0) return false;
+  tcp_offload_ = tcp;
+  udp_offload_ = udp;
+  return true;
+}
+
+std::size_t TunDevice::read(unsigned queue, std::span<std::uint8_t> buffer) const {
+  for (;;) {
+    const ssize_t n = ::read(queues_[queue].get(), buffer.data(), buffer.size());
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno == EINTR) continue;
+    return 0;  // EAGAIN, or EIO/EBADFD while the device is down: nothing to read now
+  }
+}
+
+bool TunDevice::write(unsigned queue, std::span<const iovec> parts) const {
+  for (;;) {
+    const ssize_t n = ::writev(queues_[queue].get(), parts.data(), static_cast<int>(parts.size()));
+    if (n >= 0) return true;
+    if (errno != EINTR) return false;
+  }
+}
+
+}  // namespace qanat::io

@@ -1,0 +1,291 @@
+#include "dataplane/io/worker.hh"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/clock.hh"
+#include "dataplane/qos/classifier.hh"
+#include "dataplane/qos/tier_queue.hh"
+
+namespace qanat::io {
+namespace {
+
+// What an epoll event is about: kind ‖ index.
+enum class Source : std::uint32_t { Bell, Control, Data, Tun };
+constexpr std::uint64_t token(Source source, std::size_t index) {
+  return static_cast<std::uint64_t>(source) << 32 | index;
+}
+
+constexpr std::size_t kFramesPerTurn =
+    4;  // read before sealing: enough to reorder tiers, small enough for L2
+constexpr std::size_t kSendBytes = 256 * 1024;  // trains waiting: send them before reading on
+constexpr unsigned kControlTurns = 8;           // of kBatch trains each: probes first, but not for ever
+constexpr std::size_t kMaxPieces = 128;         // a super-packet has at most 65 and its virtio header
+constexpr base::Duration kLongestWait = std::chrono::seconds{1};
+
+void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+struct Worker::Frames {
+  struct Frame {
+    std::size_t buffer = 0;
+    std::size_t bytes = 0;
+    ids::Vni vni;
+  };
+  Frames() {
+    for (auto& b : buffers) b = std::make_unique_for_overwrite<std::uint8_t[]>(kTunReadBytes);
+  }
+  std::array<std::unique_ptr<std::uint8_t[]>, kFramesPerTurn> buffers;
+  qos::TierQueue<Frame, kFramesPerTurn> queue;
+};
+
+Worker::Worker(forwarder::ForwarderOptions forwarder, WorkerOptions options, EventHandler on_event)
+    : options_(std::move(options)),
+      forwarder_(forwarder),
+      on_event_(std::move(on_event)),
+      frames_(std::make_unique<Frames>()),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      bell_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (!epoll_) throw_errno("make", "an epoll instance");
+  if (!bell_) throw_errno("make", "an eventfd");
+  watch(bell_.get(), token(Source::Bell, 0));
+  for (std::uint8_t line = 0; line < forwarder.lines.size(); ++line) {
+    for (int i = 0; i < 2; ++i) {
+      UdpOptions udp;
+      udp.local = forwarder.lines[line].address;
+      udp.line = line;
+      sockets_.emplace_back(udp);
+      if (i == 1) sockets_.back().steer(1);
+      watch(sockets_.back().fd(), token(i == 1 ? Source::Control : Source::Data, sockets_.size() - 1));
+    }
+  }
+}
+
+Worker::~Worker() { stop(); }
+
+void Worker::watch(int fd, std::uint64_t what) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = what;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("watch", "a descriptor");
+}
+
+void Worker::start() {
+  stopping_ = false;
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), options_.name.substr(0, 15).c_str());
+    if (options_.cpu >= 0) {
+      cpu_set_t set;
+      CPU_ZERO(&set);
+      CPU_SET(static_cast<unsigned>(options_.cpu), &set);
+      ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
+    }
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), options_.niceness);
+    loop();
+  });
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  post([](forwarder::Forwarder&, base::Time) {});
+  thread_.join();
+}
+
+void Worker::post(Task task) {
+  {
+    const std::lock_guard lock(mail_lock_);
+    mail_.push_back(std::move(task));
+  }
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(bell_.get(), &one, sizeof one);
+}
+
+void Worker::set_tuns(std::vector<WorkerTun> tuns) {
+  post([this, tuns = std::move(tuns)](forwarder::Forwarder&, base::Time) mutable {
+    apply_tuns(std::move(tuns));
+  });
+}
+
+void Worker::set_udp_offloads(bool segment, bool gather) {
+  post([this, segment, gather](forwarder::Forwarder&, base::Time) {
+    for (UdpSocket& s : sockets_) {
+      s.set_segment(segment);
+      s.set_gather(gather);
+    }
+  });
+}
+
+void Worker::apply_tuns(std::vector<WorkerTun> tuns) {
+  for (const WorkerTun& t : tuns_) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, t.device->fd(t.queue), nullptr);
+  tuns_ = std::move(tuns);
+  tun_ready_.assign(tuns_.size(), false);
+  for (std::size_t i = 0; i < tuns_.size(); ++i)
+    watch(tuns_[i].device->fd(tuns_[i].queue), token(Source::Tun, i));
+}
+
+void Worker::read_mail() {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t n = ::read(bell_.get(), &count, sizeof count);
+  std::vector<Task> tasks;
+  {
+    const std::lock_guard lock(mail_lock_);
+    tasks.swap(mail_);
+  }
+  for (const Task& task : tasks) task(forwarder_, base::monotonic_now());
+}
+
+void Worker::loop() {
+  std::array<epoll_event, 64> events{};
+  forwarder_.set_unix_time(base::unix_now());
+  base::Time unix_read = base::monotonic_now();
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    // 1. Wait for input or the next timer.
+    base::Time now = base::monotonic_now();
+    const base::Time due = forwarder_.next_timeout();
+    const base::Duration wait =
+        due <= now ? base::Duration{} : std::min<base::Duration>(due - now, kLongestWait);
+    const timespec timeout{static_cast<time_t>(wait.count() / 1'000'000'000),
+                           static_cast<long>(wait.count() % 1'000'000'000)};
+    const int count =
+        ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), &timeout, nullptr);
+    bump(counters_.wakeups);
+    now = base::monotonic_now();
+    if (now - unix_read > std::chrono::seconds{1}) {
+      forwarder_.set_unix_time(base::unix_now());
+      unix_read = now;
+    }
+    const auto ready = std::span(events).first(static_cast<std::size_t>(std::max(count, 0)));
+    const auto each = [&](Source wanted, auto action) {
+      for (const epoll_event& e : ready)
+        if (e.data.u64 >> 32 == static_cast<std::uint64_t>(wanted))
+          action(static_cast<std::size_t>(e.data.u64 & 0xffffffff));
+    };
+    // 2. Probes and handshakes before anything else: what they say is only as good as it is fresh.
+    bool drained = true;
+    each(Source::Control, [&](std::size_t i) {
+      unsigned turns = 0;
+      while (receive(sockets_[i], now) && sockets_[i].more() && ++turns < kControlTurns) {
+      }
+      drained = drained && turns < kControlTurns;
+    });
+    if (drained) forwarder_.on_drained(now);
+    // 3. Data from other boxes: one batch of each socket a turn.
+    each(Source::Data, [&](std::size_t i) { receive(sockets_[i], now); });
+    // 4. Timers.
+    now = base::monotonic_now();
+    if (due <= now) {
+      // A due time in the distant past only says "at once".
+      const base::Duration late = now - due;
+      overload_.on_timer(late < kLongestWait ? late : base::Duration{});
+      counters_.lateness_us.store(static_cast<std::uint64_t>(overload_.lateness().count() / 1000),
+                                  std::memory_order_relaxed);
+      forwarder_.on_timer(now);
+      flush();
+    }
+    // 5. Tenants' packets, the urgent first.
+    each(Source::Tun, [&](std::size_t i) { tun_ready_[i] = true; });
+    read_tuns(now);
+    // 6. Whatever other threads want.
+    each(Source::Bell, [&](std::size_t) {
+      read_mail();
+      flush();
+    });
+    while (const auto event = forwarder_.poll_event())
+      if (on_event_) on_event_(*event);
+  }
+}
+
+bool Worker::receive(UdpSocket& socket, base::Time now) {
+  const auto trains = socket.receive();
+  if (trains.empty()) return false;
+  forwarder_.on_datagrams(trains, now);
+  flush();
+  return true;
+}
+
+void Worker::read_tuns(base::Time now) {
+  Frames& frames = *frames_;
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < tuns_.size() && used < kFramesPerTurn; ++i) {
+    if (!tun_ready_[i]) continue;
+    tun_ready_[i] = false;
+    const WorkerTun& tun = tuns_[i];
+    // Each TUN gets its share of the turn; level-triggered epoll comes back for the rest.
+    const std::size_t share = std::max<std::size_t>(1, kFramesPerTurn / tuns_.size());
+    for (std::size_t n = 0; n < share && used < kFramesPerTurn; ++n) {
+      const std::size_t bytes = tun.device->read(tun.queue, {frames.buffers[used].get(), kTunReadBytes});
+      if (bytes <= kVnetHeaderBytes) break;
+      bump(counters_.tun_reads);
+      const ids::Tier tier =
+          qos::classify({frames.buffers[used].get() + kVnetHeaderBytes, bytes - kVnetHeaderBytes});
+      if (overload_.sheds(tier)) {
+        bump(counters_.shed);
+        forwarder_.drops().count(packet::DropReason::Shed);
+        continue;
+      }
+      if (frames.queue.enqueue(tier, {used, bytes, tun.vni})) ++used;
+    }
+  }
+  while (const auto frame = frames.queue.dequeue()) {
+    forwarder_.on_tun_packet(frame->vni, {frames.buffers[frame->buffer].get(), frame->bytes}, now);
+    if (forwarder_.transmit_bytes() >= kSendBytes) send();
+  }
+  send();
+}
+
+void Worker::flush() {
+  if (forwarder_.delivery_pending()) write_tuns();
+  send();
+}
+
+void Worker::send() {
+  const auto trains = forwarder_.transmit();
+  if (trains.empty()) return;
+  // Consecutive trains of one line go to the kernel together.
+  for (std::size_t i = 0; i < trains.size();) {
+    std::size_t end = i + 1;
+    while (end < trains.size() && trains[end].line == trains[i].line) ++end;
+    const std::size_t lost = sockets_[2 * std::size_t{trains[i].line}].send(trains.subspan(i, end - i));
+    if (lost != 0) forwarder_.drops().count(packet::DropReason::SendFailed, lost);
+    i = end;
+  }
+  forwarder_.transmitted();
+}
+
+void Worker::write_tuns() {
+  std::array<iovec, kMaxPieces> parts{};
+  std::array<std::uint8_t, kVnetHeaderBytes> header{};
+  for (const forwarder::TunWrite& write : forwarder_.deliver()) {
+    const auto tun =
+        std::find_if(tuns_.begin(), tuns_.end(), [&](const WorkerTun& t) { return t.vni == write.vni; });
+    const std::size_t pieces = write.packet.pieces.size();
+    if (tun == tuns_.end() || pieces + 1 > kMaxPieces) {
+      forwarder_.drops().count(packet::DropReason::TunFailed, write.packet.segments);
+      continue;
+    }
+    write.packet.virtio.serialize(header);
+    parts[0] = {header.data(), header.size()};
+    for (std::size_t i = 0; i < pieces; ++i)
+      parts[i + 1] = {const_cast<std::uint8_t*>(write.packet.pieces[i].data()),
+                      write.packet.pieces[i].size()};
+    bump(counters_.tun_writes);
+    if (!tun->device->write(tun->queue, {parts.data(), pieces + 1}))
+      forwarder_.drops().count(packet::DropReason::TunFailed, write.packet.segments);
+  }
+  forwarder_.delivered();
+}
+
+}  // namespace qanat::io

@@ -1,0 +1,147 @@
+// Prober: asks every path whether it lives, tells each peer what it heard of that peer's paths, and keeps for every
+// (endpoint, tier) the best path that does: instant on bad news, patient on good (DESIGN §6, wire.md §7).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/time.hh"
+#include "dataplane/packet/probe.hh"
+#include "dataplane/path/estimate.hh"
+#include "dataplane/path/liveness.hh"
+#include "identifiers/ids/node_id.hh"
+#include "identifiers/ids/tier.hh"
+#include "identifiers/ids/vni.hh"
+
+namespace qanat::path {
+
+// One way to a peer. `id` is unique among the ways to that peer; state is kept over configurations by (peer, id).
+struct PathConfig {
+  ids::NodeId peer;
+  ids::PathId id;  // 0xff0000pq for an adjacency, else the list's
+};
+
+struct PolicyConfig {
+  ids::NodeId endpoint;
+  ids::Tier tier{};
+  std::vector<std::uint32_t> paths;  // indexes into ProberConfig::paths, best first
+};
+
+struct ProberConfig {
+  base::Duration active_interval = std::chrono::milliseconds{10};
+  base::Duration mesh_interval = std::chrono::milliseconds{200};
+  std::vector<PathConfig> paths;
+  std::vector<PolicyConfig> policies;
+};
+
+struct Event {
+  enum class Kind : std::uint8_t { PathUp, PathDown, Switched } kind{};
+  ids::NodeId peer;
+  ids::Tier tier{};    // Switched only
+  ids::PathId path;    // PathUp, PathDown: which; Switched: the new one
+  ids::PathId before;  // Switched only
+  base::Time at;
+};
+
+// What an operator or the controller is shown of one path.
+struct PathView {
+  ids::NodeId peer;
+  ids::PathId id;
+  State state{};
+  base::Duration rtt{};
+  base::Duration jitter{};
+  std::uint32_t loss_ppm = 0;
+  std::int64_t one_way_raw_us = 0;
+  std::uint64_t sent = 0;
+};
+
+inline constexpr std::uint32_t kNoPath = 0xffffffff;
+inline constexpr std::size_t kProbedPerPolicy = 3;  // the best and two backups get fast probes
+inline constexpr base::Duration kActiveFor = std::chrono::seconds{10};
+inline constexpr unsigned kMostProbesPerSecond = 2000;
+inline constexpr unsigned kFullSizeEvery = 5;  // small probes cannot see an MTU black hole
+
+// One thread. Indexes of paths and policies are those of the newest configure().
+class Prober {
+ public:
+  void configure(ProberConfig config, base::Time now);
+
+  // Tenants' data went to, or came from, this peer: its paths are worth fast probes. Cheap; call it per batch.
+  void on_traffic(ids::NodeId peer, base::Time now);
+  // An authenticated probe of `peer`'s.
+  void on_probe(ids::NodeId peer, const packet::Probe& probe, base::Time now);
+  // Everything that had arrived by `now` has been given to on_probe. Until it is said again, reports speak of that
+  // instant: a peer is not blamed for probes that wait in our own queue.
+  void on_drained(base::Time now) { drained_ = now; }
+  void on_timer(base::Time now);
+  base::Time next_timeout() const;
+
+  // The next path that is due, if any; each is returned once per interval. Then make_probe() for those that can be sent.
+  std::optional<std::uint32_t> poll_due(base::Time now);
+  packet::Probe make_probe(std::uint32_t path, base::Time now);
+  static bool full_size(const packet::Probe& probe) { return probe.sequence % kFullSizeEvery == 0; }
+
+  // The path in use for a policy: an index into the configuration's paths, kNoPath if it has none.
+  std::uint32_t chosen(std::uint32_t policy) const { return policies_[policy].chosen; }
+  bool usable(std::uint32_t path) const { return paths_[path].liveness.usable(); }
+  PathView view(std::uint32_t path) const;
+  Estimate::Interval take_interval(std::uint32_t path) { return paths_[path].estimate.take_interval(); }
+  std::size_t path_count() const { return paths_.size(); }
+  bool active(ids::NodeId peer, base::Time now) const;
+
+  std::optional<Event> poll_event();
+
+ private:
+  struct Path {
+    PathConfig config;
+    Liveness liveness;
+    Estimate estimate;
+    std::uint32_t sequence = 0;
+    base::Time due{};
+    bool in_policy = false;
+    std::vector<std::uint32_t> policies;  // that name it
+  };
+  struct HeardPath {
+    ids::PathId id;
+    std::uint32_t sequence = 0;
+    std::uint64_t transmit_us = 0;
+    base::Time at;
+    std::uint32_t received = 0;
+    std::int64_t one_way_raw_us = 0;
+  };
+  struct Peer {
+    base::Time traffic{};
+    bool active = false;
+    std::vector<HeardPath> heard;  // newest first, kMaxReports at most
+    std::vector<std::uint32_t> paths;
+  };
+  struct Policy {
+    PolicyConfig config;
+    std::uint32_t chosen = kNoPath;
+  };
+
+  void on_report(Path& path, const packet::ProbeReport& report, const packet::Probe& carrier, base::Time now);
+  void select(Policy& policy, base::Time now);
+  void state_changed(std::uint32_t path, base::Time now);
+  base::Duration interval(const Path& path, const Peer& peer) const;
+  void set_active(Peer& peer, bool active, base::Time now);
+  void push(Event event);
+
+  ProberConfig config_;
+  std::vector<Path> paths_;
+  std::vector<Policy> policies_;
+  std::unordered_map<ids::NodeId, Peer> peers_;
+  std::vector<std::uint32_t> due_;  // found by on_timer, handed out by poll_due
+  std::size_t due_next_ = 0;
+  base::Time next_scan_{};
+  base::Time next_housekeeping_{};
+  base::Time drained_{};
+  base::Duration active_interval_{};
+  std::deque<Event> events_;
+};
+
+}  // namespace qanat::path

@@ -1,0 +1,123 @@
+#include "tests/sim/network.hh"
+
+#include <algorithm>
+
+namespace qanat::test {
+
+Network::Network(const Overlay& overlay, std::uint32_t unix_start)
+    : overlay_(overlay), unix_start_(unix_start) {}
+
+void Network::start(std::uint32_t id, const Overlay::Edit& edit) {
+  Node& node = nodes_[id];
+  auto options = overlay_.options(id);
+  options.identity.boot = ++node.boots;
+  node.forwarder = std::make_unique<forwarder::Forwarder>(options);
+  for (std::uint8_t i = 0; i < options.lines.size(); ++i) lines_[options.lines[i].address] = {id, i};
+  node.forwarder->set_unix_time(unix_start_);
+  node.forwarder->set_snapshot(overlay_.snapshot(id, node.boots, edit), now_);
+  collect(id);
+}
+
+void Network::send(std::uint32_t id, std::uint32_t vni, const Octets& packet,
+                   const packet::VirtioHeader& virtio) {
+  Octets frame(packet::VirtioHeader::kBytes);
+  virtio.serialize(frame);
+  frame.insert(frame.end(), packet.begin(), packet.end());
+  at(id).on_tun_packet(ids::Vni{vni}, frame, now_);
+  collect(id);
+}
+
+void Network::set_delay(std::uint32_t a, std::uint32_t b, std::uint8_t plane, base::Duration delay) {
+  links_[{a, b, plane}].delay = delay;
+  links_[{b, a, plane}].delay = delay;
+}
+
+void Network::set_down(std::uint32_t from, std::uint32_t to, std::uint8_t plane, bool down) {
+  links_[{from, to, plane}].down = down;
+}
+
+void Network::inject(const Crossing& datagram) { flights_.push({now_, order_++, datagram}); }
+
+// Everything a node put out: datagrams take off, tenants' packets are received.
+void Network::collect(std::uint32_t id) {
+  Node& node = nodes_.at(id);
+  auto& f = *node.forwarder;
+  for (const forwarder::TunWrite& write : f.deliver()) {
+    Received r{now_, write.vni.value, {}, write.packet.virtio};
+    for (const auto piece : write.packet.pieces) r.bytes.insert(r.bytes.end(), piece.begin(), piece.end());
+    node.received.push_back(std::move(r));
+  }
+  f.delivered();
+  const auto& mine = overlay_.node(id).lines;
+  for (const forwarder::Datagrams& train : f.transmit())
+    for (std::size_t at = 0; at < train.bytes.size(); at += train.segment_bytes) {
+      const auto bytes = train.bytes.subspan(at, std::min(train.segment_bytes, train.bytes.size() - at));
+      Crossing crossing{now_, mine[train.line].address, train.remote, {bytes.begin(), bytes.end()}};
+      const auto to = lines_.find(crossing.to);
+      if (to == lines_.end()) continue;
+      const auto from_plane = mine[train.line].plane.value;
+      if (overlay_.node(to->second.first).lines[to->second.second].plane.value != from_plane) continue;
+      const Link& link = links_[{id, to->second.first, from_plane}];
+      if (link.down) continue;
+      if (tap && !tap(crossing)) continue;
+      flights_.push({now_ + link.delay, order_++, std::move(crossing)});
+    }
+  f.transmitted();
+}
+
+void Network::arrive(Crossing datagram) {
+  const auto to = lines_.find(datagram.to);
+  if (to == lines_.end()) return;
+  forwarder::Datagrams train;
+  train.bytes = datagram.bytes;
+  train.segment_bytes = datagram.bytes.size();
+  train.remote = datagram.from;
+  train.line = to->second.second;
+  auto& f = at(to->second.first);
+  f.on_datagrams({&train, 1}, now_);
+  collect(to->second.first);
+}
+
+void Network::run_until(base::Time until) {
+  for (;;) {
+    // The earliest of an arrival and any timer.
+    base::Time next = until;
+    std::uint32_t timer_node = 0;
+    for (auto& [id, node] : nodes_)
+      if (const base::Time t = std::max(node.forwarder->next_timeout(), now_); t < next) {
+        next = t;
+        timer_node = id;
+      }
+    const bool flight = !flights_.empty() && flights_.top().arrives <= next;
+    if (flight) next = std::max(now_, flights_.top().arrives);
+    if (!flight && timer_node == 0) break;
+    now_ = next;
+    if (flight) {
+      Crossing datagram = flights_.top().datagram;
+      flights_.pop();
+      arrive(std::move(datagram));
+    } else {
+      auto& f = at(timer_node);
+      f.set_unix_time(
+          unix_start_ +
+          static_cast<std::uint64_t>(
+              std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()).count() - 3600));
+      f.on_drained(now_);
+      f.on_timer(now_);
+      collect(timer_node);
+    }
+  }
+  now_ = until;
+}
+
+std::string Network::drops_text(std::uint32_t node) {
+  std::string out;
+  for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
+    const auto reason = static_cast<packet::DropReason>(i);
+    if (const auto n = at(node).drops()[reason]; n != 0)
+      out += std::string(packet::to_string(reason)) + '=' + std::to_string(n) + ' ';
+  }
+  return out;
+}
+
+}  // namespace qanat::test

@@ -1,0 +1,94 @@
+// Network: forwarders over simulated links, in one process and in virtual time. Every datagram that crosses is seen by
+// a tap, which may keep, change or drop it. Runs much faster than the real thing, and the same way every time.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <vector>
+
+#include "dataplane/forwarder/forwarder.hh"
+#include "tests/support/overlay.hh"
+
+namespace qanat::test {
+
+using Octets = std::vector<std::uint8_t>;
+
+// One datagram in flight.
+struct Crossing {
+  base::Time at;  // sent
+  packet::UdpAddress from;
+  packet::UdpAddress to;
+  Octets bytes;
+};
+
+// A packet that a tenant was handed.
+struct Received {
+  base::Time at;
+  std::uint32_t vni = 0;
+  Octets bytes;
+  packet::VirtioHeader virtio;
+};
+
+class Network {
+ public:
+  // Starts at one hour, so that no time is near zero. Unix time is `unix_start` then.
+  explicit Network(const Overlay& overlay, std::uint32_t unix_start = 1'800'000'000);
+
+  // Boots a node (again, with a greater boot counter and no memory).
+  void start(std::uint32_t node, const Overlay::Edit& edit = {});
+  forwarder::Forwarder& at(std::uint32_t node) { return *nodes_.at(node).forwarder; }
+  // As the kernel would hand it over: without offloads unless `virtio` says so.
+  void send(std::uint32_t node, std::uint32_t vni, const Octets& packet,
+            const packet::VirtioHeader& virtio = {});
+  // Raw bytes from anywhere.
+  void inject(const Crossing& datagram);
+
+  void run_until(base::Time until);
+  void run_for(base::Duration d) { run_until(now_ + d); }
+  base::Time now() const { return now_; }
+  std::deque<Received>& received(std::uint32_t node) { return nodes_.at(node).received; }
+  std::uint64_t drops(std::uint32_t node, packet::DropReason reason) { return at(node).drops()[reason]; }
+  // All reasons with a count, for failure messages.
+  std::string drops_text(std::uint32_t node);
+
+  // Links are between nodes on one plane, directed. Unset: 5 ms, up. Different planes do not reach each other.
+  void set_delay(std::uint32_t a, std::uint32_t b, std::uint8_t plane, base::Duration delay);
+  void set_down(std::uint32_t from, std::uint32_t to, std::uint8_t plane, bool down);
+  // Returns false to drop; may edit.
+  std::function<bool(Crossing&)> tap;
+
+ private:
+  struct Node {
+    std::unique_ptr<forwarder::Forwarder> forwarder;
+    std::uint32_t boots = 0;
+    std::deque<Received> received;
+  };
+  struct Flight {
+    base::Time arrives;
+    std::uint64_t order;
+    Crossing datagram;
+    bool operator>(const Flight& o) const { return std::tie(arrives, order) > std::tie(o.arrives, o.order); }
+  };
+  struct Link {
+    base::Duration delay = std::chrono::milliseconds{5};
+    bool down = false;
+  };
+  using LinkKey = std::tuple<std::uint32_t, std::uint32_t, std::uint8_t>;
+  void collect(std::uint32_t node);
+  void arrive(Crossing datagram);
+
+  const Overlay& overlay_;
+  std::map<std::uint32_t, Node> nodes_;
+  std::map<packet::UdpAddress, std::pair<std::uint32_t, std::uint8_t>> lines_;  // address → node, line index
+  std::map<LinkKey, Link> links_;
+  std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
+  std::uint64_t order_ = 0;
+  base::Time now_{std::chrono::hours{1}};
+  std::uint32_t unix_start_;
+};
+
+}  // namespace qanat::test
