@@ -97,8 +97,8 @@ class PacketCipher::IpsecMbGcm final : public Impl {
   }
 
  private:
-  gcm_key_data key_;
-  gcm_context_data context_;
+  alignas(64) gcm_key_data key_;  // the library stores to it with aligned moves
+  alignas(64) gcm_context_data context_;
 };
 
 class PacketCipher::OpenSslAead final : public Impl {
