@@ -132,7 +132,8 @@ place::Option Registry::option(const Target& target, std::size_t index, const de
   if (const auto most = target.request.number("latency");
       most && o.path_rtt > std::chrono::milliseconds(*most))
     exclude(Excluded::Spec, "latency: wanted at most " + std::to_string(*most) + " ms of round trip");
-  if (demand.prompt_tokens > model.max_context)
+  // The estimate may be off by half; the pool, which has the tokenizer, decides close cases.
+  if (demand.prompt_tokens / 2 > model.max_context)
     exclude(Excluded::Context, "context of " + std::to_string(model.max_context) + " tokens");
   if (d.state.health != descriptor::Health::Serving)
     exclude(Excluded::Health, std::string(descriptor::to_string(d.state.health)));

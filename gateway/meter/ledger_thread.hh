@@ -1,0 +1,90 @@
+// LedgerThread: the one thread that owns the ledger, because a commit waits for the disk and the event loop must not.
+// Settlements that come while a commit is under way share the next one; queries see every settlement handed in before
+// them.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "gateway/meter/ledger.hh"
+
+namespace qanat::meter {
+
+class LedgerThread {
+ public:
+  // `io` must outlive it; callbacks and resumptions happen there.
+  LedgerThread(boost::asio::io_context& io, std::unique_ptr<Ledger> ledger);
+  // Finishes what was handed in.
+  ~LedgerThread();
+  LedgerThread(const LedgerThread&) = delete;
+  LedgerThread& operator=(const LedgerThread&) = delete;
+
+  // Called on `io`'s thread; `settled` runs there once the settlement is durable. A ledger that cannot be written
+  // (disk full) is tried again every second, so `settled` may never run: the journal still has the call.
+  void settle(Settlement settlement, std::function<void()> settled);
+
+  // Runs f(Ledger&) on the thread and answers its result; rethrows what it throws.
+  template <class F>
+  boost::asio::awaitable<std::invoke_result_t<F, Ledger&>> query(F f) {
+    using T = std::invoke_result_t<F, Ledger&>;
+    struct Answer {
+      std::optional<T> value;
+      std::exception_ptr error;
+      boost::asio::steady_timer done;
+      explicit Answer(boost::asio::io_context& io) : done(io, boost::asio::steady_timer::time_point::max()) {}
+    };
+    auto answer = std::make_shared<Answer>(io_);
+    push([this, answer, f = std::move(f)](Ledger& ledger) mutable {
+      try {
+        answer->value.emplace(f(ledger));
+      } catch (...) {
+        answer->error = std::current_exception();
+      }
+      boost::asio::post(io_, [answer] { answer->done.cancel(); });
+    });
+    boost::system::error_code cancelled;
+    co_await answer->done.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
+    if (answer->error) std::rethrow_exception(answer->error);
+    co_return std::move(*answer->value);
+  }
+
+  // Settlements handed in and not yet durable.
+  std::size_t backlog() const;
+
+ private:
+  struct Item {
+    std::optional<Settlement> settlement;
+    std::function<void()> settled;
+    std::function<void(Ledger&)> work;
+  };
+  void push(std::function<void(Ledger&)> work);
+  void run();
+  bool commit(std::vector<Settlement>& batch, std::vector<std::function<void()>>& settled);
+
+  boost::asio::io_context& io_;
+  std::unique_ptr<Ledger> ledger_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Item> items_;
+  std::size_t backlog_ = 0;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace qanat::meter

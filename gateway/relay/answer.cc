@@ -1,0 +1,150 @@
+#include "gateway/relay/answer.hh"
+
+#include "base/sse.hh"
+#include "gateway/relay/chat.hh"
+#include "gateway/relay/chunk_scan.hh"
+
+namespace qanat::relay {
+namespace {
+
+namespace asio = boost::asio;
+constexpr std::size_t kMaxAnswerBytes = 64 * 1024 * 1024;
+
+std::string event_of(std::string_view name, std::string_view data) {
+  std::string text;
+  text.reserve(name.size() + data.size() + 24);
+  if (!name.empty()) text.append("event: ").append(name).append("\n");
+  while (true) {
+    const std::size_t end = data.find('\n');
+    text.append("data: ").append(data.substr(0, end)).append("\n");
+    if (end == std::string_view::npos) break;
+    data.remove_prefix(end + 1);
+  }
+  return text.append("\n");
+}
+
+}  // namespace
+
+Answer::Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot,
+               const RequestScan& scan)
+    : out_(out),
+      journal_(journal),
+      slot_(slot),
+      include_usage_(scan.include_usage),
+      continuous_usage_(scan.continuous_usage),
+      count_(scan.max_tokens ? *scan.max_tokens * scan.n : 0) {}
+
+// The journal knows of the frame before the socket does, and of its acceptance right after.
+asio::awaitable<bool> Answer::deliver(std::string_view frame, std::uint64_t tokens) {
+  delivery_.offer(frame.size(), tokens);
+  journal_.offer(slot_, delivery_.offered(), count_.prompt_tokens(), count_.source());
+  if (!co_await out_.write(frame)) co_return false;
+  journal_.accept(slot_, delivery_.accept(frame.size()));
+  co_return true;
+}
+
+std::optional<std::string> Answer::on_data(std::string& data) {
+  if (data == "[DONE]") {
+    done_ = true;
+    return data;
+  }
+  const ChunkScan scan = scan_chunk(data);
+  if (!scan.valid || scan.error) {
+    // What a pool says of its failure goes to the client as it is, and is never counted.
+    failed_ = true;
+    error_ = scan.error ? "the pool reported an error in its stream" : "the pool's stream is not JSON";
+    return scan.error ? std::optional(data) : std::nullopt;
+  }
+  if (scan.usage && !scan.has_choices) {
+    count_.on_final(*scan.usage);
+    if (include_usage_) return data;
+    return std::nullopt;
+  }
+  count_.on_chunk(scan.has_content, scan.usage);
+  if (!scan.usage_member.present() || continuous_usage_) return data;
+  return include_usage_ ? with_null_usage(data, scan) : without_usage(data, scan);
+}
+
+asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::function<void()> on_first) {
+  base::SseParser parser;
+  std::vector<base::SseEvent> events;
+  while (!done_ && !failed_) {
+    const auto bytes = co_await upstream.read_some();
+    if (out_.client_gone()) co_return End::ClientGone;
+    if (!bytes || bytes->empty()) {
+      error_ = bytes ? "the pool ended its stream early" : bytes.error().message();
+      break;
+    }
+    events.clear();
+    if (const auto fed = parser.feed(*bytes, events); !fed) {
+      error_ = fed.error().message();
+      break;
+    }
+    for (base::SseEvent& event : events) {
+      const std::optional<std::string> data = on_data(event.data);
+      if (failed_ && !started_) break;  // nothing sent yet: another pool may do better
+      if (!data) continue;
+      if (!started_) {
+        started_ = true;
+        on_first();
+        if (!co_await out_.begin_events()) co_return End::ClientGone;
+      }
+      const std::string frame = event_of(event.name, *data);
+      if (!co_await deliver(frame, count_.completion_tokens())) co_return End::ClientGone;
+      if (done_ || failed_) break;
+    }
+  }
+  if (done_) {
+    co_await out_.finish();
+    co_return End::Completed;
+  }
+  if (started_) {
+    // The client gets an error it can name rather than a connection that just ends.
+    if (error_.empty()) error_ = "the pool broke off";
+    const std::string frame =
+        event_of({}, error_json(Errc::PoolFailed, "the pool failed during the answer: " + error_));
+    if (!failed_ && !co_await deliver(frame, delivery_.offered())) co_return End::ClientGone;
+    co_await out_.finish();
+  }
+  co_return End::Broken;
+}
+
+asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::function<void()> on_first) {
+  auto body = co_await upstream.read_all(kMaxAnswerBytes);
+  if (out_.client_gone()) co_return End::ClientGone;
+  if (!body) {
+    error_ = body.error().message();
+    co_return End::Broken;
+  }
+  const ChunkScan scan = scan_chunk(*body);
+  if (!scan.valid) {
+    error_ = "the pool's answer is not JSON";
+    co_return End::Broken;
+  }
+  if (scan.usage) count_.on_final(*scan.usage);
+  const std::size_t bytes = body->size();
+  delivery_.offer(bytes, count_.completion_tokens());
+  journal_.offer(slot_, delivery_.offered(), count_.prompt_tokens(), count_.source());
+  started_ = true;
+  on_first();
+  if (!co_await out_.send(200, "application/json", std::move(*body))) co_return End::ClientGone;
+  journal_.accept(slot_, delivery_.accept(bytes));
+  co_return End::Completed;
+}
+
+std::uint64_t Answer::delivered_tokens(End end) const {
+  return end == End::Completed && count_.has_final() ? count_.completion_tokens() : delivery_.delivered();
+}
+
+std::uint64_t Answer::billed_prompt_tokens(End end) const {
+  return end == End::Completed || delivery_.delivered() > 0 ? count_.prompt_tokens() : 0;
+}
+
+meter::UsageSource Answer::source(End end) const {
+  if (end == End::Completed) return count_.source();
+  if (delivery_.delivered() == 0) return meter::UsageSource::None;
+  // The closing usage did not reach the client: what it did get was counted from the chunks.
+  return count_.source() == meter::UsageSource::Final ? meter::UsageSource::Continuous : count_.source();
+}
+
+}  // namespace qanat::relay

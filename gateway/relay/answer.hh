@@ -1,0 +1,58 @@
+// Answer: carries one pool's answer to one client and keeps the books of it: every frame is journalled before its
+// write, counted as delivered after the socket took it, and rid of the usage that the client did not ask for.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <string>
+
+#include "base/http_client.hh"
+#include "base/http_server.hh"
+#include "gateway/meter/delivery.hh"
+#include "gateway/meter/journal.hh"
+#include "gateway/relay/request_scan.hh"
+
+namespace qanat::relay {
+
+class Answer {
+ public:
+  // What became of it.
+  enum class End : std::uint8_t {
+    Completed,   // all of it is with the client
+    ClientGone,  //
+    Broken,      // the pool broke off or talked nonsense: error() says how
+  };
+
+  Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot, const RequestScan& scan);
+
+  // Forwards a stream, event by event, each one as soon as it is there. `on_first` runs before the first byte goes to
+  // the client. Broken before that: nothing was sent, and another pool may be tried.
+  boost::asio::awaitable<End> stream(base::HttpStream& upstream, std::function<void()> on_first);
+  // Forwards a whole answer.
+  boost::asio::awaitable<End> whole(base::HttpStream& upstream, std::function<void()> on_first);
+
+  bool started() const { return started_; }  // the client has been sent something
+  const std::string& error() const { return error_; }
+  const meter::TokenCount& count() const { return count_; }
+  std::uint64_t delivered_tokens(End end) const;
+  std::uint64_t billed_prompt_tokens(End end) const;
+  meter::UsageSource source(End end) const;
+
+ private:
+  boost::asio::awaitable<bool> deliver(std::string_view frame, std::uint64_t tokens);
+  // One event of the stream: the data for the client, or nothing to send.
+  std::optional<std::string> on_data(std::string& data);
+
+  base::Responder& out_;
+  meter::Journal& journal_;
+  meter::Journal::Slot slot_;
+  bool include_usage_, continuous_usage_;
+  meter::TokenCount count_;
+  meter::Delivery delivery_;
+  std::string error_;
+  bool started_ = false;
+  bool done_ = false;    // [DONE] came
+  bool failed_ = false;  // the pool said so itself
+};
+
+}  // namespace qanat::relay

@@ -1,0 +1,36 @@
+// chat: POST /v1/chat/completions, from the request to its line in the ledger.
+//
+//   1 authenticate   2 scan   3 resolve the target   4 place   5 admit (reserve)   6 try pools in the decision's order
+//   7 deliver (journal before and after each write)   8 settle
+//
+// A try may be repeated elsewhere only while the client has not been sent a byte.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/http_server.hh"
+#include "gateway/relay/errc.hh"
+#include "gateway/relay/relay.hh"
+
+namespace qanat::relay {
+
+inline constexpr std::size_t kMaxChatBytes = 16 * 1024 * 1024;
+inline constexpr std::string_view kInfer = "infer";  // the service that this API offers
+
+boost::asio::awaitable<void> chat(Relay& relay, base::Request& request, base::Responder& out);
+
+// OpenAI's error body; an empty param is null.
+std::string error_json(Errc code, std::string_view message, std::string_view param = {});
+// Answers it, with the code's status, and counts it.
+boost::asio::awaitable<void> refuse(Relay& relay, base::Responder& out, Errc code, std::string_view message,
+                                    std::string_view param = {});
+// The caller's key, or a refusal already sent (null).
+boost::asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request& request,
+                                                           base::Responder& out);
+// Places one call without dispatching it.
+place::Decision place_call(Relay& relay, const resolve::Target& target, place::Wish& wish,
+                           std::uint64_t random);
+
+}  // namespace qanat::relay

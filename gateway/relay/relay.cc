@@ -1,0 +1,66 @@
+#include "gateway/relay/relay.hh"
+
+#include <algorithm>
+#include <chrono>
+
+namespace qanat::relay {
+namespace {
+
+std::vector<double> ttft_bounds() {
+  return {0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 60};
+}
+
+}  // namespace
+
+base::HttpClient& Upstreams::client(const std::string& tenant, ids::Tier tier) {
+  auto& client = clients_[{tenant, tier}];
+  if (!client) {
+    base::HttpClientOptions options;
+    options.connect_timeout = std::chrono::seconds{3};
+    options.read_timeout =
+        std::chrono::minutes{5};  // a pool may queue a call for as long as `give_up` allows
+    options.idle_per_origin = 256;
+    options.idle_timeout = std::chrono::seconds{30};  // below what pools keep idle connections for
+    options.dscp = ids::dscp(tier);
+    client = std::make_unique<base::HttpClient>(io_, options);
+  }
+  return *client;
+}
+
+RelayMetrics::RelayMetrics(base::MetricsRegistry& r)
+    : registry(r),
+      delivered_tokens(r.counter("qanat_gateway_delivered_tokens_total",
+                                 "Completion tokens accepted by clients' sockets")),
+      retries(r.counter("qanat_gateway_retries_total",
+                        "Tries after a call's first, on another connection or pool")),
+      disagreements(r.counter("qanat_gateway_usage_disagreements_total",
+                              "Calls whose closing usage differed from what their chunks added up to")),
+      ttft_local(r.histogram("qanat_gateway_ttft_seconds", "Dispatch to the first frame sent to the client",
+                             ttft_bounds(), {{"place", "local"}})),
+      ttft_overflow(r.histogram("qanat_gateway_ttft_seconds",
+                                "Dispatch to the first frame sent to the client", ttft_bounds(),
+                                {{"place", "overflow"}})),
+      in_flight(r.gauge("qanat_gateway_calls_in_flight", "Calls dispatched and not yet ended")) {}
+
+base::Counter& RelayMetrics::ended(meter::Outcome outcome, bool local) {
+  return registry.counter(
+      "qanat_gateway_calls_total", "Dispatched calls that have ended",
+      {{"outcome", std::string(to_string(outcome))}, {"place", local ? "local" : "overflow"}});
+}
+
+base::Counter& RelayMetrics::refused(std::string_view code) {
+  return registry.counter("qanat_gateway_refused_total", "Calls answered with an error of the gateway's own",
+                          {{"code", std::string(code)}});
+}
+
+std::uint64_t Relay::estimate_prompt(std::size_t body_bytes) const {
+  return static_cast<std::uint64_t>(static_cast<double>(body_bytes) / bytes_per_token) + 1;
+}
+
+void Relay::learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens) {
+  if (prompt_tokens == 0) return;
+  const double ratio = static_cast<double>(body_bytes) / static_cast<double>(prompt_tokens);
+  bytes_per_token += (std::clamp(ratio, 1.0, 64.0) - bytes_per_token) / 32;
+}
+
+}  // namespace qanat::relay

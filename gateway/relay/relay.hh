@@ -1,0 +1,64 @@
+// Relay: what every call needs, wired once by app: the registry, the accounts, the meter, connections to pools, the
+// log of decisions and the numbers operators watch. One io_context, one thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/http_client.hh"
+#include "base/metrics.hh"
+#include "gateway/admit/accounts.hh"
+#include "gateway/meter/journal.hh"
+#include "gateway/meter/ledger_thread.hh"
+#include "gateway/relay/call_log.hh"
+#include "gateway/resolve/registry.hh"
+#include "identifiers/ids/tier.hh"
+
+namespace qanat::relay {
+
+// Connections to pools, kept apart by tenant and tier: a connection's DSCP never changes, and the dataplane needs no
+// knowledge of calls.
+class Upstreams {
+ public:
+  explicit Upstreams(boost::asio::io_context& io) : io_(io) {}
+  base::HttpClient& client(const std::string& tenant, ids::Tier tier);
+
+ private:
+  boost::asio::io_context& io_;
+  std::map<std::pair<std::string, ids::Tier>, std::unique_ptr<base::HttpClient>> clients_;
+};
+
+struct RelayMetrics {
+  explicit RelayMetrics(base::MetricsRegistry& registry);
+  base::Counter& ended(meter::Outcome outcome, bool local);
+  base::Counter& refused(std::string_view code);
+  base::MetricsRegistry& registry;
+  base::Counter& delivered_tokens;
+  base::Counter& retries;
+  base::Counter& disagreements;  // closing usage ≠ what the chunks added up to
+  base::Histogram& ttft_local;
+  base::Histogram& ttft_overflow;
+  base::Gauge& in_flight;
+};
+
+struct Relay {
+  boost::asio::io_context& io;
+  resolve::Registry& registry;
+  admit::Accounts& accounts;
+  meter::Journal& journal;
+  meter::LedgerThread& ledger;
+  Upstreams& upstreams;
+  CallLog& log;
+  RelayMetrics& metrics;
+  place::Wish defaults;
+  // Bytes of request body per prompt token, learned from pools' usage; only forecasts lean on it.
+  double bytes_per_token = 4.0;
+
+  std::uint64_t estimate_prompt(std::size_t body_bytes) const;
+  void learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens);
+};
+
+}  // namespace qanat::relay
