@@ -50,18 +50,22 @@ class Attack : public ::testing::Test {
   }
 
   packet::RouteHeader by_relay() const { return rogue.list({Sid::end(NodeId{2}), Sid::end(NodeId{4})}, 1); }
-  Octets genuine() { return rogue.sealed(4, 100, tenant_packet(Overlay::tenant_address(1), Overlay::tenant_address(4))); }
+  Octets genuine() {
+    return rogue.sealed(4, 100, tenant_packet(Overlay::tenant_address(1), Overlay::tenant_address(4)));
+  }
   Octets genuine_routed() { return rogue.routed(2, by_relay(), genuine()); }
 
   // After `act`, `node` has dropped exactly one datagram, for `reason`; and tenants were handed `delivered` packets.
-  void expect_drop(std::uint32_t node, DropReason reason, const std::function<void()>& act, std::size_t delivered = 0) {
+  void expect_drop(std::uint32_t node, DropReason reason, const std::function<void()>& act,
+                   std::size_t delivered = 0) {
     const auto before = net.drops(node, reason);
     const auto total = net.at(node).drops().total();
     net.received(4).clear();
     net.received(5).clear();
     act();
     net.run_for(milliseconds{50});
-    EXPECT_EQ(net.drops(node, reason) - before, 1u) << packet::to_string(reason) << " | " << net.drops_text(node);
+    EXPECT_EQ(net.drops(node, reason) - before, 1u)
+        << packet::to_string(reason) << " | " << net.drops_text(node);
     EXPECT_EQ(net.at(node).drops().total() - total, 1u) << net.drops_text(node);
     EXPECT_EQ(net.received(4).size() + net.received(5).size(), delivered);
   }
@@ -105,14 +109,16 @@ TEST_F(Attack, TheRelaysOwnDatagramReplayedAtTheEndpoint) {
   };
   expect_delivered([&] { rogue.send(2, genuine_routed()); });
   ASSERT_FALSE(last_hop.empty());
-  expect_drop(4, DropReason::LinkReplayed, [&] { rogue.send_from(Overlay::line_address(2, 1), 4, last_hop); });
+  expect_drop(4, DropReason::LinkReplayed,
+              [&] { rogue.send_from(Overlay::line_address(2, 1), 4, last_hop); });
 }
 
 TEST_F(Attack, AlteredAnywhereTheLinkSealCovers) {
   const std::size_t inner = packet::routed_overhead_bytes(2);
   const auto size = genuine_routed().size();
-  for (const std::size_t at : {std::size_t{1}, std::size_t{3}, std::size_t{10}, std::size_t{16}, std::size_t{30}, inner - 16,
-                               inner + 1, inner + 5, inner + 19, size - 16, size - 1}) {
+  for (const std::size_t at :
+       {std::size_t{1}, std::size_t{3}, std::size_t{10}, std::size_t{16}, std::size_t{30}, inner - 16,
+        inner + 1, inner + 5, inner + 19, size - 16, size - 1}) {
     SCOPED_TRACE(at);
     auto d = genuine_routed();
     d[at] ^= 1;
@@ -128,10 +134,12 @@ TEST_F(Attack, AlteredInThePayloadReachesOnlyTheEndpointsSeal) {
 
 TEST_F(Attack, SentFromElsewhere) {
   const auto d = genuine_routed();
-  expect_drop(2, DropReason::LinkSourceMismatch,
-              [&] { rogue.send_from({packet::IpAddress::v4(0x0a010063), 7700}, 2, d); });
-  expect_drop(2, DropReason::LinkSourceMismatch,
-              [&] { rogue.send_from({Overlay::line_address(1, 1).address, 7701}, 2, genuine_routed()); });
+  expect_drop(2, DropReason::LinkSourceMismatch, [&] {
+    rogue.send_from({packet::IpAddress::v4(0x0a010063), 7700}, 2, d);
+  });
+  expect_drop(2, DropReason::LinkSourceMismatch, [&] {
+    rogue.send_from({Overlay::line_address(1, 1).address, 7701}, 2, genuine_routed());
+  });
 }
 
 TEST_F(Attack, UnknownReceiverIndexAndTruncation) {
@@ -223,8 +231,12 @@ TEST_F(Attack, LoopsAndBouncesAndWrongPlaces) {
   twice.segments = {Sid::end(NodeId{2}), Sid::end(NodeId{3}), Sid::end(NodeId{2})};
   rogue.authorise(twice);
   expect_drop(2, DropReason::RouteLoop, [&] { send_list(twice); });
-  expect_drop(2, DropReason::RouteLoop, [&] { send_list(rogue.list({Sid::end(NodeId{2}), Sid::end(NodeId{1})}, 1)); });
-  expect_drop(2, DropReason::Pointer, [&] { send_list(rogue.list({Sid::end(NodeId{3}), Sid::end(NodeId{4})}, 1)); });
+  expect_drop(2, DropReason::RouteLoop, [&] {
+    send_list(rogue.list({Sid::end(NodeId{2}), Sid::end(NodeId{1})}, 1));
+  });
+  expect_drop(2, DropReason::Pointer, [&] {
+    send_list(rogue.list({Sid::end(NodeId{3}), Sid::end(NodeId{4})}, 1));
+  });
   auto past = by_relay();
   past.pointer = 2;
   expect_drop(2, DropReason::Pointer, [&] { send_list(past); });
@@ -244,7 +256,8 @@ TEST_F(Attack, ABoxThatIsNoRelayRelaysNothing) {
 }
 
 TEST_F(Attack, ADeniedHeadendStopsAtOnce) {
-  net.at(2).set_snapshot(overlay.snapshot(2, 99, [](SnapshotParts& parts) { parts.denied.push_back(NodeId{1}); }), net.now());
+  net.at(2).set_snapshot(
+      overlay.snapshot(2, 99, [](SnapshotParts& parts) { parts.denied.push_back(NodeId{1}); }), net.now());
   expect_drop(2, DropReason::DeniedHeadend, [&] { rogue.send(2, genuine_routed()); });
 }
 

@@ -6,7 +6,8 @@
 
 namespace qanat::test {
 
-Rogue::Rogue(Network& net, const Overlay& overlay, std::uint32_t self) : net_(net), overlay_(overlay), self_(self) {
+Rogue::Rogue(Network& net, const Overlay& overlay, std::uint32_t self)
+    : net_(net), overlay_(overlay), self_(self) {
   // A forwarder that knows nobody keeps the node's lines on the map and says nothing.
   net_.start(self, [self](SnapshotParts& parts) {
     std::erase_if(parts.peers, [self](const fib::Peer& p) { return p.id.value != self; });
@@ -32,7 +33,8 @@ bool Rogue::connect(std::uint32_t peer, std::uint8_t plane) {
   random[1] = static_cast<std::uint8_t>(self_);
   const auto ephemeral = crypto::KeyPair::from_secret(crypto::SecretKey(random));
   const std::uint32_t index = 0x52000000u + static_cast<std::uint32_t>(stamp_);
-  const crypto::HandshakeInitiator initiator(self, theirs, ephemeral, {1, stamp_}, crypto::Suite::Aes256Gcm, index);
+  const crypto::HandshakeInitiator initiator(self, theirs, ephemeral, {1, stamp_}, crypto::Suite::Aes256Gcm,
+                                             index);
   Octets init(initiator.datagram().begin(), initiator.datagram().end());
   crypto::MacMaker(theirs).sign(init, net_.now());
   response_.clear();
@@ -85,7 +87,8 @@ void Rogue::send(std::uint32_t to, const Octets& datagram, std::uint8_t plane) {
   send_from(Overlay::line_address(self_, plane), to, datagram, plane);
 }
 
-void Rogue::send_from(const packet::UdpAddress& from, std::uint32_t to, const Octets& datagram, std::uint8_t plane) {
+void Rogue::send_from(const packet::UdpAddress& from, std::uint32_t to, const Octets& datagram,
+                      std::uint8_t plane) {
   net_.inject({net_.now(), from, Overlay::line_address(to, plane), datagram});
 }
 

@@ -31,7 +31,8 @@ class Rogue {
   Octets routed(std::uint32_t neighbour, const packet::RouteHeader& route, const Octets& inner);
 
   void send(std::uint32_t to, const Octets& datagram, std::uint8_t plane = 1);
-  void send_from(const packet::UdpAddress& from, std::uint32_t to, const Octets& datagram, std::uint8_t plane = 1);
+  void send_from(const packet::UdpAddress& from, std::uint32_t to, const Octets& datagram,
+                 std::uint8_t plane = 1);
 
   std::function<bool(Crossing&)> seen;
 
