@@ -89,11 +89,12 @@ std::vector<std::string> problems_of(const proto::v1::Tenant& tenant) {
   }
   if (!good_name(tenant.name()))
     problems.push_back("name '" + tenant.name() + "' is not a-z, 0-9 and '-', 1 to 63");
-  std::set<std::uint32_t> seen;
-  std::vector<std::pair<std::uint32_t, Prefix>> all;
+  std::set<std::string> seen;
+  std::vector<std::pair<std::string, Prefix>> all;
   for (const auto& member : tenant.members()) {
-    const std::string who = "member n" + std::to_string(member.node_id()) + ": ";
-    if (!seen.insert(member.node_id()).second) problems.push_back(who + "named twice");
+    const std::string name = member.node().empty() ? "n" + std::to_string(member.node_id()) : member.node();
+    const std::string who = "member " + name + ": ";
+    if (!seen.insert(name).second) problems.push_back(who + "named twice");
     std::vector<Prefix> own;
     for (const auto& text : member.prefixes()) {
       const auto prefix = parse_prefix(text);
@@ -114,11 +115,10 @@ std::vector<std::string> problems_of(const proto::v1::Tenant& tenant) {
     }
     for (const Prefix& prefix : own) {
       for (const auto& [other, taken] : all) {
-        if (prefix.overlaps(taken))
-          problems.push_back(who + "overlaps with a prefix of n" + std::to_string(other));
+        if (prefix.overlaps(taken)) problems.push_back(who + "overlaps with a prefix of " + other);
       }
     }
-    for (const Prefix& prefix : own) all.emplace_back(member.node_id(), prefix);
+    for (const Prefix& prefix : own) all.emplace_back(name, prefix);
   }
   return problems;
 }

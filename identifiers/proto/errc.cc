@@ -5,6 +5,7 @@ namespace {
 
 class Category final : public boost::system::error_category {
  public:
+  virtual ~Category() = default;  // the base's is not virtual
   const char* name() const noexcept override { return "qanat.proto"; }
   std::string message(int value) const override {
     switch (static_cast<Errc>(value)) {

@@ -1,0 +1,161 @@
+// qanat-controller: store → authority → listener → level (domain or global) → northbound, and upwards the uplink.
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <system_error>
+
+#include "base/clock.hh"
+#include "base/config.hh"
+#include "base/daemon.hh"
+#include "base/file.hh"
+#include "base/log.hh"
+#include "controller/app/sample_config.hh"
+#include "controller/app/settings.hh"
+#include "controller/domain/domain.hh"
+#include "controller/global/global.hh"
+#include "controller/northbound/northbound.hh"
+#include "controller/session/authority.hh"
+#include "controller/session/listener.hh"
+#include "controller/session/uplink.hh"
+#include "controller/store/store.hh"
+
+namespace qanat::app {
+namespace {
+
+session::Now now() { return {base::monotonic_now(), base::unix_now()}; }
+
+std::string admin_token(const std::string& file) {
+  std::string token = base::read_file(file, 4096);
+  while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' '))
+    token.pop_back();
+  if (token.size() < 16) {
+    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                            file + ": an admin token of 16 characters or more");
+  }
+  return token;
+}
+
+// Everything that runs, in the order in which it depends on each other.
+class Controller {
+ public:
+  Controller(boost::asio::io_context& io, const Settings& settings)
+      : store_(settings.state),
+        authority_(store_, settings.name, base::unix_now()),
+        listener_(io, base::server_context(authority_.server_identity(settings.name, base::unix_now()),
+                                           authority_.ca_pem(), base::ClientCertificate::Optional)),
+        tick_(io),
+        report_(io),
+        report_interval_(settings.report_interval_ms) {
+    if (settings.global) {
+      level_ = std::make_unique<global::Global>(settings.name, store_, authority_, listener_, now());
+    } else {
+      make_domain(io, settings);
+    }
+    listener_.serve(*level_);
+    northbound_.emplace(io, *level_, listener_);
+    if (!settings.northbound.empty())
+      northbound_->listen_tcp(settings.northbound, admin_token(settings.admin_token_file));
+    northbound_->listen_unix(settings.socket);
+    for (const auto& address : settings.listen) listener_.listen(address);
+    if (uplink_) uplink_->start();
+    tick();
+    base::log_info("{} \"{}\" listens on port {}",
+                   settings.global ? "global controller" : "domain controller", settings.name,
+                   listener_.port());
+  }
+
+  void stop() {
+    tick_.cancel();
+    report_.cancel();
+    if (uplink_) uplink_->stop();
+    northbound_->stop();
+    listener_.stop();
+  }
+
+ private:
+  void make_domain(boost::asio::io_context& io, const Settings& settings) {
+    domain::DomainConfig config{.name = settings.name, .domain = settings.domain, .probe_plan = {}};
+    config.probe_plan.set_active_interval_ms(settings.active_interval_ms);
+    config.probe_plan.set_mesh_interval_ms(settings.mesh_interval_ms);
+    config.probe_plan.set_report_interval_ms(settings.report_interval_ms);
+    auto owned = std::make_unique<domain::Domain>(config, store_, authority_, listener_, now());
+    domain_ = owned.get();
+    level_ = std::move(owned);
+    if (settings.parent_addresses.empty()) return;
+    const auto ca = authority_.ca_public();
+    const session::UplinkConfig up{.addresses = settings.parent_addresses,
+                                   .join_token_file = settings.join_token_file,
+                                   .name = settings.name,
+                                   .domain = settings.domain,
+                                   .ca_public = {ca.begin(), ca.end()}};
+    domain_->on_parent(false);
+    uplink_.emplace(
+        io, store_, up,
+        session::Uplink::Handlers{.hello = [this] { return domain_->parent_hello(); },
+                                  .up =
+                                      [this] {
+                                        domain_->on_parent(true);
+                                        report();
+                                      },
+                                  .envelope =
+                                      [this](const proto::v1::Envelope& envelope) {
+                                        if (const auto reply = domain_->on_parent_envelope(envelope, now())) {
+                                          uplink_->send(*reply);
+                                        }
+                                      },
+                                  .down =
+                                      [this] {
+                                        report_.cancel();
+                                        domain_->on_parent(false);
+                                      }});
+  }
+
+  void tick() {
+    tick_.expires_after(std::chrono::milliseconds(100));
+    tick_.async_wait([this](boost::system::error_code cancelled) {
+      if (cancelled) return;
+      level_->on_timer(now());
+      tick();
+    });
+  }
+
+  void report() {
+    proto::v1::Envelope envelope;
+    *envelope.mutable_domain_report() = domain_->report(now());
+    uplink_->send(envelope);
+    report_.expires_after(report_interval_);
+    report_.async_wait([this](boost::system::error_code cancelled) {
+      if (!cancelled) report();
+    });
+  }
+
+  store::Store store_;
+  session::Authority authority_;
+  session::Listener listener_;
+  std::unique_ptr<session::Level> level_;
+  domain::Domain* domain_ = nullptr;  // level_, where it is one
+  std::optional<northbound::Northbound> northbound_;
+  std::optional<session::Uplink> uplink_;
+  boost::asio::steady_timer tick_;
+  boost::asio::steady_timer report_;
+  std::chrono::milliseconds report_interval_;
+};
+
+}  // namespace
+}  // namespace qanat::app
+
+int main(int argc, char** argv) {
+  using namespace qanat;
+  app::Settings settings;
+  std::optional<app::Controller> controller;
+  const base::DaemonInfo info{"qanat-controller",
+                              "decides where packets go: a domain's controller, or the global one",
+                              app::kSampleConfig};
+  return base::daemon_main(
+      argc, argv, info, [&](base::ConfigTable& root) { app::read(root, settings); },
+      [&](base::Daemon& daemon) {
+        controller.emplace(daemon.io(), settings);
+        daemon.on_stop([&] { controller->stop(); });
+      });
+}

@@ -1,0 +1,32 @@
+// What `qanat-controller --print-sample` prints; it passes --check-config as it stands.
+#pragma once
+
+#include <string_view>
+
+namespace qanat::app {
+
+inline constexpr std::string_view kSampleConfig =
+    R"(# qanat-controller: a domain's controller, or the global one above the domains.
+name = "guizhou"                       # shown to operators; a domain's name at the global level
+role = "domain"                        # "domain" or "global"
+domain = 1                             # 1 to 4095, this domain's number; left out (or 0) for "global"
+state = "/var/lib/qanat/guizhou.db"    # CA, members, tenants, keys: mode 0600, back it up
+listen = ["192.0.2.1:7443"]            # where boxes (or domains) connect: TLS 1.3
+socket = "/run/qanat/guizhou.sock"     # REST for root on this host
+northbound = "127.0.0.1:7480"          # the same REST over TCP, and the live page; optional
+admin_token_file = "/etc/qanat/admin"  # at least 16 characters; needed with northbound
+log_level = "info"                     # trace, debug, info, warn, error
+
+# A domain's way to the global controller; optional, and only needed for paths and tenants across domains.
+[parent]
+addresses = ["192.0.2.9:7443"]
+join_token_file = "/etc/qanat/join"    # made there with POST /v1/join-tokens {"node":"guizhou"}; read until enrolled
+
+# How often nodes probe, in milliseconds.
+[probes]
+active_interval_ms = 10                # paths in use and their backups; dead after three
+mesh_interval_ms = 200                 # every other adjacency
+report_interval_ms = 500               # reports to this controller
+)";
+
+}  // namespace qanat::app

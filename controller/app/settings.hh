@@ -1,0 +1,33 @@
+// Settings: qanat-controller's configuration file as values (seams.md §3).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qanat::base {
+class ConfigTable;
+}
+
+namespace qanat::app {
+
+struct Settings {
+  std::string name;
+  bool global = false;
+  std::uint32_t domain = 0;
+  std::string state;
+  std::vector<std::string> listen;
+  std::string socket;
+  std::string northbound;  // empty: none
+  std::string admin_token_file;
+  std::vector<std::string> parent_addresses;  // empty: no parent
+  std::string join_token_file;
+  std::uint32_t active_interval_ms = 10;
+  std::uint32_t mesh_interval_ms = 200;
+  std::uint32_t report_interval_ms = 500;
+};
+
+// Notes every problem in the table's reader.
+void read(base::ConfigTable& root, Settings& settings);
+
+}  // namespace qanat::app

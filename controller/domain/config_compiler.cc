@@ -1,0 +1,205 @@
+#include "controller/domain/config_compiler.hh"
+
+#include <algorithm>
+
+#include "controller/policy/path_ids.hh"
+#include "controller/policy/tenant_check.hh"
+#include "controller/policy/token_schedule.hh"
+#include "identifiers/ids/tier.hh"
+#include "identifiers/proto/config_state.hh"
+
+namespace qanat::domain {
+namespace {
+
+bool knows(const proto::v1::NodeConfig& config, std::uint32_t node) {
+  const auto& nodes = config.nodes();
+  const auto at =
+      std::lower_bound(nodes.begin(), nodes.end(), node,
+                       [](const auto& record, std::uint32_t id) { return record.node_id() < id; });
+  return at != nodes.end() && at->node_id() == node;
+}
+
+const proto::v1::SrPolicy* held_policy(const proto::v1::NodeConfig& config, std::uint32_t endpoint,
+                                       std::uint32_t tier) {
+  for (const auto& policy : config.policies()) {
+    if (policy.endpoint() == endpoint && policy.tier() == tier) return &policy;
+  }
+  return nullptr;
+}
+
+class Compiler {
+ public:
+  Compiler(const World& world, std::uint32_t node, base::UnixSeconds now)
+      : world_(world),
+        node_(node),
+        week_(policy::week_of(now)),
+        expiry_(policy::list_expiry(now)),
+        now_(now) {}
+
+  Compiled run() && {
+    auto& config = out_.config;
+    config.set_node_id(node_);
+    for (const auto& [id, record] : world_.nodes) *config.add_nodes() = *record;
+    add_policies();
+    add_tenants();
+    add_relay_keys();
+    config.mutable_denied_headends()->Add(world_.denied.begin(), world_.denied.end());
+    *config.mutable_probe_plan() = world_.probe_plan;
+    config.set_network_psk(world_.network_psk);
+    proto::canonicalise(config);
+    return std::move(out_);
+  }
+
+ private:
+  void add_policies() {
+    const auto first = world_.selections->lower_bound({node_, 0});
+    for (auto at = first; at != world_.selections->end() && at->first.first == node_; ++at) {
+      const std::uint32_t endpoint = at->first.second;
+      if (!world_.nodes.contains(endpoint)) continue;
+      for (const ids::Tier tier : ids::kTiers) add_policy(endpoint, tier, at->second);
+    }
+    if (const auto directive = world_.directives.find(node_); directive != world_.directives.end()) {
+      for (const auto& policy : directive->second->policies()) {
+        if (world_.nodes.contains(policy.endpoint())) *out_.config.add_policies() = policy;
+      }
+    }
+    proto::canonicalise(out_.config);
+    policy::PathIds ids;
+    for (auto& policy : *out_.config.mutable_policies()) {
+      for (auto& path : *policy.mutable_paths()) {
+        const std::vector<std::uint32_t> segments(path.segments().begin(), path.segments().end());
+        path.set_path_id(ids.next(static_cast<ids::Tier>(policy.tier()),
+                                  static_cast<std::uint8_t>(path.first_plane()), segments)
+                             .value);
+      }
+    }
+  }
+
+  void add_policy(std::uint32_t endpoint, ids::Tier tier, const paths::Choices& choices) {
+    proto::v1::SrPolicy policy;
+    policy.set_endpoint(endpoint);
+    policy.set_tier(static_cast<std::uint32_t>(tier));
+    for (const paths::Choice& choice : choices) {
+      proto::v1::CandidatePath path;
+      if (!make_path(endpoint, tier, choice, path)) continue;
+      path.set_preference(static_cast<std::uint32_t>(policy.paths_size()));
+      *policy.add_paths() = std::move(path);
+    }
+    if (policy.paths().empty()) {  // rather the old lists than none
+      if (const auto* old = held_policy(world_.held(node_), endpoint, policy.tier())) policy = *old;
+    }
+    if (!policy.paths().empty()) *out_.config.add_policies() = std::move(policy);
+  }
+
+  bool make_path(std::uint32_t endpoint, ids::Tier tier, const paths::Choice& choice,
+                 proto::v1::CandidatePath& path) {
+    const auto segments = paths::segments_of(choice.route, ids::NodeId{endpoint});
+    const std::uint8_t epoch = policy::token_epoch_of(week_);
+    for (std::size_t i = 0; i < choice.route.relay_count; ++i) {
+      const std::uint32_t relay = choice.route.relays[i].value;
+      const auto record = world_.nodes.find(relay);
+      if (record == world_.nodes.end() || !record->second->relay()) return false;
+      const auto key = world_.relay_keys->find({relay, week_});
+      const std::uint32_t previous = i == 0 ? node_ : choice.route.relays[i - 1].value;
+      const std::uint32_t next =
+          i + 1 < choice.route.relay_count ? choice.route.relays[i + 1].value : endpoint;
+      if (key == world_.relay_keys->end() || !relay_ready(world_.held(relay), previous, next, epoch)) {
+        out_.waiting = true;
+        return false;
+      }
+      const policy::TokenRequest request{.relay = ids::NodeId{relay},
+                                         .headend = ids::NodeId{node_},
+                                         .tier = tier,
+                                         .expires_unix_s = static_cast<std::uint32_t>(expiry_),
+                                         .epoch = epoch,
+                                         .segments = segments};
+      path.add_tokens(policy::mint(key->second, request));
+    }
+    path.set_first_plane(choice.route.planes[0].value);
+    path.mutable_segments()->Add(segments.begin(), segments.end());
+    if (choice.route.relay_count > 0) {
+      path.set_expires_unix_s(expiry_);
+      path.set_token_epoch(epoch);
+    }
+    path.set_weight(1);
+    path.set_cost_us(choice.cost_us);
+    return true;
+  }
+
+  void add_tenants() {
+    for (const auto& tenant : world_.tenants) {
+      proto::v1::Tenant out;
+      out.set_vni(tenant.vni());
+      out.set_name(tenant.name());
+      bool ours = false;
+      for (const auto& member : tenant.members()) {
+        std::uint32_t id = member.node_id();
+        if (!member.node().empty()) {
+          const auto named = world_.own_names.find(member.node());
+          if (named == world_.own_names.end()) continue;  // not enrolled yet, or gone
+          id = named->second;
+        }
+        if (!world_.nodes.contains(id)) continue;
+        ours |= id == node_;
+        auto& added = *out.add_members();
+        added = member;
+        added.set_node_id(id);
+        added.clear_node();
+      }
+      std::sort(out.mutable_members()->pointer_begin(), out.mutable_members()->pointer_end(),
+                [](const auto* a, const auto* b) { return a->node_id() < b->node_id(); });
+      if (ours) *out_.config.add_tenants() = std::move(out);
+    }
+  }
+
+  void add_relay_keys() {
+    if (!world_.nodes.at(node_)->relay()) return;
+    for (const std::uint64_t week : policy::held_weeks(now_)) {
+      const auto key = world_.relay_keys->find({node_, week});
+      if (week == 0 || key == world_.relay_keys->end()) continue;
+      auto& row = *out_.config.add_relay_keys();
+      row.set_epoch(policy::token_epoch_of(week));
+      row.set_key(key->second.data(), key->second.size());
+      row.set_not_after_unix_s(policy::key_not_after(week));
+    }
+  }
+
+  const World& world_;
+  std::uint32_t node_;
+  std::uint64_t week_;
+  base::UnixSeconds expiry_;
+  base::UnixSeconds now_;
+  Compiled out_;
+};
+
+}  // namespace
+
+bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previous, std::uint32_t next,
+                 std::uint8_t token_epoch) {
+  const bool key = std::any_of(relay_holds.relay_keys().begin(), relay_holds.relay_keys().end(),
+                               [token_epoch](const auto& k) { return k.epoch() == token_epoch; });
+  return key && knows(relay_holds, previous) && knows(relay_holds, next);
+}
+
+Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now) {
+  return Compiler(world, node, now).run();
+}
+
+void adopt(const proto::v1::NodeConfig& config, Selections& selections) {
+  for (const auto& policy : config.policies()) {
+    if (policy.tier() != static_cast<std::uint32_t>(ids::Tier::Interactive))
+      continue;  // the tiers share their choices
+    paths::Choices choices;
+    for (const auto& path : policy.paths()) {
+      const std::vector<std::uint32_t> segments(path.segments().begin(), path.segments().end());
+      paths::Choice choice{.route = {}, .cost_us = path.cost_us()};
+      if (paths::route_of(segments, static_cast<std::uint8_t>(path.first_plane()),
+                          ids::NodeId{policy.endpoint()}, choice.route)) {
+        choices.push_back(choice);
+      }
+    }
+    if (!choices.empty()) selections[{config.node_id(), policy.endpoint()}] = std::move(choices);
+  }
+}
+
+}  // namespace qanat::domain

@@ -1,0 +1,52 @@
+// ConfigCompiler: what a domain knows → one node's NodeConfig, canonical and without (epoch, version). Pure.
+// Lists go out relay-first: one is left out until all its relays have acknowledged what they need to carry it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/time.hh"
+#include "controller/paths/segment_route.hh"
+#include "controller/policy/list_token.hh"
+#include "identifiers/proto/southbound.pb.h"
+
+namespace qanat::domain {
+
+using Pair = std::pair<std::uint32_t, std::uint32_t>;  // headend, endpoint
+using Selections = std::map<Pair, paths::Choices>;
+using RelayKeys = std::map<std::pair<std::uint32_t, std::uint64_t>, policy::RelaySecret>;  // (relay, week)
+
+struct World {
+  std::map<std::uint32_t, const proto::v1::NodeRecord*> nodes;  // own and remote, current ones only
+  std::map<std::string, std::uint32_t> own_names;               // of own nodes
+  const Selections* selections = nullptr;
+  const RelayKeys* relay_keys = nullptr;
+  std::vector<proto::v1::Tenant> tenants;  // members by name (own) or by id (from the global level)
+  std::vector<std::uint32_t> denied;       // ascending
+  // Cross-domain policies of our headends, from the global level; path ids are given here.
+  std::map<std::uint32_t, const proto::v1::DomainDirective::HeadendPolicies*> directives;
+  proto::v1::ProbePlan probe_plan;
+  std::string network_psk;
+  // What a node is known to hold (empty configuration: nothing).
+  std::function<const proto::v1::NodeConfig&(std::uint32_t node)> held;
+};
+
+struct Compiled {
+  proto::v1::NodeConfig config;
+  bool waiting =
+      false;  // a list was left out because a relay is not ready for it: compile again after its next ack
+};
+Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now);
+
+// May `relay` carry from `previous` to `next` under `token_epoch`, by what it holds?
+bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previous, std::uint32_t next,
+                 std::uint8_t token_epoch);
+
+// The choices that a node's held configuration stands for: for a start from what was pushed before.
+void adopt(const proto::v1::NodeConfig& config, Selections& selections);
+
+}  // namespace qanat::domain

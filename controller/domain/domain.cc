@@ -1,0 +1,320 @@
+// Domain, southbound: members come and go, measurements in, configurations out.
+#include "controller/domain/domain.hh"
+
+#include <algorithm>
+
+#include "base/hex.hh"
+#include "base/log.hh"
+#include "controller/paths/selection.hh"
+#include "controller/policy/token_schedule.hh"
+#include "identifiers/proto/config_state.hh"
+
+namespace qanat::domain {
+
+using session::Event;
+
+Domain::Domain(DomainConfig config, store::Store& store, const session::Authority& authority,
+               session::Members& members, Now now)
+    : config_(std::move(config)),
+      store_(store),
+      authority_(authority),
+      members_(members),
+      membership_(store, authority, session::Membership::Kind::Nodes, config_.domain),
+      started_(now.mono) {
+  load(now);
+}
+
+Domain::~Domain() = default;
+
+void Domain::load(Now now) {
+  if (const auto kept = store_.value("epoch")) {
+    epoch_ = std::stoull(*kept);
+  } else {
+    epoch_ = now.unix_s;  // a lost database comes back with a higher one
+    store_.set_value("epoch", std::to_string(epoch_));
+  }
+  if (const auto kept = store_.value("network_psk")) {
+    psk_ = *kept;
+  } else {
+    const auto fresh = base::random_bytes(32);
+    psk_.assign(fresh.begin(), fresh.end());
+    store_.set_value("network_psk", psk_);
+  }
+  for (const store::RelayKeyRow& row : store_.relay_keys()) relay_keys_[{row.relay, row.week}] = row.key;
+  tenants_ = store_.tenants();
+  if (const auto kept = store_.value("directive")) {
+    if (directive_.ParseFromString(*kept)) index_directive();
+  }
+  for (const auto& [id, member] : membership_.current()) rollouts_[id];
+  for (const store::Pushed& row : store_.pushed()) {
+    const auto rollout = rollouts_.find(row.id);
+    proto::v1::NodeConfig config;
+    if (rollout == rollouts_.end() || !config.ParseFromString(row.content)) continue;
+    rollout->second.version = row.version;
+    adopt(config, selections_);
+    if (row.acknowledged) rollout->second.held = std::move(config);
+  }
+  rotate_keys(now);
+}
+
+proto::v1::Envelope Domain::enrol(const proto::v1::EnrolRequest& request, Now now) {
+  MemberId joined = 0, replaced = 0;
+  auto reply = membership_.enrol(request, now, joined, replaced);
+  if (joined == 0) return reply;
+  if (replaced != 0) leave(replaced, now);
+  rollouts_[joined];
+  keys_checked_ = 0;
+  rotate_keys(now);
+  all_dirty();
+  base::log_info("node {} enrolled as {}", joined, request.name());
+  emit({"node_enrolled", {{"name", request.name()}, {"node", std::to_string(joined)}}});
+  return reply;
+}
+
+std::optional<proto::v1::Refusal> Domain::admit(MemberId member, const base::Fingerprint& leaf,
+                                                const proto::v1::Hello& hello) {
+  return membership_.admit(member, leaf, hello);
+}
+
+void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
+  Rollout& rollout = rollouts_[member];
+  rollout.connected = true;
+  rollout.inflight.Clear();
+  rollout.not_before = {};
+  rollout.dirty = true;
+  if (membership_.update(member, hello)) all_dirty();
+  // What it says it holds decides between a delta and a snapshot.
+  const bool known = hello.epoch() == epoch_ && hello.version() != 0;
+  if (!known || rollout.held.version() != hello.version()) {
+    rollout.held.Clear();
+    if (known && hello.version() == rollout.version) {  // sent, applied, but the ack was lost
+      for (const store::Pushed& row : store_.pushed()) {
+        if (row.id == member && row.version == hello.version()) rollout.held.ParseFromString(row.content);
+      }
+      store_.set_acknowledged(member, hello.version());
+    }
+  }
+  if (known) rollout.version = std::max(rollout.version, hello.version());
+  base::log_info("node {} ({}) connected, holds version {}", member, name_of(member), hello.version());
+  emit({"node_connected", {{"name", name_of(member)}}});
+  push_now(now);
+}
+
+bool Domain::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {
+  switch (envelope.body_case()) {
+    case proto::v1::Envelope::kAck: on_ack(member, envelope.ack(), now); return true;
+    case proto::v1::Envelope::kTelemetry: on_telemetry(member, envelope.telemetry(), now); return true;
+    default: return false;
+  }
+}
+
+void Domain::on_closed(MemberId member, Now) {
+  const auto at = rollouts_.find(member);
+  if (at == rollouts_.end()) return;
+  at->second.connected = false;
+  at->second.inflight.Clear();
+  base::log_info("node {} ({}) disconnected", member, name_of(member));
+  emit({"node_lost", {{"name", name_of(member)}}});
+}
+
+void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
+  Rollout& rollout = rollouts_[member];
+  if (rollout.inflight.version() == 0 || ack.epoch() != epoch_ || ack.version() != rollout.inflight.version())
+    return;
+  if (!ack.applied()) {
+    const std::string why = ack.error().substr(0, 500);
+    base::log_warn("node {} ({}) refused version {}: {}", member, name_of(member), ack.version(), why);
+    emit({"config_refused", {{"name", name_of(member)}, {"error", why}}});
+    rollout.held.Clear();  // a full snapshot next, but not at once: it may be refused again
+    rollout.inflight.Clear();
+    rollout.not_before = now.mono + kRefusedPause;
+    rollout.dirty = true;
+    return;
+  }
+  rollout.held = std::move(rollout.inflight);
+  rollout.inflight.Clear();
+  store_.set_acknowledged(member, ack.version());
+  emit({"config_acked", {{"name", name_of(member)}, {"version", std::to_string(ack.version())}}});
+  for (auto& [id, other] : rollouts_) other.dirty |= other.waiting;
+  push(now);
+}
+
+void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now) {
+  for (const auto& a : telemetry.adjacencies()) {
+    const bool known = membership_.current().contains(a.peer()) || remote_.contains(a.peer());
+    if (!known || a.peer() == member || a.local_plane() == 0 || a.local_plane() > ids::PlaneId::kMax ||
+        a.remote_plane() == 0 || a.remote_plane() > ids::PlaneId::kMax) {
+      continue;
+    }
+    const telemetry::LinkKey key{ids::NodeId{member}, ids::NodeId{a.peer()},
+                                 ids::PlaneId{static_cast<std::uint8_t>(a.local_plane())},
+                                 ids::PlaneId{static_cast<std::uint8_t>(a.remote_plane())}};
+    matrix_.on_report(key, {a.rtt_mean_us(), a.jitter_us(), a.probes_sent(), a.probes_lost(), a.alive()},
+                      now.mono);
+  }
+  measured_ = true;
+}
+
+void Domain::on_timer(Now now) {
+  rotate_keys(now);
+  if (now.mono - computed_ >= kTick) {
+    matrix_.expire(now.mono);
+    if (measured_) recompute(now);
+    computed_ = now.mono;
+  }
+  for (auto& [id, rollout] : rollouts_) {
+    if (rollout.inflight.version() == 0 || now.mono - rollout.sent < kAckLimit) continue;
+    members_.close(id, "no_acknowledgement", "a configuration was not acknowledged within 10 s", true);
+  }
+  push(now);
+}
+
+void Domain::recompute(Now now) {
+  measured_ = false;
+  std::vector<topology::Node> nodes;
+  for (const auto& [id, member] : membership_.current()) {
+    nodes.push_back(
+        {ids::NodeId{id}, ids::DomainId{static_cast<std::uint16_t>(config_.domain)}, member.record.relay()});
+  }
+  const auto links = matrix_.links(now.mono);
+  const topology::Topology topology(std::move(nodes), links);
+  const auto unknowns =
+      now.mono - started_ < kWarmUp ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;
+  const auto every_relay = [](topology::Index) { return true; };
+  const std::size_t n = topology.nodes().size();
+  for (topology::Index from = 0; from < n; ++from) {
+    for (topology::Index to = 0; to < n; ++to) {
+      if (from == to) continue;
+      const Pair pair{topology.nodes()[from].id.value, topology.nodes()[to].id.value};
+      const auto old = selections_.find(pair);
+      const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
+      auto chosen = paths::select(topology, from, to, every_relay, held, unknowns);
+      if (chosen == held) continue;
+      const bool moved = held.empty() || chosen.front().route != held.front().route;
+      selections_[pair] = std::move(chosen);
+      rollouts_[pair.first].dirty = true;
+      if (!moved) continue;
+      std::string way;
+      const auto& best = selections_[pair].front();
+      for (const ids::NodeId relay : best.route.relay_list()) way += name_of(relay.value) + " ";
+      emit({"path_changed",
+            {{"from", name_of(pair.first)},
+             {"to", name_of(pair.second)},
+             {"via", way},
+             {"cost_us", std::to_string(best.cost_us)}}});
+    }
+  }
+}
+
+void Domain::rotate_keys(Now now) {
+  const base::UnixSeconds day = now.unix_s / policy::kDay;
+  if (day != day_) {
+    day_ = day;
+    all_dirty();  // every list's expiry moves on
+  }
+  if (keys_checked_ != 0 && now.unix_s - keys_checked_ < 60) return;
+  keys_checked_ = now.unix_s;
+  const auto weeks = policy::held_weeks(now.unix_s);
+  for (const auto& [id, member] : membership_.current()) {
+    if (!member.record.relay()) continue;
+    for (const std::uint64_t week : weeks) {
+      if (week < policy::week_of(now.unix_s) || relay_keys_.contains({id, week})) continue;
+      store::RelayKeyRow row{id, week, {}};
+      const auto fresh = base::random_bytes(row.key.size());
+      std::copy(fresh.begin(), fresh.end(), row.key.begin());
+      store_.add_relay_key(row);
+      relay_keys_[{id, week}] = row.key;
+      rollouts_[id].dirty = true;
+    }
+  }
+  const std::uint64_t oldest = weeks[0];
+  if (std::erase_if(relay_keys_, [oldest](const auto& k) { return k.first.second < oldest; }) == 0) return;
+  store_.remove_relay_keys_before(oldest);
+  all_dirty();
+}
+
+void Domain::all_dirty() {
+  for (auto& [id, rollout] : rollouts_) rollout.dirty = true;
+}
+
+World Domain::world() const {
+  World w;
+  for (const auto& [id, member] : membership_.current()) {
+    w.nodes[id] = &member.record;
+    w.own_names[member.record.name()] = id;
+  }
+  w.nodes.insert(remote_.begin(), remote_.end());
+  w.selections = &selections_;
+  w.relay_keys = &relay_keys_;
+  w.tenants.assign(directive_.tenants().begin(), directive_.tenants().end());
+  for (const auto& tenant : tenants_) {
+    const bool taken = std::any_of(w.tenants.begin(), w.tenants.end(),
+                                   [&](const auto& t) { return t.vni() == tenant.vni(); });
+    if (!taken) w.tenants.push_back(tenant);  // the global level's word on a VNI counts
+  }
+  w.denied = membership_.denied();
+  w.denied.insert(w.denied.end(), directive_.denied_headends().begin(), directive_.denied_headends().end());
+  for (const auto& headend : directive_.headends()) w.directives[headend.headend()] = &headend;
+  w.probe_plan = config_.probe_plan;
+  w.network_psk = directive_.network_psk().empty() ? psk_ : directive_.network_psk();
+  w.held = [this](std::uint32_t node) -> const proto::v1::NodeConfig& {
+    static const proto::v1::NodeConfig kNothing;
+    const auto at = rollouts_.find(node);
+    return at == rollouts_.end() ? kNothing : at->second.held;
+  };
+  return w;
+}
+
+void Domain::push_now(Now now) {
+  measured_ = true;
+  push(now);
+}
+
+void Domain::push(Now now) {
+  const auto due = [&](const Rollout& r) {
+    return r.connected && r.dirty && r.inflight.version() == 0 && now.mono >= r.not_before;
+  };
+  if (std::none_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) { return due(r.second); })) return;
+  const World everything = world();
+  std::vector<store::Pushed> rows;
+  std::vector<std::pair<MemberId, proto::v1::Envelope>> out;
+  for (auto& [id, rollout] : rollouts_) {
+    if (!due(rollout)) continue;
+    Compiled compiled = compile(everything, id, now.unix_s);
+    rollout.dirty = false;
+    rollout.waiting = compiled.waiting;
+    proto::v1::NodeConfig& next = compiled.config;
+    next.set_epoch(epoch_);
+    next.set_version(rollout.held.version());
+    if (rollout.held.version() != 0 && proto::digest_of(next) == proto::digest_of(rollout.held)) continue;
+    next.set_version(++rollout.version);
+    proto::v1::Envelope envelope;
+    *envelope.mutable_delta() = proto::make_delta(rollout.held, next, authority_.config_key());
+    rows.push_back({id, rollout.version, next.SerializeAsString(), false});
+    rollout.inflight = std::move(next);
+    rollout.sent = now.mono;
+    out.emplace_back(id, std::move(envelope));
+  }
+  store_.set_pushed(rows);  // on disk before anybody is told
+  for (const auto& [id, envelope] : out) members_.send(id, envelope);
+}
+
+// A member that was revoked or replaced: nothing of it stays.
+void Domain::leave(MemberId member, Now) {
+  matrix_.forget(ids::NodeId{member});
+  std::erase_if(selections_,
+                [member](const auto& s) { return s.first.first == member || s.first.second == member; });
+  members_.close(member, "revoked", "this node is not a member any more", false);
+  rollouts_.erase(member);
+  measured_ = true;
+  all_dirty();
+}
+
+std::string Domain::name_of(std::uint32_t node) const {
+  if (const auto own = membership_.current().find(node); own != membership_.current().end())
+    return own->second.record.name();
+  if (const auto other = remote_.find(node); other != remote_.end()) return other->second->name();
+  return "n" + std::to_string(node);
+}
+
+}  // namespace qanat::domain

@@ -1,0 +1,123 @@
+// Domain: the controller of one domain. Enrols its nodes, takes their measurements, computes paths between them, mints
+// its relays' tokens, and pushes each node its configuration as signed, versioned, acknowledged deltas.
+// Works with and without the global level above it: what that gave is kept.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controller/domain/config_compiler.hh"
+#include "controller/session/level.hh"
+#include "controller/session/membership.hh"
+#include "controller/telemetry/matrix.hh"
+
+namespace qanat::domain {
+
+using session::MemberId;
+using session::Now;
+
+struct DomainConfig {
+  std::string name;
+  std::uint32_t domain = 1;
+  proto::v1::ProbePlan probe_plan;
+};
+
+class Domain final : public session::Level {
+ public:
+  static constexpr base::Duration kTick = std::chrono::milliseconds(250);  // between two path computations
+  static constexpr base::Duration kAckLimit = std::chrono::seconds(10);
+  static constexpr base::Duration kRefusedPause = std::chrono::seconds(5);
+  // After a start, what was held is trusted this long: nodes come back and report again.
+  static constexpr base::Duration kWarmUp = std::chrono::seconds(8);
+
+  // All three outlive it.
+  Domain(DomainConfig config, store::Store& store, const session::Authority& authority,
+         session::Members& members, Now now);
+  ~Domain() override;
+
+  std::string_view member_kind() const override { return "node"; }
+  proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now) override;
+  std::optional<proto::v1::Refusal> admit(MemberId member, const base::Fingerprint& leaf,
+                                          const proto::v1::Hello& hello) override;
+  void on_open(MemberId member, const proto::v1::Hello& hello, Now now) override;
+  bool on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) override;
+  void on_closed(MemberId member, Now now) override;
+  void on_timer(Now now) override;
+
+  session::Status status(Now now) const override;
+  std::vector<session::NodeView> nodes() const override;
+  std::vector<session::LinkView> matrix(Now now) const override;
+  std::vector<session::PathView> paths(const session::PathQuery& query) const override;
+  std::vector<session::TenantView> tenants() const override;
+  std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
+                                                                      std::uint64_t ttl_s, Now now) override;
+  std::vector<std::string> put_tenant(const session::TenantView& tenant, Now now) override;
+  bool remove_tenant(const std::string& name, Now now) override;
+  bool revoke(const std::string& name, Now now) override;
+
+  // ---- the global level above, when there is one ----
+  // Epoch and version of the directive held.
+  proto::v1::Hello parent_hello() const;
+  void on_parent(bool connected);
+  // A DomainDirective or a MintRequest; what to answer.
+  std::optional<proto::v1::Envelope> on_parent_envelope(const proto::v1::Envelope& envelope, Now now);
+  // Our nodes and what they measured.
+  proto::v1::DomainReport report(Now now);
+
+ private:
+  // One node's place in the rollout.
+  struct Rollout {
+    proto::v1::NodeConfig held;      // acknowledged; empty when unknown
+    proto::v1::NodeConfig inflight;  // sent, not yet acknowledged; version 0: none
+    std::uint64_t version = 0;       // the highest ever sent
+    bool connected = false;
+    bool dirty = true;     // what it should hold may have changed
+    bool waiting = false;  // for a relay's acknowledgement
+    base::Time not_before{};
+    base::Time sent{};
+  };
+
+  void load(Now now);
+  void on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now);
+  void on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
+  void recompute(Now now);
+  void rotate_keys(Now now);
+  void push(Now now);
+  void push_now(Now now);
+  void all_dirty();
+  void leave(MemberId member, Now now);
+  World world() const;
+  std::string name_of(std::uint32_t node) const;
+  proto::v1::Envelope mint(const proto::v1::MintRequest& request, Now now) const;
+  bool adopt_directive(const proto::v1::DomainDirective& directive, std::string& why);
+  void index_directive();
+
+  DomainConfig config_;
+  store::Store& store_;
+  const session::Authority& authority_;
+  session::Members& members_;
+  session::Membership membership_;
+  telemetry::Matrix matrix_;
+  Selections selections_;
+  RelayKeys relay_keys_;
+  std::map<MemberId, Rollout> rollouts_;
+  std::vector<proto::v1::Tenant> tenants_;
+  proto::v1::DomainDirective directive_;
+  std::map<std::uint32_t, const proto::v1::NodeRecord*> remote_;
+  std::uint64_t epoch_ = 0;
+  std::string psk_;
+  std::uint64_t report_sequence_ = 0;
+  base::Time started_{};
+  base::Time computed_{};
+  base::UnixSeconds keys_checked_ = 0;
+  base::UnixSeconds day_ = 0;
+  bool measured_ = false;  // telemetry came since the last computation
+  bool has_parent_ = false;
+  bool parent_up_ = false;
+};
+
+}  // namespace qanat::domain

@@ -1,0 +1,81 @@
+#include "controller/domain/views.hh"
+
+#include "identifiers/ids/sid.hh"
+
+namespace qanat::domain {
+
+session::NodeView view_of(const proto::v1::NodeRecord& record) {
+  session::NodeView view{.node = record.node_id(),
+                         .name = record.name(),
+                         .domain = record.domain_id(),
+                         .relay = record.relay(),
+                         .lines = {},
+                         .location = record.location()};
+  for (const auto& line : record.lines())
+    view.lines.push_back({line.plane(), line.address(), line.port(), line.name()});
+  return view;
+}
+
+session::TenantView view_of(const proto::v1::Tenant& tenant, const NameOf& name, bool from_parent) {
+  session::TenantView view{
+      .name = tenant.name(), .vni = tenant.vni(), .members = {}, .from_parent = from_parent};
+  for (const auto& m : tenant.members()) {
+    view.members.push_back({m.node().empty() ? name(m.node_id()) : m.node(),
+                            {m.addresses().begin(), m.addresses().end()},
+                            {m.prefixes().begin(), m.prefixes().end()}});
+  }
+  return view;
+}
+
+proto::v1::Tenant tenant_of(const session::TenantView& view) {
+  proto::v1::Tenant tenant;
+  tenant.set_name(view.name);
+  tenant.set_vni(view.vni);
+  for (const auto& m : view.members) {
+    auto& member = *tenant.add_members();
+    member.set_node(m.node);
+    for (const auto& address : m.addresses) member.add_addresses(address);
+    for (const auto& prefix : m.prefixes) member.add_prefixes(prefix);
+  }
+  return tenant;
+}
+
+std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,
+                                        const NameOf& name) {
+  std::vector<session::LinkView> out;
+  for (const auto& link : links) {
+    using State = telemetry::LinkState;
+    out.push_back({name(link.key.from.value), name(link.key.to.value), link.key.from_plane.value,
+                   link.key.to_plane.value, link.rtt_us, link.loss_ppm, link.jitter_us,
+                   link.state == State::Usable ? "usable"
+                   : link.state == State::Dead ? "dead"
+                                               : "unknown",
+                   std::chrono::duration_cast<std::chrono::milliseconds>(now - link.heard).count()});
+  }
+  return out;
+}
+
+void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, const session::PathQuery& query,
+                  const NameOf& name, std::vector<session::PathView>& out) {
+  const auto tier = static_cast<ids::Tier>(policy.tier());
+  if (query.tier && *query.tier != tier) return;
+  if (!query.to.empty() && name(policy.endpoint()) != query.to) return;
+  for (const auto& path : policy.paths()) {
+    session::PathView view{.from = name(headend),
+                           .to = name(policy.endpoint()),
+                           .tier = tier,
+                           .path = path.path_id(),
+                           .segments = {},
+                           .names = {},
+                           .first_plane = path.first_plane(),
+                           .cost_us = path.cost_us(),
+                           .preference = path.preference()};
+    for (const std::uint32_t segment : path.segments()) {
+      view.segments.push_back(to_string(ids::Sid{segment}));
+      view.names.push_back(name(ids::Sid{segment}.node().value));
+    }
+    out.push_back(std::move(view));
+  }
+}
+
+}  // namespace qanat::domain

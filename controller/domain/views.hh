@@ -1,0 +1,26 @@
+// Protobuf rows as operators see them, shared by both levels.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "controller/session/level.hh"
+#include "controller/telemetry/matrix.hh"
+#include "identifiers/proto/southbound.pb.h"
+
+namespace qanat::domain {
+
+using NameOf = std::function<std::string(std::uint32_t node)>;
+
+session::NodeView view_of(const proto::v1::NodeRecord& record);
+session::TenantView view_of(const proto::v1::Tenant& tenant, const NameOf& name, bool from_parent);
+// Members by name; ids stay 0.
+proto::v1::Tenant tenant_of(const session::TenantView& view);
+std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,
+                                        const NameOf& name);
+// The lists of a policy that fit the query.
+void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, const session::PathQuery& query,
+                  const NameOf& name, std::vector<session::PathView>& out);
+
+}  // namespace qanat::domain

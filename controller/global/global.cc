@@ -1,0 +1,270 @@
+// Global, southbound: domains come and go, reports in, directives and mint requests out.
+#include "controller/global/global.hh"
+
+#include <algorithm>
+#include <set>
+
+#include "base/hex.hh"
+#include "base/log.hh"
+#include "controller/paths/selection.hh"
+#include "controller/policy/tenant_check.hh"
+#include "controller/policy/token_schedule.hh"
+#include "identifiers/proto/config_state.hh"
+
+namespace qanat::global {
+
+using session::Membership;
+
+Global::Global(std::string name, store::Store& store, const session::Authority& authority,
+               session::Members& members, Now now)
+    : name_(std::move(name)),
+      store_(store),
+      members_(members),
+      membership_(store, authority, Membership::Kind::Domains, 0),
+      started_(now.mono) {
+  load(now);
+}
+
+Global::~Global() = default;
+
+void Global::load(Now now) {
+  if (const auto kept = store_.value("epoch")) {
+    epoch_ = std::stoull(*kept);
+  } else {
+    epoch_ = now.unix_s;
+    store_.set_value("epoch", std::to_string(epoch_));
+  }
+  if (const auto kept = store_.value("network_psk")) {
+    psk_ = *kept;
+  } else {
+    const auto fresh = base::random_bytes(32);
+    psk_.assign(fresh.begin(), fresh.end());
+    store_.set_value("network_psk", psk_);
+  }
+  tenants_ = store_.tenants();
+  for (const auto& [id, member] : membership_.current()) domains_[id];
+  for (const auto& [id, bytes] : store_.reported()) {
+    proto::v1::DomainReport report;
+    const auto at = domains_.find(id);
+    if (!report.ParseFromString(bytes)) continue;
+    DomainState& state = domains_[id];  // a revoked domain's nodes stay denied
+    state.denied.assign(report.denied_headends().begin(), report.denied_headends().end());
+    if (at == domains_.end()) continue;
+    for (const auto& record : report.nodes()) state.nodes[record.node_id()] = record;
+  }
+  for (const store::Pushed& row : store_.pushed()) {
+    const auto at = domains_.find(row.id);
+    if (at == domains_.end() || !at->second.sent.ParseFromString(row.content)) continue;
+    at->second.version = row.version;
+    for (const auto& headend : at->second.sent.headends()) {
+      proto::v1::NodeConfig config;
+      config.set_node_id(headend.headend());
+      *config.mutable_policies() = headend.policies();
+      domain::adopt(config, selections_);
+    }
+  }
+  name_nodes();
+}
+
+proto::v1::Envelope Global::enrol(const proto::v1::EnrolRequest& request, Now now) {
+  MemberId joined = 0, replaced = 0;
+  auto reply = membership_.enrol(request, now, joined, replaced);
+  if (joined == 0) return reply;
+  if (replaced != 0) members_.close(replaced, "revoked", "this domain has enrolled anew", false);
+  domains_[joined];
+  base::log_info("domain {} enrolled as {}", joined, request.name());
+  emit({"domain_enrolled", {{"name", request.name()}, {"domain", std::to_string(joined)}}});
+  return reply;
+}
+
+std::optional<proto::v1::Refusal> Global::admit(MemberId member, const base::Fingerprint& leaf,
+                                                const proto::v1::Hello& hello) {
+  return membership_.admit(member, leaf, hello);
+}
+
+void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
+  DomainState& state = domains_[member];
+  state.connected = true;
+  state.awaiting = false;
+  state.not_before = {};
+  if (hello.epoch() == epoch_) state.version = std::max(state.version, hello.version());
+  if (hello.epoch() != epoch_ || hello.version() != state.sent.version()) state.sent.Clear();  // send it anew
+  dirty_ = true;
+  // So that the domain hears us at once and knows that the session stands.
+  proto::v1::Envelope ping;
+  ping.set_ping(1);
+  members_.send(member, ping);
+  base::log_info("domain {} connected, holds version {}", member, hello.version());
+  emit({"domain_connected", {{"domain", std::to_string(member)}}});
+}
+
+bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {
+  switch (envelope.body_case()) {
+    case proto::v1::Envelope::kDomainReport: on_report(member, envelope.domain_report(), now); return true;
+    case proto::v1::Envelope::kMinted: on_minted(member, envelope.minted()); return true;
+    case proto::v1::Envelope::kAck: {
+      DomainState& state = domains_[member];
+      const auto& ack = envelope.ack();
+      if (!state.awaiting || ack.epoch() != epoch_ || ack.version() != state.version) return true;
+      state.awaiting = false;
+      dirty_ = true;
+      if (ack.applied()) {
+        state.acknowledged = ack.version();
+        store_.set_acknowledged(member, ack.version());
+      } else {
+        base::log_warn("domain {} refused directive {}: {}", member, ack.version(),
+                       ack.error().substr(0, 500));
+        state.sent.Clear();
+        state.not_before = now.mono + std::chrono::seconds(5);
+      }
+      return true;
+    }
+    default: return false;
+  }
+}
+
+void Global::on_closed(MemberId member, Now) {
+  const auto at = domains_.find(member);
+  if (at == domains_.end()) return;
+  at->second.connected = false;
+  at->second.awaiting = false;
+  std::erase_if(requests_, [&](const auto& r) { return Membership::domain_of(r.second.relay) == member; });
+  base::log_info("domain {} disconnected", member);
+  emit({"domain_lost", {{"domain", std::to_string(member)}}});
+}
+
+// A domain speaks for its own nodes alone: their numbers are its, their keys bound by its CA.
+bool Global::sound(MemberId domain, const proto::v1::NodeRecord& record) const {
+  const auto member = membership_.current().find(domain);
+  if (member == membership_.current().end() || record.domain_id() != domain ||
+      Membership::domain_of(record.node_id()) != domain || record.x25519_public().size() != 32 ||
+      !policy::problems_of(record).empty()) {
+    return false;
+  }
+  proto::Ed25519Public ca{};
+  std::copy(member->second.ca_public.begin(), member->second.ca_public.end(), ca.begin());
+  return proto::verify(proto::binding_signing_input(record), record.binding_signature(), ca);
+}
+
+void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, Now now) {
+  DomainState& state = domains_[domain];
+  std::map<std::uint32_t, proto::v1::NodeRecord> nodes;
+  bool changed = static_cast<std::size_t>(report.nodes_size()) != state.nodes.size();
+  for (const auto& record : report.nodes()) {
+    const auto known = state.nodes.find(record.node_id());
+    const bool same =
+        known != state.nodes.end() && known->second.SerializeAsString() == record.SerializeAsString();
+    if (!same && !sound(domain, record)) {
+      base::log_warn("domain {}: node {} ({}) is not sound, left out", domain, record.node_id(),
+                     record.name().substr(0, 64));
+      continue;
+    }
+    changed |= !same;
+    nodes[record.node_id()] = record;
+  }
+  std::vector<std::uint32_t> denied = state.denied;
+  for (const std::uint32_t id : report.denied_headends()) {
+    if (Membership::domain_of(id) == domain) denied.push_back(id);
+  }
+  std::sort(denied.begin(), denied.end());
+  denied.erase(std::unique(denied.begin(), denied.end()), denied.end());
+  changed |= denied != state.denied;
+  if (changed) {
+    for (const auto& [id, record] : state.nodes) {
+      if (!nodes.contains(id)) matrix_.forget(ids::NodeId{id});
+    }
+    state.nodes = std::move(nodes);
+    state.denied = std::move(denied);
+    proto::v1::DomainReport kept;
+    for (const auto& [id, record] : state.nodes) *kept.add_nodes() = record;
+    kept.mutable_denied_headends()->Add(state.denied.begin(), state.denied.end());
+    store_.set_reported(domain, kept.SerializeAsString());
+    name_nodes();
+  }
+  for (const auto& edge : report.edges()) {
+    if (!state.nodes.contains(edge.from()) || !names_.contains(edge.to()) || edge.from() == edge.to() ||
+        edge.from_plane() == 0 || edge.from_plane() > ids::PlaneId::kMax || edge.to_plane() == 0 ||
+        edge.to_plane() > ids::PlaneId::kMax) {
+      continue;
+    }
+    matrix_.on_merged({ids::NodeId{edge.from()}, ids::NodeId{edge.to()},
+                       ids::PlaneId{static_cast<std::uint8_t>(edge.from_plane())},
+                       ids::PlaneId{static_cast<std::uint8_t>(edge.to_plane())}},
+                      edge.rtt_us(), edge.loss_ppm(), edge.alive(), now.mono);
+  }
+  dirty_ = true;
+}
+
+// Names are unique in a domain; over all domains, those that are not are followed by "-d" and the domain.
+void Global::name_nodes() {
+  std::map<std::string, unsigned> count;
+  for (const auto& [id, domain] : domains_) {
+    for (const auto& [node, record] : domain.nodes) ++count[record.name()];
+  }
+  names_.clear();
+  node_by_name_.clear();
+  for (const auto& [id, domain] : domains_) {
+    for (const auto& [node, record] : domain.nodes) {
+      std::string name = record.name();
+      if (count[name] > 1) name = name.substr(0, 50) + "-d" + std::to_string(id);
+      while (node_by_name_.contains(name) || (name != record.name() && count.contains(name))) name += "x";
+      names_[node] = name;
+      node_by_name_[name] = node;
+    }
+  }
+}
+
+void Global::on_timer(Now now) {
+  if (now.mono - computed_ < kTick) return;
+  computed_ = now.mono;
+  matrix_.expire(now.mono);
+  for (auto& [id, state] : domains_) {
+    if (state.awaiting && now.mono - state.sent_at >= kAckLimit) {
+      members_.close(id, "no_acknowledgement", "a directive was not acknowledged within 10 s", true);
+    }
+  }
+  if (now.mono - started_ < kWarmUp) return;
+  if (dirty_) recompute(now);
+  push(now);
+}
+
+void Global::recompute(Now now) {
+  dirty_ = false;
+  std::vector<topology::Node> nodes;
+  for (const auto& [id, state] : domains_) {
+    for (const auto& [node, record] : state.nodes) {
+      nodes.push_back({ids::NodeId{node}, ids::DomainId{static_cast<std::uint16_t>(id)}, record.relay()});
+    }
+  }
+  const auto links = matrix_.links(now.mono);
+  const topology::Topology topology(std::move(nodes), links);
+  std::erase_if(selections_, [this](const auto& s) {
+    return !names_.contains(s.first.first) || !names_.contains(s.first.second);
+  });
+  const auto every_relay = [](topology::Index) { return true; };
+  const std::size_t n = topology.nodes().size();
+  for (topology::Index from = 0; from < n; ++from) {
+    for (topology::Index to = 0; to < n; ++to) {
+      if (topology.nodes()[from].domain == topology.nodes()[to].domain) continue;
+      const domain::Pair pair{topology.nodes()[from].id.value, topology.nodes()[to].id.value};
+      const auto old = selections_.find(pair);
+      const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
+      auto chosen = paths::select(topology, from, to, every_relay, held, paths::Unknowns::AreLost);
+      if (chosen == held || chosen.empty()) continue;
+      if (held.empty() || chosen.front().route != held.front().route) {
+        emit({"path_changed",
+              {{"from", name_of(pair.first)},
+               {"to", name_of(pair.second)},
+               {"cost_us", std::to_string(chosen.front().cost_us)}}});
+      }
+      selections_[pair] = std::move(chosen);
+    }
+  }
+}
+
+std::string Global::name_of(std::uint32_t node) const {
+  const auto at = names_.find(node);
+  return at == names_.end() ? "n" + std::to_string(node) : at->second;
+}
+
+}  // namespace qanat::global

@@ -1,0 +1,118 @@
+// Global, northbound: what operators see and ask for.
+#include <algorithm>
+
+#include "base/log.hh"
+#include "controller/domain/views.hh"
+#include "controller/global/global.hh"
+#include "controller/policy/tenant_check.hh"
+#include "identifiers/ids/tier.hh"
+
+namespace qanat::global {
+
+session::Status Global::status(Now now) const {
+  session::Status s{.name = name_, .role = "global", .domain = 0, .epoch = epoch_};
+  s.members = membership_.current().size();
+  s.connected = static_cast<std::size_t>(
+      std::count_if(domains_.begin(), domains_.end(), [](const auto& d) { return d.second.connected; }));
+  const auto links = matrix_.links(now.mono);
+  s.links_usable = static_cast<std::size_t>(std::count_if(
+      links.begin(), links.end(), [](const auto& l) { return l.state == telemetry::LinkState::Usable; }));
+  s.policies = selections_.size() * ids::kTierCount;
+  return s;
+}
+
+std::vector<session::NodeView> Global::nodes() const {
+  std::vector<session::NodeView> out;
+  for (const auto& [id, state] : domains_) {
+    for (const auto& [node, record] : state.nodes) {
+      auto view = domain::view_of(record);
+      view.name = name_of(node);
+      view.connected = state.connected;
+      view.version_sent = state.version;
+      view.version_acked = state.acknowledged;
+      out.push_back(std::move(view));
+    }
+  }
+  return out;
+}
+
+std::vector<session::LinkView> Global::matrix(Now now) const {
+  return domain::views_of(matrix_.links(now.mono), now.mono,
+                          [this](std::uint32_t node) { return name_of(node); });
+}
+
+std::vector<session::PathView> Global::paths(const session::PathQuery& query) const {
+  std::vector<session::PathView> out;
+  const auto name = [this](std::uint32_t node) { return name_of(node); };
+  for (const auto& [id, state] : domains_) {
+    for (const auto& headend : state.sent.headends()) {
+      if (!query.from.empty() && name_of(headend.headend()) != query.from) continue;
+      for (const auto& policy : headend.policies())
+        domain::append_views(headend.headend(), policy, query, name, out);
+    }
+  }
+  return out;
+}
+
+std::vector<session::TenantView> Global::tenants() const {
+  std::vector<session::TenantView> out;
+  for (const auto& tenant : tenants_) {
+    out.push_back(domain::view_of(
+        tenant, [this](std::uint32_t node) { return name_of(node); }, false));
+  }
+  return out;
+}
+
+std::variant<std::string, std::vector<std::string>> Global::mint_join_token(const std::string& name, bool,
+                                                                            std::uint64_t ttl_s, Now now) {
+  return membership_.mint_join_token(name, false, ttl_s, now);
+}
+
+std::vector<std::string> Global::put_tenant(const session::TenantView& view, Now) {
+  const proto::v1::Tenant tenant = domain::tenant_of(view);
+  auto problems = policy::problems_of(tenant);
+  for (const auto& other : tenants_) {
+    if (other.vni() == tenant.vni() && other.name() != tenant.name()) {
+      problems.push_back("vni " + std::to_string(tenant.vni()) + " is that of tenant '" + other.name() + "'");
+    }
+  }
+  if (!problems.empty()) return problems;
+  store_.put_tenant(tenant);
+  std::erase_if(tenants_, [&](const auto& t) { return t.name() == tenant.name(); });
+  tenants_.push_back(tenant);
+  std::sort(tenants_.begin(), tenants_.end(), [](const auto& a, const auto& b) { return a.vni() < b.vni(); });
+  emit({"tenant_changed", {{"name", tenant.name()}}});
+  return {};
+}
+
+bool Global::remove_tenant(const std::string& name, Now) {
+  if (std::erase_if(tenants_, [&](const auto& t) { return t.name() == name; }) == 0) return false;
+  store_.remove_tenant(name);
+  emit({"tenant_changed", {{"name", name}}});
+  return true;
+}
+
+bool Global::revoke(const std::string& name, Now now) {
+  const auto id = membership_.revoke(name);
+  if (!id) return false;
+  members_.close(*id, "revoked", "this domain is not a member any more", false);
+  DomainState& state = domains_[*id];
+  proto::v1::DomainReport kept;
+  for (const auto& [node, record] : state.nodes) {
+    matrix_.forget(ids::NodeId{node});
+    state.denied.push_back(node);
+  }
+  std::sort(state.denied.begin(), state.denied.end());
+  state.denied.erase(std::unique(state.denied.begin(), state.denied.end()), state.denied.end());
+  state.nodes.clear();
+  kept.mutable_denied_headends()->Add(state.denied.begin(), state.denied.end());
+  store_.set_reported(*id, kept.SerializeAsString());
+  name_nodes();
+  base::log_warn("domain {} ({}) revoked", *id, name);
+  emit({"domain_revoked", {{"name", name}, {"domain", std::to_string(*id)}}});
+  recompute(now);
+  push(now);
+  return true;
+}
+
+}  // namespace qanat::global

@@ -1,0 +1,42 @@
+// Northbound: what operators and their tools talk to (seams.md §3): REST, server-sent events, metrics, the live page.
+// The same routes on TCP, behind a bearer token, and on a Unix socket of mode 0600, without one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace boost::asio {
+class io_context;
+}
+namespace qanat::session {
+class Level;
+class Listener;
+}  // namespace qanat::session
+
+namespace qanat::northbound {
+
+class Northbound {
+ public:
+  // All outlive it. Takes the level's event listener.
+  Northbound(boost::asio::io_context& io, session::Level& level, const session::Listener& listener);
+  ~Northbound();
+  Northbound(const Northbound&) = delete;
+  Northbound& operator=(const Northbound&) = delete;
+
+  // Both throw std::system_error that names the address.
+  void listen_tcp(const std::string& address, std::string admin_token);
+  void listen_unix(const std::string& path);
+  // Of listen_tcp, for port 0.
+  std::uint16_t port() const;
+  void stop();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// Of equal content? In time that depends on neither.
+bool same_token(const std::string& given, const std::string& expected);
+
+}  // namespace qanat::northbound

@@ -1,0 +1,170 @@
+// Level: a controller (a domain, or the global one) as its shells see it: the listener below brings it members' messages,
+// the northbound above brings it operators' wishes. Everything is called on one thread, with the time as an argument.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/time.hh"
+#include "base/tls.hh"
+#include "identifiers/ids/sid.hh"
+#include "identifiers/ids/tier.hh"
+
+namespace qanat::proto::v1 {
+class Envelope;
+class EnrolRequest;
+class Hello;
+class Refusal;
+class Tenant;
+}  // namespace qanat::proto::v1
+
+namespace qanat::session {
+
+struct Now {
+  base::Time mono;
+  base::UnixSeconds unix_s = 0;
+};
+
+using MemberId = std::uint32_t;  // a node id, or at the global level a domain id
+
+// The way back to members; the listener implements it. Sending to somebody who is not connected does nothing.
+class Members {
+ public:
+  virtual ~Members() = default;
+  virtual void send(MemberId member, const proto::v1::Envelope& envelope) = 0;
+  // Tells the member why, then closes. The level is told by on_closed() before this returns.
+  virtual void close(MemberId member, std::string_view code, std::string_view message, bool retryable) = 0;
+};
+
+// ---- what operators see ----
+struct Status {
+  std::string name;
+  std::string role;
+  std::uint32_t domain = 0;
+  std::uint64_t epoch = 0;
+  std::size_t members = 0;
+  std::size_t connected = 0;
+  std::size_t links_usable = 0;
+  std::size_t policies = 0;
+  std::string parent{};  // "", "connected", "lost"
+};
+struct LineView {
+  std::uint32_t plane = 0;
+  std::string address;
+  std::uint32_t port = 0;
+  std::string name;
+};
+struct NodeView {
+  std::uint32_t node = 0;
+  std::string name;
+  std::uint32_t domain = 0;
+  bool connected = false;
+  bool relay = false;
+  std::vector<LineView> lines;
+  std::string location;
+  std::uint64_t version_sent = 0;
+  std::uint64_t version_acked = 0;
+};
+struct LinkView {
+  std::string from;
+  std::string to;
+  std::uint32_t from_plane = 0;
+  std::uint32_t to_plane = 0;
+  std::uint32_t rtt_us = 0;
+  std::uint32_t loss_ppm = 0;
+  std::uint32_t jitter_us = 0;
+  std::string state;  // "usable", "dead", "unknown"
+  std::int64_t age_ms = 0;
+};
+struct PathView {
+  std::string from;
+  std::string to;
+  ids::Tier tier = ids::Tier::Bulk;
+  std::uint32_t path = 0;             // the id, 0 where another level numbers it
+  std::vector<std::string> segments;  // "n4098:x2", "n4099"
+  std::vector<std::string> names;     // relays, then the endpoint
+  std::uint32_t first_plane = 0;
+  std::uint32_t cost_us = 0;
+  std::uint32_t preference = 0;
+};
+// Empty or absent: any.
+struct PathQuery {
+  std::string from;
+  std::string to;
+  std::optional<ids::Tier> tier;
+};
+struct TenantMemberView {
+  std::string node;
+  std::vector<std::string> addresses;
+  std::vector<std::string> prefixes;
+};
+struct TenantView {
+  std::string name;
+  std::uint32_t vni = 0;
+  std::vector<TenantMemberView> members;
+  bool from_parent = false;
+};
+struct Event {
+  std::string kind;  // "node_connected", "paths_changed" …
+  std::vector<std::pair<std::string, std::string>> fields;
+};
+
+class Level {
+ public:
+  virtual ~Level() = default;
+  Level() = default;
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+
+  // What members' certificates call them: "node" or "domain".
+  virtual std::string_view member_kind() const = 0;
+
+  // ---- southbound ----
+  // An EnrolReply or a Refusal. The only thing that somebody without a certificate may ask for.
+  virtual proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now) = 0;
+  // Is this certificate that of a current member, and does the Hello say the same? A refusal if not.
+  virtual std::optional<proto::v1::Refusal> admit(MemberId member, const base::Fingerprint& leaf,
+                                                  const proto::v1::Hello& hello) = 0;
+  virtual void on_open(MemberId member, const proto::v1::Hello& hello, Now now) = 0;
+  // False when the message is none that a member may send; the session is then closed.
+  virtual bool on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) = 0;
+  virtual void on_closed(MemberId member, Now now) = 0;
+  // Called ten times a second or so.
+  virtual void on_timer(Now now) = 0;
+
+  // ---- northbound ----
+  virtual Status status(Now now) const = 0;
+  virtual std::vector<NodeView> nodes() const = 0;
+  virtual std::vector<LinkView> matrix(Now now) const = 0;
+  virtual std::vector<PathView> paths(const PathQuery& query) const = 0;
+  virtual std::vector<TenantView> tenants() const = 0;
+  // The token's text, or why not.
+  virtual std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name,
+                                                                              bool relay, std::uint64_t ttl_s,
+                                                                              Now now) = 0;
+  // All that is wrong; empty: done.
+  virtual std::vector<std::string> put_tenant(const TenantView& tenant, Now now) = 0;
+  // False: no such tenant.
+  virtual bool remove_tenant(const std::string& name, Now now) = 0;
+  // False: no such member. The member's session ends and it is denied everywhere at once.
+  virtual bool revoke(const std::string& name, Now now) = 0;
+
+  // Somebody who wants to hear of events; called on the same thread.
+  void on_event(std::function<void(const Event&)> listener) { listener_ = std::move(listener); }
+
+ protected:
+  void emit(Event event) const {
+    if (listener_) listener_(event);
+  }
+
+ private:
+  std::function<void(const Event&)> listener_;
+};
+
+}  // namespace qanat::session

@@ -1,0 +1,75 @@
+// Database: SQLite with WAL and synchronous=FULL: what a statement's commit acknowledged survives kill -9 and power loss.
+// A thin owner of handles; errors are DatabaseError, naming the attempt and the statement.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace qanat::store {
+
+struct DatabaseError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// One prepared statement. Bind in order, then step; columns count from 0. Views are valid until the next step.
+class Statement {
+ public:
+  Statement(sqlite3* db, std::string_view sql);
+  ~Statement();
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  Statement& bind(std::int64_t value);
+  Statement& bind_text(std::string_view value);
+  Statement& bind_blob(std::string_view value);
+  // True while there is a row.
+  bool step();
+  // For statements that return nothing.
+  void run() { step(); }
+  std::int64_t integer(int column) const;
+  std::string bytes(int column) const;
+
+ private:
+  void check(int code, int expected, const char* doing) const;
+  sqlite3* db_;
+  sqlite3_stmt* statement_ = nullptr;
+  int next_ = 1;
+};
+
+class Database {
+ public:
+  // Opens or makes the file (mode 0600). ":memory:" for tests.
+  explicit Database(const std::string& file);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  void execute(std::string_view sql);
+  Statement prepare(std::string_view sql) { return Statement(db_, sql); }
+  std::int64_t user_version();
+
+ private:
+  sqlite3* db_ = nullptr;
+};
+
+// Rolled back unless committed.
+class Transaction {
+ public:
+  explicit Transaction(Database& db) : db_(&db) { db.execute("BEGIN IMMEDIATE"); }
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  void commit();
+
+ private:
+  Database* db_;
+};
+
+}  // namespace qanat::store

@@ -1,0 +1,96 @@
+// Store: everything a controller must not forget: keys, members, join tokens, tenants, relay keys, what was pushed.
+// Measurements and computed tables are not state: they are measured and computed again. Everything is on one thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.hh"
+#include "controller/store/database.hh"
+#include "identifiers/proto/southbound.pb.h"
+
+namespace qanat::store {
+
+// A node of this domain, or, at the global level, a domain (then `id` is its number). Rows are never deleted, so ids are
+// never used again.
+struct Member {
+  std::uint32_t id = 0;
+  proto::v1::NodeRecord record;  // of a domain: name and domain_id alone
+  std::string fingerprint;       // SHA-256 of the certificate it was issued, 32 bytes
+  std::string ca_public;         // of a domain: its CA's Ed25519 key
+  bool revoked = false;
+};
+
+struct JoinToken {
+  std::string name;  // of the member that may join with it
+  bool relay = false;
+  base::UnixSeconds expires = 0;
+};
+enum class TokenVerdict : std::uint8_t { Good, Unknown, Used, Expired, OtherName };
+
+// What was sent last to a member (its whole configuration or directive, serialised), and whether it was acknowledged.
+struct Pushed {
+  std::uint32_t id = 0;
+  std::uint64_t version = 0;
+  std::string content;
+  bool acknowledged = false;
+};
+
+struct RelayKeyRow {
+  std::uint32_t relay = 0;
+  std::uint64_t week = 0;
+  std::array<std::uint8_t, 32> key{};
+};
+
+class Store {
+ public:
+  // Makes or upgrades the schema. DatabaseError when the file is newer than this program or cannot be used.
+  explicit Store(const std::string& file);
+
+  // Small named values: keys, certificates, the epoch.
+  std::optional<std::string> value(std::string_view name);
+  void set_value(std::string_view name, std::string_view value);
+
+  // Join tokens are kept as SHA-256 of their secret.
+  void add_join_token(std::string_view hash, const JoinToken& token);
+  // For telling why a token is refused; `member` must be its name.
+  TokenVerdict check_join_token(std::string_view hash, std::string_view name, base::UnixSeconds now,
+                                bool& relay);
+
+  // In one transaction: the token is used up, a member of the same name is revoked, and the member is added. `lowest`
+  // and `highest` bound the id (equal: that id exactly); finish() fills in what depends on the id (certificate,
+  // signature) before it is written. nullopt when the token is no longer good or ids have run out.
+  std::optional<Member> enrol(std::string_view token_hash, base::UnixSeconds now, Member member,
+                              std::uint32_t lowest, std::uint32_t highest,
+                              const std::function<void(Member&)>& finish);
+  std::vector<Member> members();
+  void update_record(std::uint32_t id, const proto::v1::NodeRecord& record);
+  void revoke(std::uint32_t id);
+
+  std::vector<proto::v1::Tenant> tenants();
+  void put_tenant(const proto::v1::Tenant& tenant);
+  void remove_tenant(std::string_view name);
+
+  std::vector<RelayKeyRow> relay_keys();
+  void add_relay_key(const RelayKeyRow& row);
+  void remove_relay_keys_before(std::uint64_t week);
+
+  std::vector<Pushed> pushed();
+  // All or none of them.
+  void set_pushed(const std::vector<Pushed>& rows);
+  void set_acknowledged(std::uint32_t id, std::uint64_t version);
+
+  // At the global level: the newest report's nodes of a domain.
+  void set_reported(std::uint32_t domain, std::string_view report);
+  std::vector<std::pair<std::uint32_t, std::string>> reported();
+
+ private:
+  Database db_;
+};
+
+}  // namespace qanat::store

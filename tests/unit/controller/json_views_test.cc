@@ -1,0 +1,45 @@
+// The northbound's bodies: strict, all problems at once.
+#include "controller/northbound/json_views.hh"
+
+#include <gtest/gtest.h>
+
+#include "controller/northbound/northbound.hh"
+
+namespace qanat::northbound {
+namespace {
+
+TEST(JsonViews, ATenantIsReadStrictly) {
+  const auto good =
+      parse_tenant("lab", R"({"vni":100,"members":[{"node":"city","addresses":["100.96.1.1/32"]}]})");
+  ASSERT_TRUE(std::holds_alternative<session::TenantView>(good));
+  EXPECT_EQ(std::get<session::TenantView>(good).members.at(0).addresses.at(0), "100.96.1.1/32");
+  const auto bad = parse_tenant("lab", R"({"vni":"100","mebmers":[],"members":[{"node":5,"adresses":[]}]})");
+  ASSERT_TRUE(std::holds_alternative<Problems>(bad));
+  EXPECT_EQ(std::get<Problems>(bad).size(), 4u);
+  for (const char* body :
+       {"", "[]", "{", "null", R"({"vni":-1,"members":[]})", R"({"vni":16777216,"members":[]})"}) {
+    EXPECT_TRUE(std::holds_alternative<Problems>(parse_tenant("lab", body))) << body;
+  }
+}
+
+TEST(JsonViews, AJoinTokenRequestHasDefaults) {
+  const auto r = parse_join_token_request(R"({"node":"city"})");
+  ASSERT_TRUE(std::holds_alternative<JoinTokenRequest>(r));
+  EXPECT_EQ(std::get<JoinTokenRequest>(r).ttl_s, 3600u);
+  EXPECT_TRUE(std::holds_alternative<Problems>(parse_join_token_request(R"({"node":"city","relay":1})")));
+}
+
+TEST(JsonViews, TextFromBoxesCannotBreakTheJson) {
+  session::NodeView node;
+  node.location = "a\"b\xff\n";
+  EXPECT_EQ(to_json(std::vector{node}).find('\n'), std::string::npos);
+}
+
+TEST(AdminToken, OnlyTheSameIsTheSame) {
+  EXPECT_TRUE(same_token("0123456789abcdef", "0123456789abcdef"));
+  EXPECT_FALSE(same_token("0123456789abcdeg", "0123456789abcdef"));
+  EXPECT_FALSE(same_token("", "0123456789abcdef"));
+}
+
+}  // namespace
+}  // namespace qanat::northbound
