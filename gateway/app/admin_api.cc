@@ -1,0 +1,276 @@
+// The admin API, on the Unix socket that only root can open: keys, budgets, pools, calls, the books.
+#include <boost/asio/awaitable.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hh"
+#include "base/daemon.hh"
+#include "base/hex.hh"
+#include "base/http_server.hh"
+#include "gateway/app/gateway_state.hh"
+#include "gateway/relay/explain.hh"
+
+namespace qanat::app {
+namespace {
+
+using boost::asio::awaitable;
+using nlohmann::json;
+using StatePtr = std::shared_ptr<GatewayService::State>;
+
+std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// The members of an object by name, noting what is wrong; unknown ones are wrong too.
+class Members {
+ public:
+  explicit Members(std::string_view body) : json_(json::parse(body, nullptr, false)) {
+    if (!json_.is_object()) problem_ = "the body is not a JSON object";
+  }
+  std::string name(const char* key, bool required, std::string fallback = {}) {
+    const json* value = take(key, required);
+    if (!value) return fallback;
+    if (!value->is_string() || !admit::valid_name(value->get_ref<const std::string&>()))
+      return note(key, "must be 1 to 63 of a-z 0-9 . _ -, starting with a letter or digit"), fallback;
+    return value->get<std::string>();
+  }
+  std::string text(const char* key) {
+    const json* value = take(key, true);
+    if (!value) return {};
+    if (!value->is_string()) return note(key, "must be a string"), std::string();
+    return value->get<std::string>();
+  }
+  std::optional<std::int64_t> integer(const char* key, std::int64_t least, std::int64_t most, bool required) {
+    const json* value = take(key, required);
+    if (!value) return std::nullopt;
+    const bool good = value->is_number_integer() &&
+                      !(value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX) &&
+                      value->get<std::int64_t>() >= least && value->get<std::int64_t>() <= most;
+    if (!good) return note(key, "must be an integer from " + std::to_string(least)), std::nullopt;
+    return value->get<std::int64_t>();
+  }
+  std::string finish() {
+    if (problem_.empty())
+      for (const auto& [key, value] : json_.items())
+        if (std::find(taken_.begin(), taken_.end(), key) == taken_.end()) note(key.c_str(), "is unknown");
+    return problem_;
+  }
+
+ private:
+  const json* take(const char* key, bool required) {
+    taken_.emplace_back(key);
+    if (!json_.is_object()) return nullptr;
+    const auto it = json_.find(key);
+    if (it != json_.end()) return &*it;
+    if (required) note(key, "is required");
+    return nullptr;
+  }
+  void note(const char* key, const std::string& what) {
+    problem_ += (problem_.empty() ? "" : "; ") + std::string("'") + key + "' " + what;
+  }
+  json json_;
+  std::vector<std::string> taken_;
+  std::string problem_;
+};
+
+json key_json(const GatewayService::State& s, const admit::KeyInfo& k) {
+  return {{"id", k.id},
+          {"tenant", k.tenant},
+          {"project", k.project},
+          {"name", k.name},
+          {"created_unix_ms", k.created_unix_ms},
+          {"max_calls", k.max_calls},
+          {"calls_in_flight", s.accounts.in_flight(k.id)},
+          {"revoked", k.revoked}};
+}
+
+awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
+  Members m(in.body);
+  admit::KeyInfo info;
+  info.tenant = m.name("tenant", true);
+  info.project = m.name("project", false, "default");
+  info.name = m.name("name", false, "key");
+  info.max_calls = static_cast<std::uint32_t>(m.integer("max_calls", 0, 1'000'000, false).value_or(0));
+  if (const std::string problem = m.finish(); !problem.empty())
+    co_return void(co_await out.error(400, "invalid_value", problem,
+                                      R"({"tenant":"lab","project":"default","name":"notebook"})"));
+  const auto random = base::random_bytes(32);
+  const admit::ApiKey key = admit::make_api_key(std::span<const std::uint8_t, 32>(random.data(), 32));
+  info.id = key.id;
+  info.created_unix_ms = static_cast<std::int64_t>(base::unix_now_ms());
+  const auto keep = [key, info](meter::Ledger& l) {
+    admit::KeyStore(l.database()).put(key.hash, info);
+    return true;
+  };
+  co_await s->ledger->query(keep);
+  s->accounts.add(key.hash, info);
+  std::string body = dump({{"id", key.id},
+                           {"key", key.text},
+                           {"tenant", info.tenant},
+                           {"project", info.project},
+                           {"name", info.name}});
+  co_await out.json(201, std::move(body));
+}
+
+awaitable<void> list_keys(StatePtr s, base::Request&, base::Responder& out) {
+  json list = json::array();
+  for (const auto& key : s->accounts.keys()) list.push_back(key_json(*s, key));
+  co_await out.json(200, dump(list));
+}
+
+awaitable<void> revoke_key(StatePtr s, base::Request& in, base::Responder& out) {
+  const std::string id(in.capture("id"));
+  // In memory first: the next call is refused already.
+  if (!s->accounts.revoke(id))
+    co_return void(co_await out.error(404, "not_found", "no key '" + id + "'", "GET /v1/keys lists them"));
+  co_await s->ledger->query([id](meter::Ledger& l) {
+    admit::KeyStore(l.database()).revoke(id);
+    return true;
+  });
+  std::string body = dump({{"id", id}, {"revoked", true}});
+  co_await out.json(200, std::move(body));
+}
+
+awaitable<void> put_budget(StatePtr s, base::Request& in, base::Responder& out) {
+  Members m(in.body);
+  const std::string account = m.text("account");
+  const auto limit = m.integer("limit_nano", -1, INT64_MAX, true);
+  std::string problem = m.finish();
+  if (problem.empty() && (account.empty() || account.size() > 128)) problem = "'account' is not an account";
+  if (!problem.empty())
+    co_return void(
+        co_await out.error(400, "invalid_value", problem,
+                           R"({"account":"lab" or "lab/default" or "key:key-…","limit_nano":1000000000},)"
+                           " -1 for none"));
+  co_await s->ledger->query([account, limit = *limit](meter::Ledger& l) {
+    admit::KeyStore(l.database()).put_budget(account, limit);
+    return true;
+  });
+  s->accounts.set_budget(account, *limit);
+  std::string body = dump({{"account", account}, {"limit_nano", *limit}});
+  co_await out.json(200, std::move(body));
+}
+
+awaitable<void> list_budgets(StatePtr s, base::Request&, base::Responder& out) {
+  json list = json::array();
+  for (const auto& [account, limit] : s->accounts.budgets()) {
+    const auto b = s->accounts.balance(account);
+    list.push_back({{"account", account},
+                    {"limit_nano", relay::money_json(limit)},
+                    {"spent_nano", relay::money_json(b.spent)},
+                    {"held_nano", relay::money_json(b.held)}});
+  }
+  co_await out.json(200, dump(list));
+}
+
+awaitable<void> pools(StatePtr s, base::Request&, base::Responder& out) {
+  const base::Time now = base::monotonic_now();
+  json list = json::array();
+  for (std::size_t i = 0; i < s->registry.size(); ++i) {
+    const resolve::Pool& p = s->registry.pool(i);
+    json j{{"url", p.config.url},
+           {"id", p.descriptor ? json(p.descriptor->id) : json(nullptr)},
+           {"node", p.config.node},
+           {"local", s->registry.local(p)},
+           {"fresh", p.fresh(now)},
+           {"breaker", to_string(p.breaker.state(now))},
+           {"in_flight", p.load.in_flight()},
+           {"path", p.path.text},
+           {"rtt_ms", std::chrono::duration<double, std::milli>(p.rtt()).count()},
+           {"error", p.error},
+           {"engines", json::array()}};
+    if (p.descriptor) {
+      j["age_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(now - p.received).count();
+      j["health"] = descriptor::to_string(p.descriptor->state.health);
+      j["card"] = {{"model", p.descriptor->card.model}, {"count", p.descriptor->card.count}};
+      for (const auto& e : p.descriptor->state.engines)
+        j["engines"].push_back({{"model", e.model},
+                                {"running", e.running},
+                                {"waiting", e.waiting},
+                                {"max_num_seqs", e.max_num_seqs},
+                                {"kv_used_tokens", e.kv_used_tokens},
+                                {"kv_total_tokens", e.kv_total_tokens}});
+    }
+    list.push_back(std::move(j));
+  }
+  co_await out.json(200, dump(list));
+}
+
+awaitable<void> calls(StatePtr s, base::Request& in, base::Responder& out) {
+  std::size_t limit = 100;
+  if (const auto text = in.parameter("limit")) {
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
+    if (error != std::errc{} || end != text->data() + text->size() || limit == 0 || limit > 10'000)
+      co_return void(co_await out.error(400, "invalid_value", "limit must be from 1 to 10000", "?limit=100"));
+  }
+  const auto rows = co_await s->ledger->query([limit](meter::Ledger& l) { return l.latest(limit); });
+  std::string body = "[";
+  for (const auto& row : rows) body += (body.size() > 1 ? "," : "") + call_json(row);
+  co_await out.json(200, body + "]");
+}
+
+awaitable<void> call(StatePtr s, base::Request& in, base::Responder& out) {
+  const std::string id(in.capture("call"));
+  const auto row = co_await s->ledger->query([id](meter::Ledger& l) { return l.call(id); });
+  if (row) co_return void(co_await out.json(200, call_json(*row)));
+  if (const auto decision = s->log.find(id, {}))
+    co_return void(co_await out.json(200, R"({"call":)" + dump(id) + R"(,"decision":)" + *decision + "}"));
+  co_await out.error(404, "not_found", "no call '" + id + "'", "GET /v1/calls lists the latest");
+}
+
+awaitable<void> totals(StatePtr s, base::Request&, base::Responder& out) {
+  const meter::Totals t = co_await s->ledger->query([](meter::Ledger& l) { return l.totals(); });
+  std::string body = dump({{"calls", t.calls},
+                           {"tokens_delivered", t.tokens_delivered},
+                           {"tokens_billed", t.tokens_billed},
+                           {"prompt_tokens_billed", t.prompt_tokens_billed},
+                           {"tokens_undelivered", t.tokens_undelivered},
+                           {"total_nano", relay::money_json(t.total)},
+                           {"sum_nano", relay::money_json(t.sum)},
+                           {"records_disputed", t.disputed},
+                           {"records_waiting", t.waiting}});
+  co_await out.json(200, std::move(body));
+}
+
+awaitable<void> status(StatePtr s, base::Request&, base::Responder& out) {
+  std::size_t fresh = 0;
+  const base::Time now = base::monotonic_now();
+  for (std::size_t i = 0; i < s->registry.size(); ++i) fresh += s->registry.pool(i).fresh(now) ? 1 : 0;
+  std::string body =
+      dump({{"name", s->config.name},
+            {"site", s->config.site},
+            {"version", base::kVersion},
+            {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(now - s->started).count()},
+            {"pools", s->registry.size()},
+            {"pools_fresh", fresh},
+            {"calls_in_flight", s->journal.in_use()},
+            {"ledger_backlog", s->ledger->backlog()},
+            {"recovered_calls", s->recovered}});
+  co_await out.json(200, std::move(body));
+}
+
+awaitable<void> metrics(StatePtr s, base::Request&, base::Responder& out) {
+  co_await out.send(200, "text/plain; version=0.0.4; charset=utf-8", s->metrics.text());
+}
+
+}  // namespace
+
+void GatewayService::add_admin_routes(base::HttpServer& server) {
+  const StatePtr s = state_;
+  const auto route = [&](std::string_view method, std::string_view pattern,
+                         awaitable<void> (*handler)(StatePtr, base::Request&, base::Responder&)) {
+    server.route(method, pattern,
+                 [s, handler](base::Request& in, base::Responder& out) { return handler(s, in, out); });
+  };
+  route("POST", "/v1/keys", make_key);
+  route("GET", "/v1/keys", list_keys);
+  route("DELETE", "/v1/keys/{id}", revoke_key);
+  route("PUT", "/v1/budgets", put_budget);
+  route("GET", "/v1/budgets", list_budgets);
+  route("GET", "/v1/status", status);
+  route("GET", "/v1/pools", pools);
+  route("GET", "/v1/calls", calls);
+  route("GET", "/v1/calls/{call}", call);
+  route("GET", "/v1/ledger/totals", totals);
+  route("GET", "/metrics", metrics);
+}
+
+}  // namespace qanat::app

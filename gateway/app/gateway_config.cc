@@ -1,0 +1,91 @@
+#include "gateway/app/gateway_config.hh"
+
+#include <chrono>
+#include <set>
+
+#include "base/config.hh"
+#include "base/http_server.hh"
+#include "identifiers/c_url/location.hh"
+
+namespace qanat::app {
+namespace {
+
+bool is_origin(std::string_view url) {
+  constexpr std::string_view kHttp = "http://", kHttps = "https://";
+  const bool http = url.starts_with(kHttp), https = url.starts_with(kHttps);
+  if (!http && !https) return false;
+  return base::split_address(url.substr(http ? kHttp.size() : kHttps.size())).has_value();
+}
+
+void read_pools(base::ConfigTable& root, GatewayConfig& config) {
+  std::set<std::string> seen;
+  for (base::ConfigTable& table : root.tables("pool", true)) {
+    resolve::PoolConfig pool;
+    pool.url = table.string("url");
+    while (pool.url.ends_with('/')) pool.url.pop_back();
+    pool.node = table.string("node", "");
+    pool.local = table.boolean("local", false);
+    if (!pool.url.empty() && !is_origin(pool.url))
+      table.problem("url", "not an origin", "http://ADDRESS:PORT or https://ADDRESS:PORT");
+    if (!pool.url.empty() && !seen.insert(pool.url).second)
+      table.problem("url", "is given twice", "one [[pool]] for each");
+    config.pools.push_back(std::move(pool));
+  }
+}
+
+}  // namespace
+
+void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
+  config.name = root.string("name");
+  config.site = root.string("site", config.name);
+  config.location = root.string("location");
+  c_url::Location location;
+  if (!config.location.empty() &&
+      (c_url::parse_location(config.location, location) != std::string_view::npos || location.has_wildcard()))
+    root.problem("location", "not a location",
+                 "labels from the most specific to the least, such as \"gz.cn\"");
+  config.listen = root.strings("listen", true);
+  for (const std::string& address : config.listen)
+    if (!base::split_address(address))
+      root.problem("listen", "\"" + address + "\" is not an address", "ADDRESS:PORT");
+  config.socket = root.string("socket");
+  config.ledger = root.string("ledger");
+  config.journal = root.string("journal");
+  config.dataplane_socket = root.string("dataplane_socket", "");
+  config.defaults.ttft = std::chrono::milliseconds{2000};
+  config.defaults.tpot = std::chrono::milliseconds{100};
+  if (auto sla = root.table("sla")) {
+    config.defaults.ttft = std::chrono::milliseconds{sla->integer("ttft_ms", {1, 3'600'000}, 2000)};
+    config.defaults.tpot = std::chrono::milliseconds{sla->integer("tpot_ms", {1, 60'000}, 100)};
+    config.defaults.give_up = std::chrono::milliseconds{sla->integer("give_up_ms", {1, 3'600'000}, 60'000)};
+  }
+  read_pools(root, config);
+}
+
+const std::string_view kSampleConfig =
+    R"toml(# qanat-gateway: admits compute calls, places them, carries them, measures them.
+name = "city"
+site = "city"                              # pools of this site are local
+location = "gz.cn"                         # C-URL location labels
+listen = ["127.0.0.1:8080"]                # OpenAI-compatible API for tenants
+socket = "/run/qanat/city-gw.sock"         # admin API, root only
+ledger = "/var/lib/qanat/city-ledger.db"   # SQLite: keys, calls, entries
+journal = "/var/lib/qanat/city-journal"    # calls in flight; survives kill -9
+dataplane_socket = "/run/qanat/city.sock"  # qanatd's, for path metrics; optional
+
+[sla]                                      # for calls that state none
+ttft_ms = 2000
+tpot_ms = 100
+give_up_ms = 60000                         # predicted to start later than this everywhere: 503
+
+[[pool]]
+url = "http://100.96.1.1:9000"
+local = true
+node = "city"                              # the box it stands behind
+
+[[pool]]
+url = "http://100.96.2.1:9000"
+node = "far1"
+)toml";
+
+}  // namespace qanat::app

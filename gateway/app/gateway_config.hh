@@ -1,0 +1,30 @@
+// GatewayConfig: qanat-gateway's configuration (seams.md §5), read strictly, all problems at once.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/place/decide.hh"
+#include "gateway/resolve/registry.hh"
+
+namespace qanat::base {
+class ConfigTable;
+}
+
+namespace qanat::app {
+
+struct GatewayConfig {
+  std::string name, site, location;
+  std::vector<std::string> listen;
+  std::string socket;
+  std::string ledger, journal;
+  std::string dataplane_socket;  // empty: no path metrics
+  place::Wish defaults;          // the SLA of calls that state none
+  std::vector<resolve::PoolConfig> pools;
+};
+
+void read_gateway_config(base::ConfigTable& root, GatewayConfig& config);
+extern const std::string_view kSampleConfig;
+
+}  // namespace qanat::app

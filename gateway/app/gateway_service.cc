@@ -1,0 +1,81 @@
+#include "gateway/app/gateway_service.hh"
+
+#include "base/clock.hh"
+#include "base/log.hh"
+#include "gateway/app/gateway_state.hh"
+
+namespace qanat::app {
+
+GatewayService::State::State(boost::asio::io_context& io_context, const GatewayConfig& c)
+    : io(io_context),
+      config(c),
+      started(base::monotonic_now()),
+      journal(c.journal),
+      registry(c.pools, c.site),
+      opened(std::make_unique<meter::Ledger>(c.ledger)),
+      relay_metrics(metrics),
+      upstreams(io_context) {
+  recovered = recover();
+  admit::KeyStore(opened->database()).load(accounts);
+  for (const meter::Spend& s : opened->spend()) {
+    const admit::KeyInfo key{s.key, s.tenant, s.project, {}, 0, 0, false};
+    accounts.add_spent(tenant_account(key), s.amount);
+    accounts.add_spent(project_account(key), s.amount);
+    accounts.add_spent(key_account(key), s.amount);
+  }
+  ledger = std::make_unique<meter::LedgerThread>(io, std::move(opened));
+  relay = std::make_unique<relay::Relay>(
+      relay::Relay{io, registry, accounts, journal, *ledger, upstreams, log, relay_metrics, config.defaults});
+  resolve::PollerOptions options;
+  options.dataplane_socket = config.dataplane_socket;
+  poller = std::make_unique<resolve::Poller>(io, registry, options);
+  reconciler = std::make_unique<Reconciler>(io, registry, *ledger, metrics);
+  journal_sync = std::make_unique<JournalSync>(journal);
+}
+
+// Exactly once: settling is idempotent by call, and a slot is freed only after the ledger is durable.
+std::size_t GatewayService::State::recover() {
+  const auto left = journal.entries();
+  std::vector<meter::Settlement> settlements;
+  const auto now = static_cast<std::int64_t>(base::unix_now_ms());
+  for (const auto& entry : left) settlements.push_back(meter::recovered(entry, now));
+  const std::size_t settled = opened->settle(settlements);
+  for (const auto& entry : left) journal.close(entry.slot);
+  if (!left.empty())
+    base::log_info("{} calls were left in the journal: {} settled now, the others had been", left.size(),
+                   settled);
+  return settled;
+}
+
+GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig& config)
+    : state_(std::make_shared<State>(io, config)) {
+  State& s = *state_;
+  s.metrics.counter("qanat_gateway_recovered_calls_total", "Calls settled from the journal at start")
+      .add(s.recovered);
+  s.metrics.before_text([&s] {
+    s.metrics.gauge("qanat_gateway_journal_slots_in_use", "Calls in the journal")
+        .set(static_cast<double>(s.journal.in_use()));
+    s.metrics.gauge("qanat_gateway_ledger_backlog", "Settlements not yet durable")
+        .set(static_cast<double>(s.ledger->backlog()));
+    const base::Time now = base::monotonic_now();
+    for (std::size_t i = 0; i < s.registry.size(); ++i) {
+      const resolve::Pool& pool = s.registry.pool(i);
+      const base::Labels labels{{"pool", pool.name()}};
+      s.metrics.gauge("qanat_gateway_pool_fresh", "1 if the pool's last sample is within its TTL", labels)
+          .set(pool.fresh(now) ? 1 : 0);
+      s.metrics.gauge("qanat_gateway_pool_in_flight", "This gateway's calls at the pool", labels)
+          .set(static_cast<double>(pool.load.in_flight()));
+    }
+  });
+  s.poller->start();
+  s.reconciler->start();
+}
+
+GatewayService::~GatewayService() { stop(); }
+
+void GatewayService::stop() {
+  state_->poller->stop();
+  state_->reconciler->stop();
+}
+
+}  // namespace qanat::app

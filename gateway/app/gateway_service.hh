@@ -1,0 +1,35 @@
+// GatewayService: qanat-gateway put together. Starts by settling what a former process left in the journal.
+#pragma once
+
+#include <memory>
+
+#include "gateway/app/gateway_config.hh"
+
+namespace boost::asio {
+class io_context;
+}
+namespace qanat::base {
+class HttpServer;
+}
+
+namespace qanat::app {
+
+class GatewayService {
+ public:
+  // Opens ledger and journal, recovers, begins polling pools. Throws std::system_error or meter::SqliteError.
+  GatewayService(boost::asio::io_context& io, const GatewayConfig& config);
+  ~GatewayService();
+  GatewayService(const GatewayService&) = delete;
+  GatewayService& operator=(const GatewayService&) = delete;
+
+  void add_tenant_routes(base::HttpServer& server);  // TCP, with keys
+  void add_admin_routes(base::HttpServer& server);   // the Unix socket
+  void stop();
+
+  struct State;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace qanat::app

@@ -1,0 +1,46 @@
+// GatewayService::State: what the routes of both APIs share. Internal to app. One io_context, one thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <thread>
+
+#include "gateway/admit/key_store.hh"
+#include "gateway/app/gateway_service.hh"
+#include "gateway/app/journal_sync.hh"
+#include "gateway/app/reconciler.hh"
+#include "gateway/relay/relay.hh"
+#include "gateway/resolve/poller.hh"
+
+namespace qanat::app {
+
+struct GatewayService::State {
+  State(boost::asio::io_context& io_context, const GatewayConfig& c);
+
+  boost::asio::io_context& io;
+  GatewayConfig config;
+  base::Time started;
+  base::MetricsRegistry metrics;
+  meter::Journal journal;
+  resolve::Registry registry;
+  admit::Accounts accounts;
+  std::size_t recovered = 0;
+  std::unique_ptr<meter::Ledger> opened;  // until the thread takes it
+  relay::CallLog log;
+  relay::RelayMetrics relay_metrics;
+  relay::Upstreams upstreams;
+  std::unique_ptr<meter::LedgerThread> ledger;
+  std::unique_ptr<relay::Relay> relay;
+  std::unique_ptr<resolve::Poller> poller;
+  std::unique_ptr<Reconciler> reconciler;
+  std::unique_ptr<JournalSync> journal_sync;
+
+  // Answers the number of calls settled.
+  std::size_t recover();
+};
+
+// A ledger row as JSON, its decision beneath.
+std::string call_json(const meter::Ledger::Row& row);
+std::string bill_json(const meter::Bill& bill, const std::string& tenant);
+
+}  // namespace qanat::app

@@ -1,0 +1,29 @@
+// qanat-gateway: configuration → journal, ledger and pools → tenants' API on TCP, admin API on a Unix socket.
+#include "base/daemon.hh"
+#include "base/http_server.hh"
+#include "base/log.hh"
+#include "gateway/app/gateway_config.hh"
+#include "gateway/app/gateway_service.hh"
+
+int main(int argc, char** argv) {
+  using namespace qanat;
+  app::GatewayConfig config;
+  return base::daemon_main(
+      argc, argv,
+      {"qanat-gateway", "Admits compute calls, places them, carries them, measures them.",
+       app::kSampleConfig},
+      [&](base::ConfigTable& root) { app::read_gateway_config(root, config); },
+      [&](base::Daemon& daemon) {
+        auto& service = daemon.make<app::GatewayService>(daemon.io(), config);
+        auto& tenants = daemon.make<base::HttpServer>(daemon.io());
+        auto& admin = daemon.make<base::HttpServer>(daemon.io());
+        service.add_tenant_routes(tenants);
+        service.add_admin_routes(admin);
+        for (const std::string& address : config.listen) {
+          tenants.listen_tcp(address);
+          base::log_info("{}: listening on {}", config.name, address);
+        }
+        admin.listen_unix(config.socket);
+        daemon.on_stop([&service] { service.stop(); });
+      });
+}

@@ -1,0 +1,207 @@
+// The tenants' API: OpenAI's models and chat completions, and what they may ask of their own calls.
+#include <boost/asio/awaitable.hpp>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hh"
+#include "base/hex.hh"
+#include "base/http_server.hh"
+#include "gateway/app/gateway_state.hh"
+#include "gateway/relay/chat.hh"
+#include "gateway/relay/explain.hh"
+#include "gateway/relay/request_scan.hh"
+
+namespace qanat::app {
+namespace {
+
+using boost::asio::awaitable;
+using nlohmann::json;
+using relay::Errc;
+using State = GatewayService::State;
+using StatePtr = std::shared_ptr<GatewayService::State>;
+
+std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::optional<std::int64_t> integer(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+json model_json(const resolve::Registry::Offered& offered, std::int64_t created) {
+  return {{"id", offered.model},
+          {"object", "model"},
+          {"created", created},
+          {"owned_by", "qanat"},
+          {"max_context", offered.max_context},
+          {"pools", offered.pools}};
+}
+
+std::int64_t created_at(const State& s) {
+  const auto up = std::chrono::duration_cast<std::chrono::seconds>(base::monotonic_now() - s.started).count();
+  return static_cast<std::int64_t>(base::unix_now()) - up;
+}
+
+awaitable<void> models(StatePtr s, base::Request& in, base::Responder& out) {
+  if (!co_await relay::authenticate(*s->relay, in, out)) co_return;
+  json data = json::array();
+  for (const auto& offered : s->registry.models(relay::kInfer))
+    data.push_back(model_json(offered, created_at(*s)));
+  std::string body = dump({{"object", "list"}, {"data", std::move(data)}});
+  co_await out.json(200, std::move(body));
+}
+
+awaitable<void> model(StatePtr s, base::Request& in, base::Responder& out) {
+  if (!co_await relay::authenticate(*s->relay, in, out)) co_return;
+  const std::string_view name = in.capture("model");
+  for (const auto& offered : s->registry.models(relay::kInfer))
+    if (offered.model == name)
+      co_return void(co_await out.json(200, dump(model_json(offered, created_at(*s)))));
+  co_await relay::refuse(*s->relay, out, Errc::ModelNotFound, "no pool serves '" + std::string(name) + "'",
+                         "model");
+}
+
+awaitable<void> resolve_c_url(StatePtr s, base::Request& in, base::Responder& out) {
+  if (!co_await relay::authenticate(*s->relay, in, out)) co_return;
+  const auto text = in.parameter("c_url");
+  if (!text)
+    co_return co_await relay::refuse(*s->relay, out, Errc::MissingField, "the query needs c_url=…", "c_url");
+  const auto target = resolve::parse_target(*text, relay::kInfer);
+  if (!target.has_value()) {
+    const std::string message = "malformed C-URL " + c_url::to_string(target.error());
+    co_return co_await relay::refuse(*s->relay, out, Errc::BadCUrl, message, "c_url");
+  }
+  place::Wish wish = s->config.defaults;
+  wish.demand = {512, 256};
+  std::uint64_t random = 0;
+  const auto bytes = base::random_bytes(sizeof random);
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::uint8_t*>(&random));
+  const place::Decision decision = relay::place_call(*s->relay, *target, wish, random);
+  json order = json::array();
+  for (const std::size_t i : decision.order) order.push_back(decision.options[i].instance);
+  std::string body = dump({{"request", target->text},
+                           {"reason", to_string(decision.reason)},
+                           {"candidates", relay::candidates_json(decision)},
+                           {"order", std::move(order)}});
+  co_await out.json(200, std::move(body));
+}
+
+awaitable<void> explain(StatePtr s, base::Request& in, base::Responder& out) {
+  const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
+  if (!key) co_return;
+  const std::string id(in.capture("call")), tenant = key->tenant;
+  const auto row = co_await s->ledger->query([id, tenant](meter::Ledger& l) { return l.call(id, tenant); });
+  if (row) co_return void(co_await out.json(200, call_json(*row)));
+  if (const auto decision = s->log.find(id, tenant))
+    co_return void(
+        co_await out.json(200, R"({"call":)" + relay::json_string(id) + R"(,"decision":)" + *decision + "}"));
+  co_await relay::refuse(*s->relay, out, Errc::NotFound, "no call '" + id + "' of this tenant", "call");
+}
+
+awaitable<void> bill(StatePtr s, base::Request& in, base::Responder& out) {
+  const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
+  if (!key) co_return;
+  const std::string tenant = key->tenant;
+  const auto since = integer(in.parameter("since").value_or("0"));
+  if (!since)
+    co_return co_await relay::refuse(*s->relay, out, Errc::WrongType,
+                                     "'since' must be milliseconds since 1970", "since");
+  const meter::Bill bill =
+      co_await s->ledger->query([tenant, since = *since](meter::Ledger& l) { return l.bill(tenant, since); });
+  co_await out.json(200, bill_json(bill, tenant));
+}
+
+awaitable<void> usage(StatePtr s, base::Request& in, base::Responder& out) {
+  const admit::KeyInfo* found = co_await relay::authenticate(*s->relay, in, out);
+  if (!found) co_return;
+  const admit::KeyInfo key = *found;
+  const auto balance = [&](const std::string& account) {
+    const auto b = s->accounts.balance(account);
+    return json{{"limit_nano", b.limit ? relay::money_json(*b.limit) : json(nullptr)},
+                {"spent_nano", relay::money_json(b.spent)},
+                {"held_nano", relay::money_json(b.held)}};
+  };
+  std::string body = dump({{"tenant", key.tenant},
+                           {"project", key.project},
+                           {"key", key.id},
+                           {"calls_in_flight", s->accounts.in_flight(key.id)},
+                           {"max_calls", key.max_calls},
+                           {"budgets",
+                            {{"tenant", balance(tenant_account(key))},
+                             {"project", balance(project_account(key))},
+                             {"key", balance(key_account(key))}}}});
+  co_await out.json(200, std::move(body));
+}
+
+}  // namespace
+
+std::string call_json(const meter::Ledger::Row& row) {
+  const meter::Settlement& t = row.settlement;
+  json decision = json::parse(t.decision, nullptr, false);
+  if (decision.is_discarded()) decision = nullptr;
+  return dump({{"call", t.call.id},
+               {"tenant", t.call.tenant},
+               {"project", t.call.project},
+               {"key", t.call.key},
+               {"model", t.call.model},
+               {"pool", t.call.pool},
+               {"path", t.call.path},
+               {"local", t.call.local},
+               {"price", row.price},
+               {"tokens_in", t.prompt_tokens},
+               {"tokens_out", t.delivered_tokens},
+               {"amount_nano", row.amount_nano},
+               {"outcome", to_string(t.outcome)},
+               {"usage_source", to_string(t.source)},
+               {"started_unix_ms", t.call.started_unix_ms},
+               {"ended_unix_ms", t.ended_unix_ms},
+               {"tries", t.tries},
+               {"reconciled", row.reconciled},
+               {"decision", std::move(decision)}});
+}
+
+std::string bill_json(const meter::Bill& bill, const std::string& tenant) {
+  json lines = json::array();
+  for (const meter::BillLine& l : bill.lines)
+    lines.push_back({{"call", l.call},
+                     {"started_unix_ms", l.started_unix_ms},
+                     {"project", l.project},
+                     {"key", l.key},
+                     {"model", l.model},
+                     {"pool", l.pool},
+                     {"local", l.local},
+                     {"price", l.price},
+                     {"tokens_in", l.tokens_in},
+                     {"tokens_out", l.tokens_out},
+                     {"amount_nano", l.amount_nano},
+                     {"outcome", l.outcome},
+                     {"usage_source", l.source}});
+  return dump({{"tenant", tenant},
+               {"currency", "CNY"},
+               {"lines", std::move(lines)},
+               {"total_nano", relay::money_json(bill.total)},
+               {"tokens_in", bill.tokens_in},
+               {"tokens_out", bill.tokens_out}});
+}
+
+void GatewayService::add_tenant_routes(base::HttpServer& server) {
+  const StatePtr s = state_;
+  server.route(
+      "POST", "/v1/chat/completions",
+      [s](base::Request& in, base::Responder& out) { return relay::chat(*s->relay, in, out); },
+      relay::kMaxChatBytes);
+  const auto route = [&](std::string_view pattern,
+                         awaitable<void> (*handler)(StatePtr, base::Request&, base::Responder&)) {
+    server.route("GET", pattern,
+                 [s, handler](base::Request& in, base::Responder& out) { return handler(s, in, out); });
+  };
+  route("/v1/models", models);
+  route("/v1/models/{model}", model);
+  route("/qanat/v1/resolve", resolve_c_url);
+  route("/qanat/v1/calls/{call}", explain);
+  route("/qanat/v1/bill", bill);
+  route("/qanat/v1/usage", usage);
+}
+
+}  // namespace qanat::app
