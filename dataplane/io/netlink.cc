@@ -8,7 +8,6 @@
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
-#include <netlink/route/link/veth.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <netlink/socket.h>
@@ -108,14 +107,14 @@ struct Netlink::Impl {
   }
 
   // RTM_NEWLINK by hand: libnl 3.7 has no setter for the GSO limits.
-  void set_link(std::string_view device, bool up, unsigned mtu, unsigned queue_length,
+  void set_link(std::string_view device, unsigned mtu, unsigned queue_length,
                 unsigned gso_max_segments) {
     Message message(nlmsg_alloc_simple(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK));
     ifinfomsg info{};
     info.ifi_family = AF_UNSPEC;
     info.ifi_index = index(device);
     info.ifi_change = IFF_UP;
-    info.ifi_flags = up ? static_cast<unsigned>(IFF_UP) : 0u;
+    info.ifi_flags = IFF_UP;
     nlmsg_append(message.get(), &info, sizeof info, NLMSG_ALIGNTO);
     if (mtu != 0) nla_put_u32(message.get(), IFLA_MTU, mtu);
     if (queue_length != 0) nla_put_u32(message.get(), IFLA_TXQLEN, queue_length);
@@ -166,7 +165,7 @@ Netlink& Netlink::operator=(Netlink&&) noexcept = default;
 
 std::vector<std::string> Netlink::reconcile(std::string_view device, const DeviceState& wanted) {
   nl_sock* socket = impl_->socket.get();
-  impl_->set_link(device, true, wanted.mtu, wanted.queue_length, wanted.gso_max_segments);
+  impl_->set_link(device, wanted.mtu, wanted.queue_length, wanted.gso_max_segments);
   const int index = impl_->index(device);
   std::vector<std::string> refused;
   const auto attempt = [&](int e, const char* what, const std::string& object) {
@@ -212,24 +211,5 @@ unsigned Netlink::route_mtu(std::string_view address) const {
   const Link owned(link);
   return rtnl_link_get_mtu(link);
 }
-
-void Netlink::add_veth(std::string_view device, std::string_view peer, int peer_netns_fd) {
-  const Link link(rtnl_link_veth_alloc());
-  rtnl_link_set_name(link.get(), std::string(device).c_str());
-  const Link other(rtnl_link_veth_get_peer(link.get()));
-  rtnl_link_set_name(other.get(), std::string(peer).c_str());
-  rtnl_link_set_ns_fd(other.get(), peer_netns_fd);
-  if (const int e = rtnl_link_add(impl_->socket.get(), link.get(), NLM_F_CREATE | NLM_F_EXCL); e < 0)
-    fail(e, "add a veth pair", device);
-}
-
-void Netlink::add_address(std::string_view device, std::string_view prefix) {
-  const RtAddress address = make_address(impl_->index(device), prefix);
-  if (const int e = rtnl_addr_add(impl_->socket.get(), address.get(), NLM_F_CREATE | NLM_F_REPLACE); e < 0)
-    fail(e, "add address", std::string(prefix) + " on " + std::string(device));
-}
-
-void Netlink::set_up(std::string_view device, unsigned mtu) { impl_->set_link(device, true, mtu, 0, 0); }
-void Netlink::set_down(std::string_view device) { impl_->set_link(device, false, 0, 0, 0); }
 
 }  // namespace qanat::io

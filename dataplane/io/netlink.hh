@@ -34,12 +34,6 @@ class Netlink {
   // The MTU of the device that a packet to `address` would leave by; 0 if there is no route.
   unsigned route_mtu(std::string_view address) const;
 
-  // For tests and the lab-free benches: a pair of joined Ethernet devices; `peer_netns_fd` receives the other end.
-  void add_veth(std::string_view device, std::string_view peer, int peer_netns_fd);
-  void add_address(std::string_view device, std::string_view prefix);
-  void set_up(std::string_view device, unsigned mtu);
-  void set_down(std::string_view device);
-
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

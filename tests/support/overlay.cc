@@ -27,6 +27,10 @@ packet::IpAddress Overlay::tenant_address(std::uint32_t node) {
   return packet::IpAddress::v4(100u << 24 | 96u << 16 | node << 8 | 1);
 }
 
+packet::IpAddress Overlay::tenant_address6(std::uint32_t node) {
+  return {packet::IpFamily::V6, 0xfd71ULL << 48, node};
+}
+
 void Overlay::add_node(std::uint32_t id, bool relay, const std::vector<std::uint8_t>& planes) {
   Node node;
   node.id = id;
@@ -98,7 +102,9 @@ fib::SnapshotPtr Overlay::snapshot(std::uint32_t self, std::uint64_t version, co
     SnapshotParts::Tenant tenant{ids::Vni{vni}, {}};
     for (const std::uint32_t m : members)
       tenant.members.push_back(
-          {ids::NodeId{m}, {{tenant_address(m), 32}}, {packet::IpPrefix::host(tenant_address(m))}});
+          {ids::NodeId{m},
+           {{tenant_address(m), 32}, {tenant_address6(m), 128}},
+           {packet::IpPrefix::host(tenant_address(m)), packet::IpPrefix::host(tenant_address6(m))}});
     parts.tenants.push_back(std::move(tenant));
   }
   if (nodes_.at(self).relay) parts.relay_keys.push_back({1, nodes_.at(self).relay_key, 4'000'000'000});

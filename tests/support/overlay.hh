@@ -38,7 +38,7 @@ class Overlay {
 
   // Lines: on plane p its address is 10.p.0.id, port 7700.
   void add_node(std::uint32_t id, bool relay, const std::vector<std::uint8_t>& planes);
-  // Each member's address is 100.96.id.1/32.
+  // Each member's address is 100.96.id.1/32 and fd71::id/128.
   void add_tenant(std::uint32_t vni, const std::vector<std::uint32_t>& members);
   void add_list(ListPlan plan);
   // For every tier at once; path ids count up from `id`.
@@ -54,6 +54,7 @@ class Overlay {
 
   static packet::UdpAddress line_address(std::uint32_t node, std::uint8_t plane);
   static packet::IpAddress tenant_address(std::uint32_t node);
+  static packet::IpAddress tenant_address6(std::uint32_t node);
 
  private:
   crypto::SecretKey secret(std::uint64_t salt) const;

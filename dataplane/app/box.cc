@@ -1,0 +1,238 @@
+#include "dataplane/app/box.hh"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <future>
+
+#include "base/clock.hh"
+#include "base/log.hh"
+#include "identifiers/proto/southbound.pb.h"
+
+namespace qanat::app {
+namespace {
+
+constexpr std::chrono::milliseconds kStatusPatience{500};
+
+void fill_random(packet::MutableBytes bytes) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t n = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
+    if (n > 0) done += static_cast<std::size_t>(n);
+  }
+}
+
+std::uint32_t to_us(base::Duration d) {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count());
+}
+
+// Whether TUNs here take UDP super-packets (Linux 6.2): asked of a throw-away device.
+bool tun_takes_udp() {
+  io::TunOptions options;
+  options.name = "qtp" + std::to_string(::getpid());
+  return io::TunDevice(options).udp_offload();
+}
+
+agent::AgentConfig agent_config(const BoxConfig& config) {
+  agent::AgentConfig out;
+  out.name = config.name;
+  out.location = config.location;
+  out.relay = config.relay;
+  for (const LineSettings& line : config.lines)
+    out.lines.push_back({line.plane, line.address, line.port, line.name});
+  out.state_dir = config.state_dir;
+  out.controllers = config.controllers;
+  out.join_token_file = config.join_token_file;
+  return out;
+}
+
+}  // namespace
+
+Box::Box(boost::asio::io_context& io, BoxConfig config)
+    : io_(io),
+      config_(std::move(config)),
+      started_(base::monotonic_now()),
+      agent_(std::make_unique<agent::Agent>(io, agent_config(config_))),
+      tenants_(config_.tenants),
+      alive_(std::make_shared<std::atomic<bool>>(true)) {
+  forwarder::ForwarderOptions options;
+  options.identity.keys = agent_->static_keys();
+  options.identity.boot = agent_->boot();
+  options.random = fill_random;
+  for (const LineSettings& line : config_.lines)
+    options.lines.push_back({ids::PlaneId{static_cast<std::uint8_t>(line.plane)},
+                             {*packet::parse_ip_address(line.address), line.port}});
+  options.coalesce.udp = tun_takes_udp();
+  worker_ = std::make_unique<io::Worker>(std::move(options), io::WorkerOptions{},
+                                         [this, alive = alive_](const forwarder::Event& event) {
+                                           boost::asio::post(io_, [this, alive, event] {
+                                             if (*alive) on_forwarder_event(event);
+                                           });
+                                         });
+  metrics_.before_text([this] { export_metrics(); });
+}
+
+Box::~Box() { stop(); }
+
+void Box::start() {
+  test_offloads();
+  worker_->start();
+  agent_->on_applied([this](const agent::Applied& applied) { on_applied(applied); });
+  agent_->on_event([this](const std::string& kind, const std::string& text) {
+    base::log_info("controller: {}: {}", kind, text);
+    events_.publish({"controller", fmt::format(R"({{"kind":"{}"}})", kind)});
+  });
+  agent_->set_telemetry(this);
+  agent_->start();
+}
+
+void Box::stop() {
+  if (!*alive_) return;
+  *alive_ = false;
+  agent_->set_telemetry(nullptr);
+  agent_->stop();
+  worker_->stop();
+}
+
+void Box::test_offloads() {
+  const auto works = io::offloads_work(worker_->sockets().front().local().address);
+  if (works && !*works) {
+    base::log_warn("UDP segmentation offload returns wrong bytes on this kernel: switched off");
+    worker_->set_udp_offloads(false, false);
+  }
+}
+
+void Box::on_applied(const agent::Applied& applied) {
+  snapshot_ = applied.snapshot;
+  for (const std::string& problem : tenants_.apply(*snapshot_)) base::log_warn("{}", problem);
+  worker_->set_tuns(tenants_.tuns());
+  worker_->post(
+      [snapshot = snapshot_](forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
+  base::log_info("configuration {}.{} in force: {} nodes, {} policies, {} tenants{}", snapshot_->epoch(),
+                 snapshot_->version(), snapshot_->peers().size(), snapshot_->policies().size(),
+                 snapshot_->tenants().size(),
+                 applied.from_disk     ? " (from disk)"
+                 : applied.rolled_back ? " (rolled back)"
+                                       : "");
+  events_.publish(
+      {"configuration",
+       fmt::format(R"({{"epoch":{},"version":{},"from_disk":{},"rolled_back":{}}})", snapshot_->epoch(),
+                   snapshot_->version(), applied.from_disk, applied.rolled_back)});
+}
+
+std::string Box::name_of(ids::NodeId node) const {
+  const fib::Peer* known = snapshot_ == nullptr ? nullptr : snapshot_->peer(node);
+  return known == nullptr ? ids::to_string(node) : known->name;
+}
+
+void Box::on_forwarder_event(const forwarder::Event& event) {
+  using Kind = forwarder::Event::Kind;
+  const std::string who = name_of(event.peer);
+  std::string data = fmt::format(R"({{"to":"{}")", who);
+  if (event.kind == Kind::PathSwitched) {
+    data += fmt::format(R"(,"tier":"{}","path":{},"before":{})", ids::to_string(event.tier), event.path.value,
+                        event.before.value);
+    base::log_info("path to {} for {}: {:#x} -> {:#x}", who, ids::to_string(event.tier), event.before.value,
+                   event.path.value);
+  } else if (event.kind == Kind::PathUp || event.kind == Kind::PathDown) {
+    data += fmt::format(R"(,"path":{})", event.path.value);
+    base::log_info("path {:#x} to {}: {}", event.path.value, who, event.kind == Kind::PathUp ? "up" : "down");
+  } else {
+    base::log_info("peer {}: {}", who, event.kind == Kind::PeerUp ? "up" : "down");
+  }
+  data +=
+      fmt::format(R"(,"monotonic_us":{}}})",
+                  std::chrono::duration_cast<std::chrono::microseconds>(event.at.time_since_epoch()).count());
+  events_.publish({forwarder::to_string(event.kind), std::move(data)});
+}
+
+base::Duration Box::uptime() const { return base::monotonic_now() - started_; }
+
+forwarder::Status Box::status(bool take) {
+  const auto promise = std::make_shared<std::promise<forwarder::Status>>();
+  auto future = promise->get_future();
+  worker_->post(
+      [promise, take](forwarder::Forwarder& f, base::Time now) { promise->set_value(f.status(now, take)); });
+  if (future.wait_for(kStatusPatience) != std::future_status::ready) return {};
+  return future.get();
+}
+
+void Box::collect(proto::v1::Telemetry& out) {
+  const forwarder::Status s = status(true);
+  for (const forwarder::PeerStatus& peer : s.peers)
+    for (const forwarder::AdjacencyStatus& a : peer.adjacencies) {
+      auto& report = *out.add_adjacencies();
+      report.set_peer(peer.node.value);
+      report.set_local_plane(a.local_plane.value);
+      report.set_remote_plane(a.remote_plane.value);
+      report.set_rtt_min_us(to_us(a.samples != 0 ? a.rtt_min : a.rtt));
+      report.set_rtt_mean_us(to_us(a.samples != 0 ? a.rtt_mean : a.rtt));
+      report.set_one_way_raw_us(a.one_way_raw_us);
+      report.set_jitter_us(to_us(a.jitter));
+      report.set_probes_sent(a.probes);
+      report.set_probes_lost(a.lost);
+      report.set_alive(a.state == path::State::Alive);
+    }
+  for (const forwarder::PathStatus& p : s.paths) {
+    auto& report = *out.add_paths();
+    report.set_path_id(p.id.value);
+    report.set_endpoint(p.endpoint.value);
+    report.set_tier(static_cast<std::uint32_t>(p.tier));
+    report.set_rtt_us(to_us(p.rtt));
+    report.set_loss_ppm(p.loss_ppm);
+    report.set_alive(p.state == path::State::Alive);
+    report.set_active(p.active);
+    report.set_bytes_sent(p.bytes);
+  }
+  const auto add = [&](std::string name, std::uint64_t value) {
+    auto& counter = *out.add_counters();
+    counter.set_name(std::move(name));
+    counter.set_value(value);
+  };
+  const forwarder::Forwarder& f = worker_->forwarder();
+  for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
+    const auto reason = static_cast<packet::DropReason>(i);
+    if (f.drops()[reason] != 0) add("drop_" + std::string(packet::to_string(reason)), f.drops()[reason]);
+  }
+  for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
+    const auto counter = static_cast<forwarder::Counter>(i);
+    add(std::string(forwarder::to_string(counter)), f.counters()[counter]);
+  }
+}
+
+void Box::export_metrics() {
+  const forwarder::Forwarder& f = worker_->forwarder();
+  const auto raise = [](base::Counter& counter, std::uint64_t value) {
+    counter.add(value - counter.value());
+  };
+  for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
+    const auto reason = static_cast<packet::DropReason>(i);
+    raise(metrics_.counter("qanat_dropped_packets_total", "packets and datagrams discarded, by reason",
+                           {{"reason", std::string(packet::to_string(reason))}}),
+          f.drops()[reason]);
+  }
+  for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
+    const auto counter = static_cast<forwarder::Counter>(i);
+    raise(
+        metrics_.counter(fmt::format("qanat_{}_total", forwarder::to_string(counter)), "see `qanat status`"),
+        f.counters()[counter]);
+  }
+  std::uint64_t overflow = 0;
+  std::uint64_t fallback = 0;
+  for (const io::UdpSocket& s : worker_->sockets()) {
+    overflow += s.counters().receive_overflow;
+    fallback += s.counters().segment_fallback;
+  }
+  raise(metrics_.counter("qanat_udp_receive_overflow_total", "datagrams lost in full socket queues"),
+        overflow);
+  raise(metrics_.counter("qanat_udp_segment_fallback_total", "trains sent one by one"), fallback);
+  metrics_.gauge("qanat_timer_lateness_seconds", "how late the worker's timers run, smoothed")
+      .set(static_cast<double>(worker_->counters().lateness_us) / 1e6);
+  metrics_.gauge("qanat_controller_connected", "1 while a session with a controller is up")
+      .set(agent_->status().connected ? 1 : 0);
+}
+
+}  // namespace qanat::app

@@ -1,0 +1,62 @@
+// Box: a running qanatd, wired: agent → snapshot → worker and tenants; worker → telemetry, events, local HTTP.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "base/metrics.hh"
+#include "base/time.hh"
+#include "dataplane/agent/agent.hh"
+#include "dataplane/app/box_config.hh"
+#include "dataplane/app/event_hub.hh"
+#include "dataplane/app/tenants.hh"
+#include "dataplane/forwarder/status.hh"
+#include "dataplane/io/worker.hh"
+
+namespace qanat::app {
+
+// Lives on one io_context's thread; the worker's own thread reaches it only by posting there.
+class Box final : public agent::TelemetrySource {
+ public:
+  // Makes keys, sockets and the agent; throws std::system_error naming what failed.
+  Box(boost::asio::io_context& io, BoxConfig config);
+  ~Box() override;
+
+  void start();
+  void stop();
+
+  void collect(proto::v1::Telemetry& out) override;
+
+  const BoxConfig& config() const { return config_; }
+  const agent::Agent& agent() const { return *agent_; }
+  const io::Worker& worker() const { return *worker_; }
+  const fib::SnapshotPtr& snapshot() const { return snapshot_; }  // null before the first configuration
+  EventHub& events() { return events_; }
+  base::MetricsRegistry& metrics() { return metrics_; }
+  base::Duration uptime() const;
+  // Asks the worker; empty when it does not answer in time.
+  forwarder::Status status(bool take = false);
+  // The name of a node, or its id's text.
+  std::string name_of(ids::NodeId node) const;
+
+ private:
+  void on_applied(const agent::Applied& applied);
+  void on_forwarder_event(const forwarder::Event& event);
+  void test_offloads();
+  void export_metrics();
+
+  boost::asio::io_context& io_;
+  BoxConfig config_;
+  base::Time started_;
+  base::MetricsRegistry metrics_;
+  EventHub events_;
+  std::unique_ptr<agent::Agent> agent_;
+  std::unique_ptr<io::Worker> worker_;
+  Tenants tenants_;
+  fib::SnapshotPtr snapshot_;
+  std::shared_ptr<std::atomic<bool>>
+      alive_;  // false once stopped: late posts of the worker fall on deaf ears
+};
+
+}  // namespace qanat::app

@@ -1,0 +1,48 @@
+// BoxConfig: qanatd's configuration file (docs/specifications/seams.md §2), read strictly.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qanat::base {
+class ConfigTable;
+}
+
+namespace qanat::app {
+
+struct LineSettings {
+  std::uint32_t plane = 0;  // 1 … 15
+  std::string address;      // underlay, IPv4 or IPv6
+  std::uint16_t port = 7700;
+  std::string name;
+};
+
+// Where a tenant's device stands, if not "qt<vni>" in the daemon's own namespace.
+struct TenantSettings {
+  std::string device;
+  std::string netns;
+};
+
+struct BoxConfig {
+  std::string name;
+  std::string location;
+  std::string state_dir;
+  std::string socket;
+  bool relay = false;
+  unsigned workers = 1;
+  std::vector<std::string> controllers;
+  std::string join_token_file;
+  std::vector<LineSettings> lines;
+  std::map<std::uint32_t, TenantSettings> tenants;  // by VNI
+};
+
+// Takes every key; problems are noted in the table.
+void read(base::ConfigTable& root, BoxConfig& config);
+
+// A commented file that passes the check.
+extern const std::string_view kSampleConfig;
+
+}  // namespace qanat::app

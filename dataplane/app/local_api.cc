@@ -1,0 +1,173 @@
+#include "dataplane/app/local_api.hh"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/http_server.hh"
+#include "dataplane/app/box.hh"
+
+namespace qanat::app {
+namespace {
+
+using boost::asio::awaitable;
+using nlohmann::json;
+
+constexpr std::chrono::seconds kKeepalive{15};
+
+std::int64_t us(base::Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); }
+
+bool alive(path::State state) { return state == path::State::Alive; }
+
+json status_json(Box& box) {
+  const agent::AgentStatus a = box.agent().status();
+  json drops = json::object();
+  for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
+    const auto reason = static_cast<packet::DropReason>(i);
+    if (const auto n = box.worker().forwarder().drops()[reason]; n != 0)
+      drops[std::string(packet::to_string(reason))] = n;
+  }
+  return {{"name", box.config().name},
+          {"node", a.node},
+          {"domain", a.domain},
+          {"controller",
+           {{"connected", a.connected},
+            {"state", a.state},
+            {"address", a.address},
+            {"epoch", a.epoch},
+            {"version", a.version},
+            {"last_error", a.last_error}}},
+          {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(box.uptime()).count()},
+          {"sessions", box.status().sessions},
+          {"drops", drops}};
+}
+
+json peers_json(Box& box) {
+  json out = json::array();
+  for (const forwarder::PeerStatus& peer : box.status().peers) {
+    json adjacencies = json::array();
+    for (const forwarder::AdjacencyStatus& a : peer.adjacencies)
+      adjacencies.push_back({{"local_plane", a.local_plane.value},
+                             {"remote_plane", a.remote_plane.value},
+                             {"address", to_string(a.address)},
+                             {"alive", alive(a.state)},
+                             {"rtt_us", us(a.rtt)},
+                             {"loss_ppm", a.loss_ppm},
+                             {"one_way_raw_us", a.one_way_raw_us}});
+    out.push_back({{"node", peer.node.value},
+                   {"name", box.name_of(peer.node)},
+                   {"session", peer.session},
+                   {"adjacencies", std::move(adjacencies)}});
+  }
+  return out;
+}
+
+json paths_json(Box& box, const std::optional<std::string>& to, const std::optional<ids::Tier>& tier) {
+  json out = json::array();
+  for (const forwarder::PathStatus& p : box.status().paths) {
+    const std::string name = box.name_of(p.endpoint);
+    if ((to && *to != name) || (tier && *tier != p.tier)) continue;
+    json segments = json::array();
+    json names = json::array();
+    for (const ids::Sid sid : p.segments) {
+      segments.push_back(ids::to_string(sid));
+      names.push_back(box.name_of(sid.node()));
+    }
+    out.push_back({{"path", p.id.value},
+                   {"to", name},
+                   {"tier", ids::to_string(p.tier)},
+                   {"segments", std::move(segments)},
+                   {"names", std::move(names)},
+                   {"first_plane", p.first_plane.value},
+                   {"active", p.active},
+                   {"alive", alive(p.state)},
+                   {"rtt_us", us(p.rtt)},
+                   {"loss_ppm", p.loss_ppm},
+                   {"preference", p.preference},
+                   {"bytes", p.bytes},
+                   {"packets", p.packets}});
+  }
+  return out;
+}
+
+json counters_json(Box& box) {
+  json out = json::object();
+  const forwarder::Forwarder& f = box.worker().forwarder();
+  for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
+    const auto counter = static_cast<forwarder::Counter>(i);
+    out[std::string(forwarder::to_string(counter))] = f.counters()[counter];
+  }
+  const auto sum = [&](auto member) {
+    std::uint64_t total = 0;
+    for (const io::UdpSocket& s : box.worker().sockets()) total += (s.counters().*member).load();
+    return total;
+  };
+  out["udp_received_messages"] = sum(&io::UdpCounters::received_messages);
+  out["udp_received_datagrams"] = sum(&io::UdpCounters::received_datagrams);
+  out["udp_received_bytes"] = sum(&io::UdpCounters::received_bytes);
+  out["udp_sent_messages"] = sum(&io::UdpCounters::sent_messages);
+  out["udp_sent_datagrams"] = sum(&io::UdpCounters::sent_datagrams);
+  out["udp_sent_bytes"] = sum(&io::UdpCounters::sent_bytes);
+  out["udp_receive_overflow"] = sum(&io::UdpCounters::receive_overflow);
+  out["udp_segment_fallback"] = sum(&io::UdpCounters::segment_fallback);
+  const io::WorkerCounters& w = box.worker().counters();
+  out["worker_wakeups"] = w.wakeups.load();
+  out["worker_lateness_us"] = w.lateness_us.load();
+  out["tun_reads"] = w.tun_reads.load();
+  out["tun_writes"] = w.tun_writes.load();
+  return out;
+}
+
+awaitable<void> stream_events(Box& box, base::Responder& out) {
+  const auto executor = co_await boost::asio::this_coro::executor;
+  const auto listener = box.events().listen(executor);
+  out.on_disconnect([listener] { listener->bell.cancel(); });
+  if (!co_await out.begin_events()) co_return;
+  while (!out.client_gone()) {
+    while (!listener->queue.empty()) {
+      const HubEvent event = listener->queue.front();
+      listener->queue.pop_front();
+      if (!co_await out.event(event.data, event.name)) co_return;
+    }
+    listener->bell.expires_after(kKeepalive);
+    boost::system::error_code rung;
+    co_await listener->bell.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, rung));
+    // A comment now and then finds out who has gone.
+    if (!rung && !co_await out.write(": still here\n\n")) co_return;
+  }
+}
+
+}  // namespace
+
+void add_routes(base::HttpServer& server, Box& box) {
+  using base::Request;
+  using base::Responder;
+  server.route("GET", "/v1/status", [&box](Request&, Responder& out) -> awaitable<void> {
+    co_await out.json(200, status_json(box).dump());
+  });
+  server.route("GET", "/v1/peers", [&box](Request&, Responder& out) -> awaitable<void> {
+    co_await out.json(200, peers_json(box).dump());
+  });
+  server.route("GET", "/v1/paths", [&box](Request& in, Responder& out) -> awaitable<void> {
+    const auto wanted = in.parameter("tier");
+    const auto tier = wanted ? ids::parse_tier(*wanted) : std::nullopt;
+    if (wanted && !tier) {
+      co_await out.error(400, "bad_tier", "no tier is called '" + *wanted + "'",
+                         "critical, interactive, bulk or scavenger");
+      co_return;
+    }
+    co_await out.json(200, paths_json(box, in.parameter("to"), tier).dump());
+  });
+  server.route("GET", "/v1/counters", [&box](Request&, Responder& out) -> awaitable<void> {
+    co_await out.json(200, counters_json(box).dump());
+  });
+  server.route("GET", "/v1/events",
+               [&box](Request&, Responder& out) -> awaitable<void> { co_await stream_events(box, out); });
+  server.route("GET", "/metrics", [&box](Request&, Responder& out) -> awaitable<void> {
+    co_await out.send(200, "text/plain; version=0.0.4", box.metrics().text());
+  });
+}
+
+}  // namespace qanat::app

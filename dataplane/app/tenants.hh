@@ -1,0 +1,38 @@
+// Tenants: keeps one TUN per VNI that this node is a member of, up, addressed and routed as the snapshot says.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/app/box_config.hh"
+#include "dataplane/fib/snapshot.hh"
+#include "dataplane/io/netlink.hh"
+#include "dataplane/io/tun_device.hh"
+#include "dataplane/io/worker.hh"
+
+namespace qanat::app {
+
+class Tenants {
+ public:
+  explicit Tenants(std::map<std::uint32_t, TenantSettings> settings) : settings_(std::move(settings)) {}
+
+  // Makes, changes and removes devices until they match. Returns one line per thing that could not be done; a tenant
+  // whose device cannot be made is left out and tried again with the next snapshot.
+  std::vector<std::string> apply(const fib::Snapshot& snapshot);
+  // What the worker should serve.
+  std::vector<io::WorkerTun> tuns() const;
+
+ private:
+  struct Device {
+    std::shared_ptr<io::TunDevice> tun;
+    io::Netlink netlink;
+  };
+  TenantSettings settings(std::uint32_t vni) const;
+  std::map<std::uint32_t, TenantSettings> settings_;
+  std::map<std::uint32_t, Device> devices_;
+};
+
+}  // namespace qanat::app

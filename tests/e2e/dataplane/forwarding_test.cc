@@ -1,0 +1,124 @@
+// Boxes on the kernel's own devices, in namespaces:
+//
+//   direct:   1 ──v1 (plane 1)── 2          and v2 (plane 2) beside it where a cut needs a way round
+//   relayed:  1 ──v1 (plane 1)── 3 ──v2 (plane 2)── 2      1: {n3, n2}   2: {n3, n1}
+//
+//   tenant 100: 100.96.1.1 and fd71::1 at 1, 100.96.2.1 and fd71::2 at 2, through device qt100
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <thread>
+
+#include "tests/support/flows.hh"
+#include "tests/support/namespaces.hh"
+#include "tests/support/test_box.hh"
+
+namespace qanat::test {
+namespace {
+
+using ids::NodeId;
+using ids::Sid;
+using packet::DropReason;
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kBulk = 48 << 20;
+
+class BoxesInNamespaces : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string missing = namespaces_missing(); !missing.empty()) GTEST_SKIP() << missing;
+  }
+  Namespaces net;
+};
+
+void expect_transfer(const std::string& from, const std::string& to, const std::string& address,
+                     const char* what) {
+  const TcpResult r = tcp_transfer(from, to, address, kBulk);
+  EXPECT_EQ(r.bytes, kBulk) << what;
+  EXPECT_TRUE(r.intact) << what;
+  std::cout << what << ": " << static_cast<int>(static_cast<double>(r.bytes) * 8e-6 / r.seconds)
+            << " Mbit/s\n";
+}
+
+TEST_F(BoxesInNamespaces, TcpPassesDirectlyBothWaysAndFamilies) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  Overlay overlay(1);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {1});
+  overlay.add_tenant(100, {1, 2});
+  TestBox box_a(overlay, 1, a);
+  TestBox box_b(overlay, 2, b);
+  ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
+  expect_transfer(a, b, "100.96.2.1", "IPv4, 1 to 2");
+  expect_transfer(b, a, "100.96.1.1", "IPv4, 2 to 1");
+  expect_transfer(a, b, "fd71::2", "IPv6, 1 to 2");
+  for (const TestBox* box : {&box_a, &box_b}) {
+    EXPECT_EQ(box->drops(DropReason::BadTag), 0u);
+    EXPECT_EQ(box->drops(DropReason::Replayed), 0u);
+    EXPECT_EQ(box->drops(DropReason::TunFailed), 0u);
+    EXPECT_EQ(box->drops(DropReason::SendFailed), 0u);
+  }
+}
+
+TEST_F(BoxesInNamespaces, TcpPassesThroughARelay) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  const auto r = net.add("r");
+  net.join(a, "10.1.0.1/16", r, "10.1.0.3/16", "v1");
+  net.join(b, "10.2.0.2/16", r, "10.2.0.3/16", "v2");
+  Overlay overlay(2);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {2});
+  overlay.add_node(3, true, {1, 2});
+  overlay.add_tenant(100, {1, 2});
+  overlay.add_lists({10, 1, {}, 0, 1, {Sid::end(NodeId{3}), Sid::end(NodeId{2})}});
+  overlay.add_lists({20, 2, {}, 0, 2, {Sid::end(NodeId{3}), Sid::end(NodeId{1})}});
+  TestBox box_a(overlay, 1, a);
+  TestBox box_b(overlay, 2, b);
+  TestBox box_r(overlay, 3, r);
+  ASSERT_TRUE(box_a.wait_for_path(2, 15)) << box_a.drops_text() << box_r.drops_text() << box_b.drops_text();
+  expect_transfer(a, b, "100.96.2.1", "through a relay");
+  EXPECT_GT(box_r.counter(forwarder::Counter::TransitPackets), kBulk / 1400);
+  EXPECT_EQ(box_r.drops(DropReason::Token), 0u);
+  EXPECT_EQ(box_r.drops(DropReason::LinkBadTag), 0u);
+}
+
+TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  net.join(a, "10.2.0.1/16", b, "10.2.0.2/16", "v2");
+  Overlay overlay(3);
+  overlay.add_node(1, false, {1, 2});
+  overlay.add_node(2, false, {1, 2});
+  overlay.add_tenant(100, {1, 2});
+  for (const auto& [head, end] : {std::pair{1u, 2u}, std::pair{2u, 1u}}) {
+    overlay.add_lists({head * 100, head, {}, 0, 1, {Sid::end(NodeId{end})}});
+    overlay.add_lists({head * 100 + 10, head, {}, 1, 2, {Sid::end(NodeId{end})}});
+  }
+  TestBox box_a(overlay, 1, a);
+  TestBox box_b(overlay, 2, b);
+  ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
+  ASSERT_TRUE(box_b.wait_for_path(1, 10));
+  UdpStream there(a, b, "100.96.2.1", 200, milliseconds{4000});
+  UdpStream back(b, a, "100.96.1.1", 200, milliseconds{4000});
+  std::this_thread::sleep_for(milliseconds{2000});
+  EXPECT_EQ(box_a.switches() + box_b.switches(), 0u) << "a false switch before the cut";
+  // The far side's device goes down: sending still works here, nothing arrives.
+  net.set_up(b, "v1", false);
+  const UdpResult one = there.wait();
+  const UdpResult other = back.wait();
+  for (const UdpResult& r : {one, other}) {
+    std::cout << "sent " << r.sent << ", received " << r.received << ", largest gap " << r.largest_gap.count()
+              << " ms\n";
+    EXPECT_LE(r.largest_gap.count(), 200);
+    EXPECT_GT(r.received, r.sent - 250);
+    EXPECT_EQ(r.duplicates, 0u);
+  }
+  EXPECT_GE(box_a.switches(), 1u);
+}
+
+}  // namespace
+}  // namespace qanat::test

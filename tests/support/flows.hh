@@ -1,0 +1,39 @@
+// Flows: a tenant's traffic inside namespaces, over plain sockets: a checked TCP transfer, a numbered UDP stream.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace qanat::test {
+
+struct TcpResult {
+  std::uint64_t bytes = 0;  // received, every one as it was sent
+  bool intact = false;
+  double seconds = 0;
+};
+// `bytes` of a pattern from one namespace to a listener in another.
+TcpResult tcp_transfer(const std::string& from, const std::string& to, const std::string& address,
+                       std::uint64_t bytes);
+
+struct UdpResult {
+  std::uint32_t sent = 0;
+  std::uint32_t received = 0;  // distinct
+  std::uint32_t duplicates = 0;
+  std::chrono::milliseconds largest_gap{0};  // between two arrivals
+};
+// One datagram of `size` bytes every millisecond for `duration`, sent and received on threads of its own.
+class UdpStream {
+ public:
+  UdpStream(const std::string& from, const std::string& to, const std::string& address, std::size_t size,
+            std::chrono::milliseconds duration);
+  ~UdpStream();
+  UdpResult wait();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qanat::test
