@@ -1,0 +1,32 @@
+// The commands of `qanat`, each a function of its arguments that prints and returns an exit status.
+// They throw CommandError; main turns that into a message. docs/specifications/seams.md §8.
+#pragma once
+
+#include <string>
+
+#include "tools/qanat/places.hh"
+
+namespace qanat::cli {
+
+int show_status(const Options& options);
+int list_nodes(const Options& options);
+int list_tenants(const Options& options);
+int show_paths(const Options& options, const std::string& from, const std::string& to,
+               const std::string& tier, bool planned);
+
+int resolve(const Options& options, const std::string& c_url);
+int explain(const Options& options, const std::string& call);
+
+struct DialRequest {
+  std::string c_url;
+  std::string prompt;  // "-": standard input
+  int max_tokens = 0;  // 0: the model's own end
+};
+int dial(const Options& options, const DialRequest& request);
+
+int parse_c_url(const Options& options, const std::string& text);
+int canonical_c_url(const Options& options, const std::string& text);
+// offer: a C-URL that describes one instance. 0: it meets the request; 1: it does not, and the clause is printed.
+int match_c_url(const Options& options, const std::string& request, const std::string& offer);
+
+}  // namespace qanat::cli

@@ -1,0 +1,178 @@
+// qanat: the command line. NOUN VERB, or a short verb for what is typed daily; `qanat lab` and `qanat up` are the
+// lab's own (tools/lab).
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/daemon.hh"
+#include "tools/lab/lab_main.hh"
+#include "tools/qanat/command_error.hh"
+#include "tools/qanat/commands.hh"
+
+namespace qanat::cli {
+namespace {
+
+using Action = std::function<int()>;
+
+constexpr const char* kExamples = R"(
+Examples:
+  qanat up                                   a lab of three regions, with a tenant's traffic
+  qanat status                               what runs, and how it is
+  qanat path show city far1 --tier interactive
+  qanat resolve 'c-url://*.cn/infer/deepseek-r1-distill-qwen-32b?ttft=2s'
+  qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Why is the sky blue?'
+  qanat explain CALL                         why that call went where it went
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 not reachable, 4 not found, 5 refused.)";
+
+// One subcommand: what it says of itself, and what it does when it was the one.
+CLI::App* command(CLI::App& parent, Options& options, Action& action, const std::string& name,
+                  const std::string& summary, const std::string& example, Action run) {
+  CLI::App* app = parent.add_subcommand(name, summary);
+  app->footer("\nExample:\n  " + example);
+  app->add_flag("--json", options.json, "print JSON rather than text");
+  app->callback([&action, run = std::move(run)] { action = run; });
+  return app;
+}
+
+void with_lab(CLI::App* app, Options& options) {
+  app->add_option("--lab", options.lab, "the lab to ask, where several run")->type_name("NAME");
+}
+
+void with_socket(CLI::App* app, Options& options) {
+  with_lab(app, options);
+  app->add_option("--socket", options.socket, "a daemon's Unix socket, instead of the lab's")
+      ->type_name("PATH");
+}
+
+void with_gateway(CLI::App* app, Options& options) {
+  with_lab(app, options);
+  app->add_option("--gateway", options.gateway, "a gateway's URL, instead of the lab's")
+      ->envname("QANAT_GATEWAY")
+      ->type_name("URL");
+  app->add_option("--key", options.key, "a tenant's key")->envname("QANAT_KEY")->type_name("KEY");
+}
+
+CLI::App* noun(CLI::App& parent, const std::string& name, const std::string& summary) {
+  CLI::App* app = parent.add_subcommand(name, summary);
+  app->require_subcommand(1);
+  return app;
+}
+
+struct Arguments {
+  Options options;
+  std::string first, second, tier;
+  bool planned = false;
+  DialRequest dial;
+};
+
+void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  with_socket(command(app, o, action, "status", "what runs, and how it is", "qanat status --json",
+                      [&o] { return show_status(o); }),
+              o);
+  with_socket(command(*noun(app, "node", "boxes"), o, action, "list", "every box and its lines",
+                      "qanat node list", [&o] { return list_nodes(o); }),
+              o);
+  with_socket(command(*noun(app, "tenant", "tenants"), o, action, "list", "every tenant and its members",
+                      "qanat tenant list", [&o] { return list_tenants(o); }),
+              o);
+  CLI::App* show =
+      command(*noun(app, "path", "paths"), o, action, "show", "the paths from one box to another",
+              "qanat path show city far1 --tier interactive",
+              [&a] { return show_paths(a.options, a.first, a.second, a.tier, a.planned); });
+  show->add_option("from", a.first, "the headend's name")->required();
+  show->add_option("to", a.second, "the endpoint's name")->required();
+  show->add_option("--tier", a.tier, "critical, interactive, bulk or scavenger (default: all)")
+      ->type_name("TIER");
+  show->add_flag("--planned", a.planned, "what the controller computed, rather than what the box uses");
+  with_socket(show, o);
+}
+
+void add_call_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* find =
+      command(app, o, action, "resolve", "the instances that a C-URL finds, and why not the others",
+              "qanat resolve 'c-url://*.cn/infer/deepseek-r1-distill-qwen-32b?ttft=2s'",
+              [&a] { return resolve(a.options, a.first); });
+  find->add_option("c-url", a.first, "a C-URL, quoted for the shell")->required();
+  with_gateway(find, o);
+  CLI::App* talk = command(app, o, action, "dial", "one chat with what a C-URL finds, streamed",
+                           "qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Hello'",
+                           [&a] { return dial(a.options, a.dial); });
+  talk->add_option("c-url", a.dial.c_url, "a C-URL, quoted for the shell, or a catalogue name")->required();
+  talk->add_option("--prompt", a.dial.prompt, "what to say; - reads it from standard input")
+      ->required()
+      ->type_name("TEXT");
+  talk->add_option("--max-tokens", a.dial.max_tokens, "at most this many in the answer")
+      ->check(CLI::Range(1, 1'000'000));
+  with_gateway(talk, o);
+  CLI::App* why = command(app, o, action, "explain", "why a call went where it went, and what it cost",
+                          "qanat explain 7f3a…", [&a] { return explain(a.options, a.first); });
+  why->add_option("call", a.first, "the call's id, as `qanat dial` and the x-qanat-call header give it")
+      ->required();
+  with_gateway(why, o);
+}
+
+void add_c_url_commands(CLI::App& app, Arguments& a, Action& action) {
+  CLI::App* group = noun(app, "c-url", "C-URLs themselves, without a network");
+  const std::string url = "'c-url://*.cn/infer/m?ttft=2s'";
+  command(*group, a.options, action, "parse", "the parts of a C-URL, and what they mean",
+          "qanat c-url parse " + url, [&a] { return parse_c_url(a.options, a.first); })
+      ->add_option("c-url", a.first, "a C-URL")
+      ->required();
+  command(*group, a.options, action, "canonical", "its one canonical spelling",
+          "qanat c-url canonical " + url, [&a] { return canonical_c_url(a.options, a.first); })
+      ->add_option("c-url", a.first, "a C-URL")
+      ->required();
+  CLI::App* match =
+      command(*group, a.options, action, "match", "whether an offer meets a request; exit status 1 if not",
+              "qanat c-url match " + url + " 'c-url://pml@guian.gz.cn/infer/m?accel=h20&cards=8'",
+              [&a] { return match_c_url(a.options, a.first, a.second); });
+  match->add_option("request", a.first, "a C-URL")->required();
+  match->add_option("offer", a.second, "a C-URL that describes one instance")->required();
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Qanat: compute by name, over a network of one's own.", "qanat"};
+  app.set_version_flag("--version", fmt::format("qanat {}", base::kVersion));
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  Arguments arguments;
+  Action action;
+  app.add_subcommand("lab", "topologies in namespaces: up, status, exec, fault, down, gc");
+  app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
+  add_network_commands(app, arguments, action);
+  add_call_commands(app, arguments, action);
+  add_c_url_commands(app, arguments, action);
+  try {
+    app.parse(argc, argv);
+    return action();
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kWrongUsage;
+  } catch (const CommandError& e) {
+    fmt::print(stderr, "qanat: {}\n", e.what());
+    if (!e.hint.empty()) fmt::print(stderr, "  {}\n", e.hint);
+    return e.status;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "qanat: {}\n", e.what());
+    return kFailed;
+  }
+}
+
+}  // namespace
+}  // namespace qanat::cli
+
+int main(int argc, char** argv) {
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == "lab") return qanat::lab::lab_main(argc - 1, argv + 1);
+  if (verb == "up") return qanat::lab::up_main(argc - 1, argv + 1);
+  return qanat::cli::run(argc, argv);
+}
