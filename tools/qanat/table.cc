@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 namespace qanat::cli {
 namespace {
@@ -12,15 +14,38 @@ namespace {
 constexpr std::size_t kGap = 2;
 constexpr std::size_t kLeast = 6;  // no column is cut below this
 
-// The first `width` characters, the last one an ellipsis where something was cut.
+// The next character of UTF-8 text: its bytes, and the columns it takes (East Asian wide ones take two; UAX #11).
+struct Character {
+  std::size_t bytes = 1;
+  std::size_t columns = 1;
+};
+
+Character next_character(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text.front());
+  std::size_t length = 1;
+  if (lead >= 0xc0) length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  length = std::min(length, text.size());
+  std::uint32_t point = length == 1 ? lead : lead & (0xffu >> (length + 1));
+  for (std::size_t i = 1; i < length; ++i) point = point << 6 | (static_cast<unsigned char>(text[i]) & 0x3f);
+  constexpr std::pair<std::uint32_t, std::uint32_t> kWide[] = {
+      {0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff},
+      {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x20000, 0x3fffd}};
+  const bool wide = std::any_of(std::begin(kWide), std::end(kWide), [&](const auto& range) {
+    return point >= range.first && point <= range.second;
+  });
+  return {length, wide ? 2u : 1u};
+}
+
+// What fits into `width` columns, the last one an ellipsis where something was cut.
 std::string cut(std::string_view text, std::size_t width) {
   if (display_width(text) <= width) return std::string{text};
   std::string out;
-  std::size_t taken = 0;
-  for (const char c : text) {
-    const bool starts = (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-    if (starts && ++taken == width) break;
-    out += c;
+  for (std::size_t taken = 0; !text.empty();) {
+    const Character c = next_character(text);
+    if (taken + c.columns >= width) break;
+    taken += c.columns;
+    out += text.substr(0, c.bytes);
+    text.remove_prefix(c.bytes);
   }
   return out + "…";
 }
@@ -71,8 +96,13 @@ std::size_t terminal_width() {
 }
 
 std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  std::size_t columns = 0;
+  while (!text.empty()) {
+    const Character c = next_character(text);
+    columns += c.columns;
+    text.remove_prefix(c.bytes);
+  }
+  return columns;
 }
 
 std::string milliseconds(double microseconds) { return fmt::format("{:.1f} ms", microseconds / 1000); }

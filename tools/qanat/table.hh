@@ -26,7 +26,7 @@ class Table {
 
 // Columns of the terminal that stdout is; 0 when it is none.
 std::size_t terminal_width();
-// Characters as a terminal counts them, as far as UTF-8 code points tell.
+// Columns that UTF-8 text takes on a terminal.
 std::size_t display_width(std::string_view text);
 
 // "12.3 ms" from microseconds, "1.2 MB" from bytes, "0.25 %" from parts per million.
