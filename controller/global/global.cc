@@ -149,7 +149,7 @@ bool Global::sound(MemberId domain, const proto::v1::NodeRecord& record) const {
 void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, Now now) {
   DomainState& state = domains_[domain];
   std::map<std::uint32_t, proto::v1::NodeRecord> nodes;
-  bool changed = static_cast<std::size_t>(report.nodes_size()) != state.nodes.size();
+  bool changed = false;
   for (const auto& record : report.nodes()) {
     const auto known = state.nodes.find(record.node_id());
     const bool same =
@@ -162,6 +162,7 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
     changed |= !same;
     nodes[record.node_id()] = record;
   }
+  changed |= nodes.size() != state.nodes.size();
   std::vector<std::uint32_t> denied = state.denied;
   for (const std::uint32_t id : report.denied_headends()) {
     if (Membership::domain_of(id) == domain) denied.push_back(id);

@@ -38,6 +38,7 @@ struct Mailbox : session::Members {
 
 // A box: keys, certificate, the configuration it holds; applies deltas by the node's own rules.
 struct Box {
+  explicit Box(std::string called, bool is_relay = false) : name(std::move(called)), relay(is_relay) {}
   std::string name;
   bool relay = false;
   std::uint32_t id = 0;
@@ -526,11 +527,10 @@ TEST_F(TwoDomains, ADomainCannotSpeakForAnothersNodes) {
   record.set_x25519_public(std::string(32, 'x'));
   global_->on_envelope(2, forged, now_);
   for (const auto& node : global_->nodes()) {
-    if (node.name == "city") EXPECT_EQ(node.domain, 1u);
+    EXPECT_EQ(node.name == "city", node.node == city_.id);
   }
   EXPECT_EQ(global_->nodes().size(), 4u);
-  auto unbound = far_.held.nodes(2);  // one of its own, but with a key that its CA did not bind
-  Envelope swapped;
+  Envelope swapped;  // one of its own, but with a key that its CA did not bind
   *swapped.mutable_domain_report() = d2_.level->report(now_);
   swapped.mutable_domain_report()->mutable_nodes(0)->set_x25519_public(std::string(32, 'y'));
   global_->on_envelope(2, swapped, now_);
