@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <strings.h>
+#define TOML_EXCEPTIONS 0  // as in base: the two modes do not mix in one program
 #include <toml++/toml.h>
 
 #include <cstdlib>
@@ -64,12 +65,11 @@ class Reader {
 
 std::optional<toml::table> parse(std::string_view file, std::string_view text,
                                  std::vector<std::string>& problems) {
-  try {
-    return toml::parse(text, file);
-  } catch (const toml::parse_error& error) {
-    problems.push_back(fmt::format("{}:{}: {}", file, error.source().begin.line, error.description()));
-    return std::nullopt;
-  }
+  toml::parse_result result = toml::parse(text, file);
+  if (result) return std::move(result).table();
+  problems.push_back(
+      fmt::format("{}:{}: {}", file, result.error().source().begin.line, result.error().description()));
+  return std::nullopt;
 }
 
 template <class Map>

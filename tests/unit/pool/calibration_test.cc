@@ -42,5 +42,29 @@ TEST(Calibration, PublishedConcurrencies) {
   EXPECT_LT(sum / rows, 0.10);
 }
 
+TEST(Calibration, GoldenRunsOfRealServers) {
+  struct Run {
+    const char *folder, *model;
+    std::uint32_t cards;
+  };
+  EngineLimits limits;
+  limits.max_num_seqs = 128;  // as the runs' meta.json says
+  for (const Run& run : {Run{"Llama-3.1-8B", "llama-3.1-8b", 1}, Run{"Qwen3-32B", "qwen3-32b", 2}}) {
+    const std::string path = kData + "/llm/golden/" + run.folder + "/requests.jsonl";
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+    const Roofline roofline(*built_in().card("RTXPRO6000"), run.cards, *built_in().model(run.model));
+    const auto score = replay_golden(path, roofline, limits);
+    ASSERT_EQ(score.requests, 300u);
+    const auto percent = [](double simulated, double real) { return 100 * (simulated / real - 1); };
+    const double ttft = percent(score.simulated.ttft_ms, score.real.ttft_ms);
+    const double tpot = percent(score.simulated.tpot_ms, score.real.tpot_ms);
+    const double e2e = percent(score.simulated.e2e_ms, score.real.e2e_ms);
+    std::printf("%-14s mean TTFT %+.1f %%  TPOT %+.1f %%  e2e %+.1f %%\n", run.folder, ttft, tpot, e2e);
+    EXPECT_LT(std::abs(ttft), 5) << run.folder;
+    EXPECT_LT(std::abs(tpot), 3) << run.folder;
+    EXPECT_LT(std::abs(e2e), 3) << run.folder;
+  }
+}
+
 }  // namespace
 }  // namespace qanat::pool

@@ -1,0 +1,23 @@
+// What a pool says of itself: its configuration and its engines' state as a Descriptor (identifiers/descriptor).
+#pragma once
+
+#include <cstdint>
+
+#include "gateway/pool/engine.hh"
+#include "gateway/pool/pool_config.hh"
+#include "identifiers/descriptor/descriptor.hh"
+
+namespace qanat::pool {
+
+// Gateways ask several times in it; past it, a pool counts as a last resort.
+inline constexpr std::uint32_t kDescriptorTtlMs = 2000;
+
+// The static part; of the state, a first generation without engines.
+descriptor::Descriptor describe(const PoolConfig& config);
+
+// One engine's sample, with the predictors that gateways place calls by. They are the Roofline made linear around the
+// present load: decode by whichever roof (memory or arithmetic) is the higher one for one sequence more than now;
+// prefill by what a full step of prompt costs beside the running sequences.
+descriptor::EngineState describe_engine(const Model& model, const Engine& engine, const EngineLimits& limits);
+
+}  // namespace qanat::pool

@@ -1,0 +1,54 @@
+#include "gateway/pool/pool_metrics.hh"
+
+namespace qanat::pool {
+namespace {
+
+// vLLM's own bucket bounds.
+const std::vector<double> kTtft{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,  0.75,
+                                1.0,   2.5,   5.0,  7.5,  10.0, 20.0, 40.0, 80.0, 160.0, 640.0};
+const std::vector<double> kTpot{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0};
+const std::vector<double> kE2e{0.3,  0.5,  0.8,  1.0,  1.5,  2.0,   2.5,   5.0,   10.0, 15.0,
+                               20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0};
+const std::vector<double> kLateness{0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5};
+
+base::Labels labels(const std::string& model) { return {{"model_name", model}, {"engine", "0"}}; }
+base::Labels finished(const std::string& model, const char* reason) {
+  auto result = labels(model);
+  result.emplace_back("finished_reason", reason);
+  return result;
+}
+
+}  // namespace
+
+PoolMetrics::PoolMetrics(base::MetricsRegistry& r, const std::string& model)
+    : prompt_tokens(r.counter("vllm:prompt_tokens_total", "Prompt tokens of accepted calls.", labels(model))),
+      generation_tokens(r.counter("vllm:generation_tokens_total", "Tokens generated.", labels(model))),
+      stopped(
+          r.counter("vllm:request_success_total", "Calls that ended, by reason.", finished(model, "stop"))),
+      length(
+          r.counter("vllm:request_success_total", "Calls that ended, by reason.", finished(model, "length"))),
+      aborted(
+          r.counter("vllm:request_success_total", "Calls that ended, by reason.", finished(model, "abort"))),
+      ttft_s(
+          r.histogram("vllm:time_to_first_token_seconds", "Arrival to first token.", kTtft, labels(model))),
+      tpot_s(r.histogram("vllm:inter_token_latency_seconds", "Gap between a call's tokens.", kTpot,
+                         labels(model))),
+      e2e_s(r.histogram("vllm:e2e_request_latency_seconds", "Arrival to last token.", kE2e, labels(model))),
+      lateness_s(r.histogram("qanat_pool_token_lateness_seconds",
+                             "From the instant a token is due to its bytes in the socket.", kLateness,
+                             labels(model))),
+      running_(r.gauge("vllm:num_requests_running", "Sequences in the batch.", labels(model))),
+      waiting_(r.gauge("vllm:num_requests_waiting", "Calls in the queue.", labels(model))),
+      kv_usage_(r.gauge("vllm:kv_cache_usage_perc", "KV blocks in use, 1 is all.", labels(model))),
+      preemptions_(r.counter("vllm:num_preemptions_total", "Sequences preempted for want of KV blocks.",
+                             labels(model))) {}
+
+void PoolMetrics::sample(const Engine& engine) {
+  const EngineState state = engine.state();
+  running_.set(state.running);
+  waiting_.set(state.waiting);
+  kv_usage_.set(double(state.kv_blocks_used) / double(state.kv_blocks_total));
+  preemptions_.add(engine.counters().preemptions - preemptions_.value());
+}
+
+}  // namespace qanat::pool
