@@ -26,14 +26,14 @@ struct Reply {
 class ControllerProcess {
  public:
   // Writes the configuration, starts it, waits until it answers. Throws std::runtime_error with its log.
-  explicit ControllerProcess(std::string extra_config = "");
+  // domain 0: the global controller.
+  explicit ControllerProcess(int domain = 7, const std::string& extra_config = "");
   ~ControllerProcess();  // SIGKILL and removal of the folder
 
   void start();
   void kill();      // SIGKILL
   int terminate();  // SIGTERM; the exit status
   Reply rest(const std::string& method, const std::string& target, const std::string& body = "") const;
-  // A member of a JSON body, crudely: what follows "key": up to , ] or }.
   std::string join_token(const std::string& node, bool relay = false, int ttl_s = 3600) const;
   std::uint16_t port() const { return port_; }
   std::uint16_t northbound() const { return northbound_; }

@@ -297,6 +297,45 @@ TEST_F(Controller, EndsCleanlyOnSigterm) {
   EXPECT_LT(std::chrono::steady_clock::now() - began, 2s);
 }
 
+TEST(TwoLevels, ADomainEnrolsWithTheGlobalControllerAndLivesWithoutIt) {
+  ControllerProcess global(0);
+  const std::string join = ::testing::TempDir() + "qanat-join-" + std::to_string(getpid());
+  base::write_file(join, global.join_token("domain-3") + "\n");
+  ControllerProcess domain(3, "[parent]\naddresses = [\"127.0.0.1:" + std::to_string(global.port()) +
+                                  "\"]\njoin_token_file = \"" + join + "\"\n");
+  const auto parent_is = [&](const std::string& state) {
+    return soon(
+        [&] { return contains(domain.rest("GET", "/v1/status").body, "\"parent\":\"" + state + "\""); });
+  };
+  EXPECT_TRUE(parent_is("connected")) << domain.log() << global.log();
+  std::remove(join.c_str());  // used once
+
+  TestBox city("city");
+  ASSERT_EQ(city.enrol(domain, domain.join_token("city")), "");
+  const auto wire = city.connect(domain);
+  ASSERT_TRUE(city.take_delta(*wire));
+  EXPECT_TRUE(soon([&] { return contains(global.rest("GET", "/v1/nodes").body, "\"name\":\"city\""); }));
+  EXPECT_EQ(global
+                .rest("PUT", "/v1/tenants/lab",
+                      R"({"vni":100,"members":[{"node":"city","addresses":["100.96.1.1/32"]}]})")
+                .status,
+            200);
+  for (int i = 0; i < 8 && city.held.tenants().empty();
+       ++i) {  // the directive comes 5 s after the global one's start
+    if (!city.take_delta(*wire)) break;
+  }
+  ASSERT_EQ(city.held.tenants_size(), 1) << domain.log() << global.log();
+
+  global.kill();
+  EXPECT_TRUE(parent_is("lost"));
+  domain.kill();
+  domain.start();
+  EXPECT_TRUE(contains(domain.rest("GET", "/v1/tenants").body, "\"from_parent\":true"))
+      << "kept without the global level";
+  global.start();
+  EXPECT_TRUE(parent_is("connected")) << domain.log() << global.log();
+}
+
 int run(const std::string& command) { return WEXITSTATUS(std::system(command.c_str())); }
 
 TEST(ControllerConfig, TheSamplePassesItsOwnCheckAndMistakesAreAllNamed) {
