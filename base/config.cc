@@ -83,8 +83,9 @@ struct ConfigReader::State {
     for (const auto& [key, node] : table_of(table)) {
       const std::string name = path.empty() ? std::string{key.str()} : path + "." + std::string{key.str()};
       if (it == asked.end() || !it->second.contains(key.str())) {
-        out.push_back(
-            {file, static_cast<int>(key.source().begin.line), name, "unknown key", "no such key here"});
+        const std::string known = it == asked.end() ? "" : fmt::format("{}", fmt::join(it->second, ", "));
+        out.push_back({file, static_cast<int>(key.source().begin.line), name, "unknown key",
+                       known.empty() ? "none here" : "one of " + known});
       } else if (node.is_table()) {
         if (asked.contains(&node)) note_unknown(&node, name, out);
       } else if (const toml::array* array = node.as_array()) {

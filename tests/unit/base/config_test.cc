@@ -88,16 +88,18 @@ x = 1
   EXPECT_THAT(texts(reader), testing::UnorderedElementsAre(
                                  "bad.toml:1: name: missing, expected a string",
                                  "bad.toml:1: addresses: missing, expected an array of strings",
-                                 "bad.toml:1: nmae: unknown key, expected no such key here",
+                                 "bad.toml:1: nmae: unknown key, expected one of addresses, controller, "
+                                 "line, name, relay, wait, workers",
                                  "bad.toml:2: workers: 0, expected an integer from 1 to 64",
                                  "bad.toml:3: relay: a string, expected true or false",
                                  R"(bad.toml:4: wait: "soon", expected a duration from "1ms" to "10s")",
                                  R"(bad.toml:6: controller.role: "king", expected one of global, domain)",
-                                 "bad.toml:7: controller.colour: unknown key, expected no such key here",
+                                 "bad.toml:7: controller.colour: unknown key, expected one of role",
                                  "bad.toml:9: line[0].plane: 99, expected an integer from 1 to 15",
                                  "bad.toml:10: line[1].plane: missing, expected an integer from 1 to 15",
-                                 "bad.toml:11: line[1].plain: unknown key, expected no such key here",
-                                 "bad.toml:12: extra: unknown key, expected no such key here"));
+                                 "bad.toml:11: line[1].plain: unknown key, expected one of plane",
+                                 "bad.toml:12: extra: unknown key, expected one of addresses, controller, "
+                                 "line, name, relay, wait, workers"));
 }
 
 TEST(Config, TextThatIsNotTomlIsOneProblemWithItsLine) {
