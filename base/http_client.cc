@@ -13,24 +13,18 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/http/buffer_body.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <deque>
 #include <exception>
-#include <map>
 
 #include "base/clock.hh"
 #include "base/errc.hh"
 #include "base/http_server.hh"
+#include "base/http_stream.hh"
 #include "base/transport.hh"
 
 namespace qanat::base {
 namespace asio = boost::asio;
-namespace http = boost::beast::http;
 using ErrorCode = boost::system::error_code;
 namespace {
-
-constexpr std::size_t kReadSize = 32 * 1024;
 
 struct Origin {
   std::string scheme;  // "http", "https", "unix"
@@ -89,186 +83,14 @@ bool idempotent(std::string_view method) {
   return method == "GET" || method == "HEAD" || method == "PUT" || method == "DELETE";
 }
 
-// Connections between requests, by origin; newest last.
-struct Pool {
-  struct Idle {
-    std::shared_ptr<Transport> transport;
-    Time since;
-  };
-  std::map<std::string, std::deque<Idle>, std::less<>> idle;
-  bool closed = false;
-};
-
-// Cancellation that may come at any moment, before, during and after the connection exists.
-struct CancelState {
-  bool cancelled = false;
-  std::weak_ptr<Transport> transport;
-  std::function<void()> abort_connect;
-
-  void cancel() {
-    cancelled = true;
-    if (abort_connect) abort_connect();
-    if (const auto t = transport.lock()) t->close();
-  }
-};
-
 }  // namespace
-
-// ---- One answer ------------------------------------------------------------------------------------------------
-
-struct HttpStream::State {
-  std::shared_ptr<Transport> transport;
-  std::shared_ptr<CancelState> cancel;
-  std::weak_ptr<Pool> pool;
-  std::string origin;
-  HttpClientOptions options;
-  http::response_parser<http::buffer_body> parser;
-  std::string input;
-  std::string chunk;  // what read_some last returned
-  Headers headers;
-  int status = 0;
-  bool done = false;
-
-  ~State() {
-    if (transport && !done) transport->close();
-  }
-
-  ErrorCode why(const ErrorCode& ec) const {
-    if (cancel->cancelled) return make_error_code(Errc::Cancelled);
-    if (transport->expired()) return make_error_code(Errc::Timeout);
-    if (ec == asio::error::eof || ec == asio::ssl::error::stream_truncated ||
-        ec == asio::error::connection_reset || ec == asio::error::broken_pipe)
-      return make_error_code(Errc::Closed);
-    return ec;
-  }
-
-  // Feeds what is there, or reads once and feeds that.
-  asio::awaitable<ErrorCode> advance() {
-    ErrorCode ec;
-    if (input.empty()) {
-      transport->set_read_deadline(monotonic_now() + options.read_timeout);
-      input.resize(kReadSize);
-      const std::size_t n = co_await transport->read_some(asio::buffer(input), ec);
-      input.resize(n);
-      if (ec == asio::error::eof && parser.is_header_done() && !parser.is_done()) {
-        ErrorCode end;
-        parser.put_eof(end);  // right when the body ends with the connection
-        if (!end && parser.is_done()) co_return ErrorCode{};
-      }
-      if (ec) co_return why(ec);
-    }
-    const std::size_t used = parser.put(asio::buffer(input), ec);
-    if (ec == http::error::need_more && used == 0) {
-      // An unfinished line: keep it and read behind it.
-      if (input.size() > options.header_bytes + kReadSize) co_return make_error_code(Errc::BadResponse);
-      const std::size_t before = input.size();
-      input.resize(before + kReadSize);
-      transport->set_read_deadline(monotonic_now() + options.read_timeout);
-      ErrorCode read_error;
-      const std::size_t n =
-          co_await transport->read_some(asio::buffer(input.data() + before, kReadSize), read_error);
-      input.resize(before + n);
-      co_return read_error ? why(read_error) : ErrorCode{};
-    }
-    input.erase(0, used);
-    if (ec == http::error::need_more || ec == http::error::need_buffer) ec = {};
-    if (ec) co_return make_error_code(Errc::BadResponse);
-    co_return ErrorCode{};
-  }
-
-  asio::awaitable<ErrorCode> read_head() {
-    parser.header_limit(static_cast<std::uint32_t>(options.header_bytes));
-    parser.body_limit(boost::none);
-    do {
-      while (!parser.is_header_done())
-        if (const ErrorCode ec = co_await advance()) co_return ec;
-      status = parser.get().result_int();
-      if (status / 100 == 1) {  // interim answers (RFC 9110 §15.2)
-        std::destroy_at(&parser);
-        std::construct_at(&parser);
-        parser.header_limit(static_cast<std::uint32_t>(options.header_bytes));
-        parser.body_limit(boost::none);
-      }
-    } while (status / 100 == 1);
-    for (const auto& field : parser.get())
-      headers.add(std::string{field.name_string()}, std::string{field.value()});
-    if (parser.is_done()) finish();
-    co_return ErrorCode{};
-  }
-
-  // The answer is complete: the connection goes back to the pool if both sides keep it.
-  void finish() {
-    done = true;
-    transport->set_read_deadline(Time::max());
-    const auto p = pool.lock();
-    if (!p || p->closed || !parser.get().keep_alive() || !input.empty() || transport->closed()) {
-      transport->close();
-      return;
-    }
-    auto& idle = p->idle[origin];
-    idle.push_back({transport, monotonic_now()});
-    cancel->transport.reset();
-    while (idle.size() > options.idle_per_origin) {
-      idle.front().transport->close();
-      idle.pop_front();
-    }
-  }
-};
-
-HttpStream::HttpStream(std::shared_ptr<State> state) : state_(std::move(state)) {}
-HttpStream::HttpStream(HttpStream&&) noexcept = default;
-HttpStream& HttpStream::operator=(HttpStream&&) noexcept = default;
-HttpStream::~HttpStream() = default;
-
-int HttpStream::status() const { return state_->status; }
-const Headers& HttpStream::headers() const { return state_->headers; }
-
-asio::awaitable<Result<std::string_view>> HttpStream::read_some() {
-  const std::shared_ptr<State> s = state_;
-  if (s->done) co_return std::string_view{};
-  s->chunk.resize(kReadSize);
-  while (true) {
-    auto& body = s->parser.get().body();
-    body.data = s->chunk.data();
-    body.size = s->chunk.size();
-    body.more = true;
-    const ErrorCode ec = co_await s->advance();
-    if (ec) {
-      s->transport->close();
-      co_return ec;
-    }
-    const std::size_t n = s->chunk.size() - body.size;
-    if (s->parser.is_done()) s->finish();
-    if (n > 0 || s->done) co_return std::string_view{s->chunk.data(), n};
-  }
-}
-
-asio::awaitable<Result<std::string>> HttpStream::read_all(std::size_t limit) {
-  std::string out;
-  while (true) {
-    const auto part = co_await read_some();
-    if (!part) co_return part.error();
-    if (part->empty()) co_return out;
-    if (out.size() + part->size() > limit) {
-      state_->transport->close();
-      co_return make_error_code(Errc::TooLarge);
-    }
-    out += *part;
-  }
-}
-
-std::function<void()> HttpStream::canceller() const {
-  return [cancel = state_->cancel] { cancel->cancel(); };
-}
-
-// ---- The client ------------------------------------------------------------------------------------------------
 
 struct HttpClient::State {
   State(asio::io_context& context, HttpClientOptions o) : io(context), options(std::move(o)) {}
 
   asio::io_context& io;
   HttpClientOptions options;
-  std::shared_ptr<Pool> pool = std::make_shared<Pool>();
+  std::shared_ptr<IdleConnections> pool = std::make_shared<IdleConnections>();
 
   std::shared_ptr<Transport> take_idle(const std::string& origin) {
     const auto it = pool->idle.find(origin);
@@ -276,7 +98,7 @@ struct HttpClient::State {
     const Time oldest = monotonic_now() - options.idle_timeout;
     std::shared_ptr<Transport> found;
     while (!it->second.empty() && !found) {
-      Pool::Idle idle = std::move(it->second.back());
+      IdleConnections::Idle idle = std::move(it->second.back());
       it->second.pop_back();
       if (idle.since < oldest || idle.transport->peer_gone())
         idle.transport->close();

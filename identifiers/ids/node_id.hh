@@ -32,9 +32,13 @@ std::optional<DomainId> parse_domain_id(std::string_view text);
 
 template <>
 struct std::hash<qanat::ids::NodeId> {
-  std::size_t operator()(qanat::ids::NodeId id) const noexcept { return std::hash<std::uint32_t>{}(id.value); }
+  std::size_t operator()(qanat::ids::NodeId id) const noexcept {
+    return std::hash<std::uint32_t>{}(id.value);
+  }
 };
 template <>
 struct std::hash<qanat::ids::DomainId> {
-  std::size_t operator()(qanat::ids::DomainId id) const noexcept { return std::hash<std::uint16_t>{}(id.value); }
+  std::size_t operator()(qanat::ids::DomainId id) const noexcept {
+    return std::hash<std::uint16_t>{}(id.value);
+  }
 };

@@ -10,7 +10,8 @@ namespace qanat::ids {
 
 enum class Tier : std::uint8_t { Critical = 0, Interactive = 1, Bulk = 2, Scavenger = 3 };
 inline constexpr std::size_t kTierCount = 4;
-inline constexpr std::array<Tier, kTierCount> kTiers{Tier::Critical, Tier::Interactive, Tier::Bulk, Tier::Scavenger};
+inline constexpr std::array<Tier, kTierCount> kTiers{Tier::Critical, Tier::Interactive, Tier::Bulk,
+                                                     Tier::Scavenger};
 
 std::string_view to_string(Tier tier);
 std::optional<Tier> parse_tier(std::string_view text);
@@ -23,8 +24,11 @@ constexpr std::uint8_t dscp(Tier tier) {
 // The tier that an inner DSCP asks for: EF, CS6 → critical; AF4x → interactive; LE → scavenger; all else → bulk.
 constexpr Tier tier_of_dscp(std::uint8_t dscp_value) {
   switch (dscp_value) {
-    case 46: case 48: return Tier::Critical;
-    case 34: case 36: case 38: return Tier::Interactive;
+    case 46:
+    case 48: return Tier::Critical;
+    case 34:
+    case 36:
+    case 38: return Tier::Interactive;
     case 1: return Tier::Scavenger;
     default: return Tier::Bulk;
   }

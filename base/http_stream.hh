@@ -1,0 +1,65 @@
+// The inside of an HttpStream: one answer being parsed, its connection's way back to the client's pool, its cancellation.
+// Internal to base: the only header that shows Beast's parser.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/http_client.hh"
+#include "base/transport.hh"
+
+namespace qanat::base {
+
+// Connections between requests, by origin; newest last.
+struct IdleConnections {
+  struct Idle {
+    std::shared_ptr<Transport> transport;
+    Time since;
+  };
+  std::map<std::string, std::deque<Idle>, std::less<>> idle;
+  bool closed = false;
+};
+
+// Cancellation that may come at any moment, before, during and after the connection exists.
+struct CancelState {
+  bool cancelled = false;
+  std::weak_ptr<Transport> transport;
+  std::function<void()> abort_connect;
+
+  void cancel() {
+    cancelled = true;
+    if (abort_connect) abort_connect();
+    if (const auto t = transport.lock()) t->close();
+  }
+};
+
+struct HttpStream::State {
+  std::shared_ptr<Transport> transport;
+  std::shared_ptr<CancelState> cancel;
+  std::weak_ptr<IdleConnections> pool;
+  std::string origin;
+  HttpClientOptions options;
+  boost::beast::http::response_parser<boost::beast::http::buffer_body> parser;
+  std::string input;
+  std::string chunk;  // what read_some last returned
+  Headers headers;
+  int status = 0;
+  bool done = false;
+
+  ~State();
+  // The error a caller should see for one of the transport.
+  boost::system::error_code why(const boost::system::error_code& ec) const;
+  boost::asio::awaitable<boost::system::error_code> read_head();
+  // Feeds the parser what is there, or reads once and feeds that.
+  boost::asio::awaitable<boost::system::error_code> advance();
+  // The answer is complete: the connection goes back to the pool if both sides keep it.
+  void finish();
+};
+
+}  // namespace qanat::base
