@@ -57,9 +57,16 @@ LinkEnd end_or_exit(const char* option, const std::string& text) {
   std::exit(kWrongUsage);
 }
 
+// A late emulator is a wrong one: the packets' thread goes ahead of ordinary work, when it may. Threads and
+// processes started afterwards are ordinary again.
+void run_ahead() {
+  const sched_param priority{.sched_priority = 1};
+  if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &priority) != 0)
+    setpriority(PRIO_PROCESS, 0, -15);
+}
+
 void carry(const LinksFile& file, const Options& options, LinkLoop& loop, int until) {
-  // A late emulator is a wrong one: ahead of ordinary work, when we may.
-  setpriority(PRIO_PROCESS, 0, -15);
+  run_ahead();
   const base::Time now = base::monotonic_now();
   std::uint64_t seed = file.seed;
   for (const auto& link : file.links)
@@ -110,7 +117,6 @@ pid_t start_in(const std::string& netns, const std::vector<std::string>& command
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  setpriority(PRIO_PROCESS, 0, 0);
   std::vector<char*> argv;
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -145,11 +151,10 @@ int run_command(const Options& options) {
         LinkEnd{"", fmt::format("lk{}", getpid()), {address(1) + "/30"}, {}}, up, down, options.mtu}}};
   setenv("LINKEM_HOST", address(1).c_str(), 1);
   LinkLoop loop;
-  const base::Time now = base::monotonic_now();
-  setpriority(PRIO_PROCESS, 0, -15);
-  loop.add(std::make_unique<TunLink>(file.links[0], file.seed, now));
+  loop.add(std::make_unique<TunLink>(file.links[0], file.seed, base::monotonic_now()));
   const pid_t child = start_in(inside.name, options.command);
   if (child < 0) throw std::system_error(errno, std::generic_category(), "start " + options.command[0]);
+  run_ahead();
   const Control control(loop, options.socket, options.log);
   int exit_status = 0;
   std::thread watcher([&] {

@@ -46,8 +46,11 @@ Spec read_spec(base::ConfigTable& table, std::string_view key) {
   const std::string text = table.string(key, "");
   const auto spec = parse_spec(text);
   if (spec) return *spec;
+  // Where the message says what was expected, the problem's own words stand for its first one.
+  std::string_view expected = spec.error().message;
+  if (expected.starts_with("expected ")) expected.remove_prefix(9);
   table.problem(key, fmt::format("'{}' at character {}", text, spec.error().offset + 1),
-                spec.error().message);
+                std::string(expected));
   return {};
 }
 
