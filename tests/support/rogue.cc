@@ -41,7 +41,8 @@ bool Rogue::shake_hands(std::uint32_t peer, const std::function<void(const Octet
 
 // The next handshake response, bare or inside a list that ends here; others' probes pass meanwhile.
 Rogue::Octets Rogue::await_response() {
-  for (int i = 0; i < 1000; ++i) {
+  const base::Time give_up = wire_.now() + std::chrono::milliseconds{500};
+  while (wire_.now() < give_up) {
     Octets datagram = wire_.await();
     if (datagram.empty()) return {};
     const auto type = packet::classify(datagram);
