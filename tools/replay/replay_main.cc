@@ -116,8 +116,7 @@ int send(const Options& options, std::vector<replay::TraceRow> requests) {
           fmt::print(stderr, "qanat-replay: the gateway {} cannot be reached\n", options.sender.gateway);
           status = 3;
         }
-        tick.cancel();
-        signals.cancel();
+        io.stop();  // idle connections would keep the loop for a minute
       },
       asio::detached);
   io.run();

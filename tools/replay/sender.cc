@@ -126,11 +126,11 @@ Sender::~Sender() = default;
 
 awaitable<bool> Sender::learn_local_pools() {
   State& s = *state_;
-  if (!s.options.local_pools.empty()) co_return true;
   auto question = s.request("GET", "/qanat/v1/resolve?c_url=" + base::percent_encode(s.options.model), "");
   const auto answer = co_await s.client.fetch(s.options.gateway, std::move(question));
   if (!answer) co_return false;
   const auto body = nlohmann::json::parse(answer->body, nullptr, false);
+  if (!s.options.local_pools.empty()) co_return true;
   if (answer->status != 200 || !body.is_object() || !body.contains("candidates")) co_return true;
   for (const auto& candidate : body["candidates"]) {
     if (!candidate.is_object() || !candidate.value("local", false)) continue;

@@ -32,7 +32,8 @@ class Sender {
   Sender(boost::asio::io_context& io, SenderOptions options, Tally& tally);
   ~Sender();
 
-  // Asks the gateway which candidates of the model are local. False when it cannot be reached.
+  // Asks the gateway which candidates of the model are local, unless the options say. False when it cannot be
+  // reached.
   boost::asio::awaitable<bool> learn_local_pools();
   // Ends when every request has.
   boost::asio::awaitable<void> send_all(std::vector<TraceRow> requests);
