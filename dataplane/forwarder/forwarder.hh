@@ -106,7 +106,9 @@ class Forwarder {
   // ingress.cc
   bool prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,
                std::uint8_t ecn, base::Time now);
-  void seal(const Sender& sender, std::span<const packet::Bytes> pieces, std::size_t plain_bytes);
+  // Where the plaintext of the next datagram goes; written there, it is sealed and becomes part of a train.
+  packet::MutableBytes begin_seal(const Sender& sender, std::size_t plain_bytes);
+  void end_seal(const Sender& sender, packet::Bytes text);
   void hold(PeerState& peer, ids::Vni vni, packet::Bytes frame);
   std::uint64_t next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket);
   Route* choose(ids::NodeId endpoint, ids::Tier tier);
@@ -154,6 +156,7 @@ class Forwarder {
   path::Prober prober_;
   crypto::TokenCache tokens_;
   TrainWriter trains_;
+  packet::MutableBytes slot_;  // between begin_seal and end_seal
   Delivery delivery_;
   TransitRun run_;
   base::Time next_sessions_{};

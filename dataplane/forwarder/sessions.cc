@@ -10,7 +10,6 @@ using packet::DropReason;
 namespace {
 
 constexpr std::size_t kMaxEvents = 1024;
-constexpr std::array<std::uint8_t, packet::kInnerMtu> kPadding{};
 
 }  // namespace
 
@@ -159,13 +158,13 @@ void Forwarder::send_keepalive(PeerState& peer, base::Time now) {
   packet::InnerHeader inner;
   inner.kind = packet::InnerKind::Keepalive;
   inner.tier = ids::Tier::Critical;
-  std::array<std::uint8_t, packet::InnerHeader::kBytes> head{};
-  inner.serialize(head);
-  const std::array<packet::Bytes, 1> pieces{packet::Bytes{head}};
   const auto send = [&](std::uint32_t r) {
     Sender sender;
-    if (prepare(sender, peer, routes_.routes()[r], packet::kControlBucket, ids::Tier::Critical, 0, now))
-      seal(sender, pieces, head.size());
+    if (!prepare(sender, peer, routes_.routes()[r], packet::kControlBucket, ids::Tier::Critical, 0, now))
+      return;
+    const auto text = begin_seal(sender, packet::InnerHeader::kBytes);
+    inner.serialize(text);
+    end_seal(sender, text);
   };
   for (const std::uint32_t r : routes_.adjacencies(peer.id)) send(r);
   for (const std::uint32_t r : routes_.relayed(peer.id)) send(r);
@@ -185,17 +184,13 @@ void Forwarder::send_probe(std::uint32_t path, base::Time now) {
   packet::InnerHeader inner;
   inner.kind = packet::InnerKind::Probe;
   inner.tier = ids::Tier::Critical;
-  std::array<std::uint8_t, packet::InnerHeader::kBytes + packet::Probe::kFixedBytes +
-                               packet::Probe::kMaxReports * packet::ProbeReport::kBytes>
-      head;
-  inner.serialize(head);
-  probe.serialize({head.data() + packet::InnerHeader::kBytes, probe.bytes()});
   const std::size_t small = packet::InnerHeader::kBytes + probe.bytes();
   const std::size_t full = packet::InnerHeader::kBytes + packet::kInnerMtu;
-  const std::size_t padding = path::Prober::full_size(probe) && small < full ? full - small : 0;
-  const std::array<packet::Bytes, 2> pieces{packet::Bytes{head.data(), small},
-                                            packet::Bytes{kPadding.data(), padding}};
-  seal(sender, pieces, small + padding);
+  const auto text = begin_seal(sender, path::Prober::full_size(probe) ? std::max(small, full) : small);
+  inner.serialize(text);
+  probe.serialize(text.subspan(packet::InnerHeader::kBytes));
+  std::fill(text.begin() + static_cast<std::ptrdiff_t>(small), text.end(), std::uint8_t{0});
+  end_seal(sender, text);
   counters_.add(Counter::ProbesSent);
 }
 

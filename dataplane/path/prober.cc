@@ -81,6 +81,9 @@ bool Prober::active(ids::NodeId peer, base::Time now) const {
 }
 
 void Prober::on_traffic(ids::NodeId peer, base::Time now) {
+  if (peer == traffic_peer_ && now == traffic_at_) return;  // the rest of a train
+  traffic_peer_ = peer;
+  traffic_at_ = now;
   const auto it = peers_.find(peer);
   if (it == peers_.end()) return;
   it->second.traffic = now;

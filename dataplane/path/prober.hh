@@ -70,7 +70,7 @@ class Prober {
  public:
   void configure(ProberConfig config, base::Time now);
 
-  // Tenants' data went to, or came from, this peer: its paths are worth fast probes. Cheap; call it per batch.
+  // Tenants' data went to, or came from, this peer: its paths are worth fast probes. Cheap enough per packet.
   void on_traffic(ids::NodeId peer, base::Time now);
   // An authenticated probe of `peer`'s.
   void on_probe(ids::NodeId peer, const packet::Probe& probe, base::Time now);
@@ -141,6 +141,8 @@ class Prober {
   base::Time next_housekeeping_{};
   base::Time drained_{};
   base::Duration active_interval_{};
+  ids::NodeId traffic_peer_;  // of the last on_traffic()
+  base::Time traffic_at_{};
   std::deque<Event> events_;
 };
 

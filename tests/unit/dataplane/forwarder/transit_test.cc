@@ -150,7 +150,7 @@ TEST_F(Relay, DropsReplayedAlteredAndMisplacedDatagrams) {
 
   start();
   for (const std::size_t at :
-       {std::size_t{20}, std::size_t{64}}) {  // the route header; the inner datagram's head
+       {std::size_t{20}, std::size_t{70}}) {  // the route header; the inner datagram's head
     Octets altered = one->routed(route(), inner());
     altered[at] ^= 1;
     EXPECT_TRUE(one->give(*relay, altered, kStart).empty());
