@@ -1,6 +1,8 @@
 // The lab's job in virtual time: the Azure trace against 4 × L40, with the gateway's own forecast deciding what stays.
 // It shows what time compression does to the share that overflows, and holds the one the lab uses strictly between
 // nothing and everything.
+// Why 1.4: 300 requests come within a minute, the last stream ends about 35 s later, about a quarter overflows, and it
+// does so from the 21st second on, so that a link cut in the middle cuts overflow. Slower, the local pool keeps nearly all.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -67,13 +69,14 @@ TEST(Overflow, TheLabsReplayStaysAndLeaves) {
   const auto trace = replay::read_trace(path);
   EXPECT_EQ(trace.size(), 19366u);
   double before = 0;
-  for (const double compress : {0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0}) {
-    const auto requests = replay::plan_requests(trace, {.compress = compress, .skip = 0, .limit = 240});
+  for (const double compress : {0.25, 0.5, 1.0, 1.4, 2.0, 4.0}) {
+    const auto requests =
+        replay::plan_requests(trace, {.compress = compress, .skip = 0, .limit = 300, .max_tokens = 500});
     const auto share = replay(requests);
-    std::printf("compress %.2f: 240 requests over %.0f s, %.0f %% overflow, from %.0f to %.0f s\n", compress,
+    std::printf("compress %.2f: 300 requests over %.0f s, %.0f %% overflow, from %.0f to %.0f s\n", compress,
                 std::chrono::duration<double>(requests.back().at).count(), 100 * share.value(),
                 share.first_overflow_s, share.last_overflow_s);
-    if (compress == 1.5) {
+    if (compress == 1.4) {
       EXPECT_GT(share.value(), 0.1);
       EXPECT_LT(share.value(), 0.9);
     }
