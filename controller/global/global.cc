@@ -21,7 +21,7 @@ Global::Global(std::string name, store::Store& store, const session::Authority& 
       store_(store),
       members_(members),
       membership_(store, authority, Membership::Kind::Domains, 0),
-      started_(now.mono) {
+      quiet_until_(now.mono) {
   load(now);
 }
 
@@ -52,7 +52,9 @@ void Global::load(Now now) {
     if (at == domains_.end()) continue;
     for (const auto& record : report.nodes()) state.nodes[record.node_id()] = record;
   }
-  for (const store::Pushed& row : store_.pushed()) {
+  const auto pushed = store_.pushed();
+  if (!pushed.empty()) quiet_until_ = now.mono + kWarmUp;
+  for (const store::Pushed& row : pushed) {
     const auto at = domains_.find(row.id);
     if (at == domains_.end() || !at->second.sent.ParseFromString(row.content)) continue;
     at->second.version = row.version;
@@ -224,7 +226,7 @@ void Global::on_timer(Now now) {
       members_.close(id, "no_acknowledgement", "a directive was not acknowledged within 10 s", true);
     }
   }
-  if (now.mono - started_ < kWarmUp) return;
+  if (now.mono < quiet_until_) return;
   if (dirty_) recompute(now);
   push(now);
 }

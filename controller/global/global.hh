@@ -24,7 +24,7 @@ class Global final : public session::Level {
   static constexpr base::Duration kTick = std::chrono::milliseconds(250);
   static constexpr base::Duration kMintRetry = std::chrono::seconds(2);
   static constexpr base::Duration kAckLimit = std::chrono::seconds(10);
-  // After a start nothing is sent for this long: domains come back and report first.
+  // After a restart nothing is sent for this long: domains come back and report first.
   static constexpr base::Duration kWarmUp = std::chrono::seconds(5);
   static constexpr std::size_t kMostMintsInFlight = 4096;
 
@@ -108,7 +108,7 @@ class Global final : public session::Level {
   std::uint64_t next_request_ = 0;
   std::uint64_t epoch_ = 0;
   std::string psk_;
-  base::Time started_{};
+  base::Time quiet_until_{};
   base::Time computed_{};
   bool dirty_ = true;
 };

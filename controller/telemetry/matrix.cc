@@ -27,14 +27,14 @@ void Matrix::on_report(const LinkKey& key, const Report& report, base::Time now)
   row.sent = row.sent * kKeep / kOf + kScale * report.probes_sent;
   row.lost = row.lost * kKeep / kOf + kScale * std::min(report.probes_lost, report.probes_sent);
   if (!report.alive) {
-    row.alive = false;
+    row.dead = true;
     row.good_reports = 0;
     return;
   }
-  if (!measured) return;  // nothing was probed in this interval: no news, good or bad
+  row.dead = false;
+  if (!measured) return;  // alive, but no round trip in this interval: the other end may have one
   row.rtt_us = row.good_reports == 0 ? report.rtt_us : smoothed(row.rtt_us, report.rtt_us);
   row.jitter_us = report.jitter_us;
-  row.alive = true;
   row.good_reports = std::min(row.good_reports + 1, kReportsUntilUsable);
 }
 
@@ -43,7 +43,7 @@ void Matrix::on_merged(const LinkKey& key, std::uint32_t rtt_us, std::uint32_t l
   Row& row = rows_[key];
   row = Row{.rtt_us = rtt_us,
             .good_reports = alive ? kReportsUntilUsable : 0,
-            .alive = alive,
+            .dead = !alive,
             .merged = true,
             .merged_loss_ppm = std::min(loss_ppm, 1'000'000u),
             .heard = now};
@@ -74,7 +74,7 @@ Link Matrix::merge(const LinkKey& key, const Row* own, const Row* other, base::T
     link.rtt_us = std::max(link.rtt_us, row->rtt_us);
     link.loss_ppm = std::max(link.loss_ppm, loss_ppm(*row));
     link.jitter_us = std::max(link.jitter_us, row->jitter_us);
-    dead |= !row->alive;
+    dead |= row->dead;
     usable |= row->good_reports >= kReportsUntilUsable;
   }
   if (dead) {

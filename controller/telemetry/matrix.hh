@@ -74,7 +74,7 @@ class Matrix {
     std::uint64_t sent = 0;
     std::uint64_t lost = 0;
     std::uint32_t good_reports = 0;
-    bool alive = false;
+    bool dead = false;
     bool merged = false;
     std::uint32_t merged_loss_ppm = 0;
     base::Time heard{};

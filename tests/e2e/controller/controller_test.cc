@@ -320,8 +320,7 @@ TEST(TwoLevels, ADomainEnrolsWithTheGlobalControllerAndLivesWithoutIt) {
                       R"({"vni":100,"members":[{"node":"city","addresses":["100.96.1.1/32"]}]})")
                 .status,
             200);
-  for (int i = 0; i < 8 && city.held.tenants().empty();
-       ++i) {  // the directive comes 5 s after the global one's start
+  for (int i = 0; i < 8 && city.held.tenants().empty(); ++i) {
     if (!city.take_delta(*wire)) break;
   }
   ASSERT_EQ(city.held.tenants_size(), 1) << domain.log() << global.log();

@@ -65,6 +65,17 @@ TEST(Matrix, AnAliveReportThatMeasuredNothingIsNoNews) {
   EXPECT_EQ(m.link(kAb, {})->state, LinkState::Unknown) << "zero is not a round trip";
 }
 
+TEST(Matrix, AliveWithoutARoundTripAtOneEndIsUsableByTheOthers) {
+  Matrix m;
+  for (int i = 0; i < 2; ++i) {
+    m.on_report(kAb, Report{0, 0, 3, 0, true}, {});
+    EXPECT_NE(m.link(kAb, {})->state, LinkState::Dead) << "alive is not dead, measured or not";
+    m.on_report(kAb.reversed(), good(7000), {});
+  }
+  EXPECT_EQ(m.link(kAb, {})->state, LinkState::Usable);
+  EXPECT_EQ(m.link(kAb, {})->rtt_us, 7000u);
+}
+
 TEST(Matrix, OneLostProbeOfTwoIsNotHalfOfAll) {
   Matrix m;
   m.on_report(kAb, Report{5000, 0, 2, 1, true}, {});
