@@ -121,10 +121,11 @@ awaitable<void> revoke_key(StatePtr s, base::Request& in, base::Responder& out) 
   // In memory first: the next call is refused already.
   if (!s->accounts.revoke(id))
     co_return void(co_await out.error(404, "not_found", "no key '" + id + "'", "GET /v1/keys lists them"));
-  co_await s->ledger->query([id](meter::Ledger& l) {
+  const auto work = [id](meter::Ledger& l) {
     admit::KeyStore(l.database()).revoke(id);
     return true;
-  });
+  };
+  co_await s->ledger->query(work);
   std::string body = dump({{"id", id}, {"revoked", true}});
   co_await out.json(200, std::move(body));
 }
@@ -140,10 +141,11 @@ awaitable<void> put_budget(StatePtr s, base::Request& in, base::Responder& out) 
         co_await out.error(400, "invalid_value", problem,
                            R"({"account":"lab" or "lab/default" or "key:key-…","limit_nano":1000000000},)"
                            " -1 for none"));
-  co_await s->ledger->query([account, limit = *limit](meter::Ledger& l) {
+  const auto work = [account, limit = *limit](meter::Ledger& l) {
     admit::KeyStore(l.database()).put_budget(account, limit);
     return true;
-  });
+  };
+  co_await s->ledger->query(work);
   s->accounts.set_budget(account, *limit);
   std::string body = dump({{"account", account}, {"limit_nano", *limit}});
   co_await out.json(200, std::move(body));
@@ -201,7 +203,8 @@ awaitable<void> calls(StatePtr s, base::Request& in, base::Responder& out) {
     if (error != std::errc{} || end != text->data() + text->size() || limit == 0 || limit > 10'000)
       co_return void(co_await out.error(400, "invalid_value", "limit must be from 1 to 10000", "?limit=100"));
   }
-  const auto rows = co_await s->ledger->query([limit](meter::Ledger& l) { return l.latest(limit); });
+  const auto work = [limit](meter::Ledger& l) { return l.latest(limit); };
+  const auto rows = co_await s->ledger->query(work);
   std::string body = "[";
   for (const auto& row : rows) body += (body.size() > 1 ? "," : "") + call_json(row);
   co_await out.json(200, body + "]");
@@ -209,7 +212,8 @@ awaitable<void> calls(StatePtr s, base::Request& in, base::Responder& out) {
 
 awaitable<void> call(StatePtr s, base::Request& in, base::Responder& out) {
   const std::string id(in.capture("call"));
-  const auto row = co_await s->ledger->query([id](meter::Ledger& l) { return l.call(id); });
+  const auto work = [id](meter::Ledger& l) { return l.call(id); };
+  const auto row = co_await s->ledger->query(work);
   if (row) co_return void(co_await out.json(200, call_json(*row)));
   if (const auto decision = s->log.find(id, {}))
     co_return void(co_await out.json(200, R"({"call":)" + dump(id) + R"(,"decision":)" + *decision + "}"));
@@ -217,7 +221,8 @@ awaitable<void> call(StatePtr s, base::Request& in, base::Responder& out) {
 }
 
 awaitable<void> totals(StatePtr s, base::Request&, base::Responder& out) {
-  const meter::Totals t = co_await s->ledger->query([](meter::Ledger& l) { return l.totals(); });
+  const auto work = [](meter::Ledger& l) { return l.totals(); };
+  const meter::Totals t = co_await s->ledger->query(work);
   std::string body = dump({{"calls", t.calls},
                            {"tokens_delivered", t.tokens_delivered},
                            {"tokens_billed", t.tokens_billed},

@@ -91,8 +91,8 @@ struct Reconciler::State : std::enable_shared_from_this<State> {
   // One page; true if there may be more.
   asio::awaitable<bool> page(std::size_t index, std::string pool, std::string public_key) {
     const std::string origin = registry.pool(index).config.url;
-    const std::uint64_t after =
-        co_await ledger.query([pool](meter::Ledger& l) { return l.last_sequence(pool); });
+    const auto newest = [pool](meter::Ledger& l) { return l.last_sequence(pool); };
+    const std::uint64_t after = co_await ledger.query(newest);
     if (stopping) co_return false;
     const auto list = co_await get(origin, "/qanat/v1/usage?after=" + std::to_string(after));
     if (stopping || !list || !list->is_array() || list->empty()) co_return false;
@@ -114,10 +114,10 @@ struct Reconciler::State : std::enable_shared_from_this<State> {
       price.output_nano = static_cast<std::int64_t>(d->models.front().price.output);
     }
     const std::size_t count = records.size();
-    const std::uint64_t through =
-        co_await ledger.query([pool, price, records = std::move(records)](meter::Ledger& l) {
-          return l.reconcile(pool, price, records);
-        });
+    const auto square = [pool, price, records = std::move(records)](meter::Ledger& l) {
+      return l.reconcile(pool, price, records);
+    };
+    const std::uint64_t through = co_await ledger.query(square);
     reconciled.add(count);
     if (stopping) co_return false;
     base::ClientRequest acknowledge;

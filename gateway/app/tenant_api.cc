@@ -91,7 +91,8 @@ awaitable<void> explain(StatePtr s, base::Request& in, base::Responder& out) {
   const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
   if (!key) co_return;
   const std::string id(in.capture("call")), tenant = key->tenant;
-  const auto row = co_await s->ledger->query([id, tenant](meter::Ledger& l) { return l.call(id, tenant); });
+  const auto work = [id, tenant](meter::Ledger& l) { return l.call(id, tenant); };
+  const auto row = co_await s->ledger->query(work);
   if (row) co_return void(co_await out.json(200, call_json(*row)));
   if (const auto decision = s->log.find(id, tenant))
     co_return void(
@@ -107,8 +108,8 @@ awaitable<void> bill(StatePtr s, base::Request& in, base::Responder& out) {
   if (!since)
     co_return co_await relay::refuse(*s->relay, out, Errc::WrongType,
                                      "'since' must be milliseconds since 1970", "since");
-  const meter::Bill bill =
-      co_await s->ledger->query([tenant, since = *since](meter::Ledger& l) { return l.bill(tenant, since); });
+  const auto work = [tenant, since = *since](meter::Ledger& l) { return l.bill(tenant, since); };
+  const meter::Bill bill = co_await s->ledger->query(work);
   co_await out.json(200, bill_json(bill, tenant));
 }
 

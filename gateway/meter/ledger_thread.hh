@@ -39,18 +39,12 @@ class LedgerThread {
   // (disk full) is tried again every second, so `settled` may never run: the journal still has the call.
   void settle(Settlement settlement, std::function<void()> settled);
 
-  // Runs f(Ledger&) on the thread and answers its result; rethrows what it throws.
+  // Runs f(Ledger&) on the thread and answers its result; rethrows what it throws. Takes no temporaries: g++ 12 destroys
+  // a closure twice that is made inside a co_await expression.
   template <class F>
-  boost::asio::awaitable<std::invoke_result_t<F, Ledger&>> query(F f) {
-    using T = std::invoke_result_t<F, Ledger&>;
-    struct Answer {
-      std::optional<T> value;
-      std::exception_ptr error;
-      boost::asio::steady_timer done;
-      explicit Answer(boost::asio::io_context& io) : done(io, boost::asio::steady_timer::time_point::max()) {}
-    };
-    auto answer = std::make_shared<Answer>(io_);
-    push([this, answer, f = std::move(f)](Ledger& ledger) mutable {
+  boost::asio::awaitable<std::invoke_result_t<const F&, Ledger&>> query(const F& f) {
+    auto answer = std::make_shared<Answer<std::invoke_result_t<const F&, Ledger&>>>(io_);
+    push([this, answer, f](Ledger& ledger) {
       try {
         answer->value.emplace(f(ledger));
       } catch (...) {
@@ -58,16 +52,30 @@ class LedgerThread {
       }
       boost::asio::post(io_, [answer] { answer->done.cancel(); });
     });
+    return wait(std::move(answer));
+  }
+  template <class F>
+  void query(const F&&) = delete;
+
+  // Settlements handed in and not yet durable.
+  std::size_t backlog() const;
+
+ private:
+  template <class T>
+  struct Answer {
+    std::optional<T> value;
+    std::exception_ptr error;
+    boost::asio::steady_timer done;
+    explicit Answer(boost::asio::io_context& io) : done(io, boost::asio::steady_timer::time_point::max()) {}
+  };
+  template <class T>
+  static boost::asio::awaitable<T> wait(std::shared_ptr<Answer<T>> answer) {
     boost::system::error_code cancelled;
     co_await answer->done.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
     if (answer->error) std::rethrow_exception(answer->error);
     co_return std::move(*answer->value);
   }
 
-  // Settlements handed in and not yet durable.
-  std::size_t backlog() const;
-
- private:
   struct Item {
     std::optional<Settlement> settlement;
     std::function<void()> settled;

@@ -34,14 +34,14 @@ Answer::Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Sl
       continuous_usage_(scan.continuous_usage),
       count_(scan.max_tokens ? *scan.max_tokens * scan.n : 0) {}
 
-// The journal knows of the frame before the socket does, and of its acceptance right after.
-asio::awaitable<bool> Answer::deliver(std::string_view frame, std::uint64_t tokens) {
-  delivery_.offer(frame.size(), tokens);
+// The journal knows of the frame before the socket does …
+void Answer::before_write(std::size_t bytes, std::uint64_t tokens) {
+  delivery_.offer(bytes, tokens);
   journal_.offer(slot_, delivery_.offered(), count_.prompt_tokens(), count_.source());
-  if (!co_await out_.write(frame)) co_return false;
-  journal_.accept(slot_, delivery_.accept(frame.size()));
-  co_return true;
 }
+
+// … and of its acceptance right after.
+void Answer::after_write(std::size_t bytes) { journal_.accept(slot_, delivery_.accept(bytes)); }
 
 std::optional<std::string> Answer::on_data(std::string& data) {
   if (data == "[DONE]") {
@@ -90,7 +90,10 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
         if (!co_await out_.begin_events()) co_return End::ClientGone;
       }
       const std::string frame = event_of(event.name, *data);
-      if (!co_await deliver(frame, count_.completion_tokens())) co_return End::ClientGone;
+      before_write(frame.size(), count_.completion_tokens());
+      const bool accepted = co_await out_.write(frame);
+      if (!accepted) co_return End::ClientGone;
+      after_write(frame.size());
       if (done_ || failed_) break;
     }
   }
@@ -101,9 +104,9 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
   if (started_) {
     // The client gets an error it can name rather than a connection that just ends.
     if (error_.empty()) error_ = "the pool broke off";
-    const std::string frame =
+    const std::string notice =
         event_of({}, error_json(Errc::PoolFailed, "the pool failed during the answer: " + error_));
-    if (!failed_ && !co_await deliver(frame, delivery_.offered())) co_return End::ClientGone;
+    if (!failed_) co_await out_.write(notice);  // no tokens in it: nothing for the books
     co_await out_.finish();
   }
   co_return End::Broken;
@@ -123,12 +126,11 @@ asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::func
   }
   if (scan.usage) count_.on_final(*scan.usage);
   const std::size_t bytes = body->size();
-  delivery_.offer(bytes, count_.completion_tokens());
-  journal_.offer(slot_, delivery_.offered(), count_.prompt_tokens(), count_.source());
+  before_write(bytes, count_.completion_tokens());
   started_ = true;
   on_first();
   if (!co_await out_.send(200, "application/json", std::move(*body))) co_return End::ClientGone;
-  journal_.accept(slot_, delivery_.accept(bytes));
+  after_write(bytes);
   co_return End::Completed;
 }
 

@@ -39,7 +39,8 @@ class Answer {
   meter::UsageSource source(End end) const;
 
  private:
-  boost::asio::awaitable<bool> deliver(std::string_view frame, std::uint64_t tokens);
+  void before_write(std::size_t bytes, std::uint64_t tokens);
+  void after_write(std::size_t bytes);
   // One event of the stream: the data for the client, or nothing to send.
   std::optional<std::string> on_data(std::string& data);
 
