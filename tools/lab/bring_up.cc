@@ -124,7 +124,11 @@ class BringUp {
         linkem::write_sysctl(fmt::format("net/ipv4/conf/{}/rp_filter", scope), "0");
       linkem::write_sysctl("net/ipv4/ip_forward", "0");
       linkem::Netlink netlink;
-      for (const auto& address : node.underlay) netlink.add_address("lo", address + "/32");
+      const Node& spec = *topology_.node(node.name);
+      for (const int plane : spec.planes) {
+        netlink.add_address("lo", underlay_address(plane, spec) + "/32");
+        netlink.confine(underlay_address(plane, spec), plane_table(plane));
+      }
     }
     if (topology_.links.empty()) return;
     base::write_file(files_.config("linkem"), linkem::to_toml(links_file(topology_, prefix_)));

@@ -41,7 +41,11 @@ linkem::LinkEnd link_end(const Topology& topology, const Link& link, bool a,
   end.netns = netns_prefix + self.name;
   const std::string device = fmt::format("p{}-{}", link.plane, peer.name);
   end.device = device.size() <= 15 ? device : fmt::format("p{}-n{}", link.plane, peer.number);
-  end.routes.push_back({underlay_address(link.plane, peer) + "/32", underlay_address(link.plane, self)});
+  // For the plane's own packets, and, in the main table, for sockets that leave the source to the kernel.
+  const std::string to = underlay_address(link.plane, peer) + "/32",
+                    from = underlay_address(link.plane, self);
+  end.routes.push_back({to, from, plane_table(link.plane)});
+  end.routes.push_back({to, from, 0});
   return end;
 }
 

@@ -29,6 +29,10 @@ struct Files {
 // Where controller `i` of the topology listens, southbound: one address per plane of its node.
 std::vector<std::string> southbound_addresses(const Topology& topology, std::size_t i);
 
+// The routing table of a plane's packets: planes are separate networks, so packets from an address of one never
+// leave over another's links.
+inline unsigned plane_table(int plane) { return 100 + static_cast<unsigned>(plane); }
+
 linkem::LinksFile links_file(const Topology& topology, const std::string& netns_prefix);
 std::string controller_toml(const Topology& topology, std::size_t i, const Files& files);
 // controller: the index of the one that enrols the box.

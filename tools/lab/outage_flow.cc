@@ -66,6 +66,8 @@ struct OutageFlow::End {
     const int on = 1, tos = kTos;
     setsockopt(udp.get(), SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     setsockopt(udp.get(), IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+    // Several flows start from one box; connected, each gets its own.
+    setsockopt(udp.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(udp.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0)
       fail("bind " + self.address);
     if (connect(udp.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)

@@ -95,8 +95,8 @@ int pair(const Options& options) {
   auto& link = file.links[0];
   const auto host = [](const std::string& address) { return address.substr(0, address.find('/')); };
   const bool v6 = link.a.addresses[0].find(':') != std::string::npos;
-  link.a.routes.push_back({host(link.b.addresses[0]) + (v6 ? "/128" : "/32"), ""});
-  link.b.routes.push_back({host(link.a.addresses[0]) + (v6 ? "/128" : "/32"), ""});
+  link.a.routes.push_back({host(link.b.addresses[0]) + (v6 ? "/128" : "/32"), "", 0});
+  link.b.routes.push_back({host(link.a.addresses[0]) + (v6 ? "/128" : "/32"), "", 0});
   const Fd until = signals();
   LinkLoop loop;
   carry(file, options, loop, until.get());
@@ -147,7 +147,7 @@ int run_command(const Options& options) {
   const auto address = [id](int host) { return fmt::format("100.127.{}.{}", id >> 6, (id & 63) * 4 + host); };
   LinksFile file{
       options.seed,
-      {{"link", LinkEnd{inside.name, "link0", {address(2) + "/30"}, {{"default", ""}}},
+      {{"link", LinkEnd{inside.name, "link0", {address(2) + "/30"}, {{"default", "", 0}}},
         LinkEnd{"", fmt::format("lk{}", getpid()), {address(1) + "/30"}, {}}, up, down, options.mtu}}};
   setenv("LINKEM_HOST", address(1).c_str(), 1);
   LinkLoop loop;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <set>
 
 #include "base/config.hh"
@@ -19,9 +20,19 @@ LinkEnd read_end(base::ConfigTable& link, std::string_view key) {
     table->problem("device", fmt::format("'{}'", end.device), "an interface name of 1 to 15 characters");
   end.addresses = table->strings("addresses");
   for (const auto& text : table->strings("routes")) {
-    const auto at = text.find(" from ");
-    end.routes.push_back(at == text.npos ? LinkRoute{text, ""}
-                                         : LinkRoute{text.substr(0, at), text.substr(at + 6)});
+    // "DESTINATION [from SOURCE] [table N]"
+    LinkRoute route{text, "", 0};
+    if (const auto at = route.destination.find(" table "); at != text.npos) {
+      route.table = static_cast<unsigned>(std::strtoul(text.c_str() + at + 7, nullptr, 10));
+      if (route.table == 0)
+        table->problem("routes", fmt::format("'{}'", text), "a table number after 'table'");
+      route.destination.resize(at);
+    }
+    if (const auto at = route.destination.find(" from "); at != text.npos) {
+      route.source = route.destination.substr(at + 6);
+      route.destination.resize(at);
+    }
+    end.routes.push_back(std::move(route));
   }
   return end;
 }
@@ -34,8 +45,12 @@ std::string list(const std::vector<std::string>& texts) {
 
 std::string end_to_toml(const LinkEnd& end) {
   std::vector<std::string> routes;
-  for (const auto& route : end.routes)
-    routes.push_back(route.source.empty() ? route.destination : route.destination + " from " + route.source);
+  for (const auto& route : end.routes) {
+    std::string text = route.destination;
+    if (!route.source.empty()) text += " from " + route.source;
+    if (route.table) text += fmt::format(" table {}", route.table);
+    routes.push_back(std::move(text));
+  }
   return fmt::format("{{ netns = \"{}\", device = \"{}\", addresses = {}, routes = {} }}", end.netns,
                      end.device, list(end.addresses), list(routes));
 }

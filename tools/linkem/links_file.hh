@@ -21,6 +21,7 @@ namespace qanat::linkem {
 //   up = "200mbit,delay=9ms"      # a → b
 //   down = "200mbit,delay=9ms"
 //   mtu = 1500
+//   # a route is "DESTINATION [from SOURCE] [table N]"
 //   a = { netns = "ql1-city", device = "p1-relay1", addresses = [], routes = ["10.1.0.4/32 from 10.1.0.1"] }
 //   b = { … }
 struct LinksFile {

@@ -1,10 +1,12 @@
 #include "tools/linkem/netlink.hh"
 
+#include <linux/fib_rules.h>
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
+#include <netlink/route/rule.h>
 
 #include <cerrno>
 #include <memory>
@@ -35,6 +37,7 @@ struct Release {
   void operator()(rtnl_addr* p) const { rtnl_addr_put(p); }
   void operator()(nl_addr* p) const { nl_addr_put(p); }
   void operator()(rtnl_route* p) const { rtnl_route_put(p); }
+  void operator()(rtnl_rule* p) const { rtnl_rule_put(p); }
 };
 template <class T>
 using Owned = std::unique_ptr<T, Release>;
@@ -99,14 +102,14 @@ void Netlink::add_address(const std::string& device, const std::string& address)
   if (error < 0 && error != -NLE_EXIST) fail(error, "add address " + address + " to " + device);
 }
 
-void Netlink::add_route(const std::string& destination, const std::string& device,
-                        const std::string& source) {
+void Netlink::add_route(const std::string& destination, const std::string& device, const std::string& source,
+                        unsigned table) {
   const auto to =
       destination == "default" ? parse_address("0.0.0.0/0", AF_INET) : parse_address(destination, AF_UNSPEC);
   const Owned<rtnl_route> route(rtnl_route_alloc());
   rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(nl_addr_get_family(to.get())));
   rtnl_route_set_scope(route.get(), RT_SCOPE_LINK);
-  rtnl_route_set_table(route.get(), RT_TABLE_MAIN);
+  rtnl_route_set_table(route.get(), table ? table : static_cast<unsigned>(RT_TABLE_MAIN));
   rtnl_route_set_protocol(route.get(), RTPROT_STATIC);
   rtnl_route_set_dst(route.get(), to.get());
   if (!source.empty()) {
@@ -118,6 +121,25 @@ void Netlink::add_route(const std::string& destination, const std::string& devic
   rtnl_route_add_nexthop(route.get(), hop);
   if (const int error = rtnl_route_add(socket_, route.get(), 0); error < 0 && error != -NLE_EXIST)
     fail(error, "add route to " + destination + " through " + device);
+}
+
+void Netlink::confine(const std::string& source, unsigned table) {
+  const auto from = parse_address(source + "/32", AF_INET);
+  const Owned<rtnl_rule> rule(rtnl_rule_alloc());
+  rtnl_rule_set_family(rule.get(), AF_INET);
+  rtnl_rule_set_src(rule.get(), from.get());
+  rtnl_rule_set_table(rule.get(), table);
+  rtnl_rule_set_action(rule.get(), FR_ACT_TO_TBL);
+  if (const int error = rtnl_rule_add(socket_, rule.get(), 0); error < 0 && error != -NLE_EXIST)
+    fail(error, "add the rule for packets from " + source);
+  const auto anywhere = parse_address("0.0.0.0/0", AF_INET);
+  const Owned<rtnl_route> end(rtnl_route_alloc());
+  rtnl_route_set_family(end.get(), AF_INET);
+  rtnl_route_set_table(end.get(), table);
+  rtnl_route_set_type(end.get(), RTN_UNREACHABLE);
+  rtnl_route_set_dst(end.get(), anywhere.get());
+  if (const int error = rtnl_route_add(socket_, end.get(), 0); error < 0 && error != -NLE_EXIST)
+    fail(error, "add the end of table " + std::to_string(table));
 }
 
 }  // namespace qanat::linkem

@@ -37,7 +37,8 @@ Fd open_tun(const LinkEnd& end, unsigned mtu) {
   netlink.set_mtu(end.device, mtu);
   for (const auto& address : end.addresses) netlink.add_address(end.device, address);
   netlink.set_up(end.device);
-  for (const auto& route : end.routes) netlink.add_route(route.destination, end.device, route.source);
+  for (const auto& route : end.routes)
+    netlink.add_route(route.destination, end.device, route.source, route.table);
   return fd;
 }
 

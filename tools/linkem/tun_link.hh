@@ -14,6 +14,7 @@ namespace qanat::linkem {
 struct LinkRoute {
   std::string destination;  // "10.1.0.4/32" or "default"
   std::string source;       // "" : the kernel's choice
+  unsigned table = 0;       // 0: the main one
 };
 
 // One end. netns "" is linkem's own namespace.

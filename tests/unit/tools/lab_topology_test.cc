@@ -105,6 +105,7 @@ TEST(LabTopology, LinksBecomeDevicesAndRoutes) {
   EXPECT_EQ(a.device, "p1-far");
   EXPECT_EQ(a.routes.at(0).destination, "10.1.0.2/32");
   EXPECT_EQ(a.routes.at(0).source, "10.1.0.1");
+  EXPECT_EQ(a.routes.at(0).table, 101u) << "planes are separate networks";
   EXPECT_EQ(file.links[1].a.device, "p2-n3") << "a device's name has at most 15 characters";
 }
 
