@@ -148,12 +148,18 @@ void Prober::on_report(Path& path, const packet::ProbeReport& report, const pack
       report.last_sequence > path.liveness.last_confirmed() && report.last_sequence <= path.sequence;
   const base::Time transmitted = from_us(report.last_transmit_us);
   const base::Duration since{std::chrono::microseconds{report.since_heard_us}};
+  // An adjacency's RTT is that of the adjacency both ways: only the mirrored path's probe measures it. All mesh probes
+  // may run in lock step, another path's report always being the first with the news: the mirror need only be new to us.
+  const bool direct = packet::is_direct_path_id(path.config.id);
+  const std::uint32_t pq = path.config.id.value & 0xff;
+  const std::uint32_t mirror = 0xff000000u | (pq & 0x0f) << 4 | pq >> 4;
+  const bool mirrored = carrier.path.value == mirror && report.last_sequence > path.rtt_sequence &&
+                        report.last_sequence <= path.sequence;
+  if (direct ? mirrored : advanced) {
+    path.rtt_sequence = report.last_sequence;
+    path.estimate.on_rtt(now - transmitted - since);
+  }
   if (advanced) {
-    // An adjacency's RTT is that of the adjacency both ways: only the mirrored path's probe measures it.
-    const bool direct = packet::is_direct_path_id(path.config.id);
-    const std::uint32_t pq = path.config.id.value & 0xff;
-    const std::uint32_t mirror = 0xff000000u | (pq & 0x0f) << 4 | pq >> 4;
-    if (!direct || carrier.path.value == mirror) path.estimate.on_rtt(now - transmitted - since);
     path.estimate.on_one_way(report.one_way_raw_us);
     path.estimate.on_counts(report.last_sequence, report.received, now);
   }

@@ -100,7 +100,8 @@ class Prober {
     PathConfig config;
     Liveness liveness;
     Estimate estimate;
-    std::uint32_t sequence = 0;
+    std::uint32_t sequence = 0;      // of our newest probe
+    std::uint32_t rtt_sequence = 0;  // the newest one whose round trip was taken
     base::Time due{};
     bool in_policy = false;
     std::vector<std::uint32_t> policies;  // that name it
