@@ -89,11 +89,11 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
         on_first();
         if (!co_await out_.begin_events()) co_return End::ClientGone;
       }
-      const std::string frame = event_of(event.name, *data);
-      before_write(frame.size(), count_.completion_tokens());
-      const bool accepted = co_await out_.write(frame);
+      const std::string text = event_of(event.name, *data);
+      before_write(text.size(), count_.completion_tokens());
+      const bool accepted = co_await out_.write(text);
       if (!accepted) co_return End::ClientGone;
-      after_write(frame.size());
+      after_write(text.size());
       if (done_ || failed_) break;
     }
   }

@@ -1,0 +1,117 @@
+// Keys, concurrency and budgets; and what survives a restart.
+#include <gtest/gtest.h>
+
+#include "gateway/admit/accounts.hh"
+#include "gateway/admit/key_store.hh"
+
+namespace qanat::admit {
+namespace {
+
+ApiKey key(std::uint8_t seed) {
+  std::array<std::uint8_t, 32> random{};
+  random.fill(seed);
+  return make_api_key(random);
+}
+
+KeyInfo info(const ApiKey& key, std::uint32_t max_calls = 0) {
+  return {key.id, "lab", "default", "test", 1, max_calls, false};
+}
+
+TEST(ApiKey, HasAFormAndOnlyItsHashIsNeeded) {
+  const ApiKey k = key(7);
+  EXPECT_EQ(k.text.size(), ApiKey::kLength);
+  EXPECT_TRUE(k.text.starts_with("sk-qanat-"));
+  EXPECT_EQ(hash_of(k.text), k.hash);
+  EXPECT_NE(key(8).id, k.id);
+  EXPECT_FALSE(hash_of("sk-qanat-short"));
+  EXPECT_FALSE(hash_of("sk-other-" + k.text.substr(9)));
+}
+
+TEST(ApiKey, BearerInAnyCase) {
+  EXPECT_EQ(bearer("Bearer x"), "x");
+  EXPECT_EQ(bearer("bEARER   x "), "x");
+  EXPECT_FALSE(bearer("Basic x"));
+  EXPECT_FALSE(bearer("Bearer "));
+  EXPECT_FALSE(bearer(""));
+}
+
+TEST(Accounts, AuthenticatesAndRevokesAtOnce) {
+  Accounts accounts;
+  const ApiKey k = key(1);
+  accounts.add(k.hash, info(k));
+  const std::string header = "Bearer " + k.text, other = "Bearer " + key(2).text, bad = "Basic abc";
+  EXPECT_EQ(accounts.authenticate(nullptr).error(), Errc::MissingKey);
+  EXPECT_EQ(accounts.authenticate(&bad).error(), Errc::MissingKey);
+  EXPECT_EQ(accounts.authenticate(&other).error(), Errc::BadKey);
+  ASSERT_TRUE(accounts.authenticate(&header));
+  EXPECT_EQ((*accounts.authenticate(&header))->tenant, "lab");
+  EXPECT_TRUE(accounts.revoke(k.id));
+  EXPECT_FALSE(accounts.revoke("key-none"));
+  EXPECT_EQ(accounts.authenticate(&header).error(), Errc::BadKey);
+}
+
+TEST(Accounts, LimitsCallsInFlight) {
+  Accounts accounts;
+  const KeyInfo k = info(key(1), 2);
+  const auto a = accounts.admit(k, 0), b = accounts.admit(k, 0);
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(accounts.admit(k, 0).error(), Errc::TooManyCalls);
+  accounts.settle(*a, 0);
+  EXPECT_TRUE(accounts.admit(k, 0));
+  EXPECT_EQ(accounts.in_flight(k.id), 2u);
+}
+
+TEST(Accounts, HoldsTheMostACallMayCostOnEveryLevel) {
+  for (const char* level : {"lab", "lab/default", "key"}) {
+    Accounts accounts;
+    const KeyInfo k = info(key(1));
+    accounts.set_budget(std::string(level) == "key" ? key_account(k) : level, 1000);
+    const auto a = accounts.admit(k, 600);
+    ASSERT_TRUE(a) << level;
+    EXPECT_EQ(accounts.admit(k, 401).error(), Errc::BudgetExceeded) << level;
+    accounts.settle(*a, 100);  // it cost less: the rest is free again
+    const auto b = accounts.admit(k, 900);
+    ASSERT_TRUE(b) << level;
+    accounts.settle(*b, 900);
+    EXPECT_EQ(accounts.admit(k, 1).error(), Errc::BudgetExceeded) << level;
+    EXPECT_EQ(accounts.balance("lab").spent, meter::Nano{1000});
+    EXPECT_EQ(accounts.balance("lab").held, meter::Nano{0});
+  }
+}
+
+TEST(Accounts, NoBudgetNoLimit) {
+  Accounts accounts;
+  accounts.set_budget("lab", 5);
+  accounts.set_budget("lab", -1);
+  EXPECT_TRUE(accounts.admit(info(key(1)), meter::Nano{1} << 100));
+}
+
+TEST(KeyStore, SurvivesARestart) {
+  meter::Database database(":memory:");
+  KeyStore store(database);
+  const ApiKey a = key(1), b = key(2);
+  store.put(a.hash, info(a, 3));
+  store.put(b.hash, info(b));
+  store.revoke(b.id);
+  store.put_budget("lab", 70);
+  store.put_budget("lab", 80);
+  Accounts accounts;
+  store.load(accounts);
+  const std::string first = "Bearer " + a.text, second = "Bearer " + b.text;
+  ASSERT_TRUE(accounts.authenticate(&first));
+  EXPECT_EQ((*accounts.authenticate(&first))->max_calls, 3u);
+  EXPECT_FALSE(accounts.authenticate(&second));
+  EXPECT_EQ(accounts.balance("lab").limit, meter::Nano{80});
+}
+
+TEST(Names, AreShortAndPlain) {
+  EXPECT_TRUE(valid_name("lab-1.a_b"));
+  EXPECT_FALSE(valid_name(""));
+  EXPECT_FALSE(valid_name("-x"));
+  EXPECT_FALSE(valid_name("a/b"));
+  EXPECT_FALSE(valid_name("Lab"));
+  EXPECT_FALSE(valid_name(std::string(64, 'a')));
+}
+
+}  // namespace
+}  // namespace qanat::admit

@@ -1,0 +1,336 @@
+// The meter: what counts as delivered, what survives in the journal, and books that stay exact in any order of events.
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+#include <system_error>
+
+#include "gateway/meter/delivery.hh"
+#include "gateway/meter/journal.hh"
+#include "gateway/meter/ledger.hh"
+
+namespace qanat::meter {
+namespace {
+
+class TempFile {
+ public:
+  explicit TempFile(const std::string& name)
+      : path_(std::filesystem::temp_directory_path() / ("qanat-" + name + "-" + std::to_string(::getpid()))) {
+    std::filesystem::remove(path_);
+  }
+  ~TempFile() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+Call call(const std::string& id, const std::string& pool = "far1") {
+  return {.id = id,
+          .tenant = "lab",
+          .project = "default",
+          .key = "key-1",
+          .model = "m",
+          .pool = pool,
+          .path = "city>far1",
+          .price = {"CNY", 400, 1600},
+          .started_unix_ms = 1000};
+}
+Settlement settlement(const std::string& id, std::uint64_t prompt, std::uint64_t delivered,
+                      const std::string& pool = "far1") {
+  Settlement s;
+  s.call = call(id, pool);
+  s.prompt_tokens = prompt;
+  s.delivered_tokens = delivered;
+  s.source = UsageSource::Final;
+  return s;
+}
+
+TEST(Money, PrintsAndChargesIn128Bits) {
+  EXPECT_EQ(to_string(Nano{0}), "0");
+  EXPECT_EQ(to_string(-(Nano{1} << 100)), "-1267650600228229401496703205376");
+  EXPECT_EQ(charge({"CNY", 400, 1600}, 10, 3), Nano{8800});
+  EXPECT_EQ(to_string(charge({"CNY", INT64_MAX, 0}, UINT64_MAX, 0)),
+            "170141183460469231704017187605319778305");
+}
+
+TEST(Delivery, CountsAFrameOnceItsLastByteIsAccepted) {
+  Delivery d;
+  d.offer(10, 1);
+  d.offer(5, 3);
+  EXPECT_EQ(d.offered(), 3u);
+  EXPECT_EQ(d.accept(9), 0u);
+  EXPECT_FALSE(d.started());
+  EXPECT_EQ(d.accept(1), 1u);
+  EXPECT_EQ(d.accept(4), 1u);
+  EXPECT_FALSE(d.all_accepted());
+  EXPECT_EQ(d.accept(1), 3u);
+  EXPECT_TRUE(d.all_accepted());
+}
+
+TEST(TokenCount, OnePerContentChunkWithoutUsage) {
+  TokenCount c;
+  EXPECT_EQ(c.on_chunk(false, std::nullopt), 0u);  // the role
+  EXPECT_EQ(c.on_chunk(true, std::nullopt), 1u);
+  EXPECT_EQ(c.on_chunk(true, std::nullopt), 2u);
+  EXPECT_EQ(c.source(), UsageSource::Counted);
+}
+
+TEST(TokenCount, ContinuousUsageWinsAndNeverGoesBack) {
+  TokenCount c;
+  EXPECT_EQ(c.on_chunk(true, TokenCount::Usage{7, 3}), 3u);
+  EXPECT_EQ(c.prompt_tokens(), 7u);
+  EXPECT_EQ(c.on_chunk(true, TokenCount::Usage{7, 2}), 3u);
+  EXPECT_EQ(c.source(), UsageSource::Continuous);
+}
+
+TEST(TokenCount, FinalIsAuthoritativeBoundedAndNotedWhenItDisagrees) {
+  TokenCount c(5);
+  c.on_chunk(true, std::nullopt);
+  c.on_final({4, 9});
+  EXPECT_EQ(c.completion_tokens(), 5u);  // max_tokens: more cannot have been asked for
+  EXPECT_TRUE(c.disagrees());
+  TokenCount agreeing;
+  agreeing.on_chunk(true, TokenCount::Usage{4, 1});
+  agreeing.on_final({4, 1});
+  EXPECT_FALSE(agreeing.disagrees());
+  EXPECT_EQ(agreeing.source(), UsageSource::Final);
+}
+
+TEST(Journal, KeepsWhatWasOpenAcrossAReopen) {
+  TempFile file("journal-reopen");
+  {
+    Journal j(file.path(), 4);
+    const auto a = j.open(call("call-a"));
+    const auto b = j.open(call("call-b"));
+    ASSERT_TRUE(a && b);
+    j.offer(*a, 2, 9, UsageSource::Continuous);
+    j.accept(*a, 2);
+    j.offer(*a, 3, 9, UsageSource::Continuous);  // killed during this write
+    j.close(*b);
+  }
+  Journal j(file.path(), 999);
+  EXPECT_EQ(j.slots(), 4u);
+  const auto left = j.entries();
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(left[0].call.id, "call-a");
+  EXPECT_EQ(left[0].call.path, "city>far1");
+  EXPECT_EQ(left[0].call.price, (Price{"CNY", 400, 1600}));
+  EXPECT_EQ(left[0].offered_tokens, 3u);
+  const Settlement s = recovered(left[0], 77);
+  EXPECT_EQ(s.delivered_tokens, 2u);  // the frame in doubt is the tenant's
+  EXPECT_EQ(s.prompt_tokens, 9u);
+  EXPECT_EQ(s.outcome, Outcome::Recovered);
+}
+
+TEST(Journal, NothingDeliveredIsNothingBilled) {
+  TempFile file("journal-nothing");
+  Journal j(file.path(), 4);
+  const auto a = j.open(call("call-a"));
+  j.offer(*a, 1, 9, UsageSource::Continuous);
+  const Settlement s = recovered(j.entries().at(0), 77);
+  EXPECT_EQ(s.delivered_tokens, 0u);
+  EXPECT_EQ(s.prompt_tokens, 0u);
+}
+
+TEST(Journal, RefusesWhenFullLockedOrForeign) {
+  TempFile file("journal-full");
+  Journal j(file.path(), 2);
+  const auto a = j.open(call("a"));
+  ASSERT_TRUE(a && j.open(call("b")));
+  EXPECT_FALSE(j.open(call("c")));
+  j.close(*a);
+  EXPECT_TRUE(j.open(call("c")));
+  EXPECT_THROW(Journal(file.path(), 2), std::system_error);  // one process a file
+  TempFile other("journal-foreign");
+  std::FILE* f = std::fopen(other.path().c_str(), "w");
+  std::fputs("not a journal", f);
+  std::fclose(f);
+  EXPECT_THROW(Journal(other.path(), 2), std::system_error);
+}
+
+TEST(Ledger, SettlesACallOnce) {
+  Ledger ledger(":memory:");
+  const std::vector<Settlement> twice{settlement("a", 10, 3), settlement("a", 10, 300)};
+  EXPECT_EQ(ledger.settle(twice), 1u);
+  EXPECT_EQ(ledger.settle(twice), 0u);
+  const Totals t = ledger.totals();
+  EXPECT_EQ(t.calls, 1u);
+  EXPECT_EQ(t.tokens_delivered, 3u);
+  EXPECT_EQ(t.tokens_billed, 3u);
+  EXPECT_EQ(t.total, Nano{8800});
+  EXPECT_EQ(t.sum, Nano{0});
+  const Bill bill = ledger.bill("lab", 0);
+  ASSERT_EQ(bill.lines.size(), 1u);
+  EXPECT_EQ(bill.lines[0].amount_nano, 8800);
+  EXPECT_EQ(bill.total, Nano{8800});
+  EXPECT_TRUE(ledger.bill("lab", 1001).lines.empty());
+  EXPECT_TRUE(ledger.bill("other", 0).lines.empty());
+  EXPECT_FALSE(ledger.call("a", "other"));
+  EXPECT_EQ(ledger.call("a", "lab")->amount_nano, 8800);
+}
+
+TEST(Ledger, SumsBeyond64Bits) {
+  Ledger ledger(":memory:");
+  std::vector<Settlement> list;
+  for (int i = 0; i < 6; ++i) {
+    list.push_back(settlement("c" + std::to_string(i), kMaxCallTokens, kMaxCallTokens));
+    list.back().call.price = {"CNY", kMaxPriceNano, kMaxPriceNano};
+  }
+  ledger.settle(list);
+  const Nano each = charge({"CNY", kMaxPriceNano, kMaxPriceNano}, kMaxCallTokens, kMaxCallTokens);
+  EXPECT_EQ(to_string(ledger.totals().total), to_string(each * 6));
+  EXPECT_EQ(to_string(ledger.bill("lab", 0).total), to_string(each * 6));
+  EXPECT_EQ(ledger.totals().sum, Nano{0});
+}
+
+TEST(Ledger, ReconcilesBeforeOrAfterTheCall) {
+  for (const bool record_first : {true, false}) {
+    Ledger ledger(":memory:");
+    const std::vector<PoolUsage> records{{1, "a", 10, 5, "{}"}, {2, "unknown", 1, 1, "{}"}};
+    const std::vector<Settlement> calls{settlement("a", 10, 3)};
+    if (record_first) ledger.reconcile("far1", {"CNY", 400, 1600}, records);
+    ledger.settle(calls);
+    EXPECT_EQ(ledger.reconcile("far1", {"CNY", 400, 1600}, records), 2u);
+    const Totals t = ledger.totals();
+    EXPECT_EQ(t.tokens_undelivered, 2u);
+    EXPECT_EQ(t.tokens_billed, 3u);  // the tenant pays what it got
+    EXPECT_EQ(t.waiting, 1u);
+    EXPECT_EQ(t.disputed, 0u);
+    EXPECT_EQ(t.sum, Nano{0});
+    EXPECT_TRUE(ledger.call("a")->reconciled);
+    EXPECT_EQ(ledger.last_sequence("far1"), 2u);
+    EXPECT_EQ(ledger.last_sequence("far2"), 0u);
+  }
+}
+
+TEST(Ledger, DisputesAPoolThatReportsLessThanWasDelivered) {
+  Ledger ledger(":memory:");
+  ledger.settle(std::vector<Settlement>{settlement("a", 10, 3)});
+  ledger.reconcile("far1", {}, std::vector<PoolUsage>{{1, "a", 10, 2, "{}"}});
+  EXPECT_EQ(ledger.totals().disputed, 1u);
+  EXPECT_EQ(ledger.totals().tokens_undelivered, 0u);
+}
+
+TEST(Ledger, ATryThatAnotherPoolWonIsNobodysDelivery) {
+  Ledger ledger(":memory:");
+  ledger.settle(std::vector<Settlement>{settlement("a", 10, 3, "far2")});
+  ledger.reconcile("far1", {"CNY", 100, 100}, std::vector<PoolUsage>{{1, "a", 10, 4, "{}"}});
+  const Totals t = ledger.totals();
+  EXPECT_EQ(t.tokens_undelivered, 4u);
+  EXPECT_EQ(t.total, Nano{8800});
+  EXPECT_EQ(t.sum, Nano{0});
+}
+
+// Calls that run, are settled, killed, recovered, settled again and reported by pools, in any interleaving: the books
+// sum to zero, every call has one line, billed is delivered, and every certain delivery is billed.
+class World {
+ public:
+  World() : file_("journal-property"), ledger_(":memory:") { start(); }
+
+  void open() {
+    const std::string id = "call-" + std::to_string(next_call_++);
+    if (const auto slot = journal_->open(call(id))) live_[id] = *slot;
+  }
+  void deliver(int pick) {
+    if (live_.empty()) return;
+    const auto& [id, slot] = pick_live(pick);
+    journal_->offer(slot, delivered_[id] + 1, 10, UsageSource::Continuous);
+    journal_->accept(slot, ++delivered_[id]);
+  }
+  // The call ends; `dies`: the process is killed after the commit and before the slot is free.
+  void end(int pick, bool dies) {
+    if (live_.empty()) return;
+    const auto [id, slot] = pick_live(pick);
+    const Settlement s = settlement(id, delivered_[id] > 0 ? 10 : 0, delivered_[id]);
+    ledger_.settle(std::span(&s, 1));
+    if (dies) return start();
+    journal_->close(slot);
+    live_.erase(id);
+  }
+  // kill -9 while a frame is being written to one of them.
+  void die_in_a_write(int pick) {
+    if (!live_.empty()) {
+      const auto& [id, slot] = pick_live(pick);
+      journal_->offer(slot, delivered_[id] + 1, 10, UsageSource::Continuous);
+    }
+    start();
+  }
+  void report(int pick) {
+    if (next_call_ == 0) return;
+    const std::string id = "call-" + std::to_string(static_cast<std::uint64_t>(pick) % next_call_);
+    if (live_.contains(id)) return;  // pools report calls that have ended
+    const PoolUsage record{++next_record_, id, 10, delivered_[id] + static_cast<std::uint64_t>(pick) % 3,
+                           "{}"};
+    for (int again = 0; again < 2; ++again)
+      ledger_.reconcile("far1", {"CNY", 400, 1600}, std::span(&record, 1));
+  }
+  void check() {
+    const Totals t = ledger_.totals();
+    RC_ASSERT(t.sum == Nano{0});
+    RC_ASSERT(t.tokens_billed == t.tokens_delivered);
+    RC_ASSERT(t.disputed == 0u);
+    std::map<std::string, std::uint64_t> billed;
+    Nano total = 0;
+    for (const BillLine& line : ledger_.bill("lab", 0).lines) {
+      RC_ASSERT(billed.emplace(line.call, line.tokens_out).second);
+      total += line.amount_nano;
+    }
+    RC_ASSERT(total == t.total);
+    for (const auto& [id, tokens] : delivered_)
+      if (!live_.contains(id)) RC_ASSERT(billed[id] == tokens);
+  }
+  void start() {
+    journal_.reset();
+    journal_ = std::make_unique<Journal>(file_.path(), 16);
+    std::vector<Settlement> left;
+    for (const auto& e : journal_->entries()) left.push_back(recovered(e, 1));
+    ledger_.settle(left);
+    ledger_.settle(left);  // it died here once, and started again
+    for (const auto& e : journal_->entries()) journal_->close(e.slot);
+    live_.clear();
+  }
+
+ private:
+  std::pair<const std::string, Journal::Slot>& pick_live(int pick) {
+    return *std::next(live_.begin(),
+                      static_cast<std::ptrdiff_t>(static_cast<std::size_t>(pick) % live_.size()));
+  }
+  TempFile file_;
+  Ledger ledger_;
+  std::unique_ptr<Journal> journal_;
+  std::map<std::string, Journal::Slot> live_;
+  std::map<std::string, std::uint64_t> delivered_;  // what clients have, for certain
+  std::uint64_t next_call_ = 0, next_record_ = 0;
+};
+
+TEST(LedgerProperty, ExactInAnyInterleaving) {
+  const bool holds = rc::check("the books are exact", [] {
+    World world;
+    const auto steps = *rc::gen::container<std::vector<std::pair<int, int>>>(
+        rc::gen::pair(rc::gen::inRange(0, 12), rc::gen::inRange(0, 1000)));
+    for (const auto& [what, pick] : steps) {
+      if (what < 3)
+        world.open();
+      else if (what < 7)
+        world.deliver(pick);
+      else if (what < 8)
+        world.end(pick, false);
+      else if (what < 9)
+        world.end(pick, true);
+      else if (what < 10)
+        world.die_in_a_write(pick);
+      else
+        world.report(pick);
+      world.check();
+    }
+    world.start();
+    world.check();
+  });
+  EXPECT_TRUE(holds);
+}
+
+}  // namespace
+}  // namespace qanat::meter
