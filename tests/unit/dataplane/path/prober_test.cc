@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace qanat::path {
 namespace {
 
@@ -133,6 +135,36 @@ TEST_F(TwoProbers, RttAndLossAreMeasured) {
   EXPECT_GT(a.view(0).loss_ppm, 150'000u);
   EXPECT_LT(a.view(0).loss_ppm, 350'000u);
   EXPECT_EQ(a.view(1).loss_ppm, 0u);
+}
+
+// All adjacencies are probed in lock step: the first to arrive brings the news of all, the mirrors come after it.
+TEST_F(TwoProbers, EveryAdjacencyIsMeasuredAlsoWhenAnotherBroughtTheNews) {
+  struct Flight {
+    base::Time at;
+    Prober* to;
+    NodeId from;
+    packet::Probe probe;
+  };
+  std::vector<Flight> flights;
+  for (auto* side : {&a, &b}) {
+    ProberConfig c;
+    const NodeId peer = side == &a ? kB : kA;
+    c.paths = {{peer, PathId{0xff000011}}, {peer, PathId{0xff000022}}};
+    side->configure(c, now);
+  }
+  for (const base::Time end = now + seconds{5}; now < end; now += milliseconds{1}) {
+    for (const Flight& flight : flights)
+      if (flight.at == now) flight.to->on_probe(flight.from, flight.probe, now);
+    for (auto* side : {&a, &b}) {
+      side->on_drained(now);
+      side->on_timer(now);
+      while (const auto path = side->poll_due(now))
+        flights.push_back({now + milliseconds{*path == 0 ? 5 : 7}, side == &a ? &b : &a, side == &a ? kA : kB,
+                           side->make_probe(*path, now)});
+    }
+  }
+  EXPECT_EQ(a.view(0).rtt, milliseconds{10});
+  EXPECT_EQ(a.view(1).rtt, milliseconds{14});
 }
 
 TEST_F(TwoProbers, StateSurvivesANewConfiguration) {
