@@ -107,8 +107,7 @@ struct Netlink::Impl {
   }
 
   // RTM_NEWLINK by hand: libnl 3.7 has no setter for the GSO limits.
-  void set_link(std::string_view device, unsigned mtu, unsigned queue_length,
-                unsigned gso_max_segments) {
+  void set_link(std::string_view device, unsigned mtu, unsigned queue_length, unsigned gso_max_segments) {
     Message message(nlmsg_alloc_simple(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK));
     ifinfomsg info{};
     info.ifi_family = AF_UNSPEC;

@@ -25,8 +25,9 @@ constexpr std::uint64_t token(Source source, std::size_t index) {
   return static_cast<std::uint64_t>(source) << 32 | index;
 }
 
-constexpr std::size_t kFramesPerTurn =
-    4;  // read before sealing: enough to reorder tiers, small enough for L2
+// Read before sealing: this many frames, or four of the largest, so that all of it stays in L2.
+constexpr std::size_t kFramesPerTurn = 64;
+constexpr std::size_t kFrameBytes = 4 * kTunReadBytes;
 constexpr std::size_t kSendBytes = 256 * 1024;  // trains waiting: send them before reading on
 constexpr unsigned kControlTurns = 8;           // of kBatch trains each: probes first, but not for ever
 constexpr std::size_t kMaxPieces = 128;         // a super-packet has at most 65 and its virtio header
@@ -38,16 +39,14 @@ void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
 
 }  // namespace
 
+// Frames read in one turn lie end to end.
 struct Worker::Frames {
   struct Frame {
-    std::size_t buffer = 0;
-    std::size_t bytes = 0;
+    std::uint8_t* bytes = nullptr;
+    std::size_t size = 0;
     ids::Vni vni;
   };
-  Frames() {
-    for (auto& b : buffers) b = std::make_unique_for_overwrite<std::uint8_t[]>(kTunReadBytes);
-  }
-  std::array<std::unique_ptr<std::uint8_t[]>, kFramesPerTurn> buffers;
+  std::unique_ptr<std::uint8_t[]> buffer = std::make_unique_for_overwrite<std::uint8_t[]>(kFrameBytes);
   qos::TierQueue<Frame, kFramesPerTurn> queue;
 };
 
@@ -218,29 +217,34 @@ bool Worker::receive(UdpSocket& socket, base::Time now) {
 
 void Worker::read_tuns(base::Time now) {
   Frames& frames = *frames_;
+  std::uint8_t* const begin = frames.buffer.get();
   std::size_t used = 0;
-  for (std::size_t i = 0; i < tuns_.size() && used < kFramesPerTurn; ++i) {
+  for (std::size_t i = 0; i < tuns_.size(); ++i) {
     if (!tun_ready_[i]) continue;
     tun_ready_[i] = false;
     const WorkerTun& tun = tuns_[i];
     // Each TUN gets its share of the turn; level-triggered epoll comes back for the rest.
     const std::size_t share = std::max<std::size_t>(1, kFramesPerTurn / tuns_.size());
-    for (std::size_t n = 0; n < share && used < kFramesPerTurn; ++n) {
-      const std::size_t bytes = tun.device->read(tun.queue, {frames.buffers[used].get(), kTunReadBytes});
-      if (bytes <= kVnetHeaderBytes) break;
+    for (std::size_t n = 0; n < share && used + kTunReadBytes <= kFrameBytes; ++n) {
+      std::uint8_t* const at = begin + used;
+      const std::size_t size = tun.device->read(tun.queue, {at, kTunReadBytes});
+      if (size <= kVnetHeaderBytes) break;
       bump(counters_.tun_reads);
-      const ids::Tier tier =
-          qos::classify({frames.buffers[used].get() + kVnetHeaderBytes, bytes - kVnetHeaderBytes});
+      const ids::Tier tier = qos::classify({at + kVnetHeaderBytes, size - kVnetHeaderBytes});
       if (overload_.sheds(tier)) {
         bump(counters_.shed);
         forwarder_.drops().count(packet::DropReason::Shed);
         continue;
       }
-      if (frames.queue.enqueue(tier, {used, bytes, tun.vni})) ++used;
+      if (!frames.queue.enqueue(tier, {at, size, tun.vni})) {
+        forwarder_.drops().count(packet::DropReason::QueueFull);
+        continue;
+      }
+      used += (size + 63) / 64 * 64;
     }
   }
   while (const auto frame = frames.queue.dequeue()) {
-    forwarder_.on_tun_packet(frame->vni, {frames.buffers[frame->buffer].get(), frame->bytes}, now);
+    forwarder_.on_tun_packet(frame->vni, {frame->bytes, frame->size}, now);
     if (forwarder_.transmit_bytes() >= kSendBytes) send();
   }
   send();
