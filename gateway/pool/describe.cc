@@ -57,8 +57,8 @@ descriptor::Descriptor describe(const PoolConfig& config) {
   return d;
 }
 
-descriptor::EngineState describe_engine(const Model& model, const Engine& engine,
-                                        const EngineLimits& limits) {
+descriptor::EngineState describe_engine(const Model& model, const Engine& engine, const EngineLimits& limits,
+                                        base::Time now_at) {
   const EngineState state = engine.state();
   const Roofline& roofline = engine.roofline();
   descriptor::EngineState d;
@@ -79,6 +79,11 @@ descriptor::EngineState describe_engine(const Model& model, const Engine& engine
   d.decode.per_kv_token_us = scale * (step_us(roofline, now + 1, context + 4096, 0) - here) / 4096;
   d.decode.base_us =
       std::max(0.0, scale * here - d.decode.per_sequence_us * (now + 1) - d.decode.per_kv_token_us * context);
+
+  const double stretch = engine.decode_stretch(now_at);
+  d.decode.base_us *= stretch;
+  d.decode.per_sequence_us *= stretch;
+  d.decode.per_kv_token_us *= stretch;
 
   const double room = std::max(16.0, double(limits.max_num_batched_tokens) - now);
   d.prefill.per_token_us = scale * step_us(roofline, now, context, room) / room;

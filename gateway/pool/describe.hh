@@ -16,8 +16,10 @@ inline constexpr std::uint32_t kDescriptorTtlMs = 2000;
 descriptor::Descriptor describe(const PoolConfig& config);
 
 // One engine's sample, with the predictors that gateways place calls by. They are the Roofline made linear around the
-// present load: decode by whichever roof (memory or arithmetic) is the higher one for one sequence more than now;
+// present load: decode by whichever roof (memory or arithmetic) is the higher one for one sequence more than now, stretched as
+// prompts arriving in the last seconds have stretched it (else a pool that always prefills would look fast);
 // prefill by what a full step of prompt costs beside the running sequences.
-descriptor::EngineState describe_engine(const Model& model, const Engine& engine, const EngineLimits& limits);
+descriptor::EngineState describe_engine(const Model& model, const Engine& engine, const EngineLimits& limits,
+                                        base::Time now);
 
 }  // namespace qanat::pool

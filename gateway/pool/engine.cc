@@ -99,7 +99,7 @@ void Engine::advance(base::Time now, bool start_at_now) {
 }
 
 void Engine::start_step(base::Time at) {
-  StepShape shape;
+  StepShape shape, decodes;
   std::uint32_t budget = limits_.max_num_batched_tokens;
   bool preempted = false;
   for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
@@ -113,7 +113,7 @@ void Engine::start_step(base::Time at) {
       if (!placed) break;
     }
     if (!placed) break;
-    schedule(slots_[slot], tokens, shape);
+    schedule(slots_[slot], tokens, shape, decodes);
     budget -= tokens;
   }
   while (!preempted && budget > 0 && !waiting_.empty() && running_.size() < limits_.max_num_seqs) {
@@ -122,16 +122,13 @@ void Engine::start_step(base::Time at) {
     if (!grow(sequence, tokens)) break;
     running_.push_back(waiting_.front());
     waiting_.pop_front();
-    schedule(sequence, tokens, shape);
+    schedule(sequence, tokens, shape, decodes);
     budget -= tokens;
   }
   if (shape.tokens == 0) broken("a step without work");
-  const auto price = roofline_.price(shape);
-  const auto scaled = limits_.time_scale == 1
-                          ? price
-                          : base::Duration(std::max<std::int64_t>(
-                                1, std::llround(double(price.count()) / limits_.time_scale)));
-  step_end_ = at + scaled;
+  const base::Duration price = scaled(roofline_.price(shape));
+  step_end_ = at + price;
+  if (decodes.tokens > 0) note_stretch(price, decodes);
   stepping_ = true;
   ++counters_.steps;
 }
@@ -176,16 +173,41 @@ bool Engine::grow(Sequence& sequence, std::uint32_t tokens) {
   return true;
 }
 
-void Engine::schedule(Sequence& sequence, std::uint32_t tokens, StepShape& shape) {
-  sequence.scheduled = tokens;
+void Engine::add(const Sequence& sequence, std::uint32_t tokens, StepShape& shape) {
   const std::uint64_t before = sequence.computed, added = tokens;
   shape.tokens += added;
   shape.sequences += 1;
   shape.sampled += before + added == sequence.known() ? 1 : 0;
   shape.context += before + added;
   shape.attended += added * before + added * (added + 1) / 2;
-  if (before < sequence.prompt)
-    counters_.prompt_tokens += std::min<std::uint64_t>(added, sequence.prompt - before);
+}
+
+void Engine::schedule(Sequence& sequence, std::uint32_t tokens, StepShape& whole, StepShape& decodes) {
+  sequence.scheduled = tokens;
+  add(sequence, tokens, whole);
+  if (sequence.generated > 0 && tokens == 1) add(sequence, tokens, decodes);
+  if (sequence.computed < sequence.prompt)
+    counters_.prompt_tokens += std::min(tokens, sequence.prompt - sequence.computed);
+}
+
+base::Duration Engine::scaled(base::Duration price) const {
+  if (limits_.time_scale == 1) return price;
+  return base::Duration(std::max<std::int64_t>(1, std::llround(double(price.count()) / limits_.time_scale)));
+}
+
+void Engine::note_stretch(base::Duration whole, const StepShape& decodes) {
+  const double kept = std::exp(-double((step_end_ - stretch_at_).count()) / double(kStretchWindow.count()));
+  whole_seconds_ = whole_seconds_ * kept + double(whole.count()) * 1e-9;
+  decode_seconds_ = decode_seconds_ * kept + double(scaled(roofline_.price(decodes)).count()) * 1e-9;
+  stretch_at_ = step_end_;
+}
+
+double Engine::decode_stretch(base::Time now) const {
+  if (running_.empty() || decode_seconds_ <= 0) return 1;
+  // What is long past counts for less and less, against a window of undisturbed steps.
+  const double fade = std::exp(-double(std::max(base::Duration{0}, now - stretch_at_).count()) /
+                               double(kStretchWindow.count()));
+  return std::max(1.0, 1 + (whole_seconds_ / decode_seconds_ - 1) * fade);
 }
 
 void Engine::preempt_youngest() {

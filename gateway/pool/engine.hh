@@ -64,6 +64,8 @@ struct EngineCounters {
   std::uint64_t generated_tokens = 0;
 };
 
+inline constexpr base::Duration kStretchWindow = std::chrono::seconds(5);
+
 // Not thread-safe. Instants must not go backwards; an earlier one counts as the latest seen.
 class Engine {
  public:
@@ -83,6 +85,9 @@ class Engine {
   std::optional<base::Time> next_timeout() const;
 
   EngineState state() const;
+  // How much longer steps with decoding sequences took, over about the last kStretchWindow, than the same steps without
+  // the prompt chunks beside them: what arriving prompts cost those who are being answered. 1: nothing; 1 when idle.
+  double decode_stretch(base::Time now) const;
   const EngineCounters& counters() const { return counters_; }
   const Roofline& roofline() const { return roofline_; }
   // Longest prompt + output that can be served.
@@ -104,7 +109,10 @@ class Engine {
   void start_step(base::Time at);
   void end_step();
   bool grow(Sequence& sequence, std::uint32_t tokens);
-  void schedule(Sequence& sequence, std::uint32_t tokens, StepShape& shape);
+  static void add(const Sequence& sequence, std::uint32_t tokens, StepShape& shape);
+  void schedule(Sequence& sequence, std::uint32_t tokens, StepShape& whole, StepShape& decodes);
+  base::Duration scaled(base::Duration price) const;
+  void note_stretch(base::Duration whole, const StepShape& decodes);
   void preempt_youngest();
   void release(Sequence& sequence);
 
@@ -118,6 +126,9 @@ class Engine {
   std::unordered_map<CallId, Slot> by_call_;
   bool stepping_ = false;
   base::Time step_end_{}, ready_{}, latest_{};
+  // Durations of recent steps with decodes, seconds, fading with kStretchWindow: as they were, and decodes alone.
+  double whole_seconds_ = 0, decode_seconds_ = 0;
+  base::Time stretch_at_{};
   std::deque<TokenEvent> events_;
   EngineCounters counters_;
 };

@@ -113,13 +113,14 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
     description.state.health = stopping ? descriptor::Health::Draining : descriptor::Health::Serving;
     description.state.engines.clear();
     for (const auto& one : served)
-      description.state.engines.push_back(describe_engine(one->model, one->runner.engine(), one->limits));
+      description.state.engines.push_back(
+          describe_engine(one->model, one->runner.engine(), one->limits, base::monotonic_now()));
     return descriptor::serialize(description);
   }
 
   // Until the queue has likely moved, in whole seconds.
   std::string retry_after(const Served& one) const {
-    const auto sample = describe_engine(one.model, one.runner.engine(), one.limits);
+    const auto sample = describe_engine(one.model, one.runner.engine(), one.limits, base::monotonic_now());
     const double s = sample.prefill.time_us(double(sample.queued_prefill_tokens)) * 1e-6;
     return fmt::format("{}", std::clamp(static_cast<int>(s) + 1, 1, 60));
   }

@@ -183,6 +183,20 @@ TEST(Engine, RefusesWhatItCannotServe) {
   EXPECT_EQ(engine.state().waiting_tokens, 910u);
 }
 
+TEST(Engine, StretchTellsWhatPromptsCostThoseBeingAnswered) {
+  Engine engine(l40x4(), {});
+  EXPECT_EQ(engine.decode_stretch(at_ms(0)), 1);
+  engine.submit(0, 50, 2000, at_ms(0));
+  while (*engine.next_timeout() < at_ms(3000)) engine.on_timer(*engine.next_timeout());
+  EXPECT_NEAR(engine.decode_stretch(at_ms(3000)), 1, 1e-9) << "nobody disturbs it";
+  engine.submit(1, 8000, 1, at_ms(3000));
+  while (*engine.next_timeout() < at_ms(5500)) engine.on_timer(*engine.next_timeout());
+  const double during = engine.decode_stretch(at_ms(5500));
+  EXPECT_GT(during, 1.2);
+  while (*engine.next_timeout() < at_ms(60000)) engine.on_timer(*engine.next_timeout());
+  EXPECT_NEAR(engine.decode_stretch(at_ms(60000)), 1, 0.01) << "long past";
+}
+
 TEST(Engine, TimeScaleShortensEveryStep) {
   const std::vector<Arrival> one{{at_ms(0), 700, 40}};
   EngineLimits ten;

@@ -60,10 +60,14 @@ TEST(Describe, PredictorsFollowTheEngine) {
     for (std::uint32_t load : {0u, 1u, 8u, 30u, 60u}) {
       SCOPED_TRACE(std::string(name) + " with " + std::to_string(load));
       Engine engine(roofline, {});
-      for (std::uint32_t i = 0; i < load; ++i) engine.submit(i, 400, 5000, testing::at_ms(0));
+      for (std::uint32_t i = 0; i < load; ++i) engine.submit(i, 400, 8000, testing::at_ms(0));
       while (engine.state().waiting_tokens > 0 && engine.next_timeout())
         engine.on_timer(*engine.next_timeout());
-      const auto d = describe_engine(m, engine, {});
+      // Until the prefills of before no longer count.
+      base::Time now{};
+      for (const base::Time start = now; load > 0 && now < start + 20 * kStretchWindow;)
+        engine.on_timer(now = *engine.next_timeout());
+      const auto d = describe_engine(m, engine, {}, now);
       EXPECT_EQ(d.running, load);
       EXPECT_GE(d.kv_total_tokens, d.kv_used_tokens);
       // One more sequence with 500 tokens of context.
