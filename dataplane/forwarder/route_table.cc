@@ -89,11 +89,23 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
   policies_.push_back(std::move(out));
 }
 
+namespace {
+// A list is the same way while its line and segments are the same: the controller may number it anew.
+std::uint64_t identity(const Route& route) {
+  if (route.direct) return std::uint64_t{route.peer.value} << 32 | route.id.value;
+  std::uint64_t hash = route.line;
+  for (const ids::Sid sid : route.header.list())
+    hash = (hash ^ sid.value) * 0x9e3779b97f4a7c15ULL + (hash >> 29);
+  return hash | std::uint64_t{1} << 63;
+}
+}  // namespace
+
 path::ProberConfig RouteTable::prober_config() const {
   path::ProberConfig config;
   config.active_interval = plan_.active_interval;
   config.mesh_interval = plan_.mesh_interval;
-  for (const std::uint32_t r : probe_routes_) config.paths.push_back({routes_[r].peer, routes_[r].id});
+  for (const std::uint32_t r : probe_routes_)
+    config.paths.push_back({routes_[r].peer, routes_[r].id, identity(routes_[r])});
   for (const PolicyRoutes& p : policies_) {
     path::PolicyConfig policy{p.endpoint, p.tier, {}};
     for (const std::uint32_t r : p.routes) policy.paths.push_back(routes_[r].probe);

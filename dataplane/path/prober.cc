@@ -9,6 +9,8 @@ namespace {
 constexpr base::Duration kHousekeeping = std::chrono::milliseconds{100};
 constexpr base::Duration kReorderHorizon = std::chrono::seconds{2};
 constexpr std::size_t kMaxEvents = 1024;
+constexpr std::uint32_t kHopelessProbes = 50;
+constexpr int kHopelessFactor = 10;
 
 std::uint64_t to_us(base::Time t) {
   return static_cast<std::uint64_t>(
@@ -17,7 +19,6 @@ std::uint64_t to_us(base::Time t) {
 base::Time from_us(std::uint64_t us) {
   return base::Time{std::chrono::microseconds{static_cast<std::int64_t>(us & 0x7fffffffffffffULL)}};
 }
-std::uint64_t key(const PathConfig& c) { return std::uint64_t{c.peer.value} << 32 | c.id.value; }
 // The next multiple of the interval, so that all fast probes of a box leave in one wake-up.
 base::Time aligned(base::Time now, base::Duration interval) {
   return base::Time{(now.time_since_epoch() / interval + 1) * interval};
@@ -27,12 +28,12 @@ base::Time aligned(base::Time now, base::Duration interval) {
 
 void Prober::configure(ProberConfig config, base::Time now) {
   std::unordered_map<std::uint64_t, Path> old;
-  std::unordered_map<std::uint64_t, ids::PathId> chosen;
+  std::unordered_map<std::uint64_t, std::uint64_t> chosen;
   for (const Policy& p : policies_)
     if (p.chosen != kNoPath)
       chosen[std::uint64_t{p.config.endpoint.value} << 8 | static_cast<std::uint8_t>(p.config.tier)] =
-          paths_[p.chosen].config.id;
-  for (Path& p : paths_) old.emplace(key(p.config), std::move(p));
+          paths_[p.chosen].config.identity;
+  for (Path& p : paths_) old.emplace(p.config.identity, std::move(p));
 
   config_ = std::move(config);
   active_interval_ = config_.active_interval;
@@ -44,11 +45,12 @@ void Prober::configure(ProberConfig config, base::Time now) {
   for (std::uint32_t i = 0; i < config_.paths.size(); ++i) {
     const PathConfig& c = config_.paths[i];
     Path path;
-    if (const auto it = old.find(key(c)); it != old.end()) {
+    if (const auto it = old.find(c.identity); it != old.end()) {
       path = std::move(it->second);
     } else {
       // Spread over the interval, so that a mesh does not beat in time.
-      path.due = now + config_.mesh_interval * static_cast<int>(key(c) * 0x9e3779b97f4a7c15ULL >> 56) / 256;
+      path.due =
+          now + config_.mesh_interval * static_cast<int>(c.identity * 0x9e3779b97f4a7c15ULL >> 56) / 256;
     }
     path.config = c;
     path.in_policy = false;
@@ -66,7 +68,7 @@ void Prober::configure(ProberConfig config, base::Time now) {
     for (const std::uint32_t p : policy.config.paths) {
       paths_[p].policies.push_back(i);
       if (rank++ < kProbedPerPolicy) paths_[p].in_policy = true;
-      if (before != chosen.end() && paths_[p].config.id == before->second) policy.chosen = p;
+      if (before != chosen.end() && paths_[p].config.identity == before->second) policy.chosen = p;
     }
     policies_.push_back(std::move(policy));
   }
@@ -106,8 +108,12 @@ void Prober::set_active(Peer& peer, bool active, base::Time now) {
 }
 
 base::Duration Prober::interval(const Path& path, const Peer& peer) const {
-  return peer.active && path.in_policy ? std::min(active_interval_, config_.mesh_interval)
-                                       : config_.mesh_interval;
+  if (path.in_policy)
+    return peer.active ? std::min(active_interval_, config_.mesh_interval) : config_.mesh_interval;
+  // Lines that do not reach each other are asked now and then only.
+  const State state = path.liveness.state();
+  const bool hopeless = path.sequence > kHopelessProbes && (state == State::Untested || state == State::Dead);
+  return hopeless ? kHopelessFactor * config_.mesh_interval : config_.mesh_interval;
 }
 
 void Prober::on_probe(ids::NodeId from, const packet::Probe& probe, base::Time now) {
@@ -220,7 +226,7 @@ void Prober::on_timer(base::Time now) {
       if (path.due <= now) {
         due_.push_back(p);
         // No catching up after lateness: a burst of probes would say nothing more than one.
-        path.due = every == config_.mesh_interval ? std::max(path.due + every, now + every / 2)
+        path.due = every >= config_.mesh_interval ? std::max(path.due + every, now + every / 2)
                                                   : aligned(now, every);
       }
       next = std::min(next, path.due);

@@ -19,10 +19,12 @@
 
 namespace qanat::path {
 
-// One way to a peer. `id` is unique among the ways to that peer; state is kept over configurations by (peer, id).
+// One way to a peer. `id` is unique among the ways to that peer. `identity` says which way it is, whatever it is called
+// now: state is kept over configurations by it.
 struct PathConfig {
   ids::NodeId peer;
   ids::PathId id;  // 0xff0000pq for an adjacency, else the list's
+  std::uint64_t identity = 0;
 };
 
 struct PolicyConfig {

@@ -2,6 +2,7 @@
 // never would: it holds real keys, and writes any route header it likes.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -27,9 +28,13 @@ class Neighbour {
   }
   static std::vector<Octets> give(forwarder::Forwarder& f, Octets bytes, const packet::UdpAddress& from,
                                   base::Time now) {
+    // The forwarder's output may point into what it was given: keep the last few.
+    static std::deque<Octets> kept;
+    if (kept.size() == 16) kept.pop_front();
+    kept.push_back(std::move(bytes));
     forwarder::Datagrams train;
-    train.bytes = bytes;
-    train.segment_bytes = bytes.size();
+    train.bytes = kept.back();
+    train.segment_bytes = kept.back().size();
     train.remote = from;
     f.on_datagrams({&train, 1}, now);
     std::vector<Octets> out;

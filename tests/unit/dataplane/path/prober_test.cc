@@ -17,7 +17,7 @@ const NodeId kA{1}, kB{2};
 
 ProberConfig config(NodeId peer) {
   ProberConfig c;
-  c.paths = {{peer, PathId{10}}, {peer, PathId{20}}};
+  c.paths = {{peer, PathId{10}, 1}, {peer, PathId{20}, 2}};
   c.policies = {{peer, ids::Tier::Bulk, {0, 1}}};
   return c;
 }
@@ -172,6 +172,7 @@ TEST_F(TwoProbers, StateSurvivesANewConfiguration) {
   run(seconds{1});
   ProberConfig c = config(kB);
   std::swap(c.paths[0], c.paths[1]);
+  c.paths[0].id = PathId{21};  // a new name for the same way
   c.policies[0].paths = {1, 0};
   a.configure(c, now);
   EXPECT_TRUE(a.usable(0));
