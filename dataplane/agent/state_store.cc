@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <system_error>
+#include <thread>
 
 #include "base/file.hh"
 #include "base/hex.hh"
@@ -22,6 +24,7 @@ namespace {
 }
 
 constexpr int kCorrupt = EBADMSG;
+constexpr int kLockTries = 50;  // of 20 ms
 
 }  // namespace
 
@@ -33,7 +36,13 @@ StateStore::StateStore(std::filesystem::path folder) : folder_(std::move(folder)
   if (error) throw std::system_error(error, "make state folder " + folder_.string());
   lock_ = ::open(path("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) fail(errno, "open " + path("lock"));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+  // A predecessor that was just killed may still be on its way out.
+  int locked = ::flock(lock_, LOCK_EX | LOCK_NB);
+  for (int tries = 0; locked != 0 && errno == EWOULDBLOCK && tries < kLockTries; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    locked = ::flock(lock_, LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     const int error_number = errno;
     ::close(lock_);
     fail(error_number, "lock " + path("lock") + " (another daemon uses this state folder)");
