@@ -6,8 +6,10 @@
 //   tenant 100: 100.96.1.1 and fd71::1 at 1, 100.96.2.1 and fd71::2 at 2, through device qt100
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <iostream>
 #include <thread>
+#include <vector>
 
 #include "tests/support/flows.hh"
 #include "tests/support/namespaces.hh"
@@ -85,11 +87,8 @@ TEST_F(BoxesInNamespaces, TcpPassesThroughARelay) {
   EXPECT_EQ(box_r.drops(DropReason::LinkBadTag), 0u);
 }
 
-TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  net.join(a, "10.2.0.1/16", b, "10.2.0.2/16", "v2");
+// Two boxes joined on two planes; plane 1 preferred.
+Overlay two_planes() {
   Overlay overlay(3);
   overlay.add_node(1, false, {1, 2});
   overlay.add_node(2, false, {1, 2});
@@ -98,6 +97,44 @@ TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
     overlay.add_lists({head * 100, head, {}, 0, 1, {Sid::end(NodeId{end})}});
     overlay.add_lists({head * 100 + 10, head, {}, 1, 2, {Sid::end(NodeId{end})}});
   }
+  return overlay;
+}
+
+// Bulk both ways and two busy loops beside it: every core is wanted by somebody all the time.
+TEST_F(BoxesInNamespaces, SaturatedCoresCauseNoSwitch) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  net.join(a, "10.2.0.1/16", b, "10.2.0.2/16", "v2");
+  const Overlay overlay = two_planes();
+  TestBox box_a(overlay, 1, a);
+  TestBox box_b(overlay, 2, b);
+  ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
+  ASSERT_TRUE(box_b.wait_for_path(1, 10));
+  std::this_thread::sleep_for(milliseconds{500});
+  const unsigned before = box_a.switches() + box_b.switches();
+  std::atomic<bool> done{false};
+  std::vector<std::thread> busy;
+  for (int i = 0; i < 2; ++i)
+    busy.emplace_back([&] {
+      while (!done) {
+      }
+    });
+  std::thread other([&] { tcp_transfer(b, a, "100.96.1.1", 4 * kBulk); });
+  const TcpResult r = tcp_transfer(a, b, "100.96.2.1", 4 * kBulk);
+  other.join();
+  done = true;
+  for (std::thread& t : busy) t.join();
+  EXPECT_TRUE(r.intact);
+  EXPECT_EQ(box_a.switches() + box_b.switches(), before);
+}
+
+TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  net.join(a, "10.2.0.1/16", b, "10.2.0.2/16", "v2");
+  const Overlay overlay = two_planes();
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
