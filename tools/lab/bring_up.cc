@@ -123,6 +123,8 @@ class BringUp {
       for (const char* scope : {"all", "default"})
         linkem::write_sysctl(fmt::format("net/ipv4/conf/{}/rp_filter", scope), "0");
       linkem::write_sysctl("net/ipv4/ip_forward", "0");
+      // A pool answers in the tier that it was asked in: the gateway marks its connections, their answers follow.
+      linkem::write_sysctl("net/ipv4/tcp_reflect_tos", "1");
       linkem::Netlink netlink;
       const Node& spec = *topology_.node(node.name);
       for (const int plane : spec.planes) {

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// The least that one streamed token weighs on the wire: its event, TCP/IP, seals.
+// The least that one streamed token weighs in a tenant's packets: its event, TCP and IP.
 constexpr std::uint64_t kLeastBytesPerToken = 100;
 constexpr std::uint64_t kLeastRequests = 200;
 constexpr double kLongestOutageMs = 200;
@@ -28,7 +28,8 @@ std::string latency_row(const char* name, const LatencyPair& local, const Latenc
 }  // namespace
 
 bool JobResult::overflow_crossed_link() const {
-  return window_tokens > 0 && cut_link_bytes >= cut_link_flow_bytes + window_tokens * kLeastBytesPerToken;
+  return window_tokens > 0 && overflow_bytes >= window_tokens * kLeastBytesPerToken &&
+         cut_link_bytes >= overflow_bytes;
 }
 
 std::string to_json(const JobResult& r) {
@@ -57,9 +58,8 @@ std::string to_table(const JobResult& r) {
   out += latency_row("time per token", r.tpot_local, r.tpot_overflow);
   out += fmt::format("\n  link {} cut: outage {:.1f} ms\n    before  {}\n    after   {}\n", r.cut_link,
                      r.outage_ms, r.path_before, r.path_after);
-  out += fmt::format(
-      "    {} bytes crossed it in the {} overflow tokens' time before; at most {} were the 1 ms flow's\n",
-      r.cut_link_bytes, r.window_tokens, r.cut_link_flow_bytes);
+  out += fmt::format("    just before, {} bytes crossed it, {} of them of {} overflow tokens\n",
+                     r.cut_link_bytes, r.overflow_bytes, r.window_tokens);
   out += fmt::format("\n  {:<48}{:>7}{:>12}{:>12}{:>16}\n", "bill", "calls", "tokens in", "tokens out",
                      r.currency);
   BillLine sum;

@@ -29,13 +29,12 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kTick = 250ms;
 constexpr auto kFirstCut = 20s;  // of replay, before a cut is considered
-constexpr auto kWindow = 5s;     // one path, overflow on it: counted before the cut
+constexpr auto kWindow = 2s;     // one path with overflow on it, counted before the cut
 constexpr auto kCutFor = 8s;
 constexpr auto kLongestReplay = 170s;
 constexpr std::uint64_t kFewestWindowTokens = 50;
-// One packet of the 1 ms flow on an underlay link, at most: IP and UDP (28), link and route headers of three segments
-// (16 + 44 + 16), sealed header, inner header and tag (50), the inner packet (28 + payload).
-constexpr std::uint64_t kFlowPacketBytes = 28 + 76 + 50 + 28 + OutageFlow::kPayloadBytes;
+// One packet of the 1 ms flow as a path's byte counter sees it: the inner packet.
+constexpr std::uint64_t kFlowPacketBytes = 28 + OutageFlow::kPayloadBytes;
 
 class MainJob {
  public:
@@ -108,31 +107,36 @@ class MainJob {
                     options_.requests, options_.compress));
   }
 
-  // ---- the cut: Waiting → Watching (one path for kWindow, overflow on it) → Down (for kCutFor) → Done
+  // ---- the cut: Waiting (until some far node's overflow has kept to one path for kWindow) → Down → Done
 
-  enum class Cut { Waiting, Watching, Down, Done };
+  enum class Cut { Waiting, Down, Done };
 
+  // A far node's overflow, and the path and link under it, with all counters as they are at one instant.
   struct Watch {
-    std::string far;  // the node whose pool takes most of the overflow
-    PathView path;    // that the cut link is under
+    PathView there, back;
     std::string link;
     Clock::time_point since;
-    std::uint64_t link_bytes = 0, tokens = 0, flow_packets = 0;
+    std::uint64_t link_bytes = 0, path_bytes = 0, flow_packets = 0, tokens = 0;
+    const PathView& cut_path() const { return link_is_under_there ? there : back; }
+    bool link_is_under_there = false;
+    bool same_way(const Watch& other) const {
+      return there == other.there && back == other.back && link == other.link;
+    }
   };
 
   void step_cut() {
     const auto now = Clock::now();
     if (cut_ == Cut::Waiting && now - started_ > kFirstCut) {
-      if (auto watch = begin_watch()) watch_ = *watch, cut_ = Cut::Watching;
-    } else if (cut_ == Cut::Watching && now - watch_.since > kWindow) {
-      const auto is_now = begin_watch();
-      if (!is_now) {
-        cut_ = Cut::Waiting;
-      } else if (is_now->link != watch_.link || !(is_now->path == watch_.path) ||
-                 is_now->tokens - watch_.tokens < kFewestWindowTokens) {
-        watch_ = *is_now;  // the path moved, or too little overflow: watch again
-      } else {
-        cut(*is_now);
+      for (const auto& pool : state_.pools) {
+        if (pool.local) continue;
+        const auto is_now = observe(pool);
+        auto& since = watches_[pool.node];
+        if (!is_now || !since || !since->same_way(*is_now) || is_now->path_bytes < since->path_bytes) {
+          since = is_now;
+        } else if (is_now->since - since->since >= kWindow &&
+                   is_now->tokens - since->tokens >= kFewestWindowTokens) {
+          return cut(pool.node, *since, *is_now);
+        }
       }
     } else if (cut_ == Cut::Down) {
       note_path_after();
@@ -140,85 +144,93 @@ class MainJob {
     }
   }
 
-  // The path and link to watch, with all counters as they are now.
-  std::optional<Watch> begin_watch() {
+  std::optional<Watch> observe(const PoolState& pool) const {
     Watch watch;
-    std::uint64_t most = 0;
-    for (const auto& pool : state_.pools) {
-      if (pool.local) continue;
-      const std::uint64_t tokens = generated_tokens(pool);
-      if (tokens > most) most = tokens, watch.far = pool.node, watch.tokens = tokens;
-    }
-    if (most == 0) return {};
-    const auto there = active_path(city_.name, watch.far), back = active_path(watch.far, city_.name);
+    std::uint64_t ignored = 0;
+    const auto there = active_path(city_.name, pool.node, ignored);
+    const auto back = active_path(pool.node, city_.name, watch.path_bytes);
     if (!there || !back) return {};
-    // Tokens travel back; a link that both directions use shows the outage in both.
+    watch.there = *there;
+    watch.back = *back;
+    // Tokens travel back. A link that both directions use shows the outage in both.
     const auto forward = links_of(*there, topology_), backward = links_of(*back, topology_);
     std::vector<std::string> both;
-    for (const auto& link : forward)
-      if (std::find(backward.begin(), backward.end(), link) != backward.end()) both.push_back(link);
-    watch.path = both.empty() ? *back : *there;
+    for (const auto& link : backward)
+      if (std::find(forward.begin(), forward.end(), link) != forward.end()) both.push_back(link);
+    watch.link_is_under_there = !both.empty();
     watch.link = longest_link(both.empty() ? backward : both, topology_);
     if (watch.link.empty()) return {};
+    watch.flow_packets = flows_.at(pool.node)->b_to_a().sent;
+    watch.tokens = generated_tokens(pool);
     watch.link_bytes = link_bytes(watch.link);
-    // Both directions of every flow, since another region's may share the link.
-    for (const auto& [far, flow] : flows_) watch.flow_packets += flow->a_to_b().sent + flow->b_to_a().sent;
     watch.since = Clock::now();
     return watch;
   }
 
-  void cut(const Watch& now) {
+  void cut(const std::string& far, const Watch& before, const Watch& now) {
+    const std::uint64_t flow_bytes = (now.flow_packets - before.flow_packets) * kFlowPacketBytes;
+    const std::uint64_t path_bytes = now.path_bytes - before.path_bytes;
+    far_ = far;
+    cut_watch_ = now;
     result_.cut_link = now.link;
-    result_.cut_link_bytes = now.link_bytes - watch_.link_bytes;
-    result_.cut_link_flow_bytes = (now.flow_packets - watch_.flow_packets) * kFlowPacketBytes;
-    result_.window_tokens = now.tokens - watch_.tokens;
-    result_.path_before = to_string(watch_.path, topology_);
-    flows_.at(watch_.far)->mark();
-    call(state_.linkem_socket, "POST", "/v1/links/" + watch_.link + "/fault",
+    result_.cut_link_bytes = now.link_bytes - before.link_bytes;
+    result_.overflow_bytes = path_bytes > flow_bytes ? path_bytes - flow_bytes : 0;
+    result_.window_tokens = now.tokens - before.tokens;
+    result_.path_before = to_string(now.cut_path(), topology_);
+    flows_.at(far_)->mark();
+    call(state_.linkem_socket, "POST", "/v1/links/" + now.link + "/fault",
          {{"down", true}, {"direction", "both"}});
     cut_at_ = Clock::now();
     cut_ = Cut::Down;
-    options_.progress(fmt::format("link {} is cut; it was under {}", watch_.link, result_.path_before));
+    options_.progress(fmt::format("link {} is cut; it was under {}", now.link, result_.path_before));
   }
 
   void note_path_after() {
     if (!result_.path_after.empty()) return;
-    const auto path = active_path(watch_.path.from, watch_.path.to);
-    if (!path || *path == watch_.path) return;
+    std::uint64_t ignored = 0;
+    const auto path = active_path(cut_watch_.cut_path().from, cut_watch_.cut_path().to, ignored);
+    if (!path || *path == cut_watch_.cut_path()) return;
     const auto links = links_of(*path, topology_);
-    if (std::find(links.begin(), links.end(), watch_.link) != links.end()) return;
+    if (std::find(links.begin(), links.end(), cut_watch_.link) != links.end()) return;
     result_.path_after = to_string(*path, topology_);
     options_.progress(fmt::format("calls go on over {}", result_.path_after));
   }
 
   void restore() {
     note_path_after();
-    result_.outage_ms = flows_.at(watch_.far)->outage_ms();
+    result_.outage_ms = flows_.at(far_)->outage_ms();
     if (result_.path_after.empty()) result_.path_after = result_.path_before;
-    call(state_.linkem_socket, "POST", "/v1/links/" + watch_.link + "/fault",
+    call(state_.linkem_socket, "POST", "/v1/links/" + cut_watch_.link + "/fault",
          {{"down", false}, {"direction", "both"}});
     cut_ = Cut::Done;
     options_.progress(
-        fmt::format("link {} is restored; the flow felt {:.1f} ms", watch_.link, result_.outage_ms));
+        fmt::format("link {} is restored; the flow felt {:.1f} ms", cut_watch_.link, result_.outage_ms));
   }
 
-  std::optional<PathView> active_path(const std::string& from, const std::string& to) const {
-    for (const auto& path : get(state_.node(from)->socket, "/v1/paths?tier=interactive&to=" + to))
-      if (path.value("active", false))
+  // bytes: what tenants sent on it so far.
+  std::optional<PathView> active_path(const std::string& from, const std::string& to,
+                                      std::uint64_t& bytes) const {
+    const json paths = get(state_.node(from)->socket, "/v1/paths?tier=interactive&to=" + to);
+    for (const auto& path : paths)
+      if (path.value("active", false)) {
+        bytes = path.value("bytes", std::uint64_t{0});
         return PathView{from, to, path.at("segments"), path.at("names"), path.at("first_plane")};
+      }
     return {};
   }
 
   std::uint64_t generated_tokens(const PoolState& pool) const {
     std::uint64_t sum = 0;
-    for (const auto& model : get(pool.socket, "/v1/status").at("models"))
+    const json status = get(pool.socket, "/v1/status");
+    for (const auto& model : status.at("models"))
       sum += model.value("generated_tokens", 0u);
     return sum;
   }
 
   // Bytes that came out of the link, both ways.
   std::uint64_t link_bytes(const std::string& name) const {
-    for (const auto& link : get(state_.linkem_socket, "/v1/links"))
+    const json links = get(state_.linkem_socket, "/v1/links");
+    for (const auto& link : links)
       if (link.at("name") == name)
         return link["up"]["out_bytes"].get<std::uint64_t>() + link["down"]["out_bytes"].get<std::uint64_t>();
     throw LabError("linkem does not know the link " + name);
@@ -312,7 +324,9 @@ class MainJob {
   std::string summary_file_;
   Clock::time_point started_, cut_at_;
   Cut cut_ = Cut::Waiting;
-  Watch watch_;
+  std::map<std::string, std::optional<Watch>> watches_;  // by far node
+  std::string far_;                                      // whose path is cut
+  Watch cut_watch_;
   JobResult result_;
   json shown_;
 };

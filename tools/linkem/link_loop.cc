@@ -2,9 +2,10 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <future>
 #include <system_error>
@@ -16,7 +17,10 @@ namespace {
 
 // Packets read from one end before the others get their turn: 64 of 1,500 B are 0.8 ms at 1 Gbit/s.
 constexpr std::size_t kBatch = 64;
-constexpr std::uint64_t kTimer = ~std::uint64_t{0}, kWake = kTimer - 1, kAlso = kTimer - 2;
+// A pause after each turn, so that a busy loop handles several packets a turn: at 10,000 packets/s it
+// halves the work, and it stays well below the 0.5 ms that a packet may be late.
+constexpr timespec kPause{0, 60'000};
+constexpr std::uint64_t kWake = ~std::uint64_t{0}, kAlso = kWake - 1;
 
 void watch(int epoll, int fd, std::uint64_t tag) {
   epoll_event event{};
@@ -28,19 +32,15 @@ void watch(int epoll, int fd, std::uint64_t tag) {
 
 }  // namespace
 
-LinkLoop::LinkLoop()
-    : epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      timer_(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)),
-      wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (!epoll_ || !timer_ || !wake_)
-    throw std::system_error(errno, std::generic_category(), "make an event loop");
-  watch(epoll_.get(), timer_.get(), kTimer);
+LinkLoop::LinkLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (!epoll_ || !wake_) throw std::system_error(errno, std::generic_category(), "make an event loop");
   watch(epoll_.get(), wake_.get(), kWake);
 }
 
 void LinkLoop::add(std::unique_ptr<TunLink> link) {
   for (std::size_t end = 0; end < 2; ++end) watch(epoll_.get(), link->fd(end), links_.size() * 2 + end);
   links_.push_back(std::move(link));
+  due_.push_back(kNever);
 }
 
 void LinkLoop::run(int also) {
@@ -55,50 +55,52 @@ void LinkLoop::run(int also) {
 void LinkLoop::carry(int also) {
   if (also >= 0) watch(epoll_.get(), also, kAlso);
   epoll_event events[64];
+  base::Time next = kNever;
   for (;;) {
-    const int ready = epoll_wait(epoll_.get(), events, 64, -1);
+    // The kernel's timer of an absolute time would be one more call per packet; the difference is the same sleep.
+    const std::int64_t left =
+        next == kNever ? 0 : std::max<std::int64_t>((next - base::monotonic_now()).count(), 0);
+    const timespec wait{left / 1'000'000'000, left % 1'000'000'000};
+    const int ready = epoll_pwait2(epoll_.get(), events, 64, next == kNever ? nullptr : &wait, nullptr);
     if (ready < 0 && errno != EINTR)
       throw std::system_error(errno, std::generic_category(), "wait for packets");
     bool woken = false;
+    base::Time now = base::monotonic_now();
     for (int i = 0; i < ready; ++i) {
       const std::uint64_t tag = events[i].data.u64;
-      std::uint64_t ticks;
       if (tag == kAlso) return;
-      if (tag == kTimer || tag == kWake) {
-        [[maybe_unused]] const auto n =
-            read(tag == kTimer ? timer_.get() : wake_.get(), &ticks, sizeof ticks);
-        if (tag == kTimer) armed_ = kNever;
-        woken |= tag == kWake;
+      if (tag == kWake) {
+        std::uint64_t ticks;
+        [[maybe_unused]] const auto n = read(wake_.get(), &ticks, sizeof ticks);
+        woken = true;
       } else {
-        links_[tag / 2]->read_from(tag % 2, kBatch, base::monotonic_now());
+        links_[tag / 2]->read_from(tag % 2, kBatch, now);
+        due_[tag / 2] = links_[tag / 2]->next_timeout();
+        now = base::monotonic_now();
       }
     }
     if (woken) {
       run_tasks();
+      for (std::size_t i = 0; i < links_.size(); ++i) due_[i] = links_[i]->next_timeout();
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
     }
-    const base::Time now = base::monotonic_now();
-    base::Time next = kNever;
-    for (const auto& link : links_) {
-      if (link->next_timeout() <= now) link->write_due(now);
-      next = std::min(next, link->next_timeout());
-    }
-    if (next != armed_) arm(next);
+    next = hand_on(now);
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &kPause, nullptr);
   }
 }
 
-void LinkLoop::arm(base::Time when) {
-  armed_ = when;
-  itimerspec spec{};
-  if (when != kNever) {
-    // Zero would disarm; a time already past fires at once.
-    const auto ns = std::max<std::int64_t>(when.time_since_epoch().count(), 1);
-    spec.it_value.tv_sec = ns / 1'000'000'000;
-    spec.it_value.tv_nsec = ns % 1'000'000'000;
+// Writes everything due by `now`; returns when the next packet is.
+base::Time LinkLoop::hand_on(base::Time now) {
+  base::Time next = kNever;
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    if (due_[i] <= now) {
+      links_[i]->write_due(now);
+      due_[i] = links_[i]->next_timeout();
+    }
+    next = std::min(next, due_[i]);
   }
-  if (timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr) != 0)
-    throw std::system_error(errno, std::generic_category(), "set a timer");
+  return next;
 }
 
 void LinkLoop::run_tasks() {

@@ -1,4 +1,4 @@
-// LinkLoop: carries all links of one linkem process on one thread, by epoll and one timerfd.
+// LinkLoop: carries all links of one linkem process on one thread, by epoll with the next packet's time as time-out.
 // The only room here that reads the clock; other threads reach the links through call().
 #pragma once
 
@@ -31,15 +31,15 @@ class LinkLoop {
  private:
   void carry(int also);
   void run_tasks();
-  void arm(base::Time when);
+  base::Time hand_on(base::Time now);
 
-  Fd epoll_, timer_, wake_;
+  Fd epoll_, wake_;
   Links links_;
+  std::vector<base::Time> due_;  // each link's next_timeout(), kept so that a wake-up need not ask them all
   std::mutex mutex_;
   std::vector<std::function<void()>> tasks_;  // guarded by mutex_
   bool stopping_ = false;                     // guarded by mutex_
   bool ended_ = false;                        // guarded by mutex_
-  base::Time armed_ = kNever;
 };
 
 }  // namespace qanat::linkem

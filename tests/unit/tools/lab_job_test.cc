@@ -68,7 +68,7 @@ JobResult good() {
   r.tokens_delivered = r.tokens_billed = 60'000;
   r.cut_link = "relay-far-p2";
   r.window_tokens = 1000;
-  r.cut_link_flow_bytes = 2'000'000;
+  r.overflow_bytes = 300'000;
   r.cut_link_bytes = 2'300'000;
   return r;
 }
@@ -89,7 +89,7 @@ TEST(JobResult, EachConditionCanFail) {
   EXPECT_THAT(only([](auto& r) { r.tokens_billed -= 1; }), HasSubstr("59999 billed"));
   EXPECT_THAT(only([](auto& r) { r.outage_ms = 200.1; }), HasSubstr("200.1 ms"));
   EXPECT_THAT(only([](auto& r) { r.path_after = r.path_before; }), HasSubstr("did not change"));
-  EXPECT_THAT(only([](auto& r) { r.cut_link_bytes = r.cut_link_flow_bytes; }), HasSubstr("provably"));
+  EXPECT_THAT(only([](auto& r) { r.cut_link_bytes = r.overflow_bytes - 1; }), HasSubstr("provably"));
   EXPECT_THAT(only([](auto& r) { r.cut_link.clear(); }), HasSubstr("no link was cut"));
 }
 
