@@ -28,7 +28,7 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kTick = 250ms;
-constexpr auto kFirstCut = 20s;  // of replay, before a cut is considered
+constexpr auto kFirstCut = 30s;  // of replay, before a cut is considered
 constexpr auto kWindow = 2s;     // one path with overflow on it, counted before the cut
 constexpr auto kCutFor = 8s;
 constexpr auto kLongestReplay = 170s;
@@ -127,17 +127,23 @@ class MainJob {
   void step_cut() {
     const auto now = Clock::now();
     if (cut_ == Cut::Waiting && now - started_ > kFirstCut) {
+      // Of those that may be cut, the one with the most overflow on it.
+      std::string busiest;
+      std::optional<Watch> busiest_now;
+      std::uint64_t most = kFewestWindowTokens;
       for (const auto& pool : state_.pools) {
         if (pool.local) continue;
         const auto is_now = observe(pool);
         auto& since = watches_[pool.node];
         if (!is_now || !since || !since->same_way(*is_now) || is_now->path_bytes < since->path_bytes) {
           since = is_now;
-        } else if (is_now->since - since->since >= kWindow &&
-                   is_now->tokens - since->tokens >= kFewestWindowTokens) {
-          return cut(pool.node, *since, *is_now);
+        } else if (is_now->since - since->since >= kWindow && is_now->tokens - since->tokens >= most) {
+          most = is_now->tokens - since->tokens;
+          busiest = pool.node;
+          busiest_now = is_now;
         }
       }
+      if (busiest_now) cut(busiest, *watches_[busiest], *busiest_now);
     } else if (cut_ == Cut::Down) {
       note_path_after();
       if (now - cut_at_ > kCutFor) restore();
@@ -222,8 +228,7 @@ class MainJob {
   std::uint64_t generated_tokens(const PoolState& pool) const {
     std::uint64_t sum = 0;
     const json status = get(pool.socket, "/v1/status");
-    for (const auto& model : status.at("models"))
-      sum += model.value("generated_tokens", 0u);
+    for (const auto& model : status.at("models")) sum += model.value("generated_tokens", 0u);
     return sum;
   }
 

@@ -62,10 +62,10 @@ Spec read_spec(base::ConfigTable& table, std::string_view key) {
   const auto spec = parse_spec(text);
   if (spec) return *spec;
   // Where the message says what was expected, the problem's own words stand for its first one.
-  std::string_view expected = spec.error().message;
+  const SpecError error = spec.error();
+  std::string_view expected = error.message;
   if (expected.starts_with("expected ")) expected.remove_prefix(9);
-  table.problem(key, fmt::format("'{}' at character {}", text, spec.error().offset + 1),
-                std::string(expected));
+  table.problem(key, fmt::format("'{}' at character {}", text, error.offset + 1), std::string(expected));
   return {};
 }
 
