@@ -1,0 +1,295 @@
+// The lab that recovery tests kill daemons in: its topology, a load of streaming calls that counts what arrives, and
+// what to do with its daemons. One lab for a whole suite; each test puts back what it killed.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/config.hh"
+#include "base/http_client.hh"
+#include "tools/lab/bring_up.hh"
+#include "tools/lab/daemon_api.hh"
+#include "tools/lab/outage_flow.hh"
+#include "tools/lab/tear_down.hh"
+#include "tools/linkem/netns.hh"
+#include "tools/replay/chat_stream.hh"
+
+namespace qanat::lab {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+using nlohmann::json;
+
+inline constexpr const char* kModel = "c-url://any/infer/deepseek-r1-distill-qwen-32b";
+
+inline constexpr const char* kTopology = R"(
+name = "recovery"
+seed = 1
+[[plane]]
+id = 1
+name = "private"
+[[plane]]
+id = 2
+name = "internet"
+[[node]]
+name = "city"
+location = "gz.cn"
+planes = [1, 2]
+domain = 1
+[[node]]
+name = "relay1"
+location = "gz.cn"
+planes = [1, 2]
+domain = 1
+relay = true
+[[node]]
+name = "far1"
+location = "guian.gz.cn"
+planes = [1, 2]
+domain = 2
+[[node]]
+name = "hq"
+location = "gz.cn"
+planes = [2]
+box = false
+[[link]]
+plane = 1
+a = "city"
+b = "far1"
+up = "100mbit,delay=40ms"
+down = "100mbit,delay=40ms"
+[[link]]
+plane = 1
+a = "city"
+b = "relay1"
+up = "100mbit,delay=5ms"
+down = "100mbit,delay=5ms"
+[[link]]
+plane = 1
+a = "relay1"
+b = "far1"
+up = "100mbit,delay=5ms"
+down = "100mbit,delay=5ms"
+[[link]]
+plane = 2
+a = "city"
+b = "hq"
+up = "100mbit,delay=2ms"
+down = "100mbit,delay=2ms"
+[[link]]
+plane = 2
+a = "relay1"
+b = "hq"
+up = "100mbit,delay=2ms"
+down = "100mbit,delay=2ms"
+[[link]]
+plane = 2
+a = "far1"
+b = "hq"
+up = "100mbit,delay=2ms"
+down = "100mbit,delay=2ms"
+[[controller]]
+name = "global"
+node = "hq"
+role = "global"
+[[controller]]
+name = "domain1"
+node = "hq"
+role = "domain"
+domain = 1
+[[controller]]
+name = "domain2"
+node = "hq"
+role = "domain"
+domain = 2
+[[tenant]]
+name = "lab"
+vni = 100
+members = ["city", "far1"]
+[[pool]]
+node = "city"
+cards = "L40"
+count = 4
+models = ["deepseek-r1-distill-qwen-32b"]
+[[pool]]
+node = "far1"
+cards = "H20"
+count = 8
+models = ["deepseek-r1-distill-qwen-32b"]
+[[gateway]]
+node = "city"
+pools = "all"
+)";
+
+inline std::string bin() {
+  const char* folder = std::getenv("QANAT_BIN");
+  return folder ? folder : std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+}
+
+// What streaming clients of the gateway got, whatever became of the gateway or the pool meanwhile.
+struct Calls {
+  std::uint64_t streams = 0, tokens = 0, whole = 0, broken = 0;
+};
+
+// `concurrent` clients in the city, each with one call after the other, until stop(): a load, and its own count of
+// what arrived.
+class Callers {
+ public:
+  Callers(const LabState& lab, int concurrent, int tokens_each)
+      : gateway_(lab.gateways.at(0)), tokens_each_(tokens_each), thread_([this, concurrent] {
+          const linkem::NetnsScope inside(gateway_.netns);
+          boost::asio::io_context io{1};
+          base::HttpClient client(io, {.read_timeout = 10s});
+          int active = concurrent;
+          for (int i = 0; i < concurrent; ++i)
+            boost::asio::co_spawn(io, caller(client), [&](const std::exception_ptr&) {
+              if (--active == 0) io.stop();  // rather than wait for idle connections
+            });
+          io.run();
+        }) {}
+  ~Callers() { stop(); }
+  // No further calls; those under way end. What was counted.
+  Calls stop() {
+    stopping_ = true;
+    if (thread_.joinable()) thread_.join();
+    return calls_;
+  }
+
+ private:
+  boost::asio::awaitable<void> caller(base::HttpClient& client) {
+    const json body = {{"model", kModel},
+                       {"stream", true},
+                       {"max_tokens", tokens_each_},
+                       {"x_qanat_sim_output_tokens", tokens_each_},
+                       {"messages", {{{"role", "user"}, {"content", "What does a qanat carry?"}}}}};
+    while (!stopping_) {
+      base::ClientRequest request{.method = "POST", .target = "/v1/chat/completions", .body = body.dump()};
+      request.headers.set("authorization", "Bearer " + gateway_.key);
+      auto stream = co_await client.open(gateway_.url, std::move(request));
+      if (!stream || stream->status() != 200) {
+        ++calls_.broken;
+        boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor, 50ms);
+        boost::system::error_code ignored;
+        co_await pause.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+        continue;
+      }
+      ++calls_.streams;
+      replay::ChatStream chat;
+      for (;;) {
+        const auto bytes = co_await stream->read_some();
+        if (!bytes || bytes->empty()) break;
+        calls_.tokens += chat.feed(*bytes);
+      }
+      ++(chat.failure(true).empty() ? calls_.whole : calls_.broken);
+    }
+  }
+
+  GatewayState gateway_;
+  int tokens_each_;
+  std::atomic<bool> stopping_ = false;
+  Calls calls_;
+  std::thread thread_;
+};
+
+class Recovery : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (geteuid() != 0) return skip("needs root for network namespaces");
+    if (access("/dev/net/tun", R_OK | W_OK) != 0) return skip("needs /dev/net/tun");
+    for (const char* program : {"linkem", "qanatd", "qanat-controller", "qanat-gateway", "qanat-pool"})
+      if (access((bin() + "/" + program).c_str(), X_OK) != 0)
+        return skip(std::string(program) + " is not built in " + bin());
+    base::ConfigReader reader(kTopology, "recovery.toml");
+    auto root = reader.root();
+    const Topology topology = read_topology(root);
+    ASSERT_TRUE(reader.problems().empty());
+    BringUpOptions options;
+    options.name = "recovery-" + std::to_string(getpid());
+    options.bin = bin();
+    name_ = options.name;
+    try {
+      lab_ = std::make_unique<LabState>(bring_up(topology, options));
+    } catch (const std::exception& e) {
+      failed_ = e.what();
+    }
+  }
+  static void TearDownTestSuite() {
+    lab_.reset();
+    if (auto state = load(name_)) tear_down(*state);
+  }
+  void SetUp() override {
+    if (!skipped_.empty()) GTEST_SKIP() << skipped_;
+    ASSERT_TRUE(lab_) << "the lab did not come up: " << failed_;
+  }
+
+  static Process& process(const std::string& name) {
+    Process* found = lab_->process(name);
+    if (!found) throw LabError("no process " + name + " in the lab");
+    return *found;
+  }
+  static void kill_9(const std::string& name) {
+    // Our child: waited for until its last thread has gone, and its locks with it.
+    Process& p = process(name);
+    send_signal(p, SIGKILL);
+    waitpid(p.pid, nullptr, 0);
+  }
+  static void restart(const std::string& name) {
+    lab::start(process(name));
+    save(*lab_);
+  }
+  // Polls until it holds; false after `limit`.
+  static bool within(Clock::duration limit, const std::function<bool()>& holds) {
+    const auto end = Clock::now() + limit;
+    while (Clock::now() < end) {
+      try {
+        if (holds()) return true;
+      } catch (const std::exception&) {  // not reachable yet
+      }
+      std::this_thread::sleep_for(50ms);
+    }
+    return false;
+  }
+  static std::string socket(const std::string& node) { return lab_->node(node)->socket; }
+  static bool connected(const std::string& node) {
+    return get(socket(node), "/v1/status").at("controller").value("connected", false);
+  }
+  static json active_path(const std::string& from, const std::string& to) {
+    for (const auto& path : get(socket(from), "/v1/paths?to=" + to))
+      if (path.value("active", false)) return path;
+    return nullptr;
+  }
+  static OutageFlow flow() {
+    return OutageFlow({lab_->node("city")->netns, lab_->node("city")->overlay},
+                      {lab_->node("far1")->netns, lab_->node("far1")->overlay});
+  }
+  static std::string logs(std::initializer_list<const char*> names) {
+    std::string text;
+    for (const char* name : names)
+      text += "\n" + std::string(name) + ":\n" + last_lines(process(name).log, 12);
+    return text;
+  }
+  static json totals() { return get(lab_->gateways.at(0).socket, "/v1/ledger/totals"); }
+
+ private:
+  static void skip(const std::string& why) { skipped_ = why; }
+
+ protected:
+  static inline std::unique_ptr<LabState> lab_;
+  static inline std::string name_, skipped_, failed_;
+};
+
+}  // namespace qanat::lab
