@@ -1,0 +1,245 @@
+// qanat-gateway and qanat-pool as processes: where calls go, what they cost, and books that stay exact whatever dies.
+#include <signal.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "tests/e2e/gateway/gateway_lab.hh"
+
+namespace qanat::e2e {
+namespace {
+
+using nlohmann::json;
+
+std::uint64_t sum_tokens(const std::vector<Seen>& seen) {
+  std::uint64_t tokens = 0;
+  for (const Seen& s : seen) tokens += s.chat.tokens();
+  return tokens;
+}
+
+TEST_F(GatewayLab, AnswersWithBooksAndExplanation) {
+  start_pools();
+  start_gateway();
+  const auto answer = tenant("POST", "/v1/chat/completions", chat_body(6, false, "c-url://any/infer").dump());
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(json::parse(answer.body)["usage"]["completion_tokens"], 6);
+  EXPECT_EQ(answer.headers.value_or("x-qanat-pool", ""), "local");
+  EXPECT_EQ(answer.headers.value_or("x-qanat-price", ""), "CNY:400:1600");
+  const std::string call(answer.headers.value_or("x-qanat-call", ""));
+
+  const json bill = json::parse(tenant("GET", "/qanat/v1/bill").body);
+  ASSERT_EQ(bill["lines"].size(), 1u);
+  EXPECT_EQ(bill["lines"][0]["call"], call);
+  EXPECT_EQ(bill["tokens_out"], 6);
+  const std::int64_t prompt = bill["tokens_in"];
+  EXPECT_GT(prompt, 0);
+  EXPECT_EQ(bill["total_nano"], prompt * 400 + 6 * 1600);
+
+  const json explained = json::parse(tenant("GET", "/qanat/v1/calls/" + call).body);
+  EXPECT_EQ(explained["decision"]["reason"], "local");
+  EXPECT_EQ(explained["decision"]["candidates"].size(), 2u);
+  EXPECT_EQ(explained["decision"]["tries"][0]["result"], "completed");
+  const std::string other =
+      json::parse(admin("POST", "/v1/keys", R"({"tenant":"other"})").body).at("key").get<std::string>();
+  EXPECT_EQ(tenant("GET", "/qanat/v1/calls/" + call, "", other).status, 404) << "another tenant's call";
+
+  const json resolved = json::parse(tenant("GET", "/qanat/v1/resolve?c_url=c-url%3A%2F%2Fany%2Finfer%2F" +
+                                                      std::string(kModel) + "%3Faccel%3Dh20")
+                                        .body);
+  EXPECT_EQ(resolved["candidates"][0]["filtered_by"], "spec");
+  EXPECT_EQ(resolved["order"], json::array({"far"}));
+  // The pools' signed records agree.
+  settled([](const json& t) { return t["records_waiting"] == 0; });
+  for (int i = 0; i < 100 && !admin_json("/v1/calls/" + call).at("reconciled").get<bool>(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(admin_json("/v1/calls/" + call).at("reconciled").get<bool>());
+}
+
+TEST_F(GatewayLab, OverflowsWhenTheLocalPoolWouldBeLate) {
+  start_pools("max_num_seqs = 2");
+  start_gateway();
+  const std::string c_url = "c-url://any/infer/" + std::string(kModel) + "?ttft=1500ms";
+  const auto seen = streams(16, chat_body(40, true, c_url));
+  std::size_t local = 0, far = 0;
+  for (const Seen& s : seen) {
+    EXPECT_EQ(s.status, 200) << s.body;
+    EXPECT_EQ(s.chat.failure(true), "");
+    EXPECT_EQ(s.chat.tokens(), 40u);
+    (s.pool == "local" ? local : far) += 1;
+  }
+  // Counted at dispatch: the burst does not pile up on a pool whose sample is still idle.
+  EXPECT_GE(local, 2u);
+  EXPECT_GE(far, 8u);
+  const auto overflowed =
+      std::find_if(seen.begin(), seen.end(), [](const Seen& s) { return s.pool == "far"; });
+  ASSERT_NE(overflowed, seen.end());
+  const json explained = json::parse(tenant("GET", "/qanat/v1/calls/" + overflowed->call).body);
+  EXPECT_EQ(explained["decision"]["reason"], "overflow");
+  EXPECT_GT(explained["decision"]["candidates"][0]["predicted"]["ttft_ms"], 1500);
+  const json books = settled([](const json& t) { return t["calls"] == 16; });
+  EXPECT_EQ(books["tokens_delivered"], 640);
+  EXPECT_EQ(books["tokens_billed"], 640);
+  EXPECT_EQ(books["sum_nano"], 0);
+}
+
+TEST_F(GatewayLab, ClientsThatLeavePayForWhatTheirSocketTook) {
+  start_pools();
+  start_gateway();
+  // Before the first token, in the middle, and after the end.
+  const auto during = streams(4, chat_body(2000), 10);
+  for (const Seen& s : during) EXPECT_GE(s.chat.tokens(), 10u);
+  const auto after = streams(1, chat_body(12));
+  EXPECT_EQ(after[0].chat.tokens(), 12u);
+  json books = settled([](const json& t) { return t["calls"] == 5; });
+  EXPECT_GE(books["tokens_billed"], sum_tokens(during) + 12);
+  EXPECT_LT(books["tokens_billed"], 4 * 200) << "a client that left is not served to the end";
+  EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);
+
+  const std::uint64_t before = books["tokens_billed"];
+  leave_before_the_answer();
+  books = settled([](const json& t) { return t["calls"] == 6; });
+  EXPECT_EQ(books["tokens_billed"], before) << "nothing delivered, nothing billed";
+  const json last = admin_json("/v1/calls?limit=1").at(0);
+  EXPECT_EQ(last["outcome"], "client_gone");
+  EXPECT_EQ(last["amount_nano"], 0);
+  // The pools' records agree with every call that had tokens: none says less than was delivered.
+  const auto agreed = [&] {
+    const json calls = admin_json("/v1/calls");
+    return std::all_of(calls.begin(), calls.end(), [](const json& call) {
+      return call["tokens_out"] == 0 || call["reconciled"].get<bool>();
+    });
+  };
+  for (int i = 0; i < 100 && !agreed(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(agreed()) << admin_json("/v1/calls");
+  books = totals();
+  EXPECT_EQ(books["tokens_billed"], before);
+  EXPECT_EQ(books["sum_nano"], 0);
+  EXPECT_EQ(books["records_disputed"], 0);
+}
+
+TEST_F(GatewayLab, APoolKilledInTheMiddleIsAnErrorWithAnExactBill) {
+  start_pools();
+  start_gateway();
+  bool killed = false;
+  const auto seen = streams(3, chat_body(3000), 0, [&](std::uint64_t tokens) {
+    if (killed || tokens < 30) return;
+    killed = true;
+    local_->end(SIGKILL);
+  });
+  ASSERT_TRUE(killed);
+  for (const Seen& s : seen) {
+    EXPECT_EQ(s.pool, "local");
+    EXPECT_NE(s.chat.failure(true).find("pool_failed"), std::string::npos) << s.chat.failure(true);
+  }
+  json books = settled([](const json& t) { return t["calls"] == 3; });
+  EXPECT_EQ(books["tokens_billed"], sum_tokens(seen));
+  EXPECT_EQ(books["tokens_delivered"], sum_tokens(seen));
+
+  // While it is gone, calls go elsewhere, before a byte was sent: nobody notices.
+  const auto elsewhere = streams(1, chat_body(5));
+  EXPECT_EQ(elsewhere[0].status, 200) << elsewhere[0].body;
+  EXPECT_EQ(elsewhere[0].pool, "far");
+  EXPECT_EQ(elsewhere[0].chat.tokens(), 5u);
+
+  local_->start();
+  wait_for_pools(2);
+  bool back = false;
+  for (int i = 0; i < 100 && !back; ++i) {
+    const auto again = streams(1, chat_body(2));
+    EXPECT_EQ(again[0].chat.tokens(), 2u);
+    back = again[0].pool == "local";
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_TRUE(back) << "a restarted pool takes part again";
+  books = settled([](const json& t) { return t["records_waiting"] == 0; });
+  EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);
+  EXPECT_EQ(books["sum_nano"], 0);
+}
+
+TEST_F(GatewayLab, KilledItselfItSettlesEveryCallOnceAtTheNextStart) {
+  start_pools();
+  start_gateway();
+  const auto finished = streams(2, chat_body(10));
+  EXPECT_EQ(sum_tokens(finished), 20u);
+  bool killed = false;
+  const auto cut = streams(4, chat_body(3000), 0, [&](std::uint64_t tokens) {
+    if (killed || tokens < 60) return;
+    killed = true;
+    gateway_->end(SIGKILL);
+  });
+  ASSERT_TRUE(killed);
+  const std::uint64_t received = sum_tokens(cut);
+
+  start_gateway();
+  EXPECT_GE(admin_json("/v1/status").at("recovered_calls"), 4);
+  json books = settled([](const json& t) { return t["calls"] == 6; });
+  EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);
+  // Each of the four may have had one frame in doubt, which is the tenant's.
+  EXPECT_LE(books["tokens_billed"], received + 20);
+  EXPECT_GE(books["tokens_billed"], received + 20 - 4);
+  const json bill = json::parse(tenant("GET", "/qanat/v1/bill").body);  // the key is still good
+  EXPECT_EQ(bill["lines"].size(), 6u);
+  EXPECT_EQ(bill["tokens_out"], books["tokens_billed"]);
+
+  // Killed again with nothing open: nothing is billed twice.
+  gateway_->end(SIGKILL);
+  start_gateway();
+  books = settled([](const json& t) { return t["records_waiting"] == 0; });
+  EXPECT_EQ(books["calls"], 6);
+  EXPECT_EQ(books["tokens_billed"], bill["tokens_out"]);
+  EXPECT_EQ(books["sum_nano"], 0);
+  EXPECT_EQ(books["records_disputed"], 0);
+  const auto again = streams(1, chat_body(3));
+  EXPECT_EQ(again[0].chat.tokens(), 3u);
+}
+
+TEST_F(GatewayLab, RefusesInTheClientsTerms) {
+  start_pools();
+  start_gateway();
+  const auto refused = [&](const std::string& body, const std::string& key = "") {
+    const auto answer = tenant("POST", "/v1/chat/completions", body, key);
+    const json error = json::parse(answer.body).at("error");
+    return std::to_string(answer.status) + " " + error.at("code").get<std::string>();
+  };
+  EXPECT_EQ(refused(chat_body(5).dump(), "sk-qanat-wrong"), "401 invalid_api_key");
+  EXPECT_EQ(refused("{"), "400 invalid_json");
+  EXPECT_EQ(refused("{}"), "400 missing_required_parameter");
+  EXPECT_EQ(refused(R"({"model":"m","model":"n"})"), "400 duplicate_parameter");
+  EXPECT_EQ(refused(chat_body(5, true, "none").dump()), "404 model_not_found");
+  EXPECT_EQ(refused(chat_body(5, true, "c-url://any/infer?accel=b200").dump()), "503 nothing_fits");
+  json tools = chat_body(5);
+  tools["tools"] = {{{"type", "function"}}};
+  EXPECT_EQ(refused(tools.dump()), "400 unsupported_parameter") << "the pool's own word";
+  const auto malformed =
+      tenant("POST", "/v1/chat/completions", chat_body(5, true, "c-url://any/infer/m?ttff=2s").dump());
+  EXPECT_EQ(malformed.status, 400);
+  EXPECT_NE(malformed.body.find("at character 21"), std::string::npos) << malformed.body;
+  const auto oversized = tenant("POST", "/v1/chat/completions", std::string(17 * 1024 * 1024, ' '));
+  EXPECT_EQ(oversized.status, 413);
+
+  const json made = json::parse(admin("POST", "/v1/keys", R"({"tenant":"poor","max_calls":1})").body);
+  const std::string key = made.at("key");
+  EXPECT_EQ(admin("PUT", "/v1/budgets", R"({"account":"poor","limit_nano":20000})").status, 200);
+  EXPECT_EQ(refused(chat_body(4000).dump(), key), "429 insufficient_quota");
+  EXPECT_EQ(admin("DELETE", "/v1/keys/" + made.at("id").get<std::string>()).status, 200);
+  EXPECT_EQ(refused(chat_body(5).dump(), key), "401 invalid_api_key");
+  EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"Not/Plain","colour":1})").status, 400);
+  EXPECT_EQ(totals()["tokens_billed"], 0);
+}
+
+TEST_F(GatewayLab, NoPoolLeftSaysWhenToComeBack) {
+  start_pools();
+  start_gateway();
+  local_->end(SIGKILL);
+  far_->end(SIGKILL);
+  for (int i = 0; i < 4; ++i) {
+    const auto answer = tenant("POST", "/v1/chat/completions", chat_body(5).dump());
+    EXPECT_TRUE(answer.status == 502 || answer.status == 503) << answer.status << answer.body;
+    EXPECT_NE(answer.headers.find("retry-after"), nullptr);
+  }
+  const json books = settled([](const json&) { return true; });
+  EXPECT_EQ(books["tokens_billed"], 0);
+}
+
+}  // namespace
+}  // namespace qanat::e2e

@@ -1,0 +1,80 @@
+// The npm package `openai`, unchanged, against a gateway: lists models, chats, streams with a C-URL as the model.
+//   node test.mjs BASE_URL KEY C_URL MODEL        (run from the folder that holds node_modules)
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import process from 'node:process';
+
+const require = createRequire(process.cwd() + '/');
+const { default: OpenAI } = await import(pathToFileURL(require.resolve('openai')).href);
+const [baseURL, apiKey, cUrl, model] = process.argv.slice(2);
+const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
+const messages = [{ role: 'user', content: 'Where does the water go?' }];
+
+// 1. Models.
+const models = [];
+for await (const m of client.models.list()) models.push(m.id);
+assert.ok(models.includes(model), `models: ${models}`);
+assert.equal((await client.models.retrieve(model)).id, model);
+
+// 2. A whole answer, by C-URL; the gateway's headers are there.
+const { data: whole, response } = await client.chat.completions
+  .create({ model: cUrl, messages, max_tokens: 7 })
+  .withResponse();
+assert.equal(whole.model, model);
+assert.equal(whole.usage.completion_tokens, 7);
+assert.ok(whole.choices[0].message.content.length > 0);
+assert.match(response.headers.get('x-qanat-call'), /^call-[0-9a-f]{24}$/);
+for (const name of ['x-qanat-pool', 'x-qanat-path', 'x-qanat-price', 'x-request-id'])
+  assert.ok(response.headers.get(name), name);
+
+// 3. A stream that did not ask for usage gets none.
+let tokens = 0;
+for await (const chunk of await client.chat.completions.create({ model: cUrl, messages, max_tokens: 9, stream: true })) {
+  assert.ok(!('usage' in chunk), JSON.stringify(chunk));
+  assert.equal(chunk.choices.length, 1);
+  if (chunk.choices[0].delta.content) tokens += 1;
+}
+assert.equal(tokens, 9);
+
+// 4. One that asked gets it once, at the end, with null before.
+const usages = [];
+let chunks = 0;
+for await (const chunk of await client.chat.completions.create({
+  model, messages, max_tokens: 5, stream: true, stream_options: { include_usage: true },
+})) {
+  chunks += 1;
+  if (chunk.usage) usages.push([chunk.choices.length, chunk.usage.completion_tokens]);
+  else assert.equal(chunk.usage, null);
+}
+assert.deepEqual(usages, [[0, 5]]);
+assert.equal(chunks, 7);
+
+// 5. The client's own stream helper.
+const helped = await client.chat.completions.stream({ model, messages, max_tokens: 4 }).finalChatCompletion();
+assert.equal(helped.choices[0].finish_reason, 'length');
+
+// 6. Errors arrive as the client's own types.
+const failure = async (make) => {
+  try {
+    await make();
+  } catch (error) {
+    return error;
+  }
+  assert.fail('no error');
+};
+const malformed = await failure(() => client.chat.completions.create({ model: 'c-url://any/infer/m?ttff=2s', messages }));
+assert.ok(malformed instanceof OpenAI.BadRequestError);
+assert.equal(malformed.code, 'invalid_c_url');
+assert.equal(malformed.param, 'model');
+assert.match(malformed.message, /character 2\d/);
+assert.ok((await failure(() => client.chat.completions.create({ model: 'none', messages }))) instanceof OpenAI.NotFoundError);
+const stranger = new OpenAI({ baseURL, apiKey: 'sk-qanat-wrong', maxRetries: 0 });
+assert.ok((await failure(() => stranger.models.list())) instanceof OpenAI.AuthenticationError);
+
+// 7. Leaving in the middle.
+const left = await client.chat.completions.create({ model, messages, max_tokens: 5000, stream: true });
+let seen = 0;
+for await (const chunk of left) if (chunk.choices.length > 0 && ++seen === 3) break;
+assert.equal(seen, 3);
+console.log(`openai on node ${process.version}: all fine`);
