@@ -57,7 +57,10 @@ std::string_view usage(od::value value, ChunkScan& scan) {
   od::object object;
   std::string_view raw;
   if (value.type().get(type)) return {};
-  if (type != od::json_type::object) return value.raw_json_token();
+  if (type != od::json_type::object) {
+    if (simdjson::to_json_string(value).get(raw)) return {};
+    return raw;
+  }
   if (value.get_object().get(object) || object.raw_json().get(raw) || object.reset().error()) return {};
   meter::TokenCount::Usage found;
   bool complete = false;
