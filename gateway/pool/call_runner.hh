@@ -5,7 +5,7 @@
 #include <functional>
 #include <unordered_map>
 
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/engine.hh"
 
 namespace qanat::pool {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/engine.hh"
 #include "gateway/pool/pool_config.hh"
 #include "identifiers/descriptor/descriptor.hh"
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "base/config.hh"
-#include "gateway/pool/catalogue.hh"
+#include "gateway/pool/data/catalogue.hh"
 #include "gateway/pool/describe.hh"
-#include "gateway/pool/roofline.hh"
+#include "gateway/pool/engine/roofline.hh"
 
 namespace qanat::pool {
 namespace {

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/pool/card.hh"
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/card.hh"
+#include "gateway/pool/engine/engine.hh"
 
 namespace qanat::base {
 class ConfigTable;

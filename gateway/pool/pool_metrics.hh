@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/metrics.hh"
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/engine.hh"
 
 namespace qanat::pool {
 

@@ -8,7 +8,7 @@ foreach(name IN LISTS files)
 endforeach()
 list(LENGTH files count)
 file(WRITE ${OUTPUT} "// Generated from gateway/pool/data by embed.cmake.
-#include \"gateway/pool/catalogue.hh\"
+#include \"gateway/pool/data/catalogue.hh\"
 
 namespace qanat::pool {
 

@@ -1,15 +1,15 @@
 // The cards' fits against the white paper's table, and the scheduler against runs of real servers.
 // The bounds are what the present data reaches, with a little room; tightening them is the pool bench's work.
-#include "gateway/pool/calibration.hh"
+#include "gateway/pool/calibration/calibration.hh"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
 
-#include "gateway/pool/catalogue.hh"
-#include "gateway/pool/golden.hh"
-#include "gateway/pool/published_table.hh"
+#include "gateway/pool/data/catalogue.hh"
+#include "gateway/pool/calibration/golden.hh"
+#include "gateway/pool/calibration/published_table.hh"
 
 namespace qanat::pool {
 namespace {

@@ -1,5 +1,5 @@
 // The data files that ship, and what a bad one is told.
-#include "gateway/pool/catalogue.hh"
+#include "gateway/pool/data/catalogue.hh"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // The engine's promises: every token once and in order, blocks bound what runs, virtual time is time.
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/engine.hh"
 
 #include <gtest/gtest.h>
 

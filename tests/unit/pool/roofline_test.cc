@@ -1,5 +1,5 @@
 // What a step costs: bounded below by physics, monotone in what the card can do and in what is asked.
-#include "gateway/pool/roofline.hh"
+#include "gateway/pool/engine/roofline.hh"
 
 #include <gtest/gtest.h>
 

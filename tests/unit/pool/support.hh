@@ -4,8 +4,8 @@
 #include <map>
 #include <vector>
 
-#include "gateway/pool/catalogue.hh"
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/data/catalogue.hh"
+#include "gateway/pool/engine/engine.hh"
 
 namespace qanat::pool::testing {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "gateway/pool/card.hh"
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/card.hh"
+#include "gateway/pool/engine/engine.hh"
 
 namespace qanat::pool {
 

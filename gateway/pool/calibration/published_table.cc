@@ -1,4 +1,4 @@
-#include "gateway/pool/published_table.hh"
+#include "gateway/pool/calibration/published_table.hh"
 
 #include <cerrno>
 #include <fstream>

@@ -1,4 +1,4 @@
-#include "gateway/pool/catalogue.hh"
+#include "gateway/pool/data/catalogue.hh"
 
 #include <fmt/format.h>
 #include <strings.h>

@@ -1,4 +1,4 @@
-#include "gateway/pool/golden.hh"
+#include "gateway/pool/calibration/golden.hh"
 
 #include <cerrno>
 #include <cmath>

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "base/time.hh"
-#include "gateway/pool/roofline.hh"
+#include "gateway/pool/engine/roofline.hh"
 
 namespace qanat::pool {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/time.hh"
-#include "gateway/pool/card.hh"
+#include "gateway/pool/engine/card.hh"
 
 namespace qanat::pool {
 

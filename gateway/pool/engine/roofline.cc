@@ -1,4 +1,4 @@
-#include "gateway/pool/roofline.hh"
+#include "gateway/pool/engine/roofline.hh"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "gateway/pool/card.hh"
+#include "gateway/pool/engine/card.hh"
 
 namespace qanat::pool {
 

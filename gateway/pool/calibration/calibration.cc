@@ -1,9 +1,9 @@
-#include "gateway/pool/calibration.hh"
+#include "gateway/pool/calibration/calibration.hh"
 
 #include <algorithm>
 #include <cmath>
 
-#include "gateway/pool/catalogue.hh"
+#include "gateway/pool/data/catalogue.hh"
 
 namespace qanat::pool {
 

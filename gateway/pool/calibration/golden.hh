@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "gateway/pool/card.hh"
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/card.hh"
+#include "gateway/pool/engine/engine.hh"
 
 namespace qanat::pool {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/pool/calibration.hh"
+#include "gateway/pool/calibration/calibration.hh"
 
 namespace qanat::pool {
 

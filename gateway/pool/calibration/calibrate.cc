@@ -7,10 +7,10 @@
 #include <cstring>
 #include <exception>
 
-#include "gateway/pool/calibration.hh"
-#include "gateway/pool/catalogue.hh"
-#include "gateway/pool/golden.hh"
-#include "gateway/pool/published_table.hh"
+#include "gateway/pool/calibration/calibration.hh"
+#include "gateway/pool/data/catalogue.hh"
+#include "gateway/pool/calibration/golden.hh"
+#include "gateway/pool/calibration/published_table.hh"
 
 namespace {
 

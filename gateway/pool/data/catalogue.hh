@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/pool/card.hh"
+#include "gateway/pool/engine/card.hh"
 
 namespace qanat::pool {
 

@@ -1,4 +1,4 @@
-#include "gateway/pool/engine.hh"
+#include "gateway/pool/engine/engine.hh"
 
 #include <algorithm>
 #include <cmath>
