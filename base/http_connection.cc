@@ -6,6 +6,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <exception>
+#include <utility>
 
 #include "base/clock.hh"
 #include "base/log.hh"
@@ -224,6 +225,31 @@ asio::awaitable<bool> Responder::Connection::write(std::string_view first, std::
   transport_->set_write_deadline(Time::max());
   if (ec) close();
   co_return !ec;
+}
+
+Responder::Offered Responder::Connection::offer(std::string_view bytes) {
+  if (gone_) return Offered::Gone;
+  if (backlog_.empty() && !draining_) {
+    boost::system::error_code ec;
+    bytes.remove_prefix(transport_->write_now(bytes, ec));
+    if (ec) {
+      close();
+      return Offered::Gone;
+    }
+    if (bytes.empty()) return Offered::Taken;
+  }
+  backlog_.append(bytes);
+  return Offered::Kept;
+}
+
+asio::awaitable<bool> Responder::Connection::drain() {
+  while (!gone_ && !backlog_.empty()) {
+    const std::string bytes = std::exchange(backlog_, {});
+    draining_ = true;
+    co_await write(bytes);
+    draining_ = false;
+  }
+  co_return !gone_;
 }
 
 void Responder::Connection::on_disconnect(std::function<void()> callback) {

@@ -28,6 +28,9 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
 
   // What a Responder needs. write(): true once the kernel has accepted every byte.
   boost::asio::awaitable<bool> write(std::string_view first, std::string_view second = {});
+  // As Responder::offer and drain, of bytes already framed.
+  Responder::Offered offer(std::string_view bytes);
+  boost::asio::awaitable<bool> drain();
   bool gone() const { return gone_; }
   bool keep_alive() const { return keep_alive_; }
   bool head_request() const { return head_request_; }
@@ -51,10 +54,12 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   const HttpRouter& router_;
   const HttpLimits& limits_;
   std::string peer_;
-  std::string input_;  // received, not yet parsed
+  std::string input_;    // received, not yet parsed
+  std::string backlog_;  // offered, not yet taken by the kernel
   std::optional<PeerIdentity> identity_;
   std::function<void()> disconnect_;  // of the running handler
   bool watching_ = false;             // a wait for readability or the look-again timer is outstanding
+  bool draining_ = false;
   bool gone_ = false;
   bool keep_alive_ = true;
   bool head_request_ = false;

@@ -36,6 +36,7 @@ struct Responder::State {
   bool started = false;
   bool streaming = false;
   bool chunked = false;
+  std::string chunk{};  // offer()'s, kept for its memory
 
   std::string head(int status, std::string_view content_type) {
     started = true;
@@ -122,6 +123,19 @@ asio::awaitable<bool> Responder::write(std::string_view bytes) {
   chunk.append(bytes).append("\r\n");
   co_return co_await s.connection.write(chunk);
 }
+
+Responder::Offered Responder::offer(std::string_view bytes) {
+  State& s = *state_;
+  if (!s.streaming || s.connection.gone()) return Offered::Gone;
+  if (bytes.empty() || s.connection.head_request()) return Offered::Taken;
+  if (!s.chunked) return s.connection.offer(bytes);
+  s.chunk.clear();
+  fmt::format_to(std::back_inserter(s.chunk), "{:x}\r\n", bytes.size());
+  s.chunk.append(bytes).append("\r\n");
+  return s.connection.offer(s.chunk);
+}
+
+asio::awaitable<bool> Responder::drain() { co_return co_await state_->connection.drain(); }
 
 asio::awaitable<bool> Responder::event(std::string_view data, std::string_view name) {
   std::string text;

@@ -61,6 +61,12 @@ class Responder {
   boost::asio::awaitable<bool> begin_stream(int status, std::string_view content_type);
   boost::asio::awaitable<bool> begin_events(int status = 200);  // text/event-stream, no caching
   boost::asio::awaitable<bool> write(std::string_view bytes);
+  // One chunk of a stream without a coroutine's turn, for a server whose many streams fall due at one instant. The kernel
+  // has taken it (Taken), or it is kept, in order, until drain() sends it. Not beside a write() under way.
+  enum class Offered : std::uint8_t { Taken, Kept, Gone };
+  Offered offer(std::string_view bytes);
+  // Ends when everything kept is with the kernel; false when the client has gone. offer() may go on meanwhile.
+  boost::asio::awaitable<bool> drain();
   // "data: …\n\n", with "event: …" when named; data may have several lines.
   boost::asio::awaitable<bool> event(std::string_view data, std::string_view name = {});
   boost::asio::awaitable<bool>

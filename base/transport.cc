@@ -2,6 +2,7 @@
 
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,14 @@ class PlainTransport final : public Transport {
     const std::array<asio::const_buffer, 2> buffers{asio::buffer(first), asio::buffer(second)};
     co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, ec));
     co_return ec;
+  }
+  std::size_t write_now(std::string_view bytes, ErrorCode& ec) override {
+    const ssize_t n =
+        ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+      ec.assign(errno, boost::system::system_category());
+    return 0;
   }
   Socket& socket() override { return socket_; }
 

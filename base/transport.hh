@@ -32,6 +32,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   // Ends when the kernel has accepted every byte, or with an error.
   virtual boost::asio::awaitable<ErrorCode> write_all(std::string_view first,
                                                       std::string_view second = {}) = 0;
+  // What the kernel takes of `bytes` now, without waiting; 0 where it takes none (TLS never does: use write_all).
+  virtual std::size_t write_now(std::string_view, ErrorCode&) { return 0; }
   virtual Socket& socket() = 0;
   virtual ssl_st* ssl() { return nullptr; }
 

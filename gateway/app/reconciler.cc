@@ -12,7 +12,7 @@
 
 #include "base/http_client.hh"
 #include "base/log.hh"
-#include "gateway/pool/usage_record.hh"
+#include "gateway/pool/usage/usage_record.hh"
 #include "identifiers/ids/tier.hh"
 
 namespace qanat::app {

@@ -50,6 +50,11 @@ struct HttpTest : testing::Test {
   std::string origin;
   bool disconnected = false;
   int slow_calls = 0;
+  static constexpr int kOffers = 300;
+  static std::string offer(int i) {
+    return std::string(static_cast<std::size_t>(40'000), static_cast<char>('a' + i % 26));
+  }
+  std::map<Responder::Offered, int> offered;
 
   void start() {
     server = std::make_unique<HttpServer>(io, limits);
@@ -69,6 +74,13 @@ struct HttpTest : testing::Test {
         co_await out.event("token " + std::to_string(i));
         co_await pause(5ms);
       }
+    });
+    // Far more than a socket holds, none of it waited for.
+    server->route("GET", "/offered", [this](Request&, Responder& out) -> asio::awaitable<void> {
+      co_await out.begin_stream(200, "text/plain");
+      for (int i = 0; i < kOffers; ++i) offered[out.offer(offer(i))]++;
+      co_await out.drain();
+      offered[out.offer("end")]++;
     });
     server->route("GET", "/throws", [](Request&, Responder&) -> asio::awaitable<void> {
       throw std::runtime_error{"broken on purpose"};
@@ -191,6 +203,22 @@ TEST_F(HttpTest, StreamsEventsAsTheyCome) {
     EXPECT_EQ(client.idle(), 1u);
     EXPECT_FALSE(disconnected);
   }());
+}
+
+TEST_F(HttpTest, OffersWhatTheKernelTakesAndDrainsTheRestInOrder) {
+  start();
+  run([&]() -> asio::awaitable<void> {
+    HttpClientOptions options;
+    options.body_bytes = 32 * 1024 * 1024;
+    HttpClient client{io, options};
+    const auto answer = co_await client.fetch(origin, get("/offered"));
+    std::string expected;
+    for (int i = 0; i < kOffers; ++i) expected += offer(i);
+    EXPECT_TRUE(answer && answer->body == expected + "end");
+  }());
+  EXPECT_GT(offered[Responder::Offered::Taken], 0);
+  EXPECT_GT(offered[Responder::Offered::Kept], 0);
+  EXPECT_EQ(offered[Responder::Offered::Gone], 0);
 }
 
 TEST_F(HttpTest, TellsTheHandlerThatTheClientLeft) {

@@ -13,7 +13,7 @@
 
 #include "base/clock.hh"
 #include "base/http_client.hh"
-#include "gateway/pool/usage_record.hh"
+#include "gateway/pool/usage/usage_record.hh"
 #include "tests/support/daemon_process.hh"
 #include "tools/replay/chat_stream.hh"
 

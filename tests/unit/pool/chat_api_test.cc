@@ -1,5 +1,5 @@
 // The OpenAI dialect: what is understood, what is refused and how, and what goes back.
-#include "gateway/pool/chat_api.hh"
+#include "gateway/pool/serve/chat_api.hh"
 
 #include <gtest/gtest.h>
 

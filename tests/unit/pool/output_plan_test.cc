@@ -1,5 +1,5 @@
 // What a simulated model says, and why it stops.
-#include "gateway/pool/output_plan.hh"
+#include "gateway/pool/serve/output_plan.hh"
 
 #include <gtest/gtest.h>
 

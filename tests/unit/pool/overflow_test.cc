@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "gateway/place/forecast.hh"
-#include "gateway/pool/describe.hh"
+#include "gateway/pool/serve/describe.hh"
 #include "tests/unit/pool/support.hh"
 #include "tools/replay/trace.hh"
 

@@ -1,11 +1,11 @@
 // A pool's configuration: the sample is right, and a wrong one is told everything at once.
-#include "gateway/pool/pool_config.hh"
+#include "gateway/pool/serve/pool_config.hh"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/config.hh"
-#include "gateway/pool/describe.hh"
+#include "gateway/pool/serve/describe.hh"
 #include "tests/unit/pool/support.hh"
 
 namespace qanat::pool {

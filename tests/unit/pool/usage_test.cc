@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
-#include "gateway/pool/progress_journal.hh"
-#include "gateway/pool/usage_store.hh"
+#include "gateway/pool/usage/progress_journal.hh"
+#include "gateway/pool/usage/usage_store.hh"
 
 namespace qanat::pool {
 namespace {

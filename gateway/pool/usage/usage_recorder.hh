@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/pool/progress_journal.hh"
-#include "gateway/pool/usage_record.hh"
+#include "gateway/pool/usage/progress_journal.hh"
+#include "gateway/pool/usage/usage_record.hh"
 
 namespace boost::asio {
 class io_context;

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gateway/pool/output_plan.hh"
+#include "gateway/pool/serve/output_plan.hh"
 
 namespace qanat::pool {
 

@@ -1,4 +1,4 @@
-#include "gateway/pool/usage_store.hh"
+#include "gateway/pool/usage/usage_store.hh"
 
 #include <sqlite3.h>
 

@@ -1,4 +1,4 @@
-#include "gateway/pool/describe.hh"
+#include "gateway/pool/serve/describe.hh"
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-#include "gateway/pool/output_plan.hh"
+#include "gateway/pool/serve/output_plan.hh"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "gateway/pool/pool_config.hh"
+#include "gateway/pool/serve/pool_config.hh"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/config.hh"
 #include "gateway/pool/data/catalogue.hh"
-#include "gateway/pool/describe.hh"
+#include "gateway/pool/serve/describe.hh"
 #include "gateway/pool/engine/roofline.hh"
 
 namespace qanat::pool {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/pool/usage_record.hh"
+#include "gateway/pool/usage/usage_record.hh"
 
 namespace qanat::pool {
 

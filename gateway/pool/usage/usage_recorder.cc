@@ -1,4 +1,4 @@
-#include "gateway/pool/usage_recorder.hh"
+#include "gateway/pool/usage/usage_recorder.hh"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -8,7 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "base/log.hh"
-#include "gateway/pool/usage_store.hh"
+#include "gateway/pool/usage/usage_store.hh"
 
 namespace qanat::pool {
 namespace asio = boost::asio;

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "gateway/pool/engine/engine.hh"
-#include "gateway/pool/pool_config.hh"
+#include "gateway/pool/serve/pool_config.hh"
 #include "identifiers/descriptor/descriptor.hh"
 
 namespace qanat::pool {

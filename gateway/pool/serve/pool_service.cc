@@ -1,4 +1,4 @@
-#include "gateway/pool/pool_service.hh"
+#include "gateway/pool/serve/pool_service.hh"
 
 #include <fmt/format.h>
 
@@ -13,11 +13,11 @@
 #include "base/daemon.hh"
 #include "base/http_server.hh"
 #include "base/metrics.hh"
-#include "gateway/pool/call_runner.hh"
-#include "gateway/pool/chat_api.hh"
-#include "gateway/pool/describe.hh"
-#include "gateway/pool/pool_metrics.hh"
-#include "gateway/pool/usage_recorder.hh"
+#include "gateway/pool/serve/call_runner.hh"
+#include "gateway/pool/serve/chat_api.hh"
+#include "gateway/pool/serve/describe.hh"
+#include "gateway/pool/serve/pool_metrics.hh"
+#include "gateway/pool/usage/usage_recorder.hh"
 
 namespace qanat::pool {
 namespace asio = boost::asio;

@@ -1,4 +1,4 @@
-#include "gateway/pool/progress_journal.hh"
+#include "gateway/pool/usage/progress_journal.hh"
 
 #include <fcntl.h>
 #include <sys/file.h>

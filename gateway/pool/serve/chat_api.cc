@@ -1,4 +1,4 @@
-#include "gateway/pool/chat_api.hh"
+#include "gateway/pool/serve/chat_api.hh"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "gateway/pool/call_runner.hh"
+#include "gateway/pool/serve/call_runner.hh"
 
 #include "base/clock.hh"
 

@@ -1,4 +1,4 @@
-#include "gateway/pool/usage_record.hh"
+#include "gateway/pool/usage/usage_record.hh"
 
 #include <fmt/format.h>
 #include <openssl/evp.h>

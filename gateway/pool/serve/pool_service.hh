@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "gateway/pool/pool_config.hh"
+#include "gateway/pool/serve/pool_config.hh"
 
 namespace boost::asio {
 class io_context;

@@ -1,4 +1,4 @@
-#include "gateway/pool/pool_metrics.hh"
+#include "gateway/pool/serve/pool_metrics.hh"
 
 namespace qanat::pool {
 namespace {

@@ -2,8 +2,8 @@
 #include "base/daemon.hh"
 #include "base/http_server.hh"
 #include "base/log.hh"
-#include "gateway/pool/pool_config.hh"
-#include "gateway/pool/pool_service.hh"
+#include "gateway/pool/serve/pool_config.hh"
+#include "gateway/pool/serve/pool_service.hh"
 
 int main(int argc, char** argv) {
   using namespace qanat;
