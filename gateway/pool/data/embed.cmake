@@ -1,5 +1,6 @@
-# Writes OUTPUT, a C++ file that holds every card and model below DATA as text. Called by the build with -P.
-file(GLOB files RELATIVE ${DATA} ${DATA}/cards/*.toml ${DATA}/models/*.toml)
+# Writes OUTPUT, a C++ file that holds every card, model and profile below DATA as text. Called by the build with -P.
+file(GLOB files RELATIVE ${DATA} ${DATA}/cards/*.toml ${DATA}/models/*.toml
+     ${DATA}/profiles/*.toml)
 list(SORT files)
 set(entries "")
 foreach(name IN LISTS files)

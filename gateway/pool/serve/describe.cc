@@ -19,8 +19,9 @@ double step_us(const Roofline& roofline, double sequences, double context, doubl
   shape.tokens = static_cast<std::uint64_t>(sequences + chunk);
   shape.sequences = static_cast<std::uint64_t>(sequences + (chunk > 0 ? 1 : 0));
   shape.sampled = shape.sequences;
-  shape.context = static_cast<std::uint64_t>(context + chunk);
-  shape.attended = static_cast<std::uint64_t>(context + chunk * chunk / 2);
+  shape.context = static_cast<std::uint64_t>(context);
+  shape.chunk_context = static_cast<std::uint64_t>(chunk);
+  shape.chunk_pairs = static_cast<std::uint64_t>(chunk * chunk / 2);
   return us(roofline.price(shape));
 }
 
@@ -40,7 +41,7 @@ descriptor::Descriptor describe(const PoolConfig& config) {
   d.card.count = config.count;
   d.card.memory_bytes = static_cast<std::uint64_t>(config.card.memory_gb * 1e9);
   d.card.bandwidth_bytes_s = static_cast<std::uint64_t>(config.card.memory_gb_per_s * 1e9);
-  d.card.peak_flops = {{"bf16", config.card.peak_tflops * 1e12}};
+  d.card.peak_flops = {{"bf16", config.card.peak_tflops(Dtype::Bf16) * 1e12}};
   for (const auto& model : config.models) {
     const Roofline roofline(config.card, config.cards_per_model(), model);
     const auto limits = config.limits_for(model);

@@ -12,13 +12,28 @@ using testing::card;
 using testing::model;
 
 StepShape decode(std::uint64_t sequences, std::uint64_t context) {
-  return {sequences, sequences, sequences, sequences * context, sequences * context};
+  StepShape shape;
+  shape.tokens = shape.sequences = shape.sampled = sequences;
+  shape.context = sequences * context;
+  return shape;
+}
+
+StepShape prefill(std::uint64_t tokens) {
+  StepShape shape;
+  shape.tokens = shape.chunk_context = tokens;
+  shape.sequences = shape.sampled = 1;
+  shape.chunk_pairs = tokens * (tokens + 1) / 2;
+  return shape;
 }
 
 TEST(Roofline, ModelSizesAreThePublishedOnes) {
   EXPECT_NEAR(model("deepseek-r1-distill-qwen-32b").weight_bytes() / 2, 32.76e9, 0.02e9);
   EXPECT_NEAR(model("deepseek-r1-distill-llama-70b").weight_bytes() / 2, 70.55e9, 0.02e9);
   EXPECT_NEAR(model("llama-3.1-8b").weight_bytes() / 2, 8.03e9, 0.01e9);
+  EXPECT_NEAR(model("qwen3-30b-a3b").weight_bytes() / 2, 30.5e9, 0.1e9);
+  EXPECT_NEAR(model("qwen3-30b-a3b").active_weights() + 2 * model("qwen3-30b-a3b").head_weights(), 3.3e9, 0.1e9);
+  EXPECT_NEAR(model("deepseek-r1").weight_bytes(), 671e9, 2e9);
+  EXPECT_NEAR(model("deepseek-r1").active_weights() + model("deepseek-r1").head_weights(), 37e9, 1e9);
   EXPECT_EQ(model("qwen3-32b").kv_bytes_per_token(), 256 * 1024);
   EXPECT_EQ(model("deepseek-r1-distill-llama-70b").kv_bytes_per_token(), 320 * 1024);
 }
@@ -43,10 +58,10 @@ TEST(Roofline, NeverFasterThanTheDatasheet) {
   const Model& m = model("deepseek-r1-distill-qwen-32b");
   for (const auto& [name, c] : built_in().cards) {
     const double read_s =
-        m.bytes_per_weight * (m.layer_weights() + m.head_weights()) / (4 * c.memory_gb_per_s * 1e9);
+        m.bytes_per_weight() * (m.active_weights() + m.head_weights()) / (4 * c.memory_gb_per_s * 1e9);
     EXPECT_GT(Roofline(c, 4, m).price(decode(1, 1)).count() * 1e-9, read_s) << name;
-    const double flops_s = 2 * m.layer_weights() * 2048 / (4 * c.peak_tflops * 1e12);
-    EXPECT_GT(Roofline(c, 4, m).price({2048, 1, 1, 2048, 2048 * 1024}).count() * 1e-9, flops_s) << name;
+    const double flops_s = 2 * m.active_weights() * 2048 / (4 * c.peak_tflops(m.dtype) * 1e12);
+    EXPECT_GT(Roofline(c, 4, m).price(prefill(2048)).count() * 1e-9, flops_s) << name;
   }
 }
 
@@ -54,7 +69,7 @@ TEST(Roofline, MoreWorkNeverCostsLess) {
   const Roofline r = testing::l40x4();
   EXPECT_LE(r.price(decode(8, 1000)), r.price(decode(9, 1000)));
   EXPECT_LE(r.price(decode(8, 1000)), r.price(decode(8, 1100)));
-  EXPECT_LE(r.price({100, 1, 0, 100, 5050}), r.price({2000, 1, 0, 2000, 2001000}));
+  EXPECT_LE(r.price(prefill(100)), r.price(prefill(2000)));
 }
 
 TEST(Roofline, AllReduceIsFreeOnOneCardAndGrowsWithCards) {
