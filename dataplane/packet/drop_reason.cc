@@ -45,6 +45,15 @@ std::string_view to_string(DropReason reason) noexcept {
     case DropReason::HandshakeReplayed: return "handshake_replayed";
     case DropReason::HandshakeUnexpected: return "handshake_unexpected";
     case DropReason::HandshakeRate: return "handshake_rate";
+    case DropReason::Srv6Malformed: return "srv6_malformed";
+    case DropReason::Srv6NoSid: return "srv6_no_sid";
+    case DropReason::Srv6SegmentsLeft: return "srv6_segments_left";
+    case DropReason::Srv6Loop: return "srv6_loop";
+    case DropReason::Srv6Source: return "srv6_source";
+    case DropReason::Srv6Hmac: return "srv6_hmac";
+    case DropReason::Srv6HopLimit: return "srv6_hop_limit";
+    case DropReason::Srv6UpperLayer: return "srv6_upper_layer";
+    case DropReason::AclDenied: return "acl_denied";
   }
   return "unnamed";
 }

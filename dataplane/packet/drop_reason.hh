@@ -49,8 +49,17 @@ enum class DropReason : std::uint8_t {
   HandshakeReplayed,     // (boot, counter) not above the greatest seen
   HandshakeUnexpected,   // response or cookie to nothing we asked
   HandshakeRate,         // per-source limit
+  Srv6Malformed,         // not IPv6, or an SRH that overruns itself or its packet, or has over 16 segments
+  Srv6NoSid,             // to the edge, but to none of its SIDs
+  Srv6SegmentsLeft,      // more segments left than listed, or some left where the list must end
+  Srv6Loop,              // a segment twice in an SRH
+  Srv6Source,            // outer source outside the SR domain
+  Srv6Hmac,              // HMAC TLV wrong, of an unknown key, or missing where the SID requires it
+  Srv6HopLimit,          // hop limit used up at a segment or a headend
+  Srv6UpperLayer,        // what follows the headers is nothing that the SID takes
+  AclDenied,             // the tenant's policy does not allow it
 };
-inline constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::HandshakeRate) + 1;
+inline constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::AclDenied) + 1;
 
 // "link_bad_tag"; never empty, unique per reason.
 std::string_view to_string(DropReason reason) noexcept;
