@@ -7,7 +7,6 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
-#include <future>
 
 #include "base/clock.hh"
 #include "base/log.hh"
@@ -56,7 +55,7 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
       config_(std::move(config)),
       started_(base::monotonic_now()),
       agent_(std::make_unique<agent::Agent>(io, agent_config(config_))),
-      tenants_(config_.tenants),
+      tenants_(config_.tenants, config_.workers, config_.forwarding.offloads),
       alive_(std::make_shared<std::atomic<bool>>(true)) {
   forwarder::ForwarderOptions options;
   options.identity.keys = agent_->static_keys();
@@ -65,13 +64,19 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
   for (const LineSettings& line : config_.lines)
     options.lines.push_back({ids::PlaneId{static_cast<std::uint8_t>(line.plane)},
                              {*packet::parse_ip_address(line.address), line.port}});
-  options.coalesce.udp = tun_takes_udp();
-  worker_ = std::make_unique<io::Worker>(std::move(options), io::WorkerOptions{},
-                                         [this, alive = alive_](const forwarder::Event& event) {
-                                           boost::asio::post(io_, [this, alive, event] {
-                                             if (*alive) on_forwarder_event(event);
-                                           });
-                                         });
+  options.coalesce.tcp = config_.forwarding.offloads.tun_tcp;
+  options.coalesce.udp = config_.forwarding.offloads.tun_udp && tun_takes_udp();
+  io::CrewOptions crew;
+  crew.workers = config_.workers;
+  crew.pin = config_.forwarding.pin;
+  crew.port_per_worker = config_.forwarding.port_per_worker;
+  crew.worker.linger = config_.forwarding.linger;
+  crew_ = std::make_unique<io::Crew>(std::move(options), crew,
+                                     [this, alive = alive_](const forwarder::Event& event) {
+                                       boost::asio::post(io_, [this, alive, event] {
+                                         if (*alive) on_forwarder_event(event);
+                                       });
+                                     });
   metrics_.before_text([this] { export_metrics(); });
 }
 
@@ -79,7 +84,7 @@ Box::~Box() { stop(); }
 
 void Box::start() {
   test_offloads();
-  worker_->start();
+  crew_->start();
   agent_->on_applied([this](const agent::Applied& applied) { on_applied(applied); });
   agent_->on_event([this](const std::string& kind, const std::string& text) {
     base::log_info("controller: {}: {}", kind, text);
@@ -94,22 +99,22 @@ void Box::stop() {
   *alive_ = false;
   agent_->set_telemetry(nullptr);
   agent_->stop();
-  worker_->stop();
+  crew_->stop();
 }
 
 void Box::test_offloads() {
-  const auto works = io::offloads_work(worker_->sockets().front().local().address);
-  if (works && !*works) {
-    base::log_warn("UDP segmentation offload returns wrong bytes on this kernel: switched off");
-    worker_->set_udp_offloads(false, false);
-  }
+  const Offloads& wanted = config_.forwarding.offloads;
+  const auto works = io::offloads_work(crew_->lead().lines().front().data.local().address);
+  const bool broken = works && !*works;
+  if (broken) base::log_warn("UDP segmentation offload returns wrong bytes on this kernel: switched off");
+  crew_->set_udp_offloads(wanted.udp_segment && !broken, wanted.udp_gather && !broken);
 }
 
 void Box::on_applied(const agent::Applied& applied) {
   snapshot_ = applied.snapshot;
   for (const std::string& problem : tenants_.apply(*snapshot_)) base::log_warn("{}", problem);
-  worker_->set_tuns(tenants_.tuns());
-  worker_->post(
+  crew_->set_tuns(tenants_.tuns());
+  crew_->post(
       [snapshot = snapshot_](forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
   base::log_info("configuration {}.{} in force: {} nodes, {} policies, {} tenants{}", snapshot_->epoch(),
                  snapshot_->version(), snapshot_->peers().size(), snapshot_->policies().size(),
@@ -151,14 +156,7 @@ void Box::on_forwarder_event(const forwarder::Event& event) {
 
 base::Duration Box::uptime() const { return base::monotonic_now() - started_; }
 
-forwarder::Status Box::status(bool take) {
-  const auto promise = std::make_shared<std::promise<forwarder::Status>>();
-  auto future = promise->get_future();
-  worker_->post(
-      [promise, take](forwarder::Forwarder& f, base::Time now) { promise->set_value(f.status(now, take)); });
-  if (future.wait_for(kStatusPatience) != std::future_status::ready) return {};
-  return future.get();
-}
+forwarder::Status Box::status(bool take) { return crew_->status(kStatusPatience, take); }
 
 void Box::collect(proto::v1::Telemetry& out) {
   const forwarder::Status s = status(true);
@@ -192,19 +190,17 @@ void Box::collect(proto::v1::Telemetry& out) {
     counter.set_name(std::move(name));
     counter.set_value(value);
   };
-  const forwarder::Forwarder& f = worker_->forwarder();
   for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
     const auto reason = static_cast<packet::DropReason>(i);
-    if (f.drops()[reason] != 0) add("drop_" + std::string(packet::to_string(reason)), f.drops()[reason]);
+    if (const auto n = crew_->drops(reason); n != 0) add("drop_" + std::string(packet::to_string(reason)), n);
   }
   for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
     const auto counter = static_cast<forwarder::Counter>(i);
-    add(std::string(forwarder::to_string(counter)), f.counters()[counter]);
+    add(std::string(forwarder::to_string(counter)), crew_->counter(counter));
   }
 }
 
 void Box::export_metrics() {
-  const forwarder::Forwarder& f = worker_->forwarder();
   const auto raise = [](base::Counter& counter, std::uint64_t value) {
     counter.add(value - counter.value());
   };
@@ -212,25 +208,20 @@ void Box::export_metrics() {
     const auto reason = static_cast<packet::DropReason>(i);
     raise(metrics_.counter("qanat_dropped_packets_total", "packets and datagrams discarded, by reason",
                            {{"reason", std::string(packet::to_string(reason))}}),
-          f.drops()[reason]);
+          crew_->drops(reason));
   }
   for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
     const auto counter = static_cast<forwarder::Counter>(i);
     raise(
         metrics_.counter(fmt::format("qanat_{}_total", forwarder::to_string(counter)), "see `qanat status`"),
-        f.counters()[counter]);
-  }
-  std::uint64_t overflow = 0;
-  std::uint64_t fallback = 0;
-  for (const io::UdpSocket& s : worker_->sockets()) {
-    overflow += s.counters().receive_overflow;
-    fallback += s.counters().segment_fallback;
+        crew_->counter(counter));
   }
   raise(metrics_.counter("qanat_udp_receive_overflow_total", "datagrams lost in full socket queues"),
-        overflow);
-  raise(metrics_.counter("qanat_udp_segment_fallback_total", "trains sent one by one"), fallback);
-  metrics_.gauge("qanat_timer_lateness_seconds", "how late the worker's timers run, smoothed")
-      .set(static_cast<double>(worker_->counters().lateness_us) / 1e6);
+        crew_->udp(&io::UdpCounters::receive_overflow));
+  raise(metrics_.counter("qanat_udp_segment_fallback_total", "trains sent one by one"),
+        crew_->udp(&io::UdpCounters::segment_fallback));
+  metrics_.gauge("qanat_timer_lateness_seconds", "how late the latest worker's timers run, smoothed")
+      .set(static_cast<double>(crew_->worker_max(&io::WorkerCounters::lateness_us)) / 1e6);
   metrics_.gauge("qanat_controller_connected", "1 while a session with a controller is up")
       .set(agent_->status().connected ? 1 : 0);
 }

@@ -1,4 +1,4 @@
-// Box: a running qanatd, wired: agent → snapshot → worker and tenants; worker → telemetry, events, local HTTP.
+// Box: a running qanatd, wired: agent → snapshot → workers and tenants; workers → telemetry, events, local HTTP.
 #pragma once
 
 #include <atomic>
@@ -12,11 +12,11 @@
 #include "dataplane/app/event_hub.hh"
 #include "dataplane/app/tenants.hh"
 #include "dataplane/forwarder/status.hh"
-#include "dataplane/io/worker.hh"
+#include "dataplane/io/crew.hh"
 
 namespace qanat::app {
 
-// Lives on one io_context's thread; the worker's own thread reaches it only by posting there.
+// Lives on one io_context's thread; the workers' own threads reach it only by posting there.
 class Box final : public agent::TelemetrySource {
  public:
   // Makes keys, sockets and the agent; throws std::system_error naming what failed.
@@ -30,12 +30,12 @@ class Box final : public agent::TelemetrySource {
 
   const BoxConfig& config() const { return config_; }
   const agent::Agent& agent() const { return *agent_; }
-  const io::Worker& worker() const { return *worker_; }
+  const io::Crew& crew() const { return *crew_; }
   const fib::SnapshotPtr& snapshot() const { return snapshot_; }  // null before the first configuration
   EventHub& events() { return events_; }
   base::MetricsRegistry& metrics() { return metrics_; }
   base::Duration uptime() const;
-  // Asks the worker; empty when it does not answer in time.
+  // Asks the workers; empty when it does not answer in time.
   forwarder::Status status(bool take = false);
   // The name of a node, or its id's text.
   std::string name_of(ids::NodeId node) const;
@@ -52,11 +52,11 @@ class Box final : public agent::TelemetrySource {
   base::MetricsRegistry metrics_;
   EventHub events_;
   std::unique_ptr<agent::Agent> agent_;
-  std::unique_ptr<io::Worker> worker_;
+  std::unique_ptr<io::Crew> crew_;
   Tenants tenants_;
   fib::SnapshotPtr snapshot_;
   std::shared_ptr<std::atomic<bool>>
-      alive_;  // false once stopped: late posts of the worker fall on deaf ears
+      alive_;  // false once stopped: late posts of the workers fall on deaf ears
 };
 
 }  // namespace qanat::app

@@ -5,6 +5,7 @@
 
 #include "base/config.hh"
 #include "base/http_server.hh"
+#include "dataplane/forwarder/message.hh"
 #include "dataplane/packet/ip_address.hh"
 #include "identifiers/ids/sid.hh"
 #include "identifiers/ids/vni.hh"
@@ -42,6 +43,16 @@ void read_tenant(const std::string& key, base::ConfigTable& table, BoxConfig& co
   config.tenants[vni] = std::move(tenant);
 }
 
+void read_forwarding(base::ConfigTable& table, ForwardingSettings& out) {
+  out.pin = table.boolean("pin", out.pin);
+  out.port_per_worker = table.boolean("port_per_worker", out.port_per_worker);
+  out.linger = std::chrono::microseconds{table.integer("linger_us", {0, 1000}, out.linger.count())};
+  out.offloads.tun_tcp = table.boolean("tun_tcp", out.offloads.tun_tcp);
+  out.offloads.tun_udp = table.boolean("tun_udp", out.offloads.tun_udp);
+  out.offloads.udp_segment = table.boolean("udp_segment", out.offloads.udp_segment);
+  out.offloads.udp_gather = table.boolean("udp_gather", out.offloads.udp_gather);
+}
+
 }  // namespace
 
 void read(base::ConfigTable& root, BoxConfig& config) {
@@ -50,7 +61,10 @@ void read(base::ConfigTable& root, BoxConfig& config) {
   config.state_dir = root.string("state_dir");
   config.socket = root.string("socket");
   config.relay = root.boolean("relay", false);
-  config.workers = static_cast<unsigned>(root.integer("workers", {1, 1}, 1));
+  config.workers = static_cast<unsigned>(root.integer("workers", {1, 16}, 1));
+  if (!forwarder::valid_worker_count(config.workers))
+    root.problem("workers", "is " + std::to_string(config.workers), "1, 2, 4, 8 or 16");
+  if (auto forwarding = root.table("forwarding")) read_forwarding(*forwarding, config.forwarding);
   if (auto controller = root.table("controller", true)) {
     config.controllers = controller->strings("addresses", true);
     for (const std::string& a : config.controllers)
@@ -69,7 +83,7 @@ location = "gz.cn"                  # C-URL location labels
 state_dir = "/var/lib/qanat/city"   # keys, certificate, last signed configuration: mode 0600
 socket = "/run/qanat/city.sock"     # local HTTP interface: status, peers, paths, counters, events
 relay = false                       # carry other boxes' datagrams
-workers = 1                         # forwarding threads; this version has one
+workers = 1                         # forwarding threads: 1, 2, 4, 8 or 16, at most one per CPU
 
 [controller]
 addresses = ["192.0.2.1:7443"]      # every known address, tried in turn
@@ -81,6 +95,16 @@ plane = 1                           # 1 private, 2 internet
 address = "10.1.0.1"                # of this machine, on that line
 port = 7700
 name = "private"
+
+# How the workers move packets; these are the defaults.
+[forwarding]
+pin = true                          # several workers: each to a CPU of its own
+port_per_worker = true              # workers after the first send from UDP ports of their own (entropy for ECMP)
+linger_us = 50                      # after work, look for more this long before sleeping; 0 to 1000
+tun_tcp = true                      # offloads, each to be switched off where a kernel gets it wrong:
+tun_udp = true                      #   TCP and UDP super-packets at tenants' devices,
+udp_segment = true                  #   UDP_SEGMENT and
+udp_gather = true                   #   UDP_GRO on the lines
 
 # Where this box differs from device qt<vni> in its own namespace.
 [tenant.100]

@@ -1,6 +1,7 @@
 // BoxConfig: qanatd's configuration file (docs/specifications/seams.md §2), read strictly.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -26,6 +27,21 @@ struct TenantSettings {
   std::string netns;
 };
 
+// Each can be switched off where a kernel gets it wrong; what remains is slower, not different.
+struct Offloads {
+  bool tun_tcp = true;      // TCP super-packets from and to tenants' devices
+  bool tun_udp = true;      // UDP ones (Linux 6.2)
+  bool udp_segment = true;  // UDP_SEGMENT: a train in one send
+  bool udp_gather = true;   // UDP_GRO: a train in one receive
+};
+
+struct ForwardingSettings {
+  bool pin = true;              // several workers: each to a CPU of its own
+  bool port_per_worker = true;  // workers after the first send from ports of their own
+  std::chrono::microseconds linger{50};
+  Offloads offloads;
+};
+
 struct BoxConfig {
   std::string name;
   std::string location;
@@ -33,6 +49,7 @@ struct BoxConfig {
   std::string socket;
   bool relay = false;
   unsigned workers = 1;
+  ForwardingSettings forwarding;
   std::vector<std::string> controllers;
   std::string join_token_file;
   std::vector<LineSettings> lines;

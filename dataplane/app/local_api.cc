@@ -26,8 +26,7 @@ json status_json(Box& box) {
   json drops = json::object();
   for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
     const auto reason = static_cast<packet::DropReason>(i);
-    if (const auto n = box.worker().forwarder().drops()[reason]; n != 0)
-      drops[std::string(packet::to_string(reason))] = n;
+    if (const auto n = box.crew().drops(reason); n != 0) drops[std::string(packet::to_string(reason))] = n;
   }
   return {{"name", box.config().name},
           {"node", a.node},
@@ -94,29 +93,24 @@ json paths_json(Box& box, const std::optional<std::string>& to, const std::optio
 
 json counters_json(Box& box) {
   json out = json::object();
-  const forwarder::Forwarder& f = box.worker().forwarder();
   for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
     const auto counter = static_cast<forwarder::Counter>(i);
-    out[std::string(forwarder::to_string(counter))] = f.counters()[counter];
+    out[std::string(forwarder::to_string(counter))] = box.crew().counter(counter);
   }
-  const auto sum = [&](auto member) {
-    std::uint64_t total = 0;
-    for (const io::UdpSocket& s : box.worker().sockets()) total += (s.counters().*member).load();
-    return total;
-  };
-  out["udp_received_messages"] = sum(&io::UdpCounters::received_messages);
-  out["udp_received_datagrams"] = sum(&io::UdpCounters::received_datagrams);
-  out["udp_received_bytes"] = sum(&io::UdpCounters::received_bytes);
-  out["udp_sent_messages"] = sum(&io::UdpCounters::sent_messages);
-  out["udp_sent_datagrams"] = sum(&io::UdpCounters::sent_datagrams);
-  out["udp_sent_bytes"] = sum(&io::UdpCounters::sent_bytes);
-  out["udp_receive_overflow"] = sum(&io::UdpCounters::receive_overflow);
-  out["udp_segment_fallback"] = sum(&io::UdpCounters::segment_fallback);
-  const io::WorkerCounters& w = box.worker().counters();
-  out["worker_wakeups"] = w.wakeups.load();
-  out["worker_lateness_us"] = w.lateness_us.load();
-  out["tun_reads"] = w.tun_reads.load();
-  out["tun_writes"] = w.tun_writes.load();
+  const io::Crew& crew = box.crew();
+  out["udp_received_messages"] = crew.udp(&io::UdpCounters::received_messages);
+  out["udp_received_datagrams"] = crew.udp(&io::UdpCounters::received_datagrams);
+  out["udp_received_bytes"] = crew.udp(&io::UdpCounters::received_bytes);
+  out["udp_sent_messages"] = crew.udp(&io::UdpCounters::sent_messages);
+  out["udp_sent_datagrams"] = crew.udp(&io::UdpCounters::sent_datagrams);
+  out["udp_sent_bytes"] = crew.udp(&io::UdpCounters::sent_bytes);
+  out["udp_receive_overflow"] = crew.udp(&io::UdpCounters::receive_overflow);
+  out["udp_segment_fallback"] = crew.udp(&io::UdpCounters::segment_fallback);
+  out["workers"] = crew.size();
+  out["worker_wakeups"] = crew.worker_sum(&io::WorkerCounters::wakeups);
+  out["worker_lateness_us"] = crew.worker_max(&io::WorkerCounters::lateness_us);
+  out["tun_reads"] = crew.worker_sum(&io::WorkerCounters::tun_reads);
+  out["tun_writes"] = crew.worker_sum(&io::WorkerCounters::tun_writes);
   return out;
 }
 

@@ -44,6 +44,9 @@ std::vector<std::string> Tenants::apply(const fib::Snapshot& snapshot) {
         io::TunOptions options;
         options.name = where.device;
         options.netns = where.netns;
+        options.queues = queues_;
+        options.tcp_offload = offloads_.tun_tcp;
+        options.udp_offload = offloads_.tun_udp;
         auto tun = std::make_shared<io::TunDevice>(options);
         it = devices_.emplace(tenant.vni.value, Device{std::move(tun), io::Netlink(where.netns)}).first;
       }
@@ -56,9 +59,9 @@ std::vector<std::string> Tenants::apply(const fib::Snapshot& snapshot) {
   return problems;
 }
 
-std::vector<io::WorkerTun> Tenants::tuns() const {
-  std::vector<io::WorkerTun> out;
-  for (const auto& [vni, device] : devices_) out.push_back({ids::Vni{vni}, device.tun, 0});
+std::vector<io::CrewTun> Tenants::tuns() const {
+  std::vector<io::CrewTun> out;
+  for (const auto& [vni, device] : devices_) out.push_back({ids::Vni{vni}, device.tun});
   return out;
 }
 

@@ -9,21 +9,22 @@
 
 #include "dataplane/app/box_config.hh"
 #include "dataplane/fib/snapshot.hh"
+#include "dataplane/io/crew.hh"
 #include "dataplane/io/netlink.hh"
 #include "dataplane/io/tun_device.hh"
-#include "dataplane/io/worker.hh"
 
 namespace qanat::app {
 
 class Tenants {
  public:
-  explicit Tenants(std::map<std::uint32_t, TenantSettings> settings) : settings_(std::move(settings)) {}
+  Tenants(std::map<std::uint32_t, TenantSettings> settings, unsigned queues, const Offloads& offloads)
+      : settings_(std::move(settings)), queues_(queues), offloads_(offloads) {}
 
   // Makes, changes and removes devices until they match. Returns one line per thing that could not be done; a tenant
   // whose device cannot be made is left out and tried again with the next snapshot.
   std::vector<std::string> apply(const fib::Snapshot& snapshot);
-  // What the worker should serve.
-  std::vector<io::WorkerTun> tuns() const;
+  // What the workers should serve.
+  std::vector<io::CrewTun> tuns() const;
 
  private:
   struct Device {
@@ -32,6 +33,8 @@ class Tenants {
   };
   TenantSettings settings(std::uint32_t vni) const;
   std::map<std::uint32_t, TenantSettings> settings_;
+  unsigned queues_;  // of each device: one per worker
+  Offloads offloads_;
   std::map<std::uint32_t, Device> devices_;
 };
 

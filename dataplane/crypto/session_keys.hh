@@ -32,7 +32,7 @@ class SessionKeys {
   static constexpr std::uint64_t kRejectPackets = std::uint64_t{1}
                                                   << 49;  // then stop, whatever the rekey does
   static constexpr std::size_t kMaxPathSlots =
-      32;  // with 8 bucket groups: as many windows as a receiver keeps
+      16;  // with 16 bucket groups: as many windows as a receiver keeps
 
   SessionKeys(const SessionSecrets& secrets, base::Time created, std::size_t window_bits = 8192,
               CipherEngine engine = CipherEngine::Best);

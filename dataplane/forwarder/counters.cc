@@ -20,6 +20,7 @@ std::string_view to_string(Counter counter) noexcept {
     case Counter::CookiesSent: return "cookies_sent";
     case Counter::PathSwitches: return "path_switches";
     case Counter::PacketsQueued: return "packets_queued";
+    case Counter::HandedOver: return "handed_over";
   }
   return "unknown";
 }

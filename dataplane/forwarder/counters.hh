@@ -25,8 +25,9 @@ enum class Counter : std::uint8_t {
   CookiesSent,
   PathSwitches,
   PacketsQueued,  // held while a handshake ran
+  HandedOver,     // datagrams and frames that had reached a worker that does not own their bucket
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::PacketsQueued) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::HandedOver) + 1;
 
 // "inner_packets_sent".
 std::string_view to_string(Counter counter) noexcept;

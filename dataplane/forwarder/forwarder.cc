@@ -22,6 +22,7 @@ Forwarder::~Forwarder() = default;
 
 void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   snapshot_ = std::move(snapshot);
+  if (options_.share.lead()) send_message(Message::kFollowers, SnapshotSet{snapshot_});
   tokens_.clear();
   std::erase_if(peers_, [&](const auto& entry) {
     const fib::Peer* known = snapshot_->peer(entry.first);
@@ -53,11 +54,18 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
       }
   prober_.configure(routes_.prober_config(), now);
   delivery_.set_snapshot(snapshot_);
+  next_sessions_ = now;
+  if (!options_.share.lead()) {
+    // Nothing is chosen or usable until the lead says so, which it does next.
+    choice_.chosen.assign(routes_.policies().size(), path::kNoPath);
+    choice_.paths.assign(routes_.probe_routes().size(), {});
+    return;
+  }
   // The probe mesh needs a session with everybody.
   for (auto& [id, state] : peers_)
     if (!state->wanted) want(*state, now, snapshot_->self() < id ? base::Duration{1} : kPoliteness);
-  next_sessions_ = now;
   drain_prober_events();
+  share_paths();
 }
 
 void Forwarder::on_timer(base::Time now) {
@@ -65,13 +73,16 @@ void Forwarder::on_timer(base::Time now) {
     next_sessions_ = now + kSessionTick;
     for (auto& [id, state] : peers_) run_session(*state, now);
   }
+  if (!options_.share.lead()) return;
   prober_.on_timer(now);
   drain_prober_events();
   send_probes(now);
+  share_paths();
 }
 
 base::Time Forwarder::next_timeout() const {
-  return snapshot_ == nullptr ? base::Time::max() : std::min(next_sessions_, prober_.next_timeout());
+  if (snapshot_ == nullptr) return base::Time::max();
+  return options_.share.lead() ? std::min(next_sessions_, prober_.next_timeout()) : next_sessions_;
 }
 
 Status Forwarder::status(base::Time now, bool take) {

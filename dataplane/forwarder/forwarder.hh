@@ -28,6 +28,7 @@
 #include "dataplane/forwarder/delivery.hh"
 #include "dataplane/forwarder/handshaker.hh"
 #include "dataplane/forwarder/index_table.hh"
+#include "dataplane/forwarder/message.hh"
 #include "dataplane/forwarder/peer_state.hh"
 #include "dataplane/forwarder/route_table.hh"
 #include "dataplane/forwarder/status.hh"
@@ -41,9 +42,11 @@ struct ForwarderOptions {
   RandomSource random;
   std::vector<LocalLine> lines;  // in configuration order: Datagrams::line counts them
   packet::Coalescer::Options coalesce{};
+  WorkerShare share{};
 };
 
-// One thread. Everything that arrives is counted: by Counter when used, by DropReason when not.
+// One thread: a box of several workers has one forwarder each, of which the lead runs sessions and probes (message.hh).
+// What arrives for another worker's bucket is handed over, never opened. Everything that arrives is counted: by Counter when used, by DropReason when not.
 class Forwarder {
  public:
   explicit Forwarder(ForwarderOptions options);
@@ -51,7 +54,7 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
-  // Peers that are gone lose their sessions; others keep theirs, and paths keep what was measured.
+  // Peers that are gone lose their sessions; others keep theirs, and paths keep what was measured. Tell the lead only.
   void set_snapshot(fib::SnapshotPtr snapshot, base::Time now);
   // For expiries; call it at least every few seconds.
   void set_unix_time(base::UnixSeconds now) { unix_now_ = now; }
@@ -71,6 +74,11 @@ class Forwarder {
   std::span<const TunWrite> deliver() { return delivery_.flush(); }
   void delivered() { delivery_.clear(); }
   bool delivery_pending() const { return delivery_.pending(); }
+
+  // To the other forwarders of this box: route each before trains are sent, and call on_message there. The bytes of a
+  // message's strays must last as those of on_datagrams do.
+  std::optional<Message> poll_message();
+  void on_message(Message& message, base::Time now);
 
   std::optional<Event> poll_event();
   // `take`: also starts a new measuring interval.
@@ -103,6 +111,18 @@ class Forwarder {
     bool open = false;
   };
 
+  // share.cc
+  void send_message(unsigned to, decltype(Message::payload) payload);
+  void hand_over(packet::Bytes datagram, const Arrival& arrival, unsigned owner);
+  void hand_over(packet::Bytes frame, ids::Vni vni, unsigned owner);
+  Stray& stray_for(unsigned owner);
+  void share_paths();
+  std::uint32_t chosen(std::uint32_t policy) const;
+  bool usable(std::uint32_t probe) const;
+  void on_traffic(PeerState& peer, base::Time now);
+  void take_keys(const KeysInstalled& keys, base::Time now);
+  void take_stray(Stray& stray, base::Time now);
+
   // ingress.cc
   bool prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,
                std::uint8_t ecn, base::Time now);
@@ -133,7 +153,7 @@ class Forwarder {
   void on_initiation(packet::Bytes datagram, const Arrival& arrival, base::Time now);
   void on_response(packet::Bytes datagram, const Arrival& arrival, base::Time now);
   void on_cookie(packet::Bytes datagram, const Arrival& arrival, base::Time now);
-  void install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time now);
+  void install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time created);
   void on_established(PeerState& peer, base::Time now);
   void send_bare(packet::Bytes datagram, const Arrival& towards);
   bool send_by(const Route& route, packet::Bytes handshake, base::Time now);
@@ -159,6 +179,9 @@ class Forwarder {
   packet::MutableBytes slot_;  // between begin_seal and end_seal
   Delivery delivery_;
   TransitRun run_;
+  PathChoice choice_;  // the lead's last word; followers forward by it
+  std::deque<Message> messages_;
+  std::vector<std::unique_ptr<Stray>> strays_;  // by owner, filled during one batch
   base::Time next_sessions_{};
   std::deque<Event> events_;
 };

@@ -24,11 +24,18 @@ void IndexTable::assign(std::uint32_t index, PeerState* peer) {
   if (slot < slots_.size() && slots_[slot].index == index) slots_[slot].peer = peer;
 }
 
+void IndexTable::adopt(std::uint32_t index, PeerState* peer) {
+  const std::size_t slot = index & 0xffff;
+  if (slot >= slots_.size()) slots_.resize(slot + 1);
+  slots_[slot] = {index, peer};
+  adopted_ = true;
+}
+
 void IndexTable::release(std::uint32_t index) {
   const std::size_t slot = index & 0xffff;
   if (slot >= slots_.size() || slots_[slot].index != index) return;
   slots_[slot] = {};
-  free_.push_back(static_cast<std::uint16_t>(slot));
+  if (!adopted_) free_.push_back(static_cast<std::uint16_t>(slot));
 }
 
 void IndexTable::release_all(const PeerState* peer) {

@@ -17,6 +17,8 @@ class IndexTable {
   std::uint32_t allocate(PeerState* peer, std::uint32_t random);
   // Gives an index that was allocated for nobody to a peer.
   void assign(std::uint32_t index, PeerState* peer);
+  // An index that another table gave out (a follower's copy of the lead's); such a table never allocates.
+  void adopt(std::uint32_t index, PeerState* peer);
   void release(std::uint32_t index);
   // Forgets every index of a peer.
   void release_all(const PeerState* peer);
@@ -33,6 +35,7 @@ class IndexTable {
   };
   std::vector<Slot> slots_;
   std::vector<std::uint16_t> free_;
+  bool adopted_ = false;
 };
 
 }  // namespace qanat::forwarder

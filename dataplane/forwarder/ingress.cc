@@ -9,13 +9,6 @@ namespace qanat::forwarder {
 
 using packet::DropReason;
 
-namespace {
-// Buckets share sequence spaces in groups, and trains too: any number of workers that divides 8 finds a group's
-// datagrams at one of them.
-constexpr std::uint8_t kBucketGroups = 8;
-constexpr std::uint8_t group_of(std::uint8_t bucket) { return bucket % kBucketGroups; }
-}  // namespace
-
 void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now) {
   counters_.add(Counter::SuperPacketsRead);
   if (snapshot_ == nullptr) return drops_.count(DropReason::VniUnknown);
@@ -27,6 +20,8 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   auto segmenter = packet::Segmenter::make(virtio, body, packet::kInnerMtu);
   if (!segmenter) return drops_.count(segmenter.error());
   const packet::IpView& view = segmenter->view();
+  const std::uint8_t bucket = packet::bucket_of(view);
+  if (!options_.share.owns(bucket)) return hand_over(frame, vni, options_.share.owner(bucket));
 
   // 2. May this box send it, and to whom does it go?
   const fib::Tenant* tenant = snapshot_->tenant(vni);
@@ -42,19 +37,18 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   const ids::Tier tier = ids::tier_of_dscp(view.dscp());
   Route* route = choose(*endpoint, tier);
   if (route == nullptr) return drops_.count(DropReason::NoPath);
-  prober_.on_traffic(*endpoint, now);
+  on_traffic(*to, now);
   if (to->session.current(now) == nullptr) {
     want(*to, now);
     return hold(*to, vni, frame);
   }
   Sender sender;
-  const std::uint8_t bucket = packet::bucket_of(view);
   if (!prepare(sender, *to, *route, bucket, tier, view.ecn(), now)) {
     // The list's first relay has no session with us yet: it is asked for; this packet takes what else there is.
     Route* other = nullptr;
     for (const std::uint32_t r : routes_.policies()[routes_.policy(*endpoint, tier)].routes) {
       Route& candidate = routes_.routes()[r];
-      if (&candidate != route && prober_.usable(candidate.probe) &&
+      if (&candidate != route && usable(candidate.probe) &&
           prepare(sender, *to, candidate, bucket, tier, view.ecn(), now)) {
         other = &candidate;
         break;
@@ -91,12 +85,13 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
 Route* Forwarder::choose(ids::NodeId endpoint, ids::Tier tier) {
   const std::uint32_t policy = routes_.policy(endpoint, tier);
   if (policy == path::kNoPath) return nullptr;
-  const std::uint32_t chosen = prober_.chosen(policy);
-  return chosen == path::kNoPath ? nullptr : routes_.route(policy, chosen);
+  const std::uint32_t probe = chosen(policy);
+  return probe == path::kNoPath ? nullptr : routes_.route(policy, probe);
 }
 
 bool Forwarder::prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,
                         std::uint8_t ecn, base::Time now) {
+  if (!options_.share.owns(bucket)) return false;  // its nonces are another worker's
   sender.keys = peer.session.current(now);
   if (sender.keys == nullptr) return false;
   sender.link = nullptr;

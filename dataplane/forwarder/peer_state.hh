@@ -40,6 +40,7 @@ struct PeerState {
   base::Time wanted_from{};  // not before: the greater node id lets the lesser begin
   std::optional<crypto::HandshakeStamp> greatest;  // heard from this static key
   bool was_established = false;                    // for events
+  base::Time traffic_told{};                       // a follower told its lead of traffic
   std::deque<WaitingPacket> waiting;
   // Next stream sequence per (tier, bucket); made with the first packet.
   std::unique_ptr<std::array<std::array<std::uint64_t, 256>, ids::kTierCount>> stream;

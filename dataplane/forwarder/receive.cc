@@ -24,6 +24,10 @@ void Forwarder::on_datagram(packet::MutableBytes datagram, const Arrival& arriva
   if (snapshot_ == nullptr) return drops_.count(DropReason::UnknownReceiver);
   const auto type = packet::classify(datagram);
   if (!type) return drops_.count(type.error());
+  // Replay windows and link counters of a bucket are its owner's; handshakes are the lead's.
+  const bool carries_bucket = *type == DatagramType::Sealed || *type == DatagramType::Routed;
+  const unsigned owner = carries_bucket ? options_.share.owner(datagram[1]) : 0;
+  if (owner != options_.share.index) return hand_over(datagram, arrival, owner);
   if (*type == DatagramType::Routed) return on_routed(datagram, arrival, train, now);
   on_inner(datagram, arrival, now);
 }
@@ -62,7 +66,7 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
   const auto body = plain->subspan(packet::InnerHeader::kBytes);
   switch (inner->kind) {
     case packet::InnerKind::Packet:
-      prober_.on_traffic(from->id, now);
+      on_traffic(*from, now);
       return delivery_.accept(from->id, *inner, body, header->space, header->counter,
                               arrival.traffic_class & 3);
     case packet::InnerKind::Probe: {
@@ -87,8 +91,12 @@ void Forwarder::on_routed(packet::MutableBytes datagram, const Arrival& arrival,
   if (keys == nullptr) return drops_.count(DropReason::UnknownReceiver);
   auto route = keys->open_link(*header, datagram);
   if (!route) return drops_.count(route.error());
-  if (std::find(neighbour->addresses.begin(), neighbour->addresses.end(), arrival.remote) ==
-      neighbour->addresses.end())
+  // Its workers send from ports of their own; only the control bucket is bound to the line's.
+  const bool control = header->bucket == packet::kControlBucket;
+  if (std::none_of(
+          neighbour->addresses.begin(), neighbour->addresses.end(), [&](const packet::UdpAddress& a) {
+            return a.address == arrival.remote.address && (!control || a.port == arrival.remote.port);
+          }))
     return drops_.count(DropReason::LinkSourceMismatch);
   if (neighbour->session.confirm(header->receiver)) on_established(*neighbour, now);
   // 2. The list's place for it.
@@ -121,8 +129,8 @@ std::optional<DropReason> Forwarder::transit(packet::MutableBytes datagram, pack
   if (route.hop_limit <= 1) return DropReason::HopLimit;
   // 2. The way on: End.X names our plane.
   const ids::NodeId next = route.segments[route.pointer + 1].node();
-  const Route* way = routes_.transit(next, route.current().plane(),
-                                     [this](std::uint32_t probe) { return prober_.usable(probe); });
+  const Route* way =
+      routes_.transit(next, route.current().plane(), [this](std::uint32_t probe) { return usable(probe); });
   PeerState* hop = peer(next);
   if (way == nullptr || hop == nullptr) return DropReason::NoAdjacency;
   crypto::SessionKeys* keys = hop->session.current(now);

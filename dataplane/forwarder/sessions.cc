@@ -10,6 +10,7 @@ using packet::DropReason;
 namespace {
 
 constexpr std::size_t kMaxEvents = 1024;
+constexpr base::Duration kAskAgain = std::chrono::milliseconds{100};  // a follower its lead, for a session
 
 }  // namespace
 
@@ -19,6 +20,12 @@ PeerState* Forwarder::peer(ids::NodeId id) const {
 }
 
 void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
+  if (!options_.share.lead()) {
+    if (peer.wanted && now < peer.wanted_from) return;  // asked a moment ago
+    peer.wanted = true;
+    peer.wanted_from = now + kAskAgain;
+    return send_message(0, Wanted{peer.id});
+  }
   const base::Time from = now + delay;
   if (!peer.wanted || from < peer.wanted_from) peer.wanted_from = from;
   peer.wanted = true;
@@ -29,6 +36,16 @@ void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
 void Forwarder::run_session(PeerState& peer, base::Time now) {
   const crypto::Session::Actions actions = peer.session.on_timer(now);
   for (std::size_t i = 0; i < actions.expired_count; ++i) indices_.release(actions.expired[i]);
+  if (!options_.share.lead()) {
+    // Only the lead shakes hands, and it cannot see how much was sealed here.
+    crypto::SessionKeys* keys = peer.session.current(now);
+    if (keys != nullptr && keys->packets_sent() >= crypto::SessionKeys::kRekeyPackets &&
+        now >= peer.wanted_from) {
+      peer.wanted_from = now + kAskAgain;
+      send_message(0, RekeyAsked{peer.id});
+    }
+    return;
+  }
   if (peer.was_established && !peer.session.established(now)) {
     peer.was_established = false;
     push({Event::Kind::PeerDown, peer.id, {}, {}, {}, now});
@@ -135,15 +152,20 @@ void Forwarder::on_cookie(packet::Bytes datagram, const Arrival&, base::Time now
   if (const auto kept = from->macs.on_cookie(datagram, now); !kept) drops_.count(kept.error());
 }
 
-void Forwarder::install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time now) {
-  if (const auto pushed = peer.session.install(std::make_unique<crypto::SessionKeys>(secrets, now)))
+void Forwarder::install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time created) {
+  if (options_.share.lead()) send_message(Message::kFollowers, KeysInstalled{peer.id, secrets, created});
+  if (const auto pushed = peer.session.install(std::make_unique<crypto::SessionKeys>(secrets, created)))
     indices_.release(*pushed);
 }
 
 // Keys with a peer are in use: whatever waited for them goes.
 void Forwarder::on_established(PeerState& peer, base::Time now) {
-  counters_.add(Counter::SessionsEstablished);
-  if (!peer.was_established) {
+  if (options_.share.lead()) {
+    counters_.add(Counter::SessionsEstablished);
+    if (const crypto::SessionKeys* keys = peer.session.current(now))
+      send_message(Message::kFollowers, KeysConfirmed{peer.id, keys->local_index()});
+  }
+  if (options_.share.lead() && !peer.was_established) {
     peer.was_established = true;
     push({Event::Kind::PeerUp, peer.id, {}, {}, {}, now});
   }

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "dataplane/io/netns.hh"
+#include "dataplane/io/tun_steering.hh"
 
 // Linux 6.2; Debian 12's headers are 6.1.
 #ifndef TUN_F_USO4
@@ -43,6 +44,11 @@ TunDevice::TunDevice(TunOptions options) : options_(std::move(options)) {
   // Newest first: without USO, then without any (then the kernel segments and completes checksums for us).
   if (!set_offloads(options_.tcp_offload, options_.udp_offload) && !set_offloads(options_.tcp_offload, false))
     set_offloads(false, false);
+  if (options_.queues > 1) {
+    const Fd program = load_bucket_steering(options_.queues);
+    int fd = program.get();
+    steered_ = program && ::ioctl(queues_.front().get(), TUNSETSTEERINGEBPF, &fd) == 0;
+  }
 }
 
 bool TunDevice::set_offloads(bool tcp, bool udp) {

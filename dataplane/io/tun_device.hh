@@ -45,6 +45,10 @@ class TunDevice {
   // (EAGAIN, ENOBUFS: busy; EINVAL: it did not like the header), and the packet is lost.
   bool write(unsigned queue, std::span<const iovec> parts) const;
 
+  // Whether a flow's packets come up at queue `bucket mod queues`. False where the kernel takes no steering program: its
+  // own choice follows the flow's last written queue, and the rest is handed over between workers.
+  bool steered() const { return steered_; }
+
   // What the kernel agreed to, and a run-time switch; false when the kernel refused.
   bool tcp_offload() const { return tcp_offload_; }
   bool udp_offload() const { return udp_offload_; }
@@ -55,6 +59,7 @@ class TunDevice {
   std::vector<Fd> queues_;
   bool tcp_offload_ = false;
   bool udp_offload_ = false;
+  bool steered_ = false;
 };
 
 }  // namespace qanat::io

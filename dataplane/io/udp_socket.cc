@@ -110,13 +110,13 @@ struct UdpSocket::Buffers {
 
 UdpSocket::UdpSocket(const UdpOptions& options)
     : options_(options),
-      buffers_(std::make_unique<Buffers>(true)),
+      buffers_(std::make_unique<Buffers>(options.receive)),
       counters_(std::make_unique<UdpCounters>()) {
   const bool v4 = options.local.address.family == IpFamily::V4;
   const auto& local = options.local;
   fd_.reset(::socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd_) throw_errno("open a UDP socket for", to_string(local));
-  set_option(fd(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", local);
+  if (options.shared) set_option(fd(), SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", local);
   if (!v4) set_option(fd(), IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY", local);
   for (const auto& [force, plain] :
        {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}})
@@ -131,6 +131,12 @@ UdpSocket::UdpSocket(const UdpOptions& options)
     set_option(fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER", local);
   }
   set_gather(options.gather);
+  if (!options.receive) {
+    sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    const sock_fprog filter{1, &nothing};
+    if (::setsockopt(fd(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0)
+      throw_errno("close the receiving side of", to_string(local));
+  }
   sockaddr_storage name{};
   const socklen_t length = to_sockaddr(local, name);
   if (::bind(fd(), reinterpret_cast<sockaddr*>(&name), length) != 0)

@@ -19,6 +19,8 @@ struct UdpOptions {
   packet::UdpAddress local;
   std::uint8_t line = 0;               // stamped on what is received
   int buffer_bytes = 7 * 1024 * 1024;  // each way; beyond the system's limit only where we may
+  bool receive = true;                 // false: sends only, and the kernel drops what comes to it
+  bool shared = true;                  // SO_REUSEPORT: one of several of this address
   bool segment = true;                 // UDP_SEGMENT
   bool gather = true;                  // UDP_GRO
 };
@@ -51,8 +53,8 @@ class UdpSocket {
   std::uint8_t line() const { return options_.line; }
   packet::UdpAddress local() const { return options_.local; }
 
-  // Attached once per group: bucket-carrying datagrams (types 4 and 5) go to socket `bucket mod workers`; bucket 255 and
-  // handshakes to socket `workers`, the last one, so that bulk can never fill the queue that liveness waits in.
+  // Attached once per group: bucket-carrying datagrams (types 4 and 5) go to socket `bucket mod workers`, as
+  // forwarder::WorkerShare::owner says; bucket 255 and handshakes to socket `workers`, the last one, so that bulk can never fill the queue that liveness waits in.
   void steer(unsigned workers);
 
   // Up to kBatch trains; empty when there is nothing to read. Valid until the next call.

@@ -32,6 +32,7 @@ constexpr std::size_t kSendBytes = 256 * 1024;  // trains waiting: send them bef
 constexpr unsigned kControlTurns = 8;           // of kBatch trains each: probes first, but not for ever
 constexpr std::size_t kMaxPieces = 128;         // a super-packet has at most 65 and its virtio header
 constexpr base::Duration kLongestWait = std::chrono::seconds{1};
+constexpr std::size_t kMostMail = 64;  // a worker that leaves more lying is late: no more strays for it
 
 void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -50,25 +51,22 @@ struct Worker::Frames {
   qos::TierQueue<Frame, kFramesPerTurn> queue;
 };
 
-Worker::Worker(forwarder::ForwarderOptions forwarder, WorkerOptions options, EventHandler on_event)
+Worker::Worker(forwarder::ForwarderOptions forwarder, std::vector<LineSockets> lines, WorkerOptions options,
+               EventHandler on_event, Route route)
     : options_(std::move(options)),
-      forwarder_(forwarder),
+      forwarder_(std::move(forwarder)),
       on_event_(std::move(on_event)),
+      route_(std::move(route)),
+      lines_(std::move(lines)),
       frames_(std::make_unique<Frames>()),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       bell_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   if (!epoll_) throw_errno("make", "an epoll instance");
   if (!bell_) throw_errno("make", "an eventfd");
   watch(bell_.get(), token(Source::Bell, 0));
-  for (std::uint8_t line = 0; line < forwarder.lines.size(); ++line) {
-    for (int i = 0; i < 2; ++i) {
-      UdpOptions udp;
-      udp.local = forwarder.lines[line].address;
-      udp.line = line;
-      sockets_.emplace_back(udp);
-      if (i == 1) sockets_.back().steer(1);
-      watch(sockets_.back().fd(), token(i == 1 ? Source::Control : Source::Data, sockets_.size() - 1));
-    }
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    watch(lines_[i].data.fd(), token(Source::Data, i));
+    if (lines_[i].control) watch(lines_[i].control->fd(), token(Source::Control, i));
   }
 }
 
@@ -107,9 +105,21 @@ void Worker::post(Task task) {
   {
     const std::lock_guard lock(mail_lock_);
     mail_.push_back(std::move(task));
+    mail_count_.store(mail_.size(), std::memory_order_release);
   }
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(bell_.get(), &one, sizeof one);
+}
+
+void Worker::deliver(forwarder::Message message) {
+  if (std::holds_alternative<forwarder::Stray>(message.payload) &&
+      mail_count_.load(std::memory_order_relaxed) > kMostMail) {
+    const auto& stray = std::get<forwarder::Stray>(message.payload);
+    bump(counters_.strays_lost, stray.datagrams.size() + stray.frames.size());
+    return;
+  }
+  post([m = std::make_shared<forwarder::Message>(std::move(message))](
+           forwarder::Forwarder& f, base::Time now) { f.on_message(*m, now); });
 }
 
 void Worker::set_tuns(std::vector<WorkerTun> tuns) {
@@ -120,9 +130,14 @@ void Worker::set_tuns(std::vector<WorkerTun> tuns) {
 
 void Worker::set_udp_offloads(bool segment, bool gather) {
   post([this, segment, gather](forwarder::Forwarder&, base::Time) {
-    for (UdpSocket& s : sockets_) {
+    const auto set = [&](UdpSocket& s) {
       s.set_segment(segment);
       s.set_gather(gather);
+    };
+    for (LineSockets& line : lines_) {
+      set(line.data);
+      if (line.control) set(*line.control);
+      if (line.sender) set(*line.sender);
     }
   });
 }
@@ -142,8 +157,15 @@ void Worker::read_mail() {
   {
     const std::lock_guard lock(mail_lock_);
     tasks.swap(mail_);
+    mail_count_.store(0, std::memory_order_relaxed);
   }
   for (const Task& task : tasks) task(forwarder_, base::monotonic_now());
+  flush();  // while strays' bytes still stand
+}
+
+void Worker::route_messages() {
+  while (auto message = forwarder_.poll_message())
+    if (route_) route_(std::move(*message));
 }
 
 void Worker::loop() {
@@ -176,13 +198,14 @@ void Worker::loop() {
     bool drained = true;
     each(Source::Control, [&](std::size_t i) {
       unsigned turns = 0;
-      while (receive(sockets_[i], now) && sockets_[i].more() && ++turns < kControlTurns) {
+      UdpSocket& control = *lines_[i].control;
+      while (receive(control, now) && control.more() && ++turns < kControlTurns) {
       }
       drained = drained && turns < kControlTurns;
     });
     if (drained) forwarder_.on_drained(now);
     // 3. Data from other boxes: one batch of each socket a turn.
-    each(Source::Data, [&](std::size_t i) { receive(sockets_[i], now); });
+    each(Source::Data, [&](std::size_t i) { receive(lines_[i].data, now); });
     // 4. Timers.
     now = base::monotonic_now();
     if (due <= now) {
@@ -198,10 +221,7 @@ void Worker::loop() {
     each(Source::Tun, [&](std::size_t i) { tun_ready_[i] = true; });
     read_tuns(now);
     // 6. Whatever other threads want.
-    each(Source::Bell, [&](std::size_t) {
-      read_mail();
-      flush();
-    });
+    each(Source::Bell, [&](std::size_t) { read_mail(); });
     while (const auto event = forwarder_.poll_event())
       if (on_event_) on_event_(*event);
   }
@@ -210,6 +230,8 @@ void Worker::loop() {
 bool Worker::receive(UdpSocket& socket, base::Time now) {
   const auto trains = socket.receive();
   if (trains.empty()) return false;
+  // Keys that a peer already uses were posted before it could: they are in the mail, if they are not yet ours.
+  if (mail_count_.load(std::memory_order_acquire) != 0) read_mail();
   forwarder_.on_datagrams(trains, now);
   flush();
   return true;
@@ -251,18 +273,20 @@ void Worker::read_tuns(base::Time now) {
 }
 
 void Worker::flush() {
+  route_messages();  // before the datagrams that make them true at the far end
   if (forwarder_.delivery_pending()) write_tuns();
   send();
 }
 
 void Worker::send() {
+  route_messages();
   const auto trains = forwarder_.transmit();
   if (trains.empty()) return;
   // Consecutive trains of one line go to the kernel together.
   for (std::size_t i = 0; i < trains.size();) {
     std::size_t end = i + 1;
     while (end < trains.size() && trains[end].line == trains[i].line) ++end;
-    const std::size_t lost = sockets_[2 * std::size_t{trains[i].line}].send(trains.subspan(i, end - i));
+    const std::size_t lost = lines_[trains[i].line].outgoing().send(trains.subspan(i, end - i));
     if (lost != 0) forwarder_.drops().count(packet::DropReason::SendFailed, lost);
     i = end;
   }

@@ -1,4 +1,5 @@
-// Worker: one thread that runs a forwarder to completion over its sockets and TUN queues: batches in, batches out.
+// Worker: one thread that runs a forwarder to completion over its sockets and TUN queues: batches in, batches out. A box
+// has one or several (crew.hh); the first, the lead, also runs probes and handshakes.
 //
 //   wait ─> mail ─> control sockets (probes, handshakes) ─> data sockets ─> timers ─> TUNs by tier ─> wait
 //
@@ -9,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -27,11 +29,22 @@ struct WorkerTun {
   unsigned queue = 0;
 };
 
+// One worker's sockets of one line.
+struct LineSockets {
+  UdpSocket data;
+  std::optional<UdpSocket> control;  // the lead's
+  std::optional<UdpSocket> sender;   // where this worker sends from a port of its own
+
+  UdpSocket& outgoing() { return sender ? *sender : data; }
+};
+
 struct WorkerOptions {
   int cpu = -1;  // pin to this CPU; −1: anywhere
   int niceness =
       -10;  // liveness must not wait behind the applications it serves; ignored where not permitted
   std::string name = "forwarder";  // of the thread
+  // After work, keep looking for more this long before sleeping: 0 sleeps at once. A wake-up costs more than that.
+  base::Duration linger{};
 };
 
 // What io itself saw; the forwarder counts the rest.
@@ -41,16 +54,19 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> tun_writes{0};
   std::atomic<std::uint64_t> shed{0};         // frames given up under overload
   std::atomic<std::uint64_t> lateness_us{0};  // smoothed, of timers
+  std::atomic<std::uint64_t> strays_lost{0};  // handed over by others while this worker was late
 };
 
 class Worker {
  public:
   using Task = std::function<void(forwarder::Forwarder&, base::Time)>;
   using EventHandler = std::function<void(const forwarder::Event&)>;
+  using Route = std::function<void(forwarder::Message&&)>;
 
-  // Line i of the forwarder's options owns two sockets, made here: data and control (bucket 255, handshakes). Throws
-  // std::system_error naming the address. `on_event` is called on the worker's thread.
-  Worker(forwarder::ForwarderOptions forwarder, WorkerOptions options, EventHandler on_event);
+  // lines[i] serves line i of the forwarder's options. `on_event` and `route`, which takes messages to the other workers,
+  // are called on the worker's thread.
+  Worker(forwarder::ForwarderOptions forwarder, std::vector<LineSockets> lines, WorkerOptions options,
+         EventHandler on_event, Route route);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -60,6 +76,8 @@ class Worker {
 
   // Runs on the worker's thread, within a loop's turn. Before start() and after stop(), never.
   void post(Task task);
+  // A message of another worker's. Strays are lost, and counted, when more wait than a healthy worker leaves.
+  void deliver(forwarder::Message message);
   // The TUNs to serve from now on; thread-safe as post().
   void set_tuns(std::vector<WorkerTun> tuns);
   // Switches UDP_SEGMENT and UDP_GRO of every socket.
@@ -68,13 +86,15 @@ class Worker {
   // Any thread.
   const forwarder::Forwarder& forwarder() const { return forwarder_; }
   const WorkerCounters& counters() const { return counters_; }
-  const std::vector<UdpSocket>& sockets() const { return sockets_; }
+  const std::vector<LineSockets>& lines() const { return lines_; }
 
  private:
   struct Frames;
   void loop();
   void watch(int fd, std::uint64_t token);
   void read_mail();
+  void route_messages();
+  // True when something was received.
   bool receive(UdpSocket& socket, base::Time now);
   void read_tuns(base::Time now);
   void flush();
@@ -85,7 +105,8 @@ class Worker {
   WorkerOptions options_;
   forwarder::Forwarder forwarder_;
   EventHandler on_event_;
-  std::vector<UdpSocket> sockets_;  // of line i: 2i data, 2i + 1 control
+  Route route_;
+  std::vector<LineSockets> lines_;
   std::vector<WorkerTun> tuns_;
   std::vector<bool> tun_ready_;
   std::unique_ptr<Frames> frames_;
@@ -95,6 +116,7 @@ class Worker {
   Fd bell_;  // eventfd: mail has come
   std::mutex mail_lock_;
   std::vector<Task> mail_;
+  std::atomic<std::size_t> mail_count_{0};  // read without the lock
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -174,8 +174,10 @@ TEST_F(Attack, SentFromElsewhere) {
   expect_drop(2, DropReason::LinkSourceMismatch, [&] {
     rogue.send_from({packet::IpAddress::v4(0x0a010063), 7700}, 2, d);
   });
+  // A box's workers send data from ports of their own; what the lead sends comes from the line's port, or not at all.
   expect_drop(2, DropReason::LinkSourceMismatch, [&] {
-    rogue.send_from({Overlay::line_address(1, 1).address, 7701}, 2, genuine_routed());
+    rogue.send_from({Overlay::line_address(1, 1).address, 7701}, 2,
+                    rogue.routed(2, by_relay(), genuine(), packet::kControlBucket));
   });
 }
 
@@ -337,8 +339,8 @@ TEST_F(Attack, SpacesRunOut) {
   // A sender may open 256 spaces, each answered with a window; no more memory than that.
   auto& keys = rogue.keys(4);
   const auto packet = tenant_packet(Overlay::tenant_address(1), Overlay::tenant_address(4));
-  for (std::uint32_t path = 1; path <= 32; ++path)
-    for (std::uint16_t group = 0; group < 9; ++group) {
+  for (std::uint32_t path = 1; path <= 16; ++path)
+    for (std::uint16_t group = 0; group < 17; ++group) {
       packet::InnerHeader inner;
       inner.vni = ids::Vni{100};
       std::array<std::uint8_t, packet::InnerHeader::kBytes> head{};
@@ -349,7 +351,7 @@ TEST_F(Attack, SpacesRunOut) {
       rogue.send(4, out);
     }
   net.run_for(milliseconds{50});
-  EXPECT_EQ(net.drops(4, DropReason::SpacesExhausted), 32u * 9 - 256) << net.drops_text(4);
+  EXPECT_EQ(net.drops(4, DropReason::SpacesExhausted), 16u * 17 - 256) << net.drops_text(4);
 }
 
 // ---- handshakes ----

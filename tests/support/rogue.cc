@@ -89,10 +89,11 @@ void Rogue::authorise(packet::RouteHeader& route) const {
                                          crypto::TokenInput::of(route, i));
 }
 
-Rogue::Octets Rogue::routed(std::uint32_t neighbour, const packet::RouteHeader& route, const Octets& inner) {
+Rogue::Octets Rogue::routed(std::uint32_t neighbour, const packet::RouteHeader& route, const Octets& inner,
+                            std::uint8_t bucket) {
   Octets out(packet::routed_overhead_bytes(route.count));
   out.insert(out.end(), inner.begin(), inner.end());
-  keys(neighbour).seal_link(0, route, out);
+  keys(neighbour).seal_link(bucket, route, out);
   return out;
 }
 

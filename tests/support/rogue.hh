@@ -43,7 +43,8 @@ class Rogue {
   // The relays' tokens over `route` as it now stands.
   void authorise(packet::RouteHeader& route) const;
   // A type 5 datagram, link-sealed for `neighbour` (connected).
-  Octets routed(std::uint32_t neighbour, const packet::RouteHeader& route, const Octets& inner);
+  Octets routed(std::uint32_t neighbour, const packet::RouteHeader& route, const Octets& inner,
+                std::uint8_t bucket = 0);
 
   void send(std::uint32_t to, const Octets& datagram, std::uint8_t plane = 1);
   void send_from(const packet::UdpAddress& from, std::uint32_t to, const Octets& datagram,

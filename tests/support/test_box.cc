@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <future>
 #include <thread>
 
 #include "dataplane/io/netlink.hh"
@@ -11,9 +10,9 @@
 
 namespace qanat::test {
 
-TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns) {
+TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers) {
   const auto snapshot = overlay.snapshot(node);
-  std::vector<io::WorkerTun> tuns;
+  std::vector<io::CrewTun> tuns;
   auto options = overlay.options(node);
   for (const fib::Tenant& tenant : snapshot->tenants()) {
     const fib::TenantMember* self = tenant.member(ids::NodeId{node});
@@ -21,6 +20,7 @@ TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& 
     io::TunOptions tun;
     tun.name = "qt" + std::to_string(tenant.vni.value);
     tun.netns = netns;
+    tun.queues = workers;
     auto device = std::make_shared<io::TunDevice>(tun);
     options.coalesce.udp = device->udp_offload();
     io::DeviceState state;
@@ -30,27 +30,22 @@ TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& 
       if (m.node.value != node)
         for (const auto& p : m.prefixes) state.routes.push_back(to_string(p));
     for (const auto& refused : io::Netlink(netns).reconcile(tun.name, state)) ADD_FAILURE() << refused;
-    tuns.push_back({tenant.vni, device, 0});
+    tuns.push_back({tenant.vni, device});
   }
   const io::NetnsScope scope(netns);
-  worker_ = std::make_unique<io::Worker>(std::move(options), io::WorkerOptions{},
-                                         [this](const forwarder::Event& e) {
-                                           if (e.kind == forwarder::Event::Kind::PathSwitched) ++switches_;
-                                         });
-  worker_->set_tuns(tuns);
-  worker_->post([snapshot](forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
-  worker_->start();
+  io::CrewOptions crew;
+  crew.workers = workers;
+  crew_ = std::make_unique<io::Crew>(std::move(options), crew, [this](const forwarder::Event& e) {
+    if (e.kind == forwarder::Event::Kind::PathSwitched) ++switches_;
+  });
+  crew_->set_tuns(tuns);
+  crew_->post([snapshot](forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
+  crew_->start();
 }
 
-TestBox::~TestBox() { worker_->stop(); }
+TestBox::~TestBox() { crew_->stop(); }
 
-forwarder::Status TestBox::status() {
-  const auto promise = std::make_shared<std::promise<forwarder::Status>>();
-  auto future = promise->get_future();
-  worker_->post([promise](forwarder::Forwarder& f, base::Time now) { promise->set_value(f.status(now)); });
-  if (future.wait_for(std::chrono::seconds{5}) != std::future_status::ready) return {};
-  return future.get();
-}
+forwarder::Status TestBox::status() { return crew_->status(std::chrono::seconds{5}); }
 
 bool TestBox::wait_for_path(std::uint32_t node, int seconds) {
   for (int i = 0; i < seconds * 20; ++i) {

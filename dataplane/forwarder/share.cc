@@ -1,0 +1,125 @@
+// What the workers of one box tell each other: keys and path choices from the lead, wishes and strays to it.
+#include <algorithm>
+
+#include "dataplane/forwarder/forwarder.hh"
+
+namespace qanat::forwarder {
+
+namespace {
+
+constexpr base::Duration kTellTraffic = std::chrono::seconds{1};
+
+}  // namespace
+
+void Forwarder::send_message(unsigned to, decltype(Message::payload) payload) {
+  if (options_.share.count == 1) return;
+  messages_.push_back({to, std::move(payload)});
+}
+
+std::optional<Message> Forwarder::poll_message() {
+  if (!messages_.empty()) {
+    Message message = std::move(messages_.front());
+    messages_.pop_front();
+    return message;
+  }
+  for (unsigned owner = 0; owner < strays_.size(); ++owner)
+    if (strays_[owner] != nullptr) {
+      Message message{owner, std::move(*strays_[owner])};
+      strays_[owner].reset();
+      return message;
+    }
+  return std::nullopt;
+}
+
+void Forwarder::on_message(Message& message, base::Time now) {
+  const auto known = [this](ids::NodeId id, auto then) {
+    if (PeerState* p = peer(id)) then(*p);
+  };
+  if (auto* m = std::get_if<SnapshotSet>(&message.payload)) {
+    set_snapshot(m->snapshot, now);
+  } else if (auto* m = std::get_if<KeysInstalled>(&message.payload)) {
+    take_keys(*m, now);
+  } else if (auto* m = std::get_if<KeysConfirmed>(&message.payload)) {
+    known(m->peer, [&](PeerState& p) {
+      if (p.session.confirm(m->local_index)) on_established(p, now);
+    });
+  } else if (auto* m = std::get_if<PathsChosen>(&message.payload)) {
+    choice_ = *m->choice;
+  } else if (auto* m = std::get_if<Wanted>(&message.payload)) {
+    known(m->peer, [&](PeerState& p) { want(p, now); });
+  } else if (auto* m = std::get_if<RekeyAsked>(&message.payload)) {
+    known(m->peer, [](PeerState& p) { p.session.rekey_now(); });
+  } else if (auto* m = std::get_if<TrafficSeen>(&message.payload)) {
+    prober_.on_traffic(m->peer, now);
+  } else if (auto* m = std::get_if<Stray>(&message.payload)) {
+    take_stray(*m, now);
+  }
+}
+
+// An initiator sends by new keys at once; a responder when the peer has, which any of its workers may notice first.
+void Forwarder::take_keys(const KeysInstalled& keys, base::Time now) {
+  PeerState* to = peer(keys.peer);
+  if (to == nullptr) return;
+  indices_.adopt(keys.secrets.local_index, to);
+  install(*to, keys.secrets, keys.created);
+  if (to->session.established(now)) on_established(*to, now);
+}
+
+Stray& Forwarder::stray_for(unsigned owner) {
+  if (strays_.size() <= owner) strays_.resize(options_.share.count);
+  if (strays_[owner] == nullptr) strays_[owner] = std::make_unique<Stray>();
+  counters_.add(Counter::HandedOver);
+  return *strays_[owner];
+}
+
+void Forwarder::hand_over(packet::Bytes datagram, const Arrival& arrival, unsigned owner) {
+  Stray& stray = stray_for(owner);
+  stray.datagrams.push_back(
+      {stray.bytes.size(), datagram.size(), arrival.remote, arrival.line, arrival.traffic_class});
+  stray.bytes.insert(stray.bytes.end(), datagram.begin(), datagram.end());
+}
+
+void Forwarder::hand_over(packet::Bytes frame, ids::Vni vni, unsigned owner) {
+  Stray& stray = stray_for(owner);
+  stray.frames.push_back({stray.bytes.size(), frame.size(), vni});
+  stray.bytes.insert(stray.bytes.end(), frame.begin(), frame.end());
+}
+
+void Forwarder::take_stray(Stray& stray, base::Time now) {
+  for (const Stray::Datagram& d : stray.datagrams) {
+    const Datagrams train{packet::MutableBytes(stray.bytes).subspan(d.offset, d.size), d.size, d.remote,
+                          d.line, d.traffic_class};
+    on_datagrams({&train, 1}, now);
+  }
+  for (const Stray::Frame& f : stray.frames)
+    on_tun_packet(f.vni, packet::MutableBytes(stray.bytes).subspan(f.offset, f.size), now);
+}
+
+std::uint32_t Forwarder::chosen(std::uint32_t policy) const {
+  return options_.share.lead() ? prober_.chosen(policy) : choice_.chosen[policy];
+}
+
+bool Forwarder::usable(std::uint32_t probe) const {
+  return options_.share.lead() ? prober_.usable(probe) : choice_.paths[probe].usable;
+}
+
+void Forwarder::on_traffic(PeerState& peer, base::Time now) {
+  if (options_.share.lead()) return prober_.on_traffic(peer.id, now);
+  if (now - peer.traffic_told < kTellTraffic) return;
+  peer.traffic_told = now;
+  send_message(0, TrafficSeen{peer.id});
+}
+
+// Followers hear of a dead path, or of a better one, as soon as the lead knows.
+void Forwarder::share_paths() {
+  if (options_.share.count == 1) return;
+  PathChoice choice;
+  choice.chosen.reserve(routes_.policies().size());
+  for (std::uint32_t i = 0; i < routes_.policies().size(); ++i) choice.chosen.push_back(prober_.chosen(i));
+  for (std::uint32_t i = 0; i < prober_.path_count(); ++i) choice.paths.push_back({prober_.usable(i)});
+  if (choice == choice_) return;
+  choice_ = choice;
+  send_message(Message::kFollowers, PathsChosen{std::make_shared<const PathChoice>(std::move(choice))});
+}
+
+}  // namespace qanat::forwarder
