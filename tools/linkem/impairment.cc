@@ -1,44 +1,56 @@
 #include "tools/linkem/impairment.hh"
 
-#include <cmath>
-#include <numbers>
+#include <algorithm>
 
 namespace qanat::linkem {
 
-double Chance::normal() {
-  // Box–Muller; 1 − u keeps the logarithm's argument above zero.
-  const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-  return radius * std::cos(2 * std::numbers::pi * uniform());
+std::string_view to_string(DropReason reason) {
+  switch (reason) {
+    case DropReason::QueueFull: return "queue_full";
+    case DropReason::Loss: return "loss";
+    case DropReason::Down: return "down";
+    case DropReason::Aqm: return "aqm";
+    case DropReason::Mtu: return "mtu";
+    case DropReason::Nat: return "nat";
+  }
+  return "unknown";
+}
+
+Chain::Chain(OnDrop on_drop, OnReply on_reply)
+    : on_drop_(std::move(on_drop)), on_reply_(std::move(on_reply)) {}
+
+void Chain::enter(std::size_t stage, Packet packet, base::Time at) {
+  packet.at = at;
+  if (stage == stages_.size()) {
+    ready_packets_ += packet.count;
+    ready_.push_back(std::move(packet));
+    return;
+  }
+  Step out(*this, stage + 1);
+  stages_[stage]->push(std::move(packet), at, out);
 }
 
 void Chain::push(Packet packet, base::Time now) {
   advance(now);
-  packet.at = now;
-  if (stages_.empty()) {
-    ready_.push_back(std::move(packet));
-  } else {
-    stages_.front()->push(std::move(packet), now);
-    advance(now);
-  }
+  enter(0, std::move(packet), now);
 }
 
 base::Time Chain::next_timeout() const {
   base::Time next = ready_.empty() ? kNever : ready_.front().at;
-  for (const auto& stage : stages_) next = std::min(next, stage->next_timeout());
+  for (const auto* stage : stages_) next = std::min(next, stage->next_timeout());
   return next;
 }
 
 std::optional<Packet> Chain::pop(base::Time now) {
   advance(now);
   if (ready_.empty()) return {};
-  Packet packet = std::move(ready_.front());
-  ready_.pop_front();
-  return packet;
+  ready_packets_ -= ready_.front().count;
+  return ready_.pop_front();
 }
 
 std::size_t Chain::pending() const {
-  std::size_t count = ready_.size();
-  for (const auto& stage : stages_) count += stage->pending();
+  std::size_t count = ready_packets_;
+  for (const auto* stage : stages_) count += stage->pending();
   return count;
 }
 
@@ -48,18 +60,11 @@ void Chain::advance(base::Time now) {
     base::Time when = kNever;
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       const base::Time due = stages_[i]->next_timeout();
-      // Of equals the later stage goes first: a queue's departure frees its place before an arrival.
       if (due != kNever && due <= when) when = due, earliest = i;
     }
     if (earliest == stages_.size() || when > now) return;
-    auto packet = stages_[earliest]->pop(when);
-    if (!packet) return;
-    if (earliest + 1 == stages_.size()) {
-      ready_.push_back(std::move(*packet));
-    } else {
-      const base::Time at = packet->at;
-      stages_[earliest + 1]->push(std::move(*packet), at);
-    }
+    Step out(*this, earliest + 1);
+    stages_[earliest]->on_timer(when, out);
   }
 }
 

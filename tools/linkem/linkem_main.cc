@@ -70,7 +70,7 @@ void carry(const LinksFile& file, const Options& options, LinkLoop& loop, int un
   const base::Time now = base::monotonic_now();
   std::uint64_t seed = file.seed;
   for (const auto& link : file.links)
-    loop.add(std::make_unique<TunLink>(link, seed++ * 0x9e3779b97f4a7c15, now));
+    loop.add(std::make_unique<TunLink>(link, seed++ * 0x9e3779b97f4a7c15, now, loop.pool()));
   const Control control(loop, options.socket, options.log);
   loop.run(until);
 }
@@ -151,7 +151,7 @@ int run_command(const Options& options) {
         LinkEnd{"", fmt::format("lk{}", getpid()), {address(1) + "/30"}, {}}, up, down, options.mtu}}};
   setenv("LINKEM_HOST", address(1).c_str(), 1);
   LinkLoop loop;
-  loop.add(std::make_unique<TunLink>(file.links[0], file.seed, base::monotonic_now()));
+  loop.add(std::make_unique<TunLink>(file.links[0], file.seed, base::monotonic_now(), loop.pool()));
   const pid_t child = start_in(inside.name, options.command);
   if (child < 0) throw std::system_error(errno, std::generic_category(), "start " + options.command[0]);
   run_ahead();

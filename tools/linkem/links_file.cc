@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/config.hh"
+#include "base/file.hh"
 
 namespace qanat::linkem {
 namespace {
@@ -57,16 +58,30 @@ std::string end_to_toml(const LinkEnd& end) {
 
 }  // namespace
 
-Spec read_spec(base::ConfigTable& table, std::string_view key) {
-  const std::string text = table.string(key, "");
-  const auto spec = parse_spec(text);
-  if (spec) return *spec;
+void bad_text(base::ConfigTable& table, std::string_view key, std::string_view text, const SpecError& error) {
   // Where the message says what was expected, the problem's own words stand for its first one.
-  const SpecError error = spec.error();
   std::string_view expected = error.message;
   if (expected.starts_with("expected ")) expected.remove_prefix(9);
   table.problem(key, fmt::format("'{}' at character {}", text, error.offset + 1), std::string(expected));
-  return {};
+}
+
+Spec read_spec(base::ConfigTable& table, std::string_view key) {
+  const std::string text = table.string(key, "");
+  auto spec = parse_spec(text);
+  if (!spec) {
+    bad_text(table, key, text, spec.error());
+    return {};
+  }
+  try {
+    load_files(*spec);
+  } catch (const std::exception& e) {
+    table.problem(key, e.what(), "a file that can be read and has the right lines");
+  }
+  return *spec;
+}
+
+void load_files(Spec& spec) {
+  load_files(spec, [](const std::string& path) { return base::read_file(path); });
 }
 
 LinksFile read_links(base::ConfigTable& root) {
@@ -80,6 +95,12 @@ LinksFile read_links(base::ConfigTable& root) {
     link.up = read_spec(table, "up");
     link.down = read_spec(table, "down");
     link.mtu = static_cast<unsigned>(table.integer("mtu", {.min = 576, .max = 65'535}, 1500));
+    const std::string nat = table.string("nat", "");
+    if (const auto parsed = parse_nat(nat))
+      link.nat = *parsed;
+    else
+      bad_text(table, "nat", nat, parsed.error());
+    link.offload = table.boolean("offload", true);
     link.a = read_end(table, "a");
     link.b = read_end(table, "b");
     file.links.push_back(std::move(link));
@@ -89,10 +110,13 @@ LinksFile read_links(base::ConfigTable& root) {
 
 std::string to_toml(const LinksFile& file) {
   std::string out = fmt::format("seed = {}\n", file.seed);
-  for (const auto& link : file.links)
+  for (const auto& link : file.links) {
     out += fmt::format("\n[[link]]\nname = \"{}\"\nup = \"{}\"\ndown = \"{}\"\nmtu = {}\na = {}\nb = {}\n",
                        link.name, to_string(link.up), to_string(link.down), link.mtu, end_to_toml(link.a),
                        end_to_toml(link.b));
+    if (link.nat != NatConfig{}) out += fmt::format("nat = \"{}\"\n", to_string(link.nat));
+    if (!link.offload) out += "offload = false\n";
+  }
   return out;
 }
 

@@ -21,6 +21,8 @@ namespace qanat::linkem {
 //   up = "200mbit,delay=9ms"      # a → b
 //   down = "200mbit,delay=9ms"
 //   mtu = 1500
+//   nat = "symmetric(203.0.113.1,udp=30s)"   # at end a; optional
+//   offload = true                # super-packets, where the kernel has them
 //   # a route is "DESTINATION [from SOURCE] [table N]"
 //   a = { netns = "ql1-city", device = "p1-relay1", addresses = [], routes = ["10.1.0.4/32 from 10.1.0.1"] }
 //   b = { … }
@@ -31,8 +33,12 @@ struct LinksFile {
 
 LinksFile read_links(base::ConfigTable& root);
 std::string to_toml(const LinksFile& file);
-// SPEC under `key`; "" when it is missing. A bad one is a problem that shows the character.
+// SPEC under `key`, its files loaded; "" when it is missing. A bad one is a problem that shows the character.
 Spec read_spec(base::ConfigTable& table, std::string_view key);
+// Reads a Spec's files from the file system. Throws.
+void load_files(Spec& spec);
+// Notes what parse_spec or parse_nat said of the text under `key`.
+void bad_text(base::ConfigTable& table, std::string_view key, std::string_view text, const SpecError& error);
 // "NETNS:DEV:ADDR": the device in that namespace with that address; NETNS may be empty.
 std::optional<LinkEnd> parse_end(std::string_view text);
 

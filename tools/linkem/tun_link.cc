@@ -1,69 +1,37 @@
 #include "tools/linkem/tun_link.hh"
 
-#include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <system_error>
-
-#include "tools/linkem/netlink.hh"
+#include <algorithm>
 
 namespace qanat::linkem {
-namespace {
 
-constexpr std::size_t kLargestPacket = 65'535;
-
-Fd open_tun(const LinkEnd& end, unsigned mtu) {
-  const auto fail = [&end](const std::string& attempt) {
-    throw std::system_error(errno, std::generic_category(),
-                            attempt + " " + end.device + (end.netns.empty() ? "" : " in " + end.netns));
-  };
-  const NetnsScope scope(end.netns);
-  if (end.device.empty() || end.device.size() >= IFNAMSIZ) {
-    errno = ENAMETOOLONG;
-    fail("make interface (a name has 1 to 15 characters)");
-  }
-  Fd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) fail("open /dev/net/tun for");
-  ifreq request{};
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
-  std::memcpy(request.ifr_name, end.device.data(), end.device.size());
-  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) fail("make interface");
-  Netlink netlink;
-  netlink.set_mtu(end.device, mtu);
-  for (const auto& address : end.addresses) netlink.add_address(end.device, address);
-  netlink.set_up(end.device);
-  for (const auto& route : end.routes)
-    netlink.add_route(route.destination, end.device, route.source, route.table);
-  return fd;
+TunLink::TunLink(const LinkConfig& config, std::uint64_t seed, base::Time now,
+                 std::shared_ptr<FramePool> pool)
+    : config_(config),
+      pool_(std::move(pool)),
+      directions_{Direction(config.up, seed, now, pool_), Direction(config.down, ~seed, now, pool_)},
+      ends_{TunEnd(config.a, config.mtu, config.offload), TunEnd(config.b, config.mtu, config.offload)} {
+  if (config.nat.kind == NatConfig::Kind::None) return;
+  nat_.emplace(config.nat, seed);
+  directions_[0].attach(*nat_, true);
+  directions_[1].attach(*nat_, false);
 }
 
-}  // namespace
-
-TunLink::TunLink(const LinkConfig& config, std::uint64_t seed, base::Time now)
-    : config_(config),
-      ends_{open_tun(config.a, config.mtu), open_tun(config.b, config.mtu)},
-      directions_{Direction(config.up, seed, now), Direction(config.down, ~seed, now)} {}
-
 std::size_t TunLink::read_from(std::size_t end, std::size_t most, base::Time now) {
-  std::uint8_t buffer[kLargestPacket];
   std::size_t count = 0;
   for (; count < most; ++count) {
-    const ssize_t size = read(ends_[end].get(), buffer, sizeof buffer);
-    if (size <= 0) break;  // EAGAIN: nothing more; EIO: the device is down
-    directions_[end].push({buffer, buffer + size}, now);
+    FrameRef frame = ends_[end].read(*pool_);
+    if (!frame) break;
+    directions_[end].push(std::move(frame), now);
   }
+  while (const auto reply = directions_[end].pop_reply())
+    if (!ends_[end].write(*reply)) ++write_errors_;
   return count;
 }
 
 void TunLink::write_due(base::Time now) {
   for (std::size_t i = 0; i < 2; ++i)
-    while (auto packet = directions_[i].pop(now))
-      if (write(ends_[1 - i].get(), packet->bytes.data(), packet->bytes.size()) < 0) ++write_errors_;
+    while (const auto batch = directions_[i].pop_batch(now))
+      if (!ends_[1 - i].write(*batch)) ++write_errors_;
 }
 
 base::Time TunLink::next_timeout() const {

@@ -1,41 +1,30 @@
-// A link between two namespaces: a TUN device at either end, and a Direction each way between them.
-// The devices live exactly as long as the object; a packet is one packet (no offloads are asked for).
+// A link between two namespaces: a TUN end in either, and a Direction each way between them.
+// Everything that it holds belongs to one thread.
 #pragma once
 
 #include <array>
+#include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "tools/linkem/direction.hh"
-#include "tools/linkem/netns.hh"
+#include "tools/linkem/tun_end.hh"
 
 namespace qanat::linkem {
-
-struct LinkRoute {
-  std::string destination;  // "10.1.0.4/32" or "default"
-  std::string source;       // "" : the kernel's choice
-  unsigned table = 0;       // 0: the main one
-};
-
-// One end. netns "" is linkem's own namespace.
-struct LinkEnd {
-  std::string netns;
-  std::string device;                  // at most 15 characters
-  std::vector<std::string> addresses;  // with prefix length, on the device
-  std::vector<LinkRoute> routes;       // through the device
-};
 
 struct LinkConfig {
   std::string name;
   LinkEnd a, b;
-  Spec up, down;  // up is a→b
+  Spec up, down;  // up is a→b; their files are loaded
   unsigned mtu = 1500;
+  NatConfig nat{};      // at end a
+  bool offload = true;  // super-packets, where the kernel has them
 };
 
 class TunLink {
  public:
-  // Opens both devices, sets addresses and routes, brings them up. Throws std::system_error.
-  TunLink(const LinkConfig& config, std::uint64_t seed, base::Time now);
+  // Makes both devices. Throws std::system_error.
+  TunLink(const LinkConfig& config, std::uint64_t seed, base::Time now, std::shared_ptr<FramePool> pool);
 
   // Reads what end `end` (0: a, 1: b) has sent, at most `most` packets; returns how many there were.
   std::size_t read_from(std::size_t end, std::size_t most, base::Time now);
@@ -44,15 +33,19 @@ class TunLink {
   base::Time next_timeout() const;
 
   void configure(const Spec& up, const Spec& down, base::Time now);
+  void observe(std::size_t direction, PacketObserver* observer) { directions_[direction].observe(observer); }
   const LinkConfig& config() const { return config_; }                        // specs as they are now
   const Direction& direction(std::size_t i) const { return directions_[i]; }  // 0: up
-  int fd(std::size_t end) const { return ends_[end].get(); }
+  int fd(std::size_t end) const { return ends_[end].fd(); }
+  const char* offloads() const { return ends_[0].offloads(); }
   std::uint64_t write_errors() const { return write_errors_; }
 
  private:
   LinkConfig config_;
-  std::array<Fd, 2> ends_;
+  std::shared_ptr<FramePool> pool_;
+  std::optional<Nat> nat_;
   std::array<Direction, 2> directions_;
+  std::array<TunEnd, 2> ends_;
   std::uint64_t write_errors_ = 0;
 };
 
