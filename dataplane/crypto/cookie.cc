@@ -52,7 +52,8 @@ MacVerdict CookieChecker::check(Bytes datagram, const packet::UdpAddress& from) 
   if (datagram.size() < 2 * kMac ||
       !equal_constant_time(mac(mac1_key_, before_mac1(datagram)), mac1_of(datagram)))
     return MacVerdict::Invalid;
-  if (!started_) return MacVerdict::Mac1;
+  static constexpr std::array<std::uint8_t, kMac> kNone{};
+  if (!started_ || std::equal(kNone.begin(), kNone.end(), mac2_of(datagram).begin())) return MacVerdict::Mac1;
   const bool proven = equal_constant_time(mac(cookie_for(from), before_mac2(datagram)), mac2_of(datagram));
   return proven ? MacVerdict::Mac1AndMac2 : MacVerdict::Mac1;
 }

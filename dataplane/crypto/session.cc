@@ -1,6 +1,7 @@
 #include "dataplane/crypto/session.hh"
 
 #include <algorithm>
+#include <tuple>
 
 namespace qanat::crypto {
 
@@ -12,8 +13,8 @@ bool Session::due(base::Time now) const noexcept {
   // Keys that wait for the peer's first use count as established: the peer has just been given them.
   if (it == keys_.end()) return !waiting_;
   const base::Duration age = now - (*it)->created();
-  if ((*it)->packets_sent() >= SessionKeys::kRekeyPackets) return true;
-  return age >= ((*it)->initiator() ? kRekeyAfter : kRekeyAfterResponder);
+  if ((*it)->packets_sent() >= policy_.rekey_packets) return !waiting_;
+  return age >= ((*it)->initiator() ? policy_.rekey_after : policy_.rekey_after_responder);
 }
 
 Session::Actions Session::on_timer(base::Time now) noexcept {
@@ -47,7 +48,7 @@ base::Time Session::next_timeout() const noexcept {
     next = std::min(next, keys->created() + kRejectAfter);
     if (current_ != keys->local_index()) continue;
     sending = true;
-    const base::Duration after = keys->initiator() ? kRekeyAfter : kRekeyAfterResponder;
+    const base::Duration after = keys->initiator() ? policy_.rekey_after : policy_.rekey_after_responder;
     next = std::min(next, std::max(keys->created() + after, retry_at));
   }
   if (rekey_asked_ || (!sending && !waiting_)) next = std::min(next, retry_at);
@@ -60,17 +61,20 @@ std::optional<std::uint32_t> Session::install(std::unique_ptr<SessionKeys> keys)
   auto slot = std::find(keys_.begin(), keys_.end(), nullptr);
   std::optional<std::uint32_t> displaced;
   if (slot == keys_.end()) {
-    // The oldest that is not in use for sending.
+    // The oldest that the peer never used; else the oldest that is not in use for sending.
+    const auto rank = [this](auto it) {
+      const auto& k = *it;
+      const bool sends = current_ == k->local_index();
+      return std::tuple(sends, used_[static_cast<std::size_t>(it - keys_.begin())], k->created());
+    };
     slot = keys_.begin();
-    for (auto it = keys_.begin(); it != keys_.end(); ++it) {
-      const bool used = current_ == (*it)->local_index();
-      const bool slot_used = current_ == (*slot)->local_index();
-      if (!used && (slot_used || (*it)->created() < (*slot)->created())) slot = it;
-    }
+    for (auto it = keys_.begin(); it != keys_.end(); ++it)
+      if (rank(it) < rank(slot)) slot = it;
     displaced = (*slot)->local_index();
     if (waiting_ == displaced) waiting_.reset();
   }
   *slot = std::move(keys);
+  used_[static_cast<std::size_t>(slot - keys_.begin())] = initiator;
   if (initiator) {
     current_ = index;
     waiting_.reset();
@@ -101,6 +105,8 @@ SessionKeys* Session::receiving(std::uint32_t local_index, base::Time now) noexc
 
 bool Session::confirm(std::uint32_t local_index) noexcept {
   if (waiting_ != local_index) return false;
+  for (std::size_t i = 0; i < keys_.size(); ++i)
+    if (keys_[i] && keys_[i]->local_index() == local_index) used_[i] = true;
   current_ = waiting_;
   waiting_.reset();
   return true;

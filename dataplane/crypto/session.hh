@@ -28,8 +28,17 @@ inline constexpr base::Duration kHandshakeRetryFirst =
 inline constexpr base::Duration kHandshakeJitter = std::chrono::milliseconds(334);
 inline constexpr std::size_t kMaxReceiveKeys = 4;
 
+// When keys are replaced. The defaults are the protocol's; tests rekey a thousand times as often.
+struct SessionPolicy {
+  base::Duration rekey_after = kRekeyAfter;
+  base::Duration rekey_after_responder = kRekeyAfterResponder;
+  std::uint64_t rekey_packets = SessionKeys::kRekeyPackets;
+};
+
 class Session {
  public:
+  explicit Session(const SessionPolicy& policy = {}) : policy_(policy) {}
+
   struct Actions {
     bool start_handshake = false;  // make a HandshakeInitiator, send it, call on_handshake_sent
     std::array<std::uint32_t, kMaxReceiveKeys>
@@ -43,10 +52,13 @@ class Session {
   void on_handshake_sent(base::Time now, base::Duration jitter) noexcept;
   // Forces a handshake at the next timer: the peer seems to have lost its keys.
   void rekey_now() noexcept { rekey_asked_ = true; }
+  // The peer asked for a cookie, and we have it: the open handshake may be repeated at once.
+  void retry_now() noexcept { retry_ = {}; }
   // The earliest time on_timer could have something to do.
   base::Time next_timeout() const noexcept;
 
-  // Installs keys. Returns the local index pushed out when four others were alive. An initiator then sends
+  // Installs keys. Returns the local index pushed out when four others were alive: keys that the peer never used before
+  // any it did, so that replayed handshakes push out nothing but each other. An initiator then sends
   // something (a keepalive) at once, so that the responder begins to use the keys.
   std::optional<std::uint32_t> install(std::unique_ptr<SessionKeys> keys) noexcept;
 
@@ -62,8 +74,10 @@ class Session {
 
  private:
   bool due(base::Time now) const noexcept;
+  SessionPolicy policy_;
   std::array<std::unique_ptr<SessionKeys>, kMaxReceiveKeys> keys_;
-  std::optional<std::uint32_t> current_;  // local index
+  std::array<bool, kMaxReceiveKeys> used_{};  // by the peer, or ours to use: not a handshake's mere promise
+  std::optional<std::uint32_t> current_;      // local index
   std::optional<std::uint32_t> waiting_;
   std::optional<base::Time> handshake_sent_;
   base::Duration retry_{};

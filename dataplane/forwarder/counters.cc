@@ -21,6 +21,10 @@ std::string_view to_string(Counter counter) noexcept {
     case Counter::PathSwitches: return "path_switches";
     case Counter::PacketsQueued: return "packets_queued";
     case Counter::HandedOver: return "handed_over";
+    case Counter::MtuChanges: return "mtu_changes";
+    case Counter::PacketsInPieces: return "packets_in_pieces";
+    case Counter::TooBigAnswered: return "too_big_answered";
+    case Counter::EndpointsMoved: return "endpoints_moved";
   }
   return "unknown";
 }

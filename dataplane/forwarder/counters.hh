@@ -24,10 +24,14 @@ enum class Counter : std::uint8_t {
   SessionsEstablished,
   CookiesSent,
   PathSwitches,
-  PacketsQueued,  // held while a handshake ran
-  HandedOver,     // datagrams and frames that had reached a worker that does not own their bucket
+  PacketsQueued,    // held while a handshake ran
+  HandedOver,       // datagrams and frames that had reached a worker that does not own their bucket
+  MtuChanges,       // a path was found to carry more, or less
+  PacketsInPieces,  // sealed as two fragments
+  TooBigAnswered,   // tenants' packets answered with ICMP "too big"
+  EndpointsMoved,   // a peer proved that it lives at a new address
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::HandedOver) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::EndpointsMoved) + 1;
 
 // "inner_packets_sent".
 std::string_view to_string(Counter counter) noexcept;

@@ -80,6 +80,13 @@ void Delivery::accept(ids::NodeId from, const packet::InnerHeader& header, packe
       {header.vni.value, space, counter, packet.first(view->total_bytes), *view, header.checksum_partial});
 }
 
+void Delivery::accept_own(ids::Vni vni, packet::MutableBytes packet) {
+  const auto view = packet::IpView::parse(packet);
+  if (!view) return;
+  entries_.push_back({vni.value, ~std::uint32_t{0}, 0, packet, *view, false});
+  in_order_ = false;
+}
+
 std::span<const TunWrite> Delivery::flush() {
   writes_.clear();
   if (entries_.empty()) return {};

@@ -34,6 +34,9 @@ class Delivery {
   void accept(ids::NodeId from, const packet::InnerHeader& header, packet::MutableBytes packet,
               std::uint32_t space, std::uint64_t counter, std::uint8_t outer_ecn);
 
+  // A packet of this box itself for a tenant's TUN (an ICMP error). `packet` stays valid until clear().
+  void accept_own(ids::Vni vni, packet::MutableBytes packet);
+
   // Everything accepted since the last clear(), as super-packets.
   std::span<const TunWrite> flush();
   void clear();

@@ -21,13 +21,13 @@ Forwarder::Forwarder(ForwarderOptions options)
 Forwarder::~Forwarder() = default;
 
 void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
+  if (snapshot_ != nullptr && !(snapshot_->network_psk() == snapshot->network_psk()))
+    previous_psk_ = snapshot_->network_psk();
   snapshot_ = std::move(snapshot);
   if (options_.share.lead()) send_message(Message::kFollowers, SnapshotSet{snapshot_});
   tokens_.clear();
   std::erase_if(peers_, [&](const auto& entry) {
-    const fib::Peer* known = snapshot_->peer(entry.first);
-    const bool gone =
-        known == nullptr || entry.first == snapshot_->self() || known->x25519 != entry.second->public_key;
+    const bool gone = snapshot_->peer(entry.first) == nullptr || entry.first == snapshot_->self();
     if (gone) indices_.release_all(entry.second.get());
     return gone;
   });
@@ -35,12 +35,14 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   for (const fib::Peer& known : snapshot_->peers()) {
     if (known.id == snapshot_->self()) continue;
     auto& state = peers_[known.id];
-    if (state == nullptr) state = std::make_unique<PeerState>(known.id, known.x25519);
+    if (state == nullptr) state = std::make_unique<PeerState>(known.id, known.x25519, options_.session);
+    if (state->public_key != known.x25519) adopt_key(*state, known.x25519);
     state->addresses.clear();
     for (const fib::Line& line : known.lines) {
       state->addresses.push_back(line.address);
       by_address_[line.address] = state.get();
     }
+    keep_learned(*state, known);
   }
   // Counts of paths that stay, stay.
   const RouteTable before = std::move(routes_);
@@ -52,6 +54,7 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
         route.bytes = old.bytes;
         break;
       }
+  for (const auto& [id, state] : peers_) follow(*state);
   prober_.configure(routes_.prober_config(), now);
   delivery_.set_snapshot(snapshot_);
   next_sessions_ = now;
@@ -64,6 +67,7 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   // The probe mesh needs a session with everybody.
   for (auto& [id, state] : peers_)
     if (!state->wanted) want(*state, now, snapshot_->self() < id ? base::Duration{1} : kPoliteness);
+  mtu_stale_ = true;
   drain_prober_events();
   share_paths();
 }
@@ -106,6 +110,7 @@ Status Forwarder::status(base::Time now, bool take) {
       a.rtt = view.rtt;
       a.jitter = view.jitter;
       a.loss_ppm = view.loss_ppm;
+      a.mtu = view.mtu;
       a.one_way_raw_us = view.one_way_raw_us;
       if (take) {
         const auto interval = prober_.take_interval(route.probe);
@@ -138,6 +143,7 @@ Status Forwarder::status(base::Time now, bool take) {
       s.state = view.state;
       s.rtt = view.rtt;
       s.loss_ppm = view.loss_ppm;
+      s.mtu = view.mtu;
       s.preference = route.preference;
       s.packets = route.packets;
       s.bytes = route.bytes;

@@ -26,6 +26,7 @@
 #include "dataplane/forwarder/counters.hh"
 #include "dataplane/forwarder/datagrams.hh"
 #include "dataplane/forwarder/delivery.hh"
+#include "dataplane/forwarder/fragments.hh"
 #include "dataplane/forwarder/handshaker.hh"
 #include "dataplane/forwarder/index_table.hh"
 #include "dataplane/forwarder/message.hh"
@@ -33,6 +34,7 @@
 #include "dataplane/forwarder/route_table.hh"
 #include "dataplane/forwarder/status.hh"
 #include "dataplane/forwarder/train_writer.hh"
+#include "dataplane/packet/segmenter.hh"
 #include "dataplane/path/prober.hh"
 
 namespace qanat::forwarder {
@@ -43,6 +45,7 @@ struct ForwarderOptions {
   std::vector<LocalLine> lines;  // in configuration order: Datagrams::line counts them
   packet::Coalescer::Options coalesce{};
   WorkerShare share{};
+  crypto::SessionPolicy session{};
 };
 
 // One thread: a box of several workers has one forwarder each, of which the lead runs sessions and probes (message.hh).
@@ -55,7 +58,10 @@ class Forwarder {
   Forwarder& operator=(const Forwarder&) = delete;
 
   // Peers that are gone lose their sessions; others keep theirs, and paths keep what was measured. Tell the lead only.
+  // A peer whose static key changed keeps its session, and shakes hands anew.
   void set_snapshot(fib::SnapshotPtr snapshot, base::Time now);
+  // Our own static key, rotated (Handshaker::rotate).
+  void set_static_keys(const crypto::KeyPair& keys) { handshaker_.rotate(keys); }
   // For expiries; call it at least every few seconds.
   void set_unix_time(base::UnixSeconds now) { unix_now_ = now; }
 
@@ -72,7 +78,11 @@ class Forwarder {
   std::size_t transmit_bytes() const { return trains_.bytes(); }
   void transmitted() { trains_.clear(); }
   std::span<const TunWrite> deliver() { return delivery_.flush(); }
-  void delivered() { delivery_.clear(); }
+  void delivered() {
+    delivery_.clear();
+    reassembler_.clear_whole();
+    answers_.clear();
+  }
   bool delivery_pending() const { return delivery_.pending(); }
 
   // To the other forwarders of this box: route each before trains are sent, and call on_message there. The bytes of a
@@ -145,8 +155,33 @@ class Forwarder {
                                             const Datagrams& train, base::Time now);
   void close_transit();
 
+  PathShare share_of(std::uint32_t probe) const;
+  PathChoice choice_now() const;
+
+  // mtu.cc
+  // What does not fit: in two pieces where it must arrive, else its sender is told. True: it is dealt with.
+  bool too_big_here(ids::Vni vni, packet::Segmenter& segmenter, packet::Bytes packet, std::uint16_t inner_mtu,
+                    base::Time now);
+  void seal_in_pieces(const Sender& sender, const packet::InnerHeader& inner, packet::Bytes packet);
+  void on_fragment(PeerState& from, const packet::InnerHeader& inner, const packet::SealedHeader& header,
+                   packet::Bytes body, std::uint8_t ecn, base::Time now);
+  void tell_headend(const packet::RouteHeader& route, std::size_t datagram_bytes, base::Time now);
+  void on_too_big(PeerState& from, packet::Bytes body, base::Time now);
+
+  // roaming.cc
+  // An authenticated control datagram of `from` came from here: if it lives elsewhere as far as we know, ask.
+  void note_source(PeerState& from, const Arrival& arrival, base::Time now);
+  void on_challenge(PeerState& from, packet::Bytes body, const Arrival& arrival, base::Time now);
+  void on_challenge_reply(PeerState& from, packet::Bytes body, const Arrival& arrival, base::Time now);
+  void keep_learned(PeerState& peer, const fib::Peer& known);
+  void place(PeerState& peer);
+  void follow(PeerState& peer);
+  void send_to(PeerState& peer, packet::InnerKind kind, packet::Bytes body, const Arrival& there,
+               base::Time now);
+
   // sessions.cc
   PeerState* peer(ids::NodeId id) const;
+  void adopt_key(PeerState& peer, const crypto::PublicKey& key);
   void want(PeerState& peer, base::Time now, base::Duration delay = {});
   void run_session(PeerState& peer, base::Time now);
   void start_handshake(PeerState& peer, base::Time now);
@@ -172,12 +207,20 @@ class Forwarder {
   IndexTable indices_;
   std::unordered_map<ids::NodeId, std::unique_ptr<PeerState>> peers_;
   std::unordered_map<packet::UdpAddress, PeerState*> by_address_;
+  crypto::SecretKey previous_psk_;  // the network's before its last rotation
   RouteTable routes_;
   path::Prober prober_;
+  bool mtu_stale_ = true;  // the routes' MTUs are older than the prober's
   crypto::TokenCache tokens_;
   TrainWriter trains_;
   packet::MutableBytes slot_;  // between begin_seal and end_seal
   Delivery delivery_;
+  Reassembler reassembler_;
+  std::uint32_t next_fragment_ = 0;
+  std::vector<std::uint8_t> scratch_;  // a packet put together to be sent in pieces
+  std::deque<std::vector<std::uint8_t>> answers_;
+  base::Time answers_window_{};
+  unsigned answers_count_ = 0;
   TransitRun run_;
   PathChoice choice_;  // the lead's last word; followers forward by it
   std::deque<Message> messages_;

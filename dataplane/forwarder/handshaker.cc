@@ -1,6 +1,7 @@
 #include "dataplane/forwarder/handshaker.hh"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace qanat::forwarder {
@@ -8,7 +9,32 @@ namespace qanat::forwarder {
 using packet::DropReason;
 
 Handshaker::Handshaker(Identity identity, RandomSource random)
-    : identity_(std::move(identity)), random_(std::move(random)), checker_(identity_.keys.public_key) {}
+    : identity_(std::move(identity)),
+      random_(std::move(random)),
+      current_(std::make_unique<Mine>(identity_.keys)) {}
+
+void Handshaker::rotate(const crypto::KeyPair& next) {
+  if (next.public_key == identity_.keys.public_key) return;
+  previous_ = std::move(current_);
+  identity_.keys = next;
+  current_ = std::make_unique<Mine>(next);
+}
+
+crypto::Suite Handshaker::preferred() const {
+  if (identity_.suite) return *identity_.suite;
+  return crypto::aes_is_fast() ? crypto::Suite::Aes256Gcm : crypto::Suite::ChaCha20Poly1305;
+}
+
+Handshaker::Mine* Handshaker::addressed(packet::Bytes datagram, const packet::UdpAddress& from,
+                                        crypto::MacVerdict& verdict, base::Time now) {
+  for (Mine* mine : {current_.get(), previous_.get()}) {
+    if (mine == nullptr) continue;
+    if (mine->checker.due(now)) mine->checker.rotate(random_key(), now);
+    verdict = mine->checker.check(datagram, from);
+    if (verdict != crypto::MacVerdict::Invalid) return mine;
+  }
+  return nullptr;
+}
 
 crypto::SecretKey Handshaker::random_key() {
   crypto::SecretKey key;
@@ -21,10 +47,6 @@ std::uint32_t Handshaker::random_u32() {
   random_(bytes);
   return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 |
          bytes[3];
-}
-
-void Handshaker::keep_cookie_secret(base::Time now) {
-  if (checker_.due(now)) checker_.rotate(random_key(), now);
 }
 
 bool Handshaker::under_load(base::Time now) {
@@ -40,9 +62,10 @@ crypto::InitDatagram Handshaker::start(PeerState& peer, std::uint32_t local_inde
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
   last_stamp_ = std::max(last_stamp_ + 1, static_cast<std::uint64_t>(us));
   const crypto::HandshakeStamp stamp{identity_.boot, last_stamp_};
-  const auto suite = crypto::aes_is_fast() ? crypto::Suite::Aes256Gcm : crypto::Suite::ChaCha20Poly1305;
-  peer.initiator.emplace(identity_.keys, peer.public_key, crypto::KeyPair::from_secret(random_key()), stamp,
-                         suite, local_index);
+  // A peer that has not heard of our new key yet answers to the old one.
+  const bool old = previous_ != nullptr && peer.attempt % 2 == 1;
+  peer.initiator.emplace(old ? previous_->keys : identity_.keys, peer.public_key,
+                         crypto::KeyPair::from_secret(random_key()), stamp, preferred(), local_index);
   crypto::InitDatagram datagram = peer.initiator->datagram();
   peer.macs.sign(datagram, now);
   const auto jitter = crypto::kHandshakeJitter * (random_u32() & 0xffff) / 0x10000;
@@ -51,32 +74,54 @@ crypto::InitDatagram Handshaker::start(PeerState& peer, std::uint32_t local_inde
   return datagram;
 }
 
-Handshaker::Outcome Handshaker::on_initiation(packet::Bytes datagram, const packet::UdpAddress& from,
-                                              std::uint32_t local_index, const crypto::SecretKey& psk,
+std::array<std::uint8_t, 24> Handshaker::next_nonce() {
+  if (nonces_ == 0) random_({nonce_.data(), 16});
+  auto out = nonce_;
+  ++nonces_;
+  std::memcpy(out.data() + 16, &nonces_, sizeof nonces_);
+  return out;
+}
+
+bool Handshaker::affordable(const InitiationSource& from, base::Time now) {
+  if (!limiter_.allow(from.address.address, now)) return false;
+  if (from.relayed || from.known) return true;
+  if (now - unknown_window_ >= std::chrono::seconds{1}) {
+    unknown_window_ = now;
+    unknown_count_ = 0;
+  }
+  return ++unknown_count_ <= kUnknownPerSecond;
+}
+
+Handshaker::Outcome Handshaker::on_initiation(packet::Bytes datagram, const InitiationSource& from,
+                                              const AllocateIndex& allocate, const crypto::SecretKey& psk,
                                               const FindPeer& find, base::Time now) {
   // Cheapest first: a keyed hash, a table, and only then X25519.
-  keep_cookie_secret(now);
-  const crypto::MacVerdict verdict = checker_.check(datagram, from);
-  if (verdict == crypto::MacVerdict::Invalid) return DropReason::HandshakeMac;
-  const bool loaded = under_load(now);
+  crypto::MacVerdict verdict{};
+  const Mine* mine = addressed(datagram, from.address, verdict, now);
+  if (mine == nullptr) return DropReason::HandshakeMac;
+  const bool loaded = !from.relayed && under_load(now);
   if (loaded && verdict != crypto::MacVerdict::Mac1AndMac2) {
-    std::array<std::uint8_t, 24> nonce{};
-    random_(nonce);
-    return checker_.reply(datagram, from, nonce);
+    return mine->checker.reply(datagram, from.address, next_nonce());
   }
-  if (!limiter_.allow(from.address, now)) return DropReason::HandshakeRate;
-  auto responder = crypto::HandshakeResponder::on_initiation(identity_.keys, datagram);
+  if (!affordable(from, now)) return DropReason::HandshakeRate;
+  auto responder = crypto::HandshakeResponder::on_initiation(mine->keys, datagram);
   if (!responder) return responder.error();
   PeerState* peer = find(responder->initiator());
   if (peer == nullptr) return DropReason::HandshakeUnknownPeer;
   if (peer->greatest && responder->stamp() <= *peer->greatest) return DropReason::HandshakeReplayed;
-  const crypto::Suite suite = responder->proposed() == crypto::Suite::Aes256Gcm && crypto::aes_is_fast()
-                                  ? crypto::Suite::Aes256Gcm
-                                  : crypto::Suite::ChaCha20Poly1305;
+  // AES only where both do it fast.
+  const crypto::Suite suite =
+      responder->proposed() == crypto::Suite::Aes256Gcm ? preferred() : crypto::Suite::ChaCha20Poly1305;
+  const std::uint32_t local_index = allocate();
+  if (local_index == 0) return DropReason::HandshakeRate;
   Answer answer;
+  answer.local_index = local_index;
   auto secrets = responder->respond(crypto::KeyPair::from_secret(random_key()), psk, suite, local_index,
                                     answer.datagram);
-  if (!secrets) return secrets.error();
+  if (!secrets) {
+    answer.refused = secrets.error();
+    return answer;
+  }
   peer->greatest = responder->stamp();
   peer->macs.sign(answer.datagram, now);
   answer.peer = peer;
@@ -86,16 +131,30 @@ Handshaker::Outcome Handshaker::on_initiation(packet::Bytes datagram, const pack
 
 packet::OrDrop<crypto::SessionSecrets> Handshaker::on_response(PeerState& peer, packet::Bytes datagram,
                                                                const packet::UdpAddress& from,
-                                                               const crypto::SecretKey& psk, base::Time now) {
-  keep_cookie_secret(now);
-  if (checker_.check(datagram, from) == crypto::MacVerdict::Invalid) return DropReason::HandshakeMac;
+                                                               std::span<const crypto::SecretKey> psks,
+                                                               base::Time now) {
+  crypto::MacVerdict verdict{};
+  if (addressed(datagram, from, verdict, now) == nullptr) return DropReason::HandshakeMac;
   if (!peer.initiator) return DropReason::HandshakeUnexpected;
-  auto secrets = peer.initiator->on_response(datagram, psk);
+  packet::OrDrop<crypto::SessionSecrets> secrets = DropReason::HandshakeDecrypt;
+  for (const crypto::SecretKey& psk : psks) {
+    secrets = peer.initiator->on_response(datagram, psk);
+    if (secrets || secrets.error() != DropReason::HandshakeDecrypt) break;
+  }
   if (secrets) {
     peer.initiator.reset();
     peer.attempt = 0;
   }
   return secrets;
+}
+
+packet::OrDrop<bool> Handshaker::on_cookie(PeerState& peer, packet::Bytes datagram, base::Time now) {
+  if (const auto kept = peer.macs.on_cookie(datagram, now); !kept) return kept.error();
+  if (now - peer.cookie_answered < std::chrono::seconds{1}) return false;
+  peer.cookie_answered = now;
+  if (peer.attempt != 0) --peer.attempt;  // a cookie is good for the address that it was asked from
+  peer.session.retry_now();
+  return true;
 }
 
 }  // namespace qanat::forwarder

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "dataplane/forwarder/forwarder.hh"
+#include "dataplane/packet/mss.hh"
 #include "dataplane/packet/segmenter.hh"
 
 namespace qanat::forwarder {
@@ -17,7 +18,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   // 1. Cut it, on paper.
   const auto virtio = packet::VirtioHeader::parse(frame);
   const auto body = frame.subspan(packet::VirtioHeader::kBytes);
-  auto segmenter = packet::Segmenter::make(virtio, body, packet::kInnerMtu);
+  auto segmenter = packet::Segmenter::make(virtio, body, packet::kMaxPacketBytes);
   if (!segmenter) return drops_.count(segmenter.error());
   const packet::IpView& view = segmenter->view();
   const std::uint8_t bucket = packet::bucket_of(view);
@@ -57,6 +58,13 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
     if (other == nullptr) return drops_.count(DropReason::NoAdjacency);
   }
 
+  const std::uint16_t inner_mtu = routes_.policies()[routes_.policy(*endpoint, tier)].inner_mtu;
+  segmenter->cut_to(inner_mtu);
+  const bool wide = segmenter->segment_bytes(0) > inner_mtu;
+  if (wide && too_big_here(vni, *segmenter, body, inner_mtu, now)) return;
+  if (view.protocol == packet::kProtocolTcp)
+    packet::clamp_mss(body.first(view.total_bytes), view, inner_mtu, segmenter->checksum_partial());
+
   // 4. Segment and seal, each straight into its place in a train.
   packet::InnerHeader inner;
   inner.checksum_partial = segmenter->checksum_partial();
@@ -69,6 +77,14 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
     inner.sequence = next_sequence(*to, tier, bucket);
     const packet::Bytes payload = segmenter->payload(i);
     const std::size_t size = header_bytes + payload.size();
+    if (wide) {
+      scratch_.resize(size);
+      segmenter->write_header(i, scratch_.data());
+      std::copy(payload.begin(), payload.end(), scratch_.begin() + static_cast<std::ptrdiff_t>(header_bytes));
+      seal_in_pieces(sender, inner, scratch_);
+      bytes += size;
+      continue;
+    }
     const auto text = begin_seal(sender, packet::InnerHeader::kBytes + size);
     inner.serialize(text);
     segmenter->write_header(i, text.data() + packet::InnerHeader::kBytes);

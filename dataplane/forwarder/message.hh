@@ -3,7 +3,7 @@
 //
 //   lead (worker 0)                                   followers (1 … count − 1)
 //     handshakes, probes, session timers                seal and open the datagrams of their buckets
-//     ── SnapshotSet, KeysInstalled, KeysConfirmed, PathsChosen ──>
+//     ── SnapshotSet, KeysInstalled, KeysConfirmed, PathsChosen, PeerMoved ──>
 //     <── Wanted, RekeyAsked, TrafficSeen ──
 //     <── Stray: whatever arrived at the wrong worker ──>
 #pragma once
@@ -17,6 +17,7 @@
 #include "dataplane/crypto/handshake.hh"
 #include "dataplane/fib/snapshot.hh"
 #include "dataplane/forwarder/datagrams.hh"
+#include "dataplane/path/mtu_search.hh"
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/vni.hh"
 
@@ -45,6 +46,8 @@ constexpr bool valid_worker_count(unsigned count) {
 // What the lead's prober says of one probed path.
 struct PathShare {
   bool usable = false;
+  bool mtu_known = false;                    // measured, not assumed
+  std::uint16_t mtu = path::kLeastDatagram;  // bytes of a datagram
   bool operator==(const PathShare&) const = default;
 };
 
@@ -53,6 +56,15 @@ struct PathChoice {
   std::vector<std::uint32_t> chosen;  // policy → probed path, path::kNoPath
   std::vector<PathShare> paths;       // probed path →
   bool operator==(const PathChoice&) const = default;
+};
+
+// Where a peer's line was proven to be reached from one of ours, when that is not where its configuration says: behind
+// a NAT, or moved.
+struct LearnedAddress {
+  std::uint8_t line = 0;  // ours
+  ids::PlaneId plane;     // of its line
+  packet::UdpAddress configured;
+  packet::UdpAddress address;
 };
 
 struct SnapshotSet {
@@ -69,6 +81,10 @@ struct KeysConfirmed {
 };
 struct PathsChosen {
   std::shared_ptr<const PathChoice> choice;
+};
+struct PeerMoved {
+  ids::NodeId peer;
+  std::vector<LearnedAddress> learned;
 };
 struct Wanted {
   ids::NodeId peer;
@@ -102,7 +118,8 @@ struct Stray {
 struct Message {
   static constexpr unsigned kFollowers = ~0u;
   unsigned to = 0;  // a worker, or kFollowers
-  std::variant<SnapshotSet, KeysInstalled, KeysConfirmed, PathsChosen, Wanted, RekeyAsked, TrafficSeen, Stray>
+  std::variant<SnapshotSet, KeysInstalled, KeysConfirmed, PathsChosen, PeerMoved, Wanted, RekeyAsked,
+               TrafficSeen, Stray>
       payload;
 };
 

@@ -12,6 +12,7 @@
 #include "dataplane/crypto/cookie.hh"
 #include "dataplane/crypto/handshake.hh"
 #include "dataplane/crypto/session.hh"
+#include "dataplane/forwarder/message.hh"
 #include "dataplane/packet/ip_address.hh"
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/tier.hh"
@@ -25,19 +26,29 @@ struct WaitingPacket {
   std::vector<std::uint8_t> frame;
 };
 
+// A question sent to an address that a peer's datagrams come from: does it live there?
+struct Challenge {
+  std::uint8_t line = 0;
+  packet::UdpAddress to;
+  std::array<std::uint8_t, 8> token{};
+  base::Time sent{};
+};
+
 struct PeerState {
   static constexpr std::size_t kMaxWaiting = 16;
 
-  PeerState(ids::NodeId node, const crypto::PublicKey& key) : id(node), public_key(key), macs(key) {}
+  PeerState(ids::NodeId node, const crypto::PublicKey& key, const crypto::SessionPolicy& policy = {})
+      : id(node), public_key(key), session(policy), macs(key) {}
 
   ids::NodeId id;
   crypto::PublicKey public_key;
   crypto::Session session;
   crypto::MacMaker macs;
   std::optional<crypto::HandshakeInitiator> initiator;  // the newest initiation, unanswered
-  unsigned attempt = 0;      // initiations since the last session: rotates over the ways to the peer
-  bool wanted = false;       // somebody needs a session: packets, probes, a list through it
-  base::Time wanted_from{};  // not before: the greater node id lets the lesser begin
+  base::Time cookie_answered{};  // when we last repeated an initiation because a cookie was asked for
+  unsigned attempt = 0;          // initiations since the last session: rotates over the ways to the peer
+  bool wanted = false;           // somebody needs a session: packets, probes, a list through it
+  base::Time wanted_from{};      // not before: the greater node id lets the lesser begin
   std::optional<crypto::HandshakeStamp> greatest;  // heard from this static key
   bool was_established = false;                    // for events
   base::Time traffic_told{};                       // a follower told its lead of traffic
@@ -45,6 +56,9 @@ struct PeerState {
   // Next stream sequence per (tier, bucket); made with the first packet.
   std::unique_ptr<std::array<std::array<std::uint64_t, 256>, ids::kTierCount>> stream;
   std::vector<packet::UdpAddress> addresses;  // of its lines: where link seals may come from
+  std::vector<LearnedAddress> learned;        // one per (our line, its plane) at most
+  std::optional<Challenge> challenge;
+  base::Time told_too_big{};  // when we last told this headend that a list of its is too narrow
 };
 
 }  // namespace qanat::forwarder

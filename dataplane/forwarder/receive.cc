@@ -60,6 +60,8 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
   const auto plain = keys->open(*header, datagram);
   if (!plain) return drops_.count(plain.error());
   if (from->session.confirm(header->receiver)) on_established(*from, now);
+  if (header->bucket == packet::kControlBucket && arrival.neighbour == nullptr)
+    note_source(*from, arrival, now);
 
   const auto inner = packet::InnerHeader::parse(*plain);
   if (!inner) return drops_.count(inner.error());
@@ -77,6 +79,12 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
       return drain_prober_events();
     }
     case packet::InnerKind::Keepalive: return;
+    case packet::InnerKind::Fragment:
+      on_traffic(*from, now);
+      return on_fragment(*from, *inner, *header, body, arrival.traffic_class & 3, now);
+    case packet::InnerKind::TooBig: return on_too_big(*from, body, now);
+    case packet::InnerKind::Challenge: return on_challenge(*from, body, arrival, now);
+    case packet::InnerKind::ChallengeReply: return on_challenge_reply(*from, body, arrival, now);
   }
 }
 
@@ -137,6 +145,10 @@ std::optional<DropReason> Forwarder::transit(packet::MutableBytes datagram, pack
   if (keys == nullptr) {
     want(*hop, now);
     return DropReason::NoAdjacency;
+  }
+  if (const PathShare path = share_of(way->probe); path.mtu_known && datagram.size() > path.mtu) {
+    if (bucket == packet::kControlBucket) tell_headend(route, path.mtu, now);
+    return DropReason::Mtu;
   }
   // 3. Resealed where it lies; neighbours in memory that go the same way stay one train.
   route.pointer = static_cast<std::uint8_t>(route.pointer + 1);

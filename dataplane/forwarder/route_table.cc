@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/forwarder/message.hh"
+
 namespace qanat::forwarder {
 
 RouteTable::RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine> lines)
@@ -29,6 +31,7 @@ void RouteTable::add_adjacencies(const fib::Peer& peer) {
         route.id = packet::direct_path_id(lines_[l].plane, remote.plane);
         route.line = l;
         route.to = remote.address;
+        route.to_plane = remote.plane;
         route.probe = static_cast<std::uint32_t>(probe_routes_.size());
         probe_routes_.push_back(static_cast<std::uint32_t>(routes_.size()));
         mine.adjacencies.push_back(static_cast<std::uint32_t>(routes_.size()));
@@ -53,6 +56,7 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
     route.id = path.id;
     route.line = first->line;
     route.to = first->to;
+    route.to_plane = first->to_plane;
     route.direct = path.direct();
     route.preference = path.preference;
     const auto index = static_cast<std::uint32_t>(routes_.size());
@@ -105,13 +109,38 @@ path::ProberConfig RouteTable::prober_config() const {
   config.active_interval = plan_.active_interval;
   config.mesh_interval = plan_.mesh_interval;
   for (const std::uint32_t r : probe_routes_)
-    config.paths.push_back({routes_[r].peer, routes_[r].id, identity(routes_[r])});
+    config.paths.push_back({routes_[r].peer, routes_[r].id, identity(routes_[r]),
+                            routes_[r].to.address.family == packet::IpFamily::V4 ? path::kLargestDatagram4
+                                                                                 : path::kLargestDatagram6});
   for (const PolicyRoutes& p : policies_) {
     path::PolicyConfig policy{p.endpoint, p.tier, {}};
     for (const std::uint32_t r : p.routes) policy.paths.push_back(routes_[r].probe);
     config.policies.push_back(std::move(policy));
   }
   return config;
+}
+
+void RouteTable::refresh_mtu(const PathChoice& choice) {
+  for (Route& route : routes_)
+    route.mtu = static_cast<std::uint16_t>(std::min(
+        packet::kInnerMtu, choice.paths[route.probe].mtu - route.overhead - packet::kSealedOverheadBytes));
+  for (std::size_t i = 0; i < policies_.size(); ++i) {
+    PolicyRoutes& policy = policies_[i];
+    const std::uint32_t chosen = choice.chosen[i];
+    std::uint16_t least = packet::kInnerMtu;
+    // A backup counts once it is alive and measured: one that nobody reached yet must not narrow the rest.
+    for (const std::uint32_t r : policy.routes)
+      if (const Route& route = routes_[r];
+          route.probe == chosen || (choice.paths[route.probe].usable && choice.paths[route.probe].mtu_known))
+        least = std::min(least, route.mtu);
+    policy.inner_mtu = least;
+  }
+}
+
+Route* RouteTable::list(std::span<const ids::Sid> segments) {
+  for (Route& route : routes_)
+    if (!route.direct && std::ranges::equal(route.header.list(), segments)) return &route;
+  return nullptr;
 }
 
 std::uint32_t RouteTable::policy(ids::NodeId endpoint, ids::Tier tier) const {

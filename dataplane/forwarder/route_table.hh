@@ -14,6 +14,8 @@
 
 namespace qanat::forwarder {
 
+struct PathChoice;
+
 // One of our own lines, in configuration order.
 struct LocalLine {
   ids::PlaneId plane;
@@ -27,9 +29,11 @@ struct Route {
   ids::PathId id;
   std::uint8_t line = 0;
   packet::UdpAddress to;  // of the first hop
+  ids::PlaneId to_plane;  // of the first hop's line there
   bool direct = true;
   packet::RouteHeader header;  // of a list: pointer at segment 0
   std::size_t overhead = 0;    // bytes before the inner datagram
+  std::uint16_t mtu = 0;       // largest tenant's packet that fits a datagram of this route now
   std::uint32_t probe = 0;     // the prober's path that speaks for it
   std::uint32_t preference = 0;
   std::uint64_t packets = 0;  // sent on it
@@ -40,6 +44,8 @@ struct PolicyRoutes {
   ids::NodeId endpoint;
   ids::Tier tier{};
   std::vector<std::uint32_t> routes;  // best first
+  // Largest tenant's packet for this endpoint: the least over the routes in use and in reserve (DESIGN §3).
+  std::uint16_t inner_mtu = packet::kInnerMtu;
 };
 
 class RouteTable {
@@ -50,6 +56,10 @@ class RouteTable {
   RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine> lines);
 
   path::ProberConfig prober_config() const;
+  // After the prober measured, or chose, anew.
+  void refresh_mtu(const PathChoice& choice);
+  // The list of another box's, as a relay names it, among ours.
+  Route* list(std::span<const ids::Sid> segments);
   // kNoPath when there is none.
   std::uint32_t policy(ids::NodeId endpoint, ids::Tier tier) const;
   // The route of a policy that the prober's chosen path stands for.

@@ -19,6 +19,16 @@ PeerState* Forwarder::peer(ids::NodeId id) const {
   return it == peers_.end() ? nullptr : it->second.get();
 }
 
+// The peer rotated its static key. Keys in use live on; the next handshake is with the new one.
+void Forwarder::adopt_key(PeerState& peer, const crypto::PublicKey& key) {
+  if (peer.initiator) indices_.release(peer.initiator->local_index());
+  peer.initiator.reset();
+  peer.public_key = key;
+  peer.macs = crypto::MacMaker(key);
+  peer.greatest.reset();
+  peer.session.rekey_now();
+}
+
 void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
   if (!options_.share.lead()) {
     if (peer.wanted && now < peer.wanted_from) return;  // asked a moment ago
@@ -112,20 +122,21 @@ void Forwarder::on_initiation(packet::Bytes datagram, const Arrival& arrival, ba
     return known == nullptr ? nullptr : peer(known->id);
   };
   // The index is given to a peer only once we know which.
-  const std::uint32_t index = indices_.allocate(nullptr, handshaker_.random_u32());
-  if (index == 0) return drops_.count(DropReason::HandshakeRate);
-  auto outcome =
-      handshaker_.on_initiation(datagram, arrival.remote, index, snapshot_->network_psk(), find, now);
+  const auto allocate = [this] { return indices_.allocate(nullptr, handshaker_.random_u32()); };
+  const InitiationSource source{arrival.remote, arrival.neighbour != nullptr,
+                                by_address_.contains(arrival.remote)};
+  auto outcome = handshaker_.on_initiation(datagram, source, allocate, snapshot_->network_psk(), find, now);
   auto* answer = std::get_if<Handshaker::Answer>(&outcome);
-  if (answer == nullptr) indices_.release(index);
+  if (answer != nullptr && answer->refused) {
+    indices_.release(answer->local_index);
+    return drops_.count(*answer->refused);
+  }
   if (const auto* reason = std::get_if<DropReason>(&outcome)) return drops_.count(*reason);
   if (const auto* cookie = std::get_if<crypto::CookieDatagram>(&outcome)) {
-    // A cookie reply may not travel inside a list (wire.md §1): relayed initiations wait for the load to pass.
-    if (arrival.neighbour != nullptr) return drops_.count(DropReason::HandshakeRate);
     counters_.add(Counter::CookiesSent);
     return send_bare(*cookie, arrival);
   }
-  indices_.assign(index, answer->peer);
+  indices_.assign(answer->local_index, answer->peer);
   counters_.add(Counter::HandshakesAnswered);
   install(*answer->peer, answer->secrets, now);
   if (arrival.neighbour == nullptr) return send_bare(answer->datagram, arrival);
@@ -138,8 +149,8 @@ void Forwarder::on_initiation(packet::Bytes datagram, const Arrival& arrival, ba
 void Forwarder::on_response(packet::Bytes datagram, const Arrival& arrival, base::Time now) {
   PeerState* from = indices_.find(crypto::receiver_index(datagram));
   if (from == nullptr) return drops_.count(DropReason::HandshakeUnexpected);
-  const auto secrets =
-      handshaker_.on_response(*from, datagram, arrival.remote, snapshot_->network_psk(), now);
+  const std::array<crypto::SecretKey, 2> psks{snapshot_->network_psk(), previous_psk_};
+  const auto secrets = handshaker_.on_response(*from, datagram, arrival.remote, psks, now);
   if (!secrets) return drops_.count(secrets.error());
   install(*from, *secrets, now);
   on_established(*from, now);
@@ -149,7 +160,9 @@ void Forwarder::on_response(packet::Bytes datagram, const Arrival& arrival, base
 void Forwarder::on_cookie(packet::Bytes datagram, const Arrival&, base::Time now) {
   PeerState* from = indices_.find(crypto::receiver_index(datagram));
   if (from == nullptr) return drops_.count(DropReason::HandshakeUnexpected);
-  if (const auto kept = from->macs.on_cookie(datagram, now); !kept) drops_.count(kept.error());
+  const auto again = handshaker_.on_cookie(*from, datagram, now);
+  if (!again) return drops_.count(again.error());
+  if (*again && from->initiator) start_handshake(*from, now);
 }
 
 void Forwarder::install(PeerState& peer, const crypto::SessionSecrets& secrets, base::Time created) {
@@ -207,8 +220,9 @@ void Forwarder::send_probe(std::uint32_t path, base::Time now) {
   inner.kind = packet::InnerKind::Probe;
   inner.tier = ids::Tier::Critical;
   const std::size_t small = packet::InnerHeader::kBytes + probe.bytes();
-  const std::size_t full = packet::InnerHeader::kBytes + packet::kInnerMtu;
-  const auto text = begin_seal(sender, path::Prober::full_size(probe) ? std::max(small, full) : small);
+  const std::size_t around = route.overhead + packet::kSealedHeaderBytes + packet::kTagBytes;
+  const std::size_t padded = probe.padded_bytes > around ? probe.padded_bytes - around : 0;
+  const auto text = begin_seal(sender, std::max(small, padded));
   inner.serialize(text);
   probe.serialize(text.subspan(packet::InnerHeader::kBytes));
   std::fill(text.begin() + static_cast<std::ptrdiff_t>(small), text.end(), std::uint8_t{0});
@@ -220,6 +234,7 @@ void Forwarder::drain_prober_events() {
   while (const auto event = prober_.poll_event()) {
     switch (event->kind) {
       case path::Event::Kind::PathUp:
+        mtu_stale_ = true;
         push({Event::Kind::PathUp, event->peer, {}, event->path, {}, event->at});
         break;
       case path::Event::Kind::PathDown: {
@@ -234,13 +249,21 @@ void Forwarder::drain_prober_events() {
           lost->session.rekey_now();
         break;
       }
+      case path::Event::Kind::MtuChanged:
+        counters_.add(Counter::MtuChanges);
+        mtu_stale_ = true;
+        break;
       case path::Event::Kind::Switched:
+        mtu_stale_ = true;
         if (event->before == ids::PathId{}) break;
         counters_.add(Counter::PathSwitches);
         push({Event::Kind::PathSwitched, event->peer, event->tier, event->path, event->before, event->at});
         break;
     }
   }
+  if (!mtu_stale_) return;
+  mtu_stale_ = false;
+  routes_.refresh_mtu(choice_now());
 }
 
 void Forwarder::push(Event event) {

@@ -35,24 +35,30 @@ void Forwarder::on_message(Message& message, base::Time now) {
   const auto known = [this](ids::NodeId id, auto then) {
     if (PeerState* p = peer(id)) then(*p);
   };
-  if (auto* m = std::get_if<SnapshotSet>(&message.payload)) {
-    set_snapshot(m->snapshot, now);
-  } else if (auto* m = std::get_if<KeysInstalled>(&message.payload)) {
-    take_keys(*m, now);
-  } else if (auto* m = std::get_if<KeysConfirmed>(&message.payload)) {
-    known(m->peer, [&](PeerState& p) {
-      if (p.session.confirm(m->local_index)) on_established(p, now);
+  if (auto* set = std::get_if<SnapshotSet>(&message.payload)) {
+    set_snapshot(set->snapshot, now);
+  } else if (auto* keys = std::get_if<KeysInstalled>(&message.payload)) {
+    take_keys(*keys, now);
+  } else if (auto* confirmed = std::get_if<KeysConfirmed>(&message.payload)) {
+    known(confirmed->peer, [&](PeerState& p) {
+      if (p.session.confirm(confirmed->local_index)) on_established(p, now);
     });
-  } else if (auto* m = std::get_if<PathsChosen>(&message.payload)) {
-    choice_ = *m->choice;
-  } else if (auto* m = std::get_if<Wanted>(&message.payload)) {
-    known(m->peer, [&](PeerState& p) { want(p, now); });
-  } else if (auto* m = std::get_if<RekeyAsked>(&message.payload)) {
-    known(m->peer, [](PeerState& p) { p.session.rekey_now(); });
-  } else if (auto* m = std::get_if<TrafficSeen>(&message.payload)) {
-    prober_.on_traffic(m->peer, now);
-  } else if (auto* m = std::get_if<Stray>(&message.payload)) {
-    take_stray(*m, now);
+  } else if (auto* paths = std::get_if<PathsChosen>(&message.payload)) {
+    choice_ = *paths->choice;
+    routes_.refresh_mtu(choice_);
+  } else if (auto* moved = std::get_if<PeerMoved>(&message.payload)) {
+    known(moved->peer, [&](PeerState& p) {
+      p.learned = std::move(moved->learned);
+      place(p);
+    });
+  } else if (auto* wanted = std::get_if<Wanted>(&message.payload)) {
+    known(wanted->peer, [&](PeerState& p) { want(p, now); });
+  } else if (auto* asked = std::get_if<RekeyAsked>(&message.payload)) {
+    known(asked->peer, [](PeerState& p) { p.session.rekey_now(); });
+  } else if (auto* traffic = std::get_if<TrafficSeen>(&message.payload)) {
+    prober_.on_traffic(traffic->peer, now);
+  } else if (auto* stray = std::get_if<Stray>(&message.payload)) {
+    take_stray(*stray, now);
   }
 }
 
@@ -110,13 +116,23 @@ void Forwarder::on_traffic(PeerState& peer, base::Time now) {
   send_message(0, TrafficSeen{peer.id});
 }
 
-// Followers hear of a dead path, or of a better one, as soon as the lead knows.
-void Forwarder::share_paths() {
-  if (options_.share.count == 1) return;
+PathShare Forwarder::share_of(std::uint32_t probe) const {
+  if (!options_.share.lead()) return choice_.paths[probe];
+  return {prober_.usable(probe), prober_.mtu_known(probe), prober_.mtu(probe)};
+}
+
+PathChoice Forwarder::choice_now() const {
   PathChoice choice;
   choice.chosen.reserve(routes_.policies().size());
   for (std::uint32_t i = 0; i < routes_.policies().size(); ++i) choice.chosen.push_back(prober_.chosen(i));
-  for (std::uint32_t i = 0; i < prober_.path_count(); ++i) choice.paths.push_back({prober_.usable(i)});
+  for (std::uint32_t i = 0; i < prober_.path_count(); ++i) choice.paths.push_back(share_of(i));
+  return choice;
+}
+
+// Followers hear of a dead path, or of a better one, as soon as the lead knows.
+void Forwarder::share_paths() {
+  if (options_.share.count == 1) return;
+  PathChoice choice = choice_now();
   if (choice == choice_) return;
   choice_ = choice;
   send_message(Message::kFollowers, PathsChosen{std::make_shared<const PathChoice>(std::move(choice))});

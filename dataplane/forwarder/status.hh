@@ -23,6 +23,7 @@ struct AdjacencyStatus {
   base::Duration jitter{};
   std::uint32_t loss_ppm = 0;
   std::int64_t one_way_raw_us = 0;
+  std::uint16_t mtu = 0;  // bytes of a datagram
   // Of the interval since the last taking status; 0 samples: no probe came back.
   base::Duration rtt_min{};
   base::Duration rtt_mean{};
@@ -47,6 +48,7 @@ struct PathStatus {
   path::State state{};
   base::Duration rtt{};
   std::uint32_t loss_ppm = 0;
+  std::uint16_t mtu = 0;  // bytes of a datagram
   std::uint32_t preference = 0;
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;

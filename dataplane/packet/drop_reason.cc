@@ -54,6 +54,9 @@ std::string_view to_string(DropReason reason) noexcept {
     case DropReason::Srv6HopLimit: return "srv6_hop_limit";
     case DropReason::Srv6UpperLayer: return "srv6_upper_layer";
     case DropReason::AclDenied: return "acl_denied";
+    case DropReason::ChallengeUnexpected: return "challenge_unexpected";
+    case DropReason::FragmentMalformed: return "fragment_malformed";
+    case DropReason::FragmentTimeout: return "fragment_timeout";
   }
   return "unnamed";
 }

@@ -58,8 +58,11 @@ enum class DropReason : std::uint8_t {
   Srv6HopLimit,          // hop limit used up at a segment or a headend
   Srv6UpperLayer,        // what follows the headers is nothing that the SID takes
   AclDenied,             // the tenant's policy does not allow it
+  ChallengeUnexpected,   // an answer to no question of ours, or from another address than it went to
+  FragmentMalformed,     // a piece that fits no packet, or contradicts the other one
+  FragmentTimeout,       // the other piece never came
 };
-inline constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::AclDenied) + 1;
+inline constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::FragmentTimeout) + 1;
 
 // "link_bad_tag"; never empty, unique per reason.
 std::string_view to_string(DropReason reason) noexcept;

@@ -10,7 +10,7 @@ constexpr std::uint8_t kPartial = 1;
 }
 
 OrDrop<InnerHeader> InnerHeader::parse(Bytes sealed) noexcept {
-  if (sealed.size() < kBytes || sealed[0] > static_cast<std::uint8_t>(InnerKind::Keepalive) ||
+  if (sealed.size() < kBytes || sealed[0] > static_cast<std::uint8_t>(InnerKind::TooBig) ||
       sealed[2] >= ids::kTierCount)
     return DropReason::InnerMalformed;
   InnerHeader h;
@@ -38,6 +38,10 @@ std::string to_string(InnerKind kind) {
     case InnerKind::Packet: return "packet";
     case InnerKind::Probe: return "probe";
     case InnerKind::Keepalive: return "keepalive";
+    case InnerKind::Fragment: return "fragment";
+    case InnerKind::Challenge: return "challenge";
+    case InnerKind::ChallengeReply: return "challenge_reply";
+    case InnerKind::TooBig: return "too_big";
   }
   return "unnamed";
 }

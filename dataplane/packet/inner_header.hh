@@ -12,7 +12,15 @@
 
 namespace qanat::packet {
 
-enum class InnerKind : std::uint8_t { Packet = 0, Probe = 1, Keepalive = 2 };
+enum class InnerKind : std::uint8_t {
+  Packet = 0,
+  Probe = 1,
+  Keepalive = 2,
+  Fragment = 3,        // one of two pieces of a packet that its path is too narrow for
+  Challenge = 4,       // do you live where this arrives?
+  ChallengeReply = 5,  // I do
+  TooBig = 6,          // a relay's word on a list's size
+};
 
 //     0                   1                   2                   3
 //    | kind          | flags         | tier          | hop count     |

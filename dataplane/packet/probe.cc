@@ -23,6 +23,7 @@ OrDrop<Probe> Probe::parse(Bytes body) noexcept {
   probe.path = ids::PathId{load_be32(&body[4])};
   probe.sequence = load_be32(&body[8]);
   probe.transmit_us = load_be64(&body[12]);
+  probe.padded_bytes = load_be16(&body[2]);
   const std::uint8_t* p = body.data() + kFixedBytes;
   for (std::size_t i = 0; i < probe.report_count; ++i, p += ProbeReport::kBytes) {
     auto& r = probe.reports[i];
@@ -32,6 +33,7 @@ OrDrop<Probe> Probe::parse(Bytes body) noexcept {
     r.since_heard_us = load_be32(p + 16);
     r.received = load_be32(p + 20);
     r.one_way_raw_us = static_cast<std::int64_t>(load_be64(p + 24));
+    r.padded_sequence = load_be32(p + 32);
   }
   return probe;
 }
@@ -39,7 +41,7 @@ OrDrop<Probe> Probe::parse(Bytes body) noexcept {
 void Probe::serialize(MutableBytes out) const noexcept {
   out[0] = kKind;
   out[1] = report_count;
-  store_be16(&out[2], 0);
+  store_be16(&out[2], padded_bytes);
   store_be32(&out[4], path.value);
   store_be32(&out[8], sequence);
   store_be64(&out[12], transmit_us);
@@ -51,13 +53,14 @@ void Probe::serialize(MutableBytes out) const noexcept {
     store_be32(p + 16, r.since_heard_us);
     store_be32(p + 20, r.received);
     store_be64(p + 24, static_cast<std::uint64_t>(r.one_way_raw_us));
+    store_be32(p + 32, r.padded_sequence);
     p += ProbeReport::kBytes;
   }
 }
 
 bool Probe::operator==(const Probe& other) const noexcept {
   return path == other.path && sequence == other.sequence && transmit_us == other.transmit_us &&
-         std::ranges::equal(entries(), other.entries());
+         padded_bytes == other.padded_bytes && std::ranges::equal(entries(), other.entries());
 }
 
 std::string to_string(const ProbeReport& r) {

@@ -15,29 +15,32 @@ namespace qanat::packet {
 
 //    | path id (32) | last sequence heard (32) | its transmit time (64) | time since heard, µs (32) |
 //    | received count (32) | one-way raw of that probe, µs (s64)      |
+//    | last padded sequence heard (32) |
 // About one path of the opposite direction: the receiver's path, as the receiver numbers it.
 struct ProbeReport {
-  static constexpr std::size_t kBytes = 32;
+  static constexpr std::size_t kBytes = 36;
   ids::PathId path;
   std::uint32_t last_sequence = 0;
   std::uint64_t last_transmit_us = 0;  // echoed: the receiver's own clock
   std::uint32_t since_heard_us = 0;
   std::uint32_t received = 0;
-  std::int64_t one_way_raw_us = 0;  // arrival by our clock − transmit by theirs: holds the clocks' offset
+  std::int64_t one_way_raw_us = 0;    // arrival by our clock − transmit by theirs: holds the clocks' offset
+  std::uint32_t padded_sequence = 0;  // the newest probe that came with padding, in full
   auto operator<=>(const ProbeReport&) const = default;
 };
 
-//    | probe kind (8): 1 probe | entries k (8) | reserved (16)        |
+//    | probe kind (8): 1 probe | entries k (8) | datagram bytes if padded, else 0 (16) |
 //    | path id (32) | sequence (32) | transmit time, µs, sender's monotonic clock (64) |
 //    then k reports
 struct Probe {
   static constexpr std::uint8_t kKind = 1;
   static constexpr std::size_t kFixedBytes = 20;
-  static constexpr std::size_t kMaxReports = 32;
+  static constexpr std::size_t kMaxReports = 24;  // fits the least datagram, whatever the list
 
   ids::PathId path;
   std::uint32_t sequence = 0;
   std::uint64_t transmit_us = 0;
+  std::uint16_t padded_bytes = 0;  // of the whole datagram; 0: not padded
   std::uint8_t report_count = 0;
   std::array<ProbeReport, kMaxReports> reports{};
 

@@ -76,6 +76,13 @@ OrDrop<Segmenter> Segmenter::make(const VirtioHeader& virtio, MutableBytes packe
   return s;
 }
 
+void Segmenter::cut_to(std::size_t max_packet_bytes) noexcept {
+  if (header_bytes_ == 0 || view_.protocol != kProtocolTcp || header_bytes_ >= max_packet_bytes) return;
+  payload_step_ = std::min(payload_step_, max_packet_bytes - header_bytes_);
+  const std::size_t payload = packet_.size() - header_bytes_;
+  count_ = std::max<std::size_t>(1, (payload + payload_step_ - 1) / payload_step_);
+}
+
 Bytes Segmenter::payload(std::size_t i) const noexcept {
   if (header_bytes_ == 0) return packet_;
   const std::size_t from = header_bytes_ + i * payload_step_;

@@ -25,6 +25,10 @@ class Segmenter {
   static OrDrop<Segmenter> make(const VirtioHeader& virtio, MutableBytes packet,
                                 std::size_t max_packet_bytes) noexcept;
 
+  // Cuts a TCP super-packet smaller, for a path of a lesser MTU than make() was told. Others stay as they are: see
+  // segment_bytes().
+  void cut_to(std::size_t max_packet_bytes) noexcept;
+
   const IpView& view() const noexcept { return view_; }
   std::size_t count() const noexcept { return count_; }
   // The sealed bit: every segment's transport checksum holds only the pseudo-header sum.

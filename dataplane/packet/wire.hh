@@ -33,9 +33,10 @@ inline constexpr std::size_t kSealedOverheadBytes = kMinSealedBytes;  // around 
 inline constexpr std::size_t kMaxSegments = 8;
 inline constexpr std::size_t kMinSegments = 2;
 inline constexpr std::uint8_t kInitialHopLimit = 16;
-inline constexpr std::size_t kInnerMtu = 1340;       // over an IPv4 underlay of 1500
-inline constexpr std::uint8_t kControlBucket = 255;  // probes and relayed handshakes
-inline constexpr std::size_t kFlowBuckets = 255;     // 0 … 254 carry tenants' flows
+inline constexpr std::size_t kInnerMtu = 1340;         // over an IPv4 underlay of 1500
+inline constexpr std::size_t kMaxPacketBytes = 65535;  // of a tenant's packet, before any path is known
+inline constexpr std::uint8_t kControlBucket = 255;    // probes and relayed handshakes
+inline constexpr std::size_t kFlowBuckets = 255;       // 0 … 254 carry tenants' flows
 inline constexpr std::uint32_t kExpirySlackSeconds = 300;
 
 // Bytes of a route header with n segments (wire.md §5).

@@ -52,6 +52,7 @@ void Prober::configure(ProberConfig config, base::Time now) {
       path.due =
           now + config_.mesh_interval * static_cast<int>(c.identity * 0x9e3779b97f4a7c15ULL >> 56) / 256;
     }
+    if (path.config.largest != c.largest || path.sequence == 0) path.mtu = MtuSearch(c.largest);
     path.config = c;
     path.in_policy = false;
     path.policies.clear();
@@ -126,10 +127,13 @@ void Prober::on_probe(ids::NodeId from, const packet::Probe& probe, base::Time n
       std::find_if(peer.heard.begin(), peer.heard.end(), [&](const auto& h) { return h.id == probe.path; });
   if (heard == peer.heard.end()) {
     if (peer.heard.size() == packet::Probe::kMaxReports) peer.heard.pop_back();
-    peer.heard.insert(peer.heard.begin(), HeardPath{probe.path, 0, 0, now - kReorderHorizon, 0, 0});
+    peer.heard.insert(peer.heard.begin(), HeardPath{probe.path, 0, 0, now - kReorderHorizon, 0, 0, 0});
     heard = peer.heard.begin();
   }
   ++heard->received;
+  const bool again = now - heard->at >= kReorderHorizon;  // as below: perhaps another life of theirs
+  if (probe.padded_bytes != 0 && (again || probe.sequence > heard->padded_sequence))
+    heard->padded_sequence = probe.sequence;
   // Newer by their clock; after a long silence anything is (they may have started again).
   if (probe.transmit_us > heard->transmit_us || now - heard->at >= kReorderHorizon) {
     heard->sequence = probe.sequence;
@@ -167,8 +171,11 @@ void Prober::on_report(Path& path, const packet::ProbeReport& report, const pack
   }
   if (advanced) {
     path.estimate.on_one_way(report.one_way_raw_us);
-    path.estimate.on_counts(report.last_sequence, report.received, now);
+    path.estimate.on_counts(report.last_sequence, report.received + path.mtu.expected_losses(), now);
   }
+  if (report.last_sequence <= path.sequence &&
+      path.mtu.on_report(report.padded_sequence, report.last_sequence, now))
+    push({Event::Kind::MtuChanged, path.config.peer, {}, path.config.id, {}, now});
   const Heard heard{report.last_sequence, transmitted, since};
   if (path.liveness.on_report(heard, path.estimate.jitter(), now))
     state_changed(static_cast<std::uint32_t>(&path - paths_.data()), now);
@@ -251,13 +258,14 @@ packet::Probe Prober::make_probe(std::uint32_t index, base::Time now) {
   probe.path = path.config.id;
   probe.sequence = ++path.sequence;
   probe.transmit_us = to_us(now);
+  probe.padded_bytes = path.mtu.on_send(probe.sequence, now);
   path.liveness.on_sent(probe.sequence, now);
   const base::Time reference = std::min(now, std::max(drained_, base::Time{}));
   for (const HeardPath& h : peers_.at(path.config.peer).heard) {
     const auto since = std::chrono::duration_cast<std::chrono::microseconds>(reference - h.at).count();
     probe.add({h.id, h.sequence, h.transmit_us,
                static_cast<std::uint32_t>(std::clamp<std::int64_t>(since, 0, 0xffffffffLL)), h.received,
-               h.one_way_raw_us});
+               h.one_way_raw_us, h.padded_sequence});
   }
   return probe;
 }
@@ -265,7 +273,14 @@ packet::Probe Prober::make_probe(std::uint32_t index, base::Time now) {
 PathView Prober::view(std::uint32_t index) const {
   const Path& p = paths_[index];
   return {p.config.peer,       p.config.id,           p.liveness.state(),          p.estimate.rtt(),
-          p.estimate.jitter(), p.estimate.loss_ppm(), p.estimate.one_way_raw_us(), p.sequence};
+          p.estimate.jitter(), p.estimate.loss_ppm(), p.estimate.one_way_raw_us(), p.sequence,
+          p.mtu.confirmed()};
+}
+
+void Prober::on_too_big(std::uint32_t index, std::uint16_t datagram_bytes, base::Time now) {
+  Path& path = paths_[index];
+  if (path.mtu.on_too_big(datagram_bytes, now))
+    push({Event::Kind::MtuChanged, path.config.peer, {}, path.config.id, {}, now});
 }
 
 void Prober::push(Event event) {

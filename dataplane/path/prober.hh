@@ -13,6 +13,7 @@
 #include "dataplane/packet/probe.hh"
 #include "dataplane/path/estimate.hh"
 #include "dataplane/path/liveness.hh"
+#include "dataplane/path/mtu_search.hh"
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/tier.hh"
 #include "identifiers/ids/vni.hh"
@@ -25,6 +26,7 @@ struct PathConfig {
   ids::NodeId peer;
   ids::PathId id;  // 0xff0000pq for an adjacency, else the list's
   std::uint64_t identity = 0;
+  std::uint16_t largest = kLargestDatagram4;  // datagram that its first line may carry
 };
 
 struct PolicyConfig {
@@ -41,10 +43,10 @@ struct ProberConfig {
 };
 
 struct Event {
-  enum class Kind : std::uint8_t { PathUp, PathDown, Switched } kind{};
+  enum class Kind : std::uint8_t { PathUp, PathDown, Switched, MtuChanged } kind{};
   ids::NodeId peer;
   ids::Tier tier{};    // Switched only
-  ids::PathId path;    // PathUp, PathDown: which; Switched: the new one
+  ids::PathId path;    // PathUp, PathDown, MtuChanged: which; Switched: the new one
   ids::PathId before;  // Switched only
   base::Time at;
 };
@@ -59,13 +61,13 @@ struct PathView {
   std::uint32_t loss_ppm = 0;
   std::int64_t one_way_raw_us = 0;
   std::uint64_t sent = 0;
+  std::uint16_t mtu = 0;  // bytes of a datagram
 };
 
 inline constexpr std::uint32_t kNoPath = 0xffffffff;
 inline constexpr std::size_t kProbedPerPolicy = 3;  // the best and two backups get fast probes
 inline constexpr base::Duration kActiveFor = std::chrono::seconds{10};
 inline constexpr unsigned kMostProbesPerSecond = 2000;
-inline constexpr unsigned kFullSizeEvery = 5;  // small probes cannot see an MTU black hole
 
 // One thread. Indexes of paths and policies are those of the newest configure().
 class Prober {
@@ -85,7 +87,11 @@ class Prober {
   // The next path that is due, if any; each is returned once per interval. Then make_probe() for those that can be sent.
   std::optional<std::uint32_t> poll_due(base::Time now);
   packet::Probe make_probe(std::uint32_t path, base::Time now);
-  static bool full_size(const packet::Probe& probe) { return probe.sequence % kFullSizeEvery == 0; }
+  // The largest datagram that a path carries, and whether that was found out or is only safe to assume.
+  std::uint16_t mtu(std::uint32_t path) const { return paths_[path].mtu.confirmed(); }
+  bool mtu_known(std::uint32_t path) const { return paths_[path].mtu.settled(); }
+  // A relay of this path passes no more than `datagram_bytes`.
+  void on_too_big(std::uint32_t path, std::uint16_t datagram_bytes, base::Time now);
 
   // The path in use for a policy: an index into the configuration's paths, kNoPath if it has none.
   std::uint32_t chosen(std::uint32_t policy) const { return policies_[policy].chosen; }
@@ -102,6 +108,7 @@ class Prober {
     PathConfig config;
     Liveness liveness;
     Estimate estimate;
+    MtuSearch mtu;
     std::uint32_t sequence = 0;      // of our newest probe
     std::uint32_t rtt_sequence = 0;  // the newest one whose round trip was taken
     base::Time due{};
@@ -115,6 +122,7 @@ class Prober {
     base::Time at;
     std::uint32_t received = 0;
     std::int64_t one_way_raw_us = 0;
+    std::uint32_t padded_sequence = 0;
   };
   struct Peer {
     base::Time traffic{};

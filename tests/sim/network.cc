@@ -11,6 +11,7 @@ void Network::start(std::uint32_t id, const Overlay::Edit& edit) {
   Node& node = nodes_[id];
   auto options = overlay_.options(id);
   options.identity.boot = ++node.boots;
+  if (options_edit) options_edit(id, options);
   node.forwarder = std::make_unique<forwarder::Forwarder>(options);
   for (std::uint8_t i = 0; i < options.lines.size(); ++i) lines_[options.lines[i].address] = {id, i};
   node.forwarder->set_unix_time(unix_start_);
@@ -36,6 +37,54 @@ void Network::set_down(std::uint32_t from, std::uint32_t to, std::uint8_t plane,
   links_[{from, to, plane}].down = down;
 }
 
+void Network::set_mtu(std::uint32_t from, std::uint32_t to, std::uint8_t plane, std::size_t bytes) {
+  links_[{from, to, plane}].mtu = bytes;
+}
+
+void Network::set_reordering(std::uint32_t from, std::uint32_t to, std::uint8_t plane, double share,
+                             base::Duration most) {
+  links_[{from, to, plane}].reordered = share;
+  links_[{from, to, plane}].reordered_by = most;
+}
+
+void Network::set_nat(std::uint32_t node, const packet::IpAddress& address, base::Duration idle) {
+  nats_[node] = {address, idle, {}, 40000};
+}
+
+void Network::set_snapshot(std::uint32_t node, fib::SnapshotPtr snapshot) {
+  at(node).set_snapshot(std::move(snapshot), now_);
+  collect(node);
+}
+
+packet::UdpAddress Network::translate_out(std::uint32_t node, const packet::UdpAddress& from,
+                                          const packet::UdpAddress& to) {
+  const auto nat = nats_.find(node);
+  if (nat == nats_.end()) return from;
+  for (auto& [port, entry] : nat->second.ports)
+    if (entry.inside == from && entry.remote == to && now_ - entry.used < nat->second.idle) {
+      entry.used = now_;
+      return {nat->second.address, port};
+    }
+  const std::uint16_t port = nat->second.next_port++;
+  nat->second.ports[port] = {from, to, now_};
+  return {nat->second.address, port};
+}
+
+std::optional<packet::UdpAddress> Network::translate_in(const packet::UdpAddress& from,
+                                                        const packet::UdpAddress& to) {
+  for (auto& [node, nat] : nats_) {
+    if (to.address == nat.address) {
+      const auto entry = nat.ports.find(to.port);
+      if (entry == nat.ports.end() || entry->second.remote != from || now_ - entry->second.used >= nat.idle)
+        return std::nullopt;
+      return entry->second.inside;
+    }
+    if (const auto line = lines_.find(to); line != lines_.end() && line->second.first == node)
+      return std::nullopt;
+  }
+  return to;
+}
+
 void Network::inject(const Crossing& datagram) { flights_.push({now_, order_++, datagram}); }
 
 // Everything a node put out: datagrams take off, tenants' packets are received.
@@ -53,14 +102,25 @@ void Network::collect(std::uint32_t id) {
     for (std::size_t at = 0; at < train.bytes.size(); at += train.segment_bytes) {
       const auto bytes = train.bytes.subspan(at, std::min(train.segment_bytes, train.bytes.size() - at));
       Crossing crossing{now_, mine[train.line].address, train.remote, {bytes.begin(), bytes.end()}};
-      const auto to = lines_.find(crossing.to);
-      if (to == lines_.end()) continue;
+      crossing.from = translate_out(id, crossing.from, crossing.to);
+      const auto inside = translate_in(crossing.from, crossing.to);
+      const auto to = inside ? lines_.find(*inside) : lines_.end();
+      if (to == lines_.end()) {
+        if (stray) stray(crossing);
+        continue;
+      }
+      crossing.to = *inside;
       const auto from_plane = mine[train.line].plane.value;
       if (overlay_.node(to->second.first).lines[to->second.second].plane.value != from_plane) continue;
       const Link& link = links_[{id, to->second.first, from_plane}];
       if (link.down) continue;
+      if (link.mtu != 0 && crossing.bytes.size() > link.mtu) continue;
       if (tap && !tap(crossing)) continue;
-      flights_.push({now_ + link.delay, order_++, std::move(crossing)});
+      base::Time arrives = now_ + link.delay;
+      if (link.reordered > 0 && std::uniform_real_distribution<>(0, 1)(random_) < link.reordered)
+        arrives += base::Duration{
+            std::uniform_int_distribution<base::Duration::rep>(0, link.reordered_by.count())(random_)};
+      flights_.push({arrives, order_++, std::move(crossing)});
     }
   f.transmitted();
 }

@@ -7,7 +7,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
+#include <random>
 #include <vector>
 
 #include "dataplane/forwarder/forwarder.hh"
@@ -58,8 +60,25 @@ class Network {
   // Links are between nodes on one plane, directed. Unset: 5 ms, up. Different planes do not reach each other.
   void set_delay(std::uint32_t a, std::uint32_t b, std::uint8_t plane, base::Duration delay);
   void set_down(std::uint32_t from, std::uint32_t to, std::uint8_t plane, bool down);
+  // Datagrams of more than `bytes` vanish on this directed link; 0: none do.
+  void set_mtu(std::uint32_t from, std::uint32_t to, std::uint8_t plane, std::size_t bytes);
+  // A share of the datagrams of this directed link is held back by up to `most`, so that others overtake it.
+  void set_reordering(std::uint32_t from, std::uint32_t to, std::uint8_t plane, double share,
+                      base::Duration most);
+  // Puts a node's lines behind a NAT (symmetric, RFC 4787's worst): each (line, remote) gets a port of `address` that
+  // only that remote may use, forgotten after `idle` without a datagram from inside. Again: the NAT forgot everything,
+  // and has another address (the box has roamed).
+  void set_nat(std::uint32_t node, const packet::IpAddress& address,
+               base::Duration idle = std::chrono::seconds{30});
+  // A configuration as a controller would push it.
+  void set_snapshot(std::uint32_t node, fib::SnapshotPtr snapshot);
+  // Changes a node's options for its next start().
+  std::function<void(std::uint32_t, forwarder::ForwarderOptions&)> options_edit;
+
   // Returns false to drop; may edit.
   std::function<bool(Crossing&)> tap;
+  // Datagrams for addresses where nobody lives.
+  std::function<void(const Crossing&)> stray;
 
  private:
   struct Node {
@@ -76,7 +95,27 @@ class Network {
   struct Link {
     base::Duration delay = std::chrono::milliseconds{5};
     bool down = false;
+    std::size_t mtu = 0;
+    double reordered = 0;
+    base::Duration reordered_by{};
   };
+  struct NatEntry {
+    packet::UdpAddress inside;
+    packet::UdpAddress remote;
+    base::Time used{};
+  };
+  struct Nat {
+    packet::IpAddress address;
+    base::Duration idle{};
+    std::map<std::uint16_t, NatEntry> ports;
+    std::uint16_t next_port = 40000;
+  };
+  packet::UdpAddress translate_out(std::uint32_t node, const packet::UdpAddress& from,
+                                   const packet::UdpAddress& to);
+  // Where a datagram for `to` really goes; nothing: nowhere.
+  std::optional<packet::UdpAddress> translate_in(const packet::UdpAddress& from,
+                                                 const packet::UdpAddress& to);
+
   using LinkKey = std::tuple<std::uint32_t, std::uint32_t, std::uint8_t>;
   void collect(std::uint32_t node);
   void arrive(Crossing datagram);
@@ -85,6 +124,8 @@ class Network {
   std::map<std::uint32_t, Node> nodes_;
   std::map<packet::UdpAddress, std::pair<std::uint32_t, std::uint8_t>> lines_;  // address → node, line index
   std::map<LinkKey, Link> links_;
+  std::map<std::uint32_t, Nat> nats_;
+  std::mt19937_64 random_{1};
   std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
   std::uint64_t order_ = 0;
   base::Time now_{std::chrono::hours{1}};

@@ -41,6 +41,17 @@ void Overlay::add_node(std::uint32_t id, bool relay, const std::vector<std::uint
   nodes_.emplace(id, std::move(node));
 }
 
+void Overlay::set_line_address(std::uint32_t node, std::uint8_t plane, const packet::UdpAddress& address) {
+  for (fib::Line& line : nodes_.at(node).lines)
+    if (line.plane.value == plane) line.address = address;
+}
+
+void Overlay::rotate_keys(std::uint32_t node) {
+  nodes_.at(node).keys = crypto::KeyPair::from_secret(secret(100'000 * ++rotations_ + node));
+}
+
+void Overlay::rotate_psk() { psk_ = secret(100'000 * ++rotations_); }
+
 void Overlay::add_tenant(std::uint32_t vni, const std::vector<std::uint32_t>& members) {
   tenants_[vni] = members;
 }

@@ -43,6 +43,11 @@ class Overlay {
   void add_list(ListPlan plan);
   // For every tier at once; path ids count up from `id`.
   void add_lists(ListPlan plan);
+  // Another underlay address for one line (an IPv6 one, say).
+  void set_line_address(std::uint32_t node, std::uint8_t plane, const packet::UdpAddress& address);
+  // A new static key, or network key: what snapshots and options say from now on.
+  void rotate_keys(std::uint32_t node);
+  void rotate_psk();
   void set_probe_plan(const fib::ProbePlan& plan) { plan_ = plan; }
   // Changes what one node is told, before it is frozen (a node that lies, or is misconfigured).
   using Edit = std::function<void(class SnapshotParts&)>;
@@ -66,6 +71,7 @@ class Overlay {
   std::vector<ListPlan> lists_;
   fib::ProbePlan plan_;
   crypto::SecretKey psk_;
+  std::uint64_t rotations_ = 0;
 };
 
 // The tables of one snapshot while they may still be edited.

@@ -316,6 +316,34 @@ TEST(Session, FourKeysAtMostAndNeverTheOneInUse) {
   EXPECT_EQ(s.alive(), 4u);
 }
 
+// A replayed initiation after a restart makes keys that nobody uses: they never push out keys that somebody did.
+TEST(Session, KeysThatWereNeverUsedGoFirst) {
+  Session s;
+  s.install(keys(1, true, at(0s)));
+  for (std::uint32_t i = 2; i <= 3; ++i) {
+    s.install(keys(i, false, at(1s * i)));
+    EXPECT_TRUE(s.confirm(i));
+  }
+  EXPECT_FALSE(s.install(keys(4, false, at(4s))).has_value());
+  EXPECT_EQ(s.install(keys(5, false, at(5s))), 4u);
+  EXPECT_EQ(s.install(keys(6, false, at(6s))), 5u);
+  EXPECT_NE(s.receiving(1, at(6s)), nullptr);
+  EXPECT_TRUE(s.confirm(6));
+  EXPECT_EQ(s.install(keys(7, false, at(7s))), 1u) << "then the oldest";
+}
+
+TEST(Session, APolicyRekeysByPacketsAndByTime) {
+  Session s(SessionPolicy{10s, 15s, 3});
+  auto k = keys(1, true, at(0s));
+  SessionKeys* const held = k.get();
+  s.install(std::move(k));
+  EXPECT_FALSE(s.on_timer(at(9s)).start_handshake);
+  EXPECT_TRUE(s.on_timer(at(10s)).start_handshake);
+  Octets out(100);
+  for (int i = 0; i < 3; ++i) held->seal(0, held->send_space(ids::PathId{1}), {}, out);
+  EXPECT_TRUE(s.on_timer(at(1s)).start_handshake);
+}
+
 TEST(Session, APeerThatLostItsKeysIsRekeyedOnDemand) {
   Session s;
   s.install(keys(1, true, at(0s)));

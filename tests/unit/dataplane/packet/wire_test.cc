@@ -73,7 +73,7 @@ TEST(InnerHeader, LayoutIsThatOfTheSpecification) {
 TEST(InnerHeader, UnknownKindTierOrShortIsRefused) {
   Octets bytes(InnerHeader::kBytes);
   EXPECT_TRUE(InnerHeader::parse(bytes).has_value());
-  bytes[0] = 3;
+  bytes[0] = 7;
   EXPECT_EQ(InnerHeader::parse(bytes).error(), DropReason::InnerMalformed);
   bytes[0] = 0;
   bytes[2] = 4;
