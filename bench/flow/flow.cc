@@ -4,16 +4,24 @@
 //
 //   bench_flow sink  ADDR PORT SECONDS            counts datagrams, prints {"received","highest","seconds"}
 //   bench_flow blast ADDR PORT SECONDS PPS SIZE   sends, prints {"sent","seconds"}; PPS 0: as fast as it can
+//   bench_flow pour  ADDR PORT SECONDS FLOWS SIZE UDP super-packets (UDP_SEGMENT) as fast as they go, a socket a flow
+//   bench_flow basin ADDR PORT SECONDS FLOWS      takes them with UDP_GRO, a socket a flow (ports from PORT on); prints
+//                                                 {"bytes","seconds","mbit_s"} from the first to the last arrival
+//   bench_flow send  ADDR PORT SECONDS FLOWS      TCP, one thread a flow
+//   bench_flow drain ADDR PORT SECONDS            TCP, any number of flows; prints {"bytes","seconds","mbit_s"}
 //   bench_flow echo  ADDR PORT SECONDS            answers each datagram
 //   bench_flow ping  ADDR PORT COUNT INTERVAL_US  prints {"p50_us","p99_us","lost"}
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -132,6 +140,126 @@ int blast(char** arg) {
   return 0;
 }
 
+// Bytes that arrived, from the first second's end on: slow start and handshakes are not what is measured.
+struct Arrivals {
+  std::atomic<std::uint64_t> bytes{0};
+  std::uint64_t warm = 0;
+  Clock::time_point from{};
+};
+
+// Counts for `limit` seconds after the first byte, of which the first is not judged, and prints.
+void report(Arrivals& arrivals, double limit, std::atomic<bool>& done) {
+  while (arrivals.bytes == 0 && !done) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  arrivals.warm = arrivals.bytes;
+  arrivals.from = Clock::now();
+  std::this_thread::sleep_for(std::chrono::duration<double>(std::max(0.5, limit - 1.5)));
+  const auto bytes = static_cast<double>(arrivals.bytes - arrivals.warm);
+  const double seconds = seconds_since(arrivals.from);
+  std::printf("{\"bytes\":%.0f,\"seconds\":%.3f,\"mbit_s\":%.1f}\n", bytes, seconds, bytes * 8e-6 / seconds);
+  std::fflush(stdout);
+  done = true;
+}
+
+int pour(char** arg) {
+  const double limit = std::atof(arg[2]);
+  const int flows = std::atoi(arg[3]);
+  const auto size = static_cast<std::size_t>(std::atoi(arg[4]));
+  const std::vector<char> super(std::min<std::size_t>(44, 60000 / size) * size, 'q');
+  std::vector<std::thread> threads;
+  for (int f = 0; f < flows; ++f)
+    threads.emplace_back([&, f] {
+      const int fd = udp_socket();
+      auto to = address(arg[0], arg[1]);
+      to.sin_port = htons(static_cast<std::uint16_t>(ntohs(to.sin_port) + f));
+      const int segment = static_cast<int>(size);
+      if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0 ||
+          setsockopt(fd, SOL_UDP, 103 /* UDP_SEGMENT */, &segment, sizeof segment) != 0)
+        return std::perror("bench_flow pour");
+      for (const auto start = Clock::now(); seconds_since(start) < limit;)
+        if (send(fd, super.data(), super.size(), 0) < 0)
+          std::this_thread::sleep_for(std::chrono::microseconds(50));
+    });
+  for (auto& t : threads) t.join();
+  return 0;
+}
+
+int basin(char** arg) {
+  const double limit = std::atof(arg[2]);
+  const int flows = std::atoi(arg[3]);
+  Arrivals arrivals;
+  std::atomic<bool> done{false};
+  std::vector<std::thread> threads;
+  for (int f = 0; f < flows; ++f)
+    threads.emplace_back([&, f] {
+      const int fd = bound(arg[0], std::to_string(std::atoi(arg[1]) + f).c_str());
+      const int on = 1;
+      setsockopt(fd, SOL_UDP, 104 /* UDP_GRO */, &on, sizeof on);
+      std::vector<char> buffer(65536);
+      while (!done) {
+        pollfd p{fd, POLLIN, 0};
+        if (poll(&p, 1, 100) <= 0) continue;
+        for (ssize_t n; (n = recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT)) > 0;)
+          arrivals.bytes += static_cast<std::uint64_t>(n);
+      }
+    });
+  report(arrivals, limit, done);
+  for (auto& t : threads) t.join();
+  return 0;
+}
+
+int stream(char** arg) {
+  const double limit = std::atof(arg[2]);
+  const int flows = std::atoi(arg[3]);
+  std::vector<std::thread> threads;
+  for (int f = 0; f < flows; ++f)
+    threads.emplace_back([&] {
+      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      auto to = address(arg[0], arg[1]);
+      if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
+        return std::perror("bench_flow send");
+      const std::vector<char> piece(256 << 10, 'q');
+      for (const auto start = Clock::now(); seconds_since(start) < limit;)
+        if (send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) <= 0) break;
+      close(fd);
+    });
+  for (auto& t : threads) t.join();
+  return 0;
+}
+
+int drain(char** arg) {
+  const double limit = std::atof(arg[2]);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  auto at = address(arg[0], arg[1]);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 || listen(fd, 128) != 0) fail("listen");
+  Arrivals arrivals;
+  std::atomic<bool> done{false};
+  std::thread reporter([&] { report(arrivals, limit, done); });
+  std::vector<std::thread> threads;
+  while (!done) {
+    pollfd p{fd, POLLIN, 0};
+    if (poll(&p, 1, 100) <= 0) continue;
+    const int flow = accept4(fd, nullptr, nullptr, SOCK_CLOEXEC);
+    if (flow < 0) continue;
+    const timeval patience{0, 200'000};
+    setsockopt(flow, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    threads.emplace_back([&, flow] {
+      std::vector<char> buffer(256 << 10);
+      while (!done) {
+        const ssize_t n = recv(flow, buffer.data(), buffer.size(), 0);
+        if (n == 0 || (n < 0 && errno != EAGAIN)) break;
+        if (n > 0) arrivals.bytes += static_cast<std::uint64_t>(n);
+      }
+      close(flow);
+    });
+  }
+  reporter.join();
+  for (auto& t : threads) t.join();
+  return 0;
+}
+
 int echo(char** arg) {
   int fd = bound(arg[0], arg[1]);
   double limit = std::atof(arg[2]);
@@ -195,6 +323,10 @@ int main(int argc, char** argv) {
   try {
     if (verb == "sink" && argc == 5) return sink(argv + 2);
     if (verb == "blast" && argc == 7) return blast(argv + 2);
+    if (verb == "pour" && argc == 7) return pour(argv + 2);
+    if (verb == "basin" && argc == 6) return basin(argv + 2);
+    if (verb == "send" && argc == 6) return stream(argv + 2);
+    if (verb == "drain" && argc == 5) return drain(argv + 2);
     if (verb == "echo" && argc == 5) return echo(argv + 2);
     if (verb == "ping" && argc == 6) return ping(argv + 2);
   } catch (const std::exception& error) {
@@ -202,7 +334,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::fprintf(stderr,
-               "usage: bench_flow sink|echo ADDR PORT SECONDS | blast ADDR PORT SECONDS PPS SIZE | ping ADDR "
-               "PORT COUNT INTERVAL_US\n");
+               "usage: bench_flow sink|echo|drain ADDR PORT SECONDS | blast ADDR PORT SECONDS PPS SIZE | "
+               "ping ADDR PORT COUNT INTERVAL_US | pour ADDR PORT SECONDS FLOWS SIZE | "
+               "basin|send ADDR PORT SECONDS FLOWS\n");
   return 2;
 }
