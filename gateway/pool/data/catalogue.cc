@@ -134,6 +134,7 @@ std::vector<std::string> add_card(Catalogue& catalogue, std::string_view file, s
   reader.number("memory_gb_per_s", card.memory_gb_per_s, 10, 1e5);
   reader.text("link", card.link);
   reader.number("link_gb_per_s", card.link_gb_per_s, 1, 1e5);
+  reader.number_if("link_hop_us", card.link_hop_us, 0.1, 1000);
   reader.number_if("host_gb_per_s", card.host_gb_per_s, 0.1, 1e4);
   reader.number("watts", card.watts, 1, 1e4);
   reader.text_if("profile", card.profile);

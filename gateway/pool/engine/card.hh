@@ -27,15 +27,17 @@ struct Card {
   std::string vendor;
   // Dense peaks, TFLOPS; 0: the card has no such arithmetic.
   double bf16_tflops = 0, fp16_tflops = 0, fp8_tflops = 0;
-  double memory_gb = 0;              // 10^9 bytes
-  double memory_gb_per_s = 0;        // 10^9 bytes/s
-  std::string link;                  // "NVLink 4", "PCIe 4.0 x16", …
-  double link_gb_per_s = 0;          // 10^9 bytes/s, one direction, card to card
+  double memory_gb = 0;        // 10^9 bytes
+  double memory_gb_per_s = 0;  // 10^9 bytes/s
+  std::string link;            // "NVLink 4", "PCIe 4.0 x16", …
+  double link_gb_per_s = 0;    // 10^9 bytes/s, one direction, card to card
+  double link_hop_us = 10;  // what a small message on such a link takes, before it was measured on this card
   double host_gb_per_s = 20;         // 10^9 bytes/s, host memory to card
   double watts = 0;                  // board power
   std::string profile = "vllm-0.8";  // the engine version its fit was measured with
   CardFit fit;
 
+  double memory_bytes() const { return memory_gb * 0x1p30; }
   // What a model of this type runs at: its own peak, else that of the 16-bit type the card has.
   double peak_tflops(Dtype dtype) const;
 };

@@ -8,7 +8,7 @@ namespace {
 
 // Share of a link's rate that large all-reduces reach; one constant for all cards so that it is no fitted
 // parameter.
-constexpr double kLinkEfficiency = 0.75;
+constexpr double kLinkEfficiency = 0.67;
 
 }  // namespace
 
@@ -30,7 +30,7 @@ Roofline::Roofline(const Card& card, std::uint32_t cards, const Model& model)
       seconds_per_byte_(1 / (card.memory_gb_per_s * 1e9 * card.fit.bandwidth_efficiency * cards)),
       step_overhead_(card.fit.step_overhead_us * 1e-6),
       sequence_overhead_(card.fit.sequence_overhead_us * 1e-6),
-      memory_bytes_per_card_(card.memory_gb * 1e9),
+      memory_bytes_per_card_(card.memory_bytes()),
       weight_bytes_(model.weight_bytes()),
       kv_copies_(std::max(1.0, double(cards) / std::max(1u, model.kv_shards()))),
       cards_(cards) {

@@ -25,45 +25,11 @@ double step_us(const Roofline& roofline, double sequences, double context, doubl
   return us(roofline.price(shape));
 }
 
-}  // namespace
-
-descriptor::Descriptor describe(const PoolConfig& config) {
-  descriptor::Descriptor d;
-  d.id = config.id;
-  d.provider = config.provider;
-  d.location = config.location;
-  d.site = config.site;
-  d.residency =
-      config.residency.empty() ? config.location.substr(config.location.rfind('.') + 1) : config.residency;
-  d.services = {"infer"};
-  d.card.vendor = lower(config.card.vendor);
-  d.card.model = lower(config.card.name);
-  d.card.count = config.count;
-  d.card.memory_bytes = static_cast<std::uint64_t>(config.card.memory_gb * 1e9);
-  d.card.bandwidth_bytes_s = static_cast<std::uint64_t>(config.card.memory_gb_per_s * 1e9);
-  d.card.peak_flops = {{"bf16", config.card.peak_tflops(Dtype::Bf16) * 1e12}};
-  for (const auto& model : config.models) {
-    const Roofline roofline(config.card, config.cards_per_model(), model);
-    const auto limits = config.limits_for(model);
-    const auto kv_tokens = roofline.kv_blocks(limits.memory) * limits.memory.block_tokens;
-    descriptor::ServedModel served;
-    served.name = model.name;
-    served.dtype = "bf16";
-    served.max_context = static_cast<std::uint32_t>(std::min<std::uint64_t>(limits.context, kv_tokens));
-    served.price = {config.price.input, config.price.cached, config.price.output};
-    d.models.push_back(std::move(served));
-  }
-  d.state.generation = 1;
-  d.state.ttl_ms = kDescriptorTtlMs;
-  return d;
-}
-
-descriptor::EngineState describe_engine(const Model& model, const Engine& engine, const EngineLimits& limits,
-                                        base::Time now_at) {
+descriptor::EngineState one_engine(const Engine& engine, base::Time now_at) {
   const EngineState state = engine.state();
+  const EngineLimits& limits = engine.limits();
   const Roofline& roofline = engine.roofline();
   descriptor::EngineState d;
-  d.model = model.name;
   d.max_num_seqs = limits.max_num_seqs;
   d.running = state.running;
   d.waiting = state.waiting;
@@ -90,6 +56,93 @@ descriptor::EngineState describe_engine(const Model& model, const Engine& engine
   d.prefill.per_token_us = scale * step_us(roofline, now, context, room) / room;
   // A call that arrives waits for half a step on average before its prompt is looked at.
   d.prefill.base_us = state.running > 0 ? scale * step_us(roofline, now, context, 0) / 2 : 0;
+  return d;
+}
+
+}  // namespace
+
+namespace {
+
+descriptor::Descriptor describe_place(const PoolConfig& config) {
+  descriptor::Descriptor d;
+  d.id = config.id;
+  d.provider = config.provider;
+  d.location = config.location;
+  d.site = config.site;
+  d.residency =
+      config.residency.empty() ? config.location.substr(config.location.rfind('.') + 1) : config.residency;
+  d.card.vendor = lower(config.card.vendor);
+  d.card.model = lower(config.card.name);
+  d.card.count = config.count;
+  d.card.memory_bytes = static_cast<std::uint64_t>(config.card.memory_bytes());
+  d.card.bandwidth_bytes_s = static_cast<std::uint64_t>(config.card.memory_gb_per_s * 1e9);
+  d.card.peak_flops = {{"bf16", config.card.peak_tflops(Dtype::Bf16) * 1e12}};
+  d.state.generation = 1;
+  d.state.ttl_ms = kDescriptorTtlMs;
+  return d;
+}
+
+}  // namespace
+
+descriptor::Descriptor describe_adopted(const PoolConfig& config) {
+  descriptor::Descriptor d = describe_place(config);
+  // What gateways do not find as "infer" they do not place calls at.
+  d.services = {config.adopt.level == AdoptLevel::Schedulable ? "infer"
+                                                              : std::string(to_string(config.adopt.level))};
+  if (d.card.vendor.empty()) d.card.vendor = d.card.model = "unknown";
+  return d;
+}
+
+descriptor::Descriptor describe(const PoolConfig& config) {
+  descriptor::Descriptor d = describe_place(config);
+  d.services = {"infer"};
+  for (const auto& model : config.models) {
+    const Roofline roofline(config.card, config.cards_per_station(), model);
+    const auto limits = config.limits_for(model);
+    const auto kv_tokens = roofline.kv_blocks(limits.memory) * limits.memory.block_tokens;
+    descriptor::ServedModel served;
+    served.name = model.name;
+    served.dtype = to_string(model.dtype);
+    served.max_context = static_cast<std::uint32_t>(std::min<std::uint64_t>(limits.context, kv_tokens));
+    served.price = {config.price.input, config.price.cached, config.price.output};
+    d.models.push_back(std::move(served));
+  }
+  return d;
+}
+
+descriptor::EngineState describe_engines(const Model& model, std::span<const Engine* const> engines,
+                                         base::Time now, double claimed) {
+  descriptor::EngineState d;
+  const double n = double(engines.size());
+  for (const Engine* engine : engines) {
+    const auto one = one_engine(*engine, now);
+    d.max_num_seqs += one.max_num_seqs;
+    d.running += one.running;
+    d.waiting += one.waiting;
+    d.queued_prefill_tokens += one.queued_prefill_tokens;
+    d.kv_used_tokens += one.kv_used_tokens;
+    d.kv_total_tokens += one.kv_total_tokens;
+    d.decode.base_us += one.decode.base_us / n;
+    d.decode.per_sequence_us += one.decode.per_sequence_us / n / n;
+    d.decode.per_kv_token_us += one.decode.per_kv_token_us / n / n;
+    d.prefill.base_us += one.prefill.base_us / n;
+    d.prefill.per_token_us += one.prefill.per_token_us / n / n;
+  }
+  d.model = model.name;
+  const auto told = [&](auto& number) {
+    number = static_cast<std::remove_reference_t<decltype(number)>>(double(number) * claimed);
+  };
+  if (claimed < 1) {
+    told(d.running);
+    told(d.waiting);
+    told(d.queued_prefill_tokens);
+    told(d.kv_used_tokens);
+    told(d.decode.base_us);
+    told(d.decode.per_sequence_us);
+    told(d.decode.per_kv_token_us);
+    told(d.prefill.base_us);
+    told(d.prefill.per_token_us);
+  }
   return d;
 }
 

@@ -12,13 +12,13 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 TEST(Catalogue, BuiltInDataParsesAndNamesIgnoreCase) {
-  for (const char* name : {"H20", "L40", "L20", "V100", "A100", "H100", "H200", "RTXPRO6000", "RTX4090", "MLU370", "A", "B", "C", "D", "E"})
+  for (const char* name : {"H20", "L40", "L20", "V100", "A100", "H100", "H200", "RTXPRO6000", "RTX4090",
+                           "MLU370", "A", "B", "C", "D", "E"})
     EXPECT_NE(built_in().card(name), nullptr) << name;
   EXPECT_EQ(built_in().card("h20"), built_in().card("H20"));
   EXPECT_EQ(built_in().card("H2"), nullptr);
-  for (const char* name :
-       {"deepseek-r1-distill-qwen-32b", "deepseek-r1-distill-llama-70b", "qwen3-8b", "qwen3-32b", "llama-3.1-8b",
-        "llama-3.1-70b", "qwen3-30b-a3b", "deepseek-r1"})
+  for (const char* name : {"deepseek-r1-distill-qwen-32b", "deepseek-r1-distill-llama-70b", "qwen3-8b",
+                           "qwen3-32b", "llama-3.1-8b", "llama-3.1-70b", "qwen3-30b-a3b", "deepseek-r1"})
     EXPECT_NE(built_in().model(name), nullptr) << name;
 }
 

@@ -31,7 +31,8 @@ TEST(Roofline, ModelSizesAreThePublishedOnes) {
   EXPECT_NEAR(model("deepseek-r1-distill-llama-70b").weight_bytes() / 2, 70.55e9, 0.02e9);
   EXPECT_NEAR(model("llama-3.1-8b").weight_bytes() / 2, 8.03e9, 0.01e9);
   EXPECT_NEAR(model("qwen3-30b-a3b").weight_bytes() / 2, 30.5e9, 0.1e9);
-  EXPECT_NEAR(model("qwen3-30b-a3b").active_weights() + 2 * model("qwen3-30b-a3b").head_weights(), 3.3e9, 0.1e9);
+  EXPECT_NEAR(model("qwen3-30b-a3b").active_weights() + 2 * model("qwen3-30b-a3b").head_weights(), 3.3e9,
+              0.1e9);
   EXPECT_NEAR(model("deepseek-r1").weight_bytes(), 671e9, 2e9);
   EXPECT_NEAR(model("deepseek-r1").active_weights() + model("deepseek-r1").head_weights(), 37e9, 1e9);
   EXPECT_EQ(model("qwen3-32b").kv_bytes_per_token(), 256 * 1024);
