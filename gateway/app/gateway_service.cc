@@ -1,16 +1,42 @@
 #include "gateway/app/gateway_service.hh"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <thread>
+
 #include "base/clock.hh"
 #include "base/log.hh"
 #include "gateway/app/gateway_state.hh"
 
 namespace qanat::app {
+namespace {
+
+// A predecessor that was killed keeps its lock until the kernel has taken it apart, some milliseconds.
+constexpr auto kPredecessorGone = std::chrono::seconds(3);
+
+// The journal's path, once nobody holds it, or after kPredecessorGone: then opening it says so.
+const std::string& when_free(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return path;
+  const auto give_up = base::monotonic_now() + kPredecessorGone;
+  for (bool told = false; ::flock(fd, LOCK_EX | LOCK_NB) != 0 && base::monotonic_now() < give_up;
+       told = true) {
+    if (!told) base::log_warn("another process still holds the journal {}; waiting for it up to 3 s", path);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ::close(fd);
+  return path;
+}
+
+}  // namespace
 
 GatewayService::State::State(boost::asio::io_context& io_context, const GatewayConfig& c)
     : io(io_context),
       config(c),
       started(base::monotonic_now()),
-      journal(c.journal),
+      journal(when_free(c.journal)),
       registry(c.pools, c.site),
       opened(std::make_unique<meter::Ledger>(c.ledger)),
       relay_metrics(metrics),
@@ -29,7 +55,7 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   resolve::PollerOptions options;
   options.dataplane_socket = config.dataplane_socket;
   poller = std::make_unique<resolve::Poller>(io, registry, options);
-  reconciler = std::make_unique<Reconciler>(io, registry, *ledger, metrics);
+  reconciler = std::make_unique<Reconciler>(io, registry, *ledger, config.name, metrics);
   journal_sync = std::make_unique<JournalSync>(journal);
 }
 

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/file.hh"
+#include "tools/lab/clocks.hh"
 #include "tools/lab/daemon_api.hh"
 #include "tools/lab/daemon_config.hh"
 #include "tools/lab/local_address.hh"
@@ -92,7 +93,13 @@ class BringUp {
       for (const int plane : node.planes) entry.underlay.push_back(underlay_address(plane, node));
       state_.nodes.push_back(std::move(entry));
     }
+    for (const auto& tenant : topology_.tenants)
+      for (const auto& member : tenant.members)
+        state_.hosts.push_back({tenant.name, member,
+                                prefix_ + member + (tenant.separate ? "-" + tenant.name : ""),
+                                overlay_address(*topology_.node(member)), tenant.separate});
     save(state_);
+    base::write_file(state_.topology_file(), to_toml(topology_));
   }
 
   // Starts a daemon whose configuration is written; the state file knows it before anybody waits for it.
@@ -103,6 +110,8 @@ class BringUp {
     process.command = std::move(command);
     process.command[0] = options_.bin + "/" + process.command[0];
     process.log = files_.log(name);
+    if (options_.clocks && name != "linkem")
+      process.environment = clock_environment(files_.folder, options_.bin, name);
     start(process);
     state_.processes.push_back(std::move(process));
     save(state_);
@@ -132,6 +141,8 @@ class BringUp {
         netlink.confine(underlay_address(plane, spec), plane_table(plane));
       }
     }
+    for (const auto& host : state_.hosts)
+      if (host.separate) linkem::create_netns(host.netns);
     if (topology_.links.empty()) return;
     base::write_file(files_.config("linkem"), linkem::to_toml(links_file(topology_, prefix_)));
     state_.linkem_socket = files_.socket("linkem");
@@ -197,7 +208,7 @@ class BringUp {
       base::write_file(files_.secret("join-" + node->name),
                        join_token(*controller, node->name, node->relay) + "\n");
       const std::string config = files_.config("qanatd-" + node->name);
-      base::write_file(config, qanatd_toml(topology_, *node, *controller, files_));
+      base::write_file(config, qanatd_toml(topology_, *node, *controller, files_, prefix_));
       start_daemon("qanatd-" + node->name, node->name, {"qanatd", "--config", config});
     }
     for (const Node* node : boxes)
@@ -229,7 +240,8 @@ class BringUp {
       for (const auto& member : tenant.members)
         wait_until(fmt::format("tenant {}'s address on {}", tenant.name, member),
                    state_.process("qanatd-" + member), kConnectMs, [&] {
-                     return has_local_address(prefix_ + member, overlay_address(*topology_.node(member)));
+                     return has_local_address(state_.netns_of(member + "/" + tenant.name),
+                                              overlay_address(*topology_.node(member)));
                    });
       for (const auto& from : tenant.members)
         for (const auto& to : tenant.members)

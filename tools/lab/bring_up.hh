@@ -15,6 +15,7 @@ struct BringUpOptions {
   std::string bin;                                   // folder of the daemons
   bool attached = false;                             // the lab ends with this process
   bool underlay_only = false;                        // namespaces and links, no daemons but linkem
+  bool clocks = false;                               // each daemon's wall clock can be set (clocks.hh)
   std::function<void(const std::string&)> progress;  // one line per step
 };
 

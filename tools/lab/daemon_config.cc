@@ -88,7 +88,7 @@ std::string controller_toml(const Topology& topology, std::size_t i, const Files
 }
 
 std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t controller,
-                        const Files& files) {
+                        const Files& files, const std::string& netns_prefix) {
   std::string out = fmt::format(
       "name = \"{}\"\nlocation = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\nrelay = {}\nworkers = 1\n\n"
       "[controller]\naddresses = {}\njoin_token_file = \"{}\"\n",
@@ -97,6 +97,11 @@ std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t 
   for (const int plane : node.planes)
     out += fmt::format("\n[[line]]\nplane = {}\naddress = \"{}\"\nport = {}\nname = \"{}\"\n", plane,
                        underlay_address(plane, node), kUnderlayPort + plane, topology.plane(plane)->name);
+  for (const auto& tenant : topology.tenants)
+    if (tenant.separate &&
+        std::find(tenant.members.begin(), tenant.members.end(), node.name) != tenant.members.end())
+      out += fmt::format("\n[tenant.{}]\nnetns = \"{}{}-{}\"\n", tenant.vni, netns_prefix, node.name,
+                         tenant.name);
   return out;
 }
 

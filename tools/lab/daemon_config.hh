@@ -37,7 +37,7 @@ linkem::LinksFile links_file(const Topology& topology, const std::string& netns_
 std::string controller_toml(const Topology& topology, std::size_t i, const Files& files);
 // controller: the index of the one that enrols the box.
 std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t controller,
-                        const Files& files);
+                        const Files& files, const std::string& netns_prefix);
 std::string pool_toml(const Topology& topology, std::size_t i, const Files& files);
 std::string gateway_toml(const Topology& topology, const GatewaySpec& gateway, const Files& files);
 

@@ -1,172 +1,200 @@
+// The command lines of `qanat lab` and `qanat fault`: options in, one command's function called.
 #include "tools/lab/lab_main.hh"
 
 #include <fmt/format.h>
-#include <sched.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
-#include <system_error>
+#include <functional>
+#include <stdexcept>
 
-#include "tools/lab/bring_up.hh"
+#include "tools/lab/chaos/chaos_commands.hh"
 #include "tools/lab/daemon_api.hh"
-#include "tools/lab/tear_down.hh"
-#include "tools/linkem/netns.hh"
+#include "tools/lab/generate_command.hh"
+#include "tools/lab/lab_commands.hh"
+#include "tools/lab/lab_options.hh"
+#include "tools/lab/link_commands.hh"
+#include "tools/lab/user_namespace.hh"
 
 namespace qanat::lab {
 namespace {
 
-using nlohmann::json;
+constexpr const char* kLabExamples = R"(
+Examples:
+  qanat lab up tools/lab/three_regions.toml       bring it up and leave it running
+  qanat lab exec city -- ping 100.96.4.1          a command on a node
+  qanat lab fault city-relay1-p1 loss=5% delay=40ms
+  qanat lab fault city-relay1-p1 down --direction up
+  qanat lab clear city-relay1-p1                  as the topology has it
+  qanat lab pcap city-relay1-p1 | tcpdump -r - -n
+  qanat lab run tools/lab/scenarios/link_flap.toml --seed 7
+  qanat lab soak tools/lab/chaos.toml --minutes 3 --seed 1 --json-file soak.json
+  qanat lab generate skyplane aws:eu-west-1 gcp:asia-east2-a azure:koreacentral > mine.toml
+  qanat lab graph mine.toml -o mine.svg
+  qanat lab down
 
-constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2, kNotFound = 4;
+Topologies and scenarios: qanat-lab(5). Exit status: 0 done, 1 failed, 2 wrong usage, 4 not found.)";
 
-struct Options {
-  std::string file, name, lab, bin, target;
-  std::vector<std::string> words;
-  bool as_json = false, underlay_only = false;
-};
+constexpr const char* kFaultExamples = R"(
+Examples:
+  qanat fault set city-relay1-p1 loss=5%
+  qanat fault set city-relay1-p1 down --direction up
+  qanat fault list
+  qanat fault clear                               every link as the topology has it)";
 
-// The lab that --lab names, or the only one there is.
-LabState find_lab(const Options& options) {
-  std::string name = options.lab;
-  if (name.empty()) {
-    const auto names = lab_names();
-    if (names.empty()) throw std::out_of_range("no lab is running; `qanat lab up FILE` starts one");
-    if (names.size() > 1) throw std::out_of_range("several labs are running; --lab NAME says which");
-    name = names.front();
-  }
-  auto state = load(name);
-  if (!state) throw std::out_of_range("there is no lab '" + name + "'");
-  return *state;
-}
-
-int up(const Options& options) {
-  Topology topology;
-  if (!load_topology(options.file, topology)) return kWrongUsage;
-  BringUpOptions how;
-  how.name = options.name;
-  how.bin = options.bin;
-  how.underlay_only = options.underlay_only;
-  how.progress = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
-  for (const int s : {SIGINT, SIGTERM}) signal(s, [](int) { set_interrupted(); });
-  const std::string name = how.name.empty() ? topology.name : how.name;
-  const bool was_there = std::filesystem::exists(std::string(kLabsFolder) + "/" + name);
-  try {
-    const LabState state = bring_up(topology, how);
-    fmt::print("lab {} is up: {} nodes, state in {}\n", state.name, state.nodes.size(), state.folder());
-    return kDone;
-  } catch (...) {
-    // A lab half up is taken down again, but never one that somebody else had made before.
-    if (auto half = load(name); half && !was_there) tear_down(*half);
-    throw;
-  }
-}
-
-int down(const Options& options) {
-  LabState state = find_lab(options);
-  tear_down(state);
-  fmt::print("lab {} is down\n", state.name);
-  return kDone;
-}
-
-int gc() {
-  for (const auto& line : collect_garbage()) fmt::print("removed {}\n", line);
-  return kDone;
-}
-
-int status(const Options& options) {
-  LabState state = find_lab(options);
-  json report = {
-      {"name", state.name}, {"ready", state.ready}, {"nodes", json::array()}, {"processes", json::array()}};
-  for (const auto& node : state.nodes)
-    report["nodes"].push_back(
-        {{"name", node.name}, {"netns", node.netns}, {"overlay", node.overlay}, {"underlay", node.underlay}});
-  for (const auto& process : state.processes)
-    report["processes"].push_back(
-        {{"name", process.name}, {"pid", process.pid}, {"alive", alive(process)}, {"log", process.log}});
-  if (options.as_json) {
-    fmt::print("{}\n", report.dump(2));
-    return kDone;
-  }
-  fmt::print("lab {} ({})\n", state.name, state.ready ? "up" : "coming up");
-  for (const auto& node : state.nodes)
-    fmt::print("  {:<20} {:<24} {:<14} {}\n", node.name, node.netns, node.overlay,
-               node.underlay.empty() ? "" : node.underlay.front());
-  for (const auto& process : state.processes)
-    fmt::print("  {:<20} pid {:<8} {}\n", process.name, process.pid,
-               alive(process) ? "alive" : "ENDED, see " + process.log);
-  return kDone;
-}
-
-int exec(const Options& options) {
-  const LabState state = find_lab(options);
-  const NodeState* node = state.node(options.target);
-  if (!node) throw std::out_of_range("lab " + state.name + " has no node '" + options.target + "'");
-  const linkem::Fd target = linkem::open_netns(node->netns);
-  if (setns(target.get(), CLONE_NEWNET) != 0)
-    throw std::system_error(errno, std::generic_category(), "enter namespace " + node->netns);
-  std::vector<char*> argv;
-  for (const auto& word : options.words) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  execvp(argv[0], argv.data());
-  throw std::system_error(errno, std::generic_category(), "run " + options.words.front());
-}
-
-// SPEC items change what the link does now, in both directions: `fault city-relay1-p1 loss=5%`, `… down`, `… up`.
-int fault(const Options& options) {
-  const LabState state = find_lab(options);
-  std::string text;
-  for (const auto& word : options.words) text += (text.empty() ? "" : ",") + word;
-  const json links = get(state.linkem_socket, "/v1/links");
-  const auto link =
-      std::find_if(links.begin(), links.end(), [&](const json& l) { return l["name"] == options.target; });
-  if (link == links.end()) {
-    std::string names;
-    for (const auto& l : links) names += " " + l["name"].get<std::string>();
-    throw std::out_of_range("there is no link '" + options.target + "'; there are:" + names);
-  }
-  json change = json::object();
-  for (const char* direction : {"up", "down"}) {
-    const auto now = linkem::parse_spec((*link)[direction]["spec"].get<std::string>());
-    const auto then = linkem::parse_spec(text, now.value());
-    if (!then) {
-      fmt::print(stderr, "{}\n", then.error().describe(text));
-      return kWrongUsage;
-    }
-    change[direction] = linkem::to_string(*then);
-  }
-  const json after = call(state.linkem_socket, "PUT", "/v1/links/" + options.target, change);
-  fmt::print("{}: up {}, down {}\n", options.target, after["up"]["spec"].get<std::string>(),
-             after["down"]["spec"].get<std::string>());
-  return kDone;
-}
-
-int end_daemon(const Options& options, bool again) {
-  LabState state = find_lab(options);
-  Process* process = state.process(options.target);
-  if (!process)
-    throw std::out_of_range("lab " + state.name + " has no daemon '" + options.target +
-                            "'; see `qanat lab status`");
-  if (again)
-    stop({process}, 3000);
-  else
-    send_signal(*process, SIGKILL);
-  if (again) {
-    start(*process);
-    save(state);
-  }
-  fmt::print("{} {}\n", process->name, again ? fmt::format("runs again, pid {}", process->pid) : "killed");
-  return kDone;
-}
+using Command = std::function<int()>;
 
 std::string own_folder() {
   std::error_code ignored;
   return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
+CLI::App* add(CLI::App& parent, Options& o, Command& chosen, const std::string& name, const std::string& what,
+              Command run) {
+  CLI::App* command = parent.add_subcommand(name, what);
+  command->add_flag("--json", o.as_json, "print JSON rather than text");
+  command->callback([&chosen, run = std::move(run)] { chosen = run; });
+  return command;
+}
+
+void add_fault_options(CLI::App* command, Options& o) {
+  command->add_option("link", o.target, "as `lab links` names it")->required();
+  command->add_option("spec", o.words, "down, up, loss=5%, delay=40ms, 10mbit … (linkem(1))")->required();
+  command->add_option("--direction", o.direction, "both, up (a to b) or down")
+      ->check(CLI::IsMember({"both", "up", "down"}));
+}
+
+void add_lab_commands(CLI::App& app, Options& o, Command& chosen) {
+  auto* up =
+      add(app, o, chosen, "up", "bring a topology up and leave it running", [&] { return bring_lab_up(o); });
+  up->add_option("file", o.file, "topology (TOML)")->required()->check(CLI::ExistingFile);
+  up->add_option("--name", o.name, "of the lab (default: the topology's)");
+  up->add_option("--bin", o.bin, "folder of the daemons (default: this program's)");
+  up->add_flag("--underlay-only", o.underlay_only, "namespaces and links, no daemons");
+  up->add_flag("-q,--quiet", o.quiet, "no line per step");
+  add(app, o, chosen, "down", "take a lab down", [&] { return take_lab_down(o); });
+  add(app, o, chosen, "gc", "clear up what crashed labs left behind", [&] { return remove_garbage(o); });
+  add(app, o, chosen, "status", "labs, nodes and daemons", [&] { return show_labs(o); });
+  auto* exec = add(app, o, chosen, "exec", "run a command on a node", [&] { return run_on_node(o); });
+  exec->add_option("node", o.target, "a node, or NODE/TENANT for a separate tenant's host")->required();
+  exec->add_option("command", o.words, "-- CMD …")->required();
+  for (const char* what : {"kill", "restart", "pause", "resume"}) {
+    const std::string verb = what;
+    const char* about = verb == "kill"      ? "kill -9 a daemon"
+                        : verb == "restart" ? "end a daemon and start it again"
+                        : verb == "pause"   ? "stop a daemon where it is (SIGSTOP)"
+                                            : "let a paused daemon go on";
+    add(app, o, chosen, verb, about, [&o, verb] { return act_on_daemon(o, verb); })
+        ->add_option("daemon", o.target, "as `lab status` names it")
+        ->required();
+  }
+  auto* graph = add(app, o, chosen, "graph", "draw a topology, or a running lab as it is now (SVG)",
+                    [&] { return draw(o); });
+  graph->add_option("file", o.file, "topology (default: the running lab)")->check(CLI::ExistingFile);
+  graph->add_option("-o,--output", o.output, "a file (default: standard output)");
+}
+
+void add_link_commands(CLI::App& app, Options& o, Command& chosen) {
+  add_fault_options(
+      add(app, o, chosen, "fault", "change what a link does, while it runs", [&] { return set_link(o); }), o);
+  add(app, o, chosen, "clear", "back to what the topology says", [&] {
+    return clear_links(o);
+  })->add_option("link", o.target, "one link (default: all)");
+  add(app, o, chosen, "links", "what each link does now, and what it carried", [&] { return list_links(o); });
+  auto* pcap = add(app, o, chosen, "pcap", "a link's packets, for tcpdump and Wireshark",
+                   [&] { return capture_link(o); });
+  pcap->add_option("link", o.target, "as `lab links` names it")->required();
+  pcap->add_option("-o,--output", o.output, "a file (default: standard output)");
+  pcap->add_option("--at", o.at, "the node at whose end to look (default: the link's a)");
+  pcap->add_option("--filter", o.filter, "as tcpdump takes it: 'udp port 7701'");
+  pcap->add_option("--count", o.count, "end after so many packets");
+  pcap->add_option("--seconds", o.seconds, "end after so long");
+}
+
+void add_chaos_commands(CLI::App& app, Options& o, Command& chosen) {
+  auto* run =
+      add(app, o, chosen, "run", "play a scenario on a running lab", [&] { return chaos::run_scenario(o); });
+  run->add_option("scenario", o.file, "a scenario (TOML)")->required()->check(CLI::ExistingFile);
+  run->add_option("--seed", o.seed, "what it picks and when (default 1)");
+  auto* soak = add(app, o, chosen, "soak", "many scenarios on a lab of its own, judged from outside",
+                   [&] { return chaos::soak(o); });
+  soak->add_option("file", o.file, "topology (TOML)")->required()->check(CLI::ExistingFile);
+  soak->add_option("--minutes", o.minutes, "how long (default 3)")->check(CLI::Range(0.05, 1440.0));
+  soak->add_option("--seed", o.seed, "what happens when (default 1)");
+  soak->add_option("--scenarios", o.scenarios, "a folder of scenarios, or one (default: the library)");
+  soak->add_option("--json-file", o.json_file, "write the summary to this file");
+  soak->add_option("--events", o.event_log, "write what was done to this file, a JSON line each");
+  soak->add_option("--bound", o.bound_s,
+                   "seconds within which a reachable box has to be reached (default 15)");
+  soak->add_option("--name", o.name, "of the lab");
+  soak->add_option("--bin", o.bin, "folder of the daemons (default: this program's)");
+  soak->add_flag("-q,--quiet", o.quiet, "only the summary");
+}
+
+void add_generate(CLI::App& app, GenerateRequest& g, Command& chosen) {
+  auto* generate_app = app.add_subcommand("generate", "a topology from measured networks, as TOML");
+  generate_app->require_subcommand(1);
+  for (const bool planetlab : {false, true}) {
+    auto* from = generate_app->add_subcommand(
+        planetlab ? "planetlab" : "skyplane",
+        planetlab ? "hosts of PlanetLab" : "regions of three clouds, two planes");
+    from->callback([&g, &chosen, planetlab] {
+      g.planetlab = planetlab;
+      chosen = [&g] { return generate(g); };
+    });
+    if (planetlab) {
+      from->add_option("--slice", g.slice, "which of the four measurements")->check(CLI::Range(1, 4));
+      from->add_option("--nodes", g.count, "how many hosts, picked by the seed (default 6)")
+          ->check(CLI::Range(2, 249));
+      from->add_option("--hosts", g.hosts, "these rows instead")->delimiter(',');
+    } else {
+      from->add_option("regions", g.regions, "aws:eu-west-1 gcp:asia-east2-a …");
+      from->add_flag("--list", g.list, "the regions there are");
+      from->add_option("--scale", g.options.rate_scale, "of the measured throughput (default 0.01)");
+    }
+    from->add_option("--rate", g.rate_mbit, "Mbit/s where none was measured (default 100)");
+    from->add_option("--data", g.data, "the data's folder (default ../shared/data)");
+    from->add_option("--name", g.options.name, "of the lab");
+    from->add_option("--seed", g.options.seed, "of the lab, and of what is picked");
+    from->add_option("--domains", g.options.domains, "boxes are dealt to so many domains")
+        ->check(CLI::Range(1, 16));
+    from->add_option("--cards", g.options.cards, "of the pools; '' for none (default H20)");
+  }
+}
+
+// The library of scenarios, beside the sources or installed.
+std::string default_scenarios() {
+  for (const char* place : {"tools/lab/scenarios", "/usr/share/qanat/scenarios"})
+    if (std::filesystem::is_directory(place)) return place;
+  return "tools/lab/scenarios";
+}
+
+int parse_and_run(CLI::App& app, int argc, char** argv, const Options& options, const Command& chosen) {
+  const std::string name = app.get_name();
+  try {
+    app.parse(argc, argv);
+    if (name != "qanat lab" || !app.got_subcommand("generate")) enter_user_namespace(options.user_namespace);
+    const int status = chosen();
+    leave_user_namespace();
+    return status;
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kDone : kWrongUsage;
+  } catch (const std::out_of_range& e) {
+    fmt::print(stderr, "{}: {}\n", name, e.what());
+    leave_user_namespace();
+    return kNotFound;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}: {}\n", name, e.what());
+    leave_user_namespace();
+    return kFailed;
+  }
+}
+
+void add_common(CLI::App& app, Options& options) {
+  app.require_subcommand(1);
+  app.add_option("--lab", options.lab, "which lab, when several are running");
+  app.add_flag("--user", options.user_namespace, "in a user namespace, even as root (others always are)");
+  app.fallthrough();
 }
 
 }  // namespace
@@ -174,55 +202,33 @@ std::string own_folder() {
 int lab_main(int argc, char** argv) {
   Options options;
   options.bin = own_folder();
-  CLI::App app{
-      "qanat lab: whole networks in namespaces, from one TOML file\n\n"
-      "  qanat lab up tools/lab/three_regions.toml\n"
-      "  qanat lab exec city -- ping 100.96.4.1\n"
-      "  qanat lab fault city-relay1-p1 down\n"
-      "  qanat lab fault city-relay1-p1 up loss=5% delay=40ms\n"
-      "  qanat lab down",
-      "qanat lab"};
-  app.require_subcommand(1);
-  app.add_option("--lab", options.lab, "which lab, when several are running");
-  app.fallthrough();
-  auto* up_command = app.add_subcommand("up", "bring a topology up and leave it running");
-  up_command->add_option("file", options.file, "topology (TOML)")->required()->check(CLI::ExistingFile);
-  up_command->add_option("--name", options.name, "of the lab (default: the topology's)");
-  up_command->add_option("--bin", options.bin, "folder of the daemons (default: this program's)");
-  up_command->add_flag("--underlay-only", options.underlay_only, "namespaces and links, no daemons");
-  auto* down_command = app.add_subcommand("down", "take a lab down");
-  auto* gc_command = app.add_subcommand("gc", "clear up what crashed labs left behind");
-  auto* status_command = app.add_subcommand("status", "nodes and daemons");
-  status_command->add_flag("--json", options.as_json, "as JSON");
-  auto* exec_command = app.add_subcommand("exec", "run a command on a node");
-  exec_command->add_option("node", options.target)->required();
-  exec_command->add_option("command", options.words, "-- CMD …")->required();
-  auto* fault_command = app.add_subcommand("fault", "change what a link does, while it runs");
-  fault_command->add_option("link", options.target)->required();
-  fault_command->add_option("spec", options.words, "down, up, loss=5%, delay=40ms, 10mbit …")->required();
-  auto* kill_command = app.add_subcommand("kill", "kill -9 a daemon");
-  kill_command->add_option("daemon", options.target)->required();
-  auto* restart_command = app.add_subcommand("restart", "end a daemon and start it again");
-  restart_command->add_option("daemon", options.target)->required();
-  try {
-    app.parse(argc, argv);
-    if (*up_command) return up(options);
-    if (*down_command) return down(options);
-    if (*gc_command) return gc();
-    if (*status_command) return status(options);
-    if (*exec_command) return exec(options);
-    if (*fault_command) return fault(options);
-    if (*kill_command || *restart_command) return end_daemon(options, static_cast<bool>(*restart_command));
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? kDone : kWrongUsage;
-  } catch (const std::out_of_range& e) {
-    fmt::print(stderr, "qanat lab: {}\n", e.what());
-    return kNotFound;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "qanat lab: {}\n", e.what());
-    return kFailed;
-  }
-  return kWrongUsage;
+  options.scenarios = default_scenarios();
+  GenerateRequest request;
+  Command chosen;
+  CLI::App app{"Whole networks in namespaces, from one TOML file, and faults in them.", "qanat lab"};
+  app.footer(kLabExamples);
+  add_common(app, options);
+  add_lab_commands(app, options, chosen);
+  add_link_commands(app, options, chosen);
+  add_chaos_commands(app, options, chosen);
+  add_generate(app, request, chosen);
+  return parse_and_run(app, argc, argv, options, chosen);
+}
+
+int fault_main(int argc, char** argv) {
+  Options options;
+  Command chosen;
+  CLI::App app{"Faults on the links of a running lab.", "qanat fault"};
+  app.footer(kFaultExamples);
+  add_common(app, options);
+  add_fault_options(add(app, options, chosen, "set", "change what a link does, while it runs",
+                        [&] { return set_link(options); }),
+                    options);
+  add(app, options, chosen, "clear", "back to what the topology says", [&] {
+    return clear_links(options);
+  })->add_option("link", options.target, "one link (default: all)");
+  add(app, options, chosen, "list", "what each link does now", [&] { return list_links(options); });
+  return parse_and_run(app, argc, argv, options, chosen);
 }
 
 }  // namespace qanat::lab

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -21,7 +22,7 @@ namespace qanat::lab {
 namespace {
 
 // In the child, between fork and exec: only async-signal-safe calls; the first errno goes to the parent.
-[[noreturn]] void become(int netns, int log, char* const* argv, int report) {
+[[noreturn]] void become(int netns, int log, char* const* argv, char* const* environment, int report) {
   setsid();
   sigset_t none;
   sigemptyset(&none);
@@ -30,7 +31,7 @@ namespace {
   const int null = open("/dev/null", O_RDONLY);
   if ((netns < 0 || setns(netns, CLONE_NEWNET) == 0) && dup2(null, 0) >= 0 && dup2(log, 1) >= 0 &&
       dup2(log, 2) >= 0)
-    execv(argv[0], argv);
+    execve(argv[0], argv, environment);
   const int error = errno;
   [[maybe_unused]] const auto n = write(report, &error, sizeof error);
   _exit(127);
@@ -53,9 +54,19 @@ void start(Process& process) {
   std::vector<char*> argv;
   for (auto& word : process.command) argv.push_back(word.data());
   argv.push_back(nullptr);
+  std::vector<char*> environment;
+  const auto is_set = [&](const char* variable) {
+    const std::string_view all(variable), name = all.substr(0, all.find('=') + 1);
+    return std::any_of(process.environment.begin(), process.environment.end(),
+                       [&](const std::string& own) { return own.starts_with(name); });
+  };
+  for (char** variable = environ; *variable; ++variable)
+    if (!is_set(*variable)) environment.push_back(*variable);
+  for (auto& variable : process.environment) environment.push_back(variable.data());
+  environment.push_back(nullptr);
   const pid_t child = fork();
   if (child < 0) fail(errno, "start " + process.name);
-  if (child == 0) become(netns.get(), log.get(), argv.data(), report.get());
+  if (child == 0) become(netns.get(), log.get(), argv.data(), environment.data(), report.get());
   report = linkem::Fd();
   int error = 0;
   if (read(result.get(), &error, sizeof error) == sizeof error) {

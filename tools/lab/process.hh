@@ -12,9 +12,10 @@ struct Process {
   std::string name;   // "qanatd-city"
   std::string netns;  // "" for the host's own
   std::vector<std::string> command;
-  std::string log;            // stdout and stderr are appended here
-  int pid = 0;                // 0: never started
-  std::uint64_t started = 0;  // clock ticks since boot, from /proc/PID/stat
+  std::vector<std::string> environment;  // "NAME=VALUE", beside what the lab itself has
+  std::string log;                       // stdout and stderr are appended here
+  int pid = 0;                           // 0: never started
+  std::uint64_t started = 0;             // clock ticks since boot, from /proc/PID/stat
 };
 
 // Starts it; throws std::system_error when namespace or program are not there.

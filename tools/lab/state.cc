@@ -9,15 +9,16 @@
 
 namespace qanat::lab {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Process, name, netns, command, log, pid, started)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Process, name, netns, command, environment, log, pid, started)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(NodeState, name, netns, socket, overlay, underlay)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(HostState, tenant, node, netns, address, separate)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ControllerState, name, role, node, socket, northbound,
                                                 token_file, domain)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PoolState, id, node, url, socket, local)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(GatewayState, node, netns, socket, url, key, tenant)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LabState, name, bin, owner_pid, owner_started, attached,
-                                                ready, linkem_socket, linkem_log, nodes, controllers, pools,
-                                                gateways, processes)
+                                                ready, linkem_socket, linkem_log, nodes, hosts, controllers,
+                                                pools, gateways, processes)
 
 namespace {
 std::string path_of(const std::string& name) { return std::string(kLabsFolder) + "/" + name + "/state.json"; }
@@ -26,6 +27,17 @@ std::string path_of(const std::string& name) { return std::string(kLabsFolder) +
 const NodeState* LabState::node(const std::string& wanted) const {
   const auto it = std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n.name == wanted; });
   return it == nodes.end() ? nullptr : &*it;
+}
+
+std::string LabState::netns_of(const std::string& place) const {
+  const auto slash = place.find('/');
+  if (slash == std::string::npos) {
+    const NodeState* found = node(place);
+    return found ? found->netns : "";
+  }
+  for (const auto& host : hosts)
+    if (host.node == place.substr(0, slash) && host.tenant == place.substr(slash + 1)) return host.netns;
+  return "";
 }
 
 Process* LabState::process(const std::string& wanted) {

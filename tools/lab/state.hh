@@ -20,6 +20,12 @@ struct NodeState {
   std::vector<std::string> underlay;  // one address per plane, in the node's order
 };
 
+// Where a tenant's device stands on a node.
+struct HostState {
+  std::string tenant, node, netns, address;
+  bool separate = false;  // a namespace of its own, which the lab made
+};
+
 struct ControllerState {
   std::string name, role, node, socket;
   std::string northbound;  // "10.2.0.6:7480", in the node's namespace
@@ -49,12 +55,16 @@ struct LabState {
   std::string linkem_socket;
   std::string linkem_log;
   std::vector<NodeState> nodes;
+  std::vector<HostState> hosts;
   std::vector<ControllerState> controllers;
   std::vector<PoolState> pools;
   std::vector<GatewayState> gateways;
   std::vector<Process> processes;
 
   std::string folder() const { return std::string(kLabsFolder) + "/" + name; }
+  std::string topology_file() const { return folder() + "/topology.toml"; }
+  // The namespace of "city", or of tenant blue's host there, "city/blue"; "" when there is none.
+  std::string netns_of(const std::string& place) const;
   const NodeState* node(const std::string& wanted) const;
   Process* process(const std::string& wanted);
 };

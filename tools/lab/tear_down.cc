@@ -20,8 +20,13 @@ void remove_namespace(const std::string& name) {
   std::vector<Process> inside;
   for (const int pid : linkem::processes_in_netns(name))
     if (pid != getpid())
-      inside.push_back(
-          {.name = {}, .netns = {}, .command = {}, .log = {}, .pid = pid, .started = start_time(pid)});
+      inside.push_back({.name = {},
+                        .netns = {},
+                        .command = {},
+                        .environment = {},
+                        .log = {},
+                        .pid = pid,
+                        .started = start_time(pid)});
   std::vector<Process*> pointers;
   for (auto& process : inside) pointers.push_back(&process);
   stop(pointers, 500);
@@ -43,6 +48,8 @@ void tear_down(LabState& state) {
   std::vector<Process*> processes;
   for (auto& process : state.processes) processes.push_back(&process);
   stop(processes, kPatienceMs);
+  for (const auto& host : state.hosts)
+    if (host.separate) remove_namespace(host.netns);
   for (const auto& node : state.nodes) remove_namespace(node.netns);
   std::filesystem::remove_all(state.folder());
   // The folder of all labs goes with the last one; while others are there, it stays.
@@ -63,6 +70,7 @@ std::vector<std::string> collect_garbage() {
       removed.push_back("lab " + name);
     } else {
       for (const auto& node : state->nodes) claimed.insert(node.netns);
+      for (const auto& host : state->hosts) claimed.insert(host.netns);
     }
   }
   for (const auto& netns : linkem::list_netns("ql")) {

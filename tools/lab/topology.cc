@@ -127,6 +127,18 @@ void read_tenants(Topology& topology, ConfigTable& root) {
     for (const auto& member : tenant.members)
       if (const Node* node = topology.node(member); !node || !node->box)
         table.problem("members", fmt::format("'{}' is no box", member), "names of [[node]]s with box = true");
+    tenant.separate = table.boolean("separate", false);
+    for (const auto& other : topology.tenants) {
+      if (other.vni == tenant.vni) table.problem("vni", "given to two tenants", "a number of its own");
+      if (other.name == tenant.name) table.problem("name", "given to two tenants", "a name of its own");
+      for (const auto& member : tenant.members)
+        if (!tenant.separate && !other.separate &&
+            std::find(other.members.begin(), other.members.end(), member) != other.members.end())
+          table.problem(
+              "separate",
+              fmt::format("tenants {} and {} have the same address on {}", other.name, tenant.name, member),
+              "separate = true for one of them");
+    }
     topology.tenants.push_back(std::move(tenant));
   }
 }

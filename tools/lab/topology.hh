@@ -46,6 +46,9 @@ struct TenantSpec {
   std::string name;
   std::uint32_t vni = 0;
   std::vector<std::string> members;
+  // Each member's device stands in a namespace of the tenant's own ("city/blue"), as a customer's host behind a box
+  // does: so tenants may have the same addresses.
+  bool separate = false;
 };
 
 struct PoolSpec {
@@ -82,6 +85,8 @@ struct Topology {
 
 // Reads everything; problems stay in the table's reader.
 Topology read_topology(base::ConfigTable& root);
+// The same topology as a file: read_topology(to_toml(t)) is t.
+std::string to_toml(const Topology& topology);
 // Reads FILE into `out`; false after its problems were printed to stderr.
 bool load_topology(const std::string& file, Topology& out);
 

@@ -1,5 +1,5 @@
-// qanat: the command line. NOUN VERB, or a short verb for what is typed daily; `qanat lab` and `qanat up` are the
-// lab's own (tools/lab).
+// qanat: the command line. NOUN VERB, or a short verb for what is typed daily; `qanat lab`, `qanat fault` and
+// `qanat up` are the lab's own (tools/lab).
 #include <fmt/format.h>
 
 #include <CLI/App.hpp>
@@ -15,6 +15,8 @@
 #include "tools/lab/lab_main.hh"
 #include "tools/qanat/command_error.hh"
 #include "tools/qanat/commands.hh"
+#include "tools/qanat/plan_command.hh"
+#include "tools/qanat/pool_command.hh"
 
 namespace qanat::cli {
 namespace {
@@ -147,7 +149,10 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Arguments arguments;
   Action action;
-  app.add_subcommand("lab", "topologies in namespaces: up, status, exec, fault, down, gc");
+  app.add_subcommand("lab", "topologies in namespaces: up, status, exec, run, soak, graph, down, gc");
+  app.add_subcommand("fault", "faults on the links of a running lab: set, clear, list");
+  app.add_subcommand("plan", "which cards, how many and where, for a task");
+  app.add_subcommand("pool", "a pool's state, its models' lives, its faults");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
   add_call_commands(app, arguments, action);
@@ -173,6 +178,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "lab") return qanat::lab::lab_main(argc - 1, argv + 1);
+  if (verb == "fault") return qanat::lab::fault_main(argc - 1, argv + 1);
   if (verb == "up") return qanat::lab::up_main(argc - 1, argv + 1);
+  if (verb == "plan") return qanat::cli::plan_main(argc - 1, argv + 1);
+  if (verb == "pool") return qanat::cli::pool_main(argc - 1, argv + 1);
   return qanat::cli::run(argc, argv);
 }
