@@ -84,6 +84,7 @@ Box::~Box() { stop(); }
 
 void Box::start() {
   test_offloads();
+  open_srv6();
   crew_->start();
   agent_->on_applied([this](const agent::Applied& applied) { on_applied(applied); });
   agent_->on_event([this](const std::string& kind, const std::string& text) {
@@ -108,6 +109,32 @@ void Box::test_offloads() {
   const bool broken = works && !*works;
   if (broken) base::log_warn("UDP segmentation offload returns wrong bytes on this kernel: switched off");
   crew_->set_udp_offloads(wanted.udp_segment && !broken, wanted.udp_gather && !broken);
+}
+
+void Box::open_srv6() {
+  const Srv6Config& edge = config_.srv6;
+  if (edge.checked == nullptr) return;
+  std::vector<std::shared_ptr<io::TunDevice>> links;
+  for (const Srv6Link& link : edge.links) {
+    io::TunOptions options;
+    options.name = link.device;
+    options.netns = link.netns;
+    // Whole packets with complete checksums: what leaves here is read by other makes.
+    options.tcp_offload = options.udp_offload = false;
+    links.push_back(std::make_shared<io::TunDevice>(options));
+    io::DeviceState state;
+    state.mtu = static_cast<unsigned>(edge.tables.mtu);
+    state.routes = link.routes;
+    if (links.size() == 1) state.addresses = {to_string(packet::IpPrefix::host(edge.tables.address))};
+    for (const std::string& problem : io::Netlink(link.netns).reconcile(link.device, state))
+      base::log_warn("SRv6 link {}: {}", link.device, problem);
+  }
+  for (const srv6::Policy& policy : edge.tables.policies)
+    for (const packet::IpPrefix& prefix : policy.prefixes) tenants_.add_routes(policy.vni.value, prefix);
+  srv6_ = std::make_shared<io::Srv6Port>(edge.checked, std::move(links));
+  crew_->set_srv6(srv6_);
+  base::log_info("SRv6 edge: {} links, {} SIDs, {} policies", edge.links.size(), edge.tables.sids.size(),
+                 edge.tables.policies.size());
 }
 
 void Box::on_applied(const agent::Applied& applied) {

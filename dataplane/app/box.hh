@@ -31,6 +31,7 @@ class Box final : public agent::TelemetrySource {
   const BoxConfig& config() const { return config_; }
   const agent::Agent& agent() const { return *agent_; }
   const io::Crew& crew() const { return *crew_; }
+  const io::Srv6Port* srv6() const { return srv6_.get(); }        // null: no edge
   const fib::SnapshotPtr& snapshot() const { return snapshot_; }  // null before the first configuration
   EventHub& events() { return events_; }
   base::MetricsRegistry& metrics() { return metrics_; }
@@ -44,6 +45,7 @@ class Box final : public agent::TelemetrySource {
   void on_applied(const agent::Applied& applied);
   void on_forwarder_event(const forwarder::Event& event);
   void test_offloads();
+  void open_srv6();
   void export_metrics();
 
   boost::asio::io_context& io_;
@@ -54,6 +56,7 @@ class Box final : public agent::TelemetrySource {
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<io::Crew> crew_;
   Tenants tenants_;
+  std::shared_ptr<io::Srv6Port> srv6_;
   fib::SnapshotPtr snapshot_;
   std::shared_ptr<std::atomic<bool>>
       alive_;  // false once stopped: late posts of the workers fall on deaf ears

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/app/srv6_config.hh"
+
 namespace qanat::base {
 class ConfigTable;
 }
@@ -54,6 +56,7 @@ struct BoxConfig {
   std::string join_token_file;
   std::vector<LineSettings> lines;
   std::map<std::uint32_t, TenantSettings> tenants;  // by VNI
+  Srv6Config srv6;
 };
 
 // Takes every key; problems are noted in the table.

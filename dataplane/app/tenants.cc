@@ -50,7 +50,10 @@ std::vector<std::string> Tenants::apply(const fib::Snapshot& snapshot) {
         auto tun = std::make_shared<io::TunDevice>(options);
         it = devices_.emplace(tenant.vni.value, Device{std::move(tun), io::Netlink(where.netns)}).first;
       }
-      for (auto& line : it->second.netlink.reconcile(where.device, wanted_state(tenant, *self)))
+      io::DeviceState state = wanted_state(tenant, *self);
+      if (const auto more = routes_.find(tenant.vni.value); more != routes_.end())
+        state.routes.insert(state.routes.end(), more->second.begin(), more->second.end());
+      for (auto& line : it->second.netlink.reconcile(where.device, state))
         problems.push_back("tenant " + tenant.name + ": " + line);
     } catch (const std::exception& e) {
       problems.push_back("tenant " + tenant.name + ": " + e.what());

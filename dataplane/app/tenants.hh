@@ -23,6 +23,10 @@ class Tenants {
   // Makes, changes and removes devices until they match. Returns one line per thing that could not be done; a tenant
   // whose device cannot be made is left out and tried again with the next snapshot.
   std::vector<std::string> apply(const fib::Snapshot& snapshot);
+  // Prefixes that local hosts of a tenant reach through its device besides those of other members.
+  void add_routes(std::uint32_t vni, const packet::IpPrefix& prefix) {
+    routes_[vni].push_back(to_string(prefix));
+  }
   // What the workers should serve.
   std::vector<io::CrewTun> tuns() const;
 
@@ -35,6 +39,7 @@ class Tenants {
   std::map<std::uint32_t, TenantSettings> settings_;
   unsigned queues_;  // of each device: one per worker
   Offloads offloads_;
+  std::map<std::uint32_t, std::vector<std::string>> routes_;
   std::map<std::uint32_t, Device> devices_;
 };
 

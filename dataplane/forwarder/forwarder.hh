@@ -60,6 +60,7 @@ class Forwarder {
   // Peers that are gone lose their sessions; others keep theirs, and paths keep what was measured. Tell the lead only.
   // A peer whose static key changed keeps its session, and shakes hands anew.
   void set_snapshot(fib::SnapshotPtr snapshot, base::Time now);
+  const fib::SnapshotPtr& snapshot() const { return snapshot_; }
   // Our own static key, rotated (Handshaker::rotate).
   void set_static_keys(const crypto::KeyPair& keys) { handshaker_.rotate(keys); }
   // For expiries; call it at least every few seconds.
@@ -68,7 +69,9 @@ class Forwarder {
   // Trains are opened and rewritten in place.
   void on_datagrams(std::span<const Datagrams> trains, base::Time now);
   // One frame as the TUN gave it: virtio header, then the packet. Rewritten in place at most in its checksum.
-  void on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now);
+  // `tier`: instead of the one that its DSCP asks for.
+  void on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now,
+                     std::optional<ids::Tier> tier = std::nullopt);
   // All input that had arrived by now was handed over (see Prober::on_drained).
   void on_drained(base::Time now) { prober_.on_drained(now); }
   void on_timer(base::Time now);
@@ -124,7 +127,7 @@ class Forwarder {
   // share.cc
   void send_message(unsigned to, decltype(Message::payload) payload);
   void hand_over(packet::Bytes datagram, const Arrival& arrival, unsigned owner);
-  void hand_over(packet::Bytes frame, ids::Vni vni, unsigned owner);
+  void hand_over(packet::Bytes frame, ids::Vni vni, std::optional<ids::Tier> tier, unsigned owner);
   Stray& stray_for(unsigned owner);
   void share_paths();
   std::uint32_t chosen(std::uint32_t policy) const;

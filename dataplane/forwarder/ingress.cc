@@ -10,7 +10,8 @@ namespace qanat::forwarder {
 
 using packet::DropReason;
 
-void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now) {
+void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now,
+                              std::optional<ids::Tier> asked) {
   counters_.add(Counter::SuperPacketsRead);
   if (snapshot_ == nullptr) return drops_.count(DropReason::VniUnknown);
   if (frame.size() < packet::VirtioHeader::kBytes) return drops_.count(DropReason::InnerMalformed);
@@ -22,7 +23,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (!segmenter) return drops_.count(segmenter.error());
   const packet::IpView& view = segmenter->view();
   const std::uint8_t bucket = packet::bucket_of(view);
-  if (!options_.share.owns(bucket)) return hand_over(frame, vni, options_.share.owner(bucket));
+  if (!options_.share.owns(bucket)) return hand_over(frame, vni, asked, options_.share.owner(bucket));
 
   // 2. May this box send it, and to whom does it go?
   const fib::Tenant* tenant = snapshot_->tenant(vni);
@@ -35,7 +36,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (to == nullptr) return drops_.count(DropReason::NoPath);
 
   // 3. Which way?
-  const ids::Tier tier = ids::tier_of_dscp(view.dscp());
+  const ids::Tier tier = asked.value_or(ids::tier_of_dscp(view.dscp()));
   Route* route = choose(*endpoint, tier);
   if (route == nullptr) return drops_.count(DropReason::NoPath);
   on_traffic(*to, now);

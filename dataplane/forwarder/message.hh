@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "dataplane/forwarder/datagrams.hh"
 #include "dataplane/path/mtu_search.hh"
 #include "identifiers/ids/node_id.hh"
+#include "identifiers/ids/tier.hh"
 #include "identifiers/ids/vni.hh"
 
 namespace qanat::forwarder {
@@ -109,6 +111,7 @@ struct Stray {
     std::size_t offset = 0;
     std::size_t size = 0;
     ids::Vni vni;
+    std::optional<ids::Tier> tier;
   };
   std::vector<std::uint8_t> bytes;
   std::vector<Datagram> datagrams;

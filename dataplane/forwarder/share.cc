@@ -85,9 +85,9 @@ void Forwarder::hand_over(packet::Bytes datagram, const Arrival& arrival, unsign
   stray.bytes.insert(stray.bytes.end(), datagram.begin(), datagram.end());
 }
 
-void Forwarder::hand_over(packet::Bytes frame, ids::Vni vni, unsigned owner) {
+void Forwarder::hand_over(packet::Bytes frame, ids::Vni vni, std::optional<ids::Tier> tier, unsigned owner) {
   Stray& stray = stray_for(owner);
-  stray.frames.push_back({stray.bytes.size(), frame.size(), vni});
+  stray.frames.push_back({stray.bytes.size(), frame.size(), vni, tier});
   stray.bytes.insert(stray.bytes.end(), frame.begin(), frame.end());
 }
 
@@ -98,7 +98,7 @@ void Forwarder::take_stray(Stray& stray, base::Time now) {
     on_datagrams({&train, 1}, now);
   }
   for (const Stray::Frame& f : stray.frames)
-    on_tun_packet(f.vni, packet::MutableBytes(stray.bytes).subspan(f.offset, f.size), now);
+    on_tun_packet(f.vni, packet::MutableBytes(stray.bytes).subspan(f.offset, f.size), now, f.tier);
 }
 
 std::uint32_t Forwarder::chosen(std::uint32_t policy) const {

@@ -43,6 +43,8 @@ class Crew {
   void post(Worker::Task task) { workers_.front()->post(std::move(task)); }
   void set_tuns(const std::vector<CrewTun>& tuns);
   void set_udp_offloads(bool segment, bool gather);
+  // The lead reads its links; before start().
+  void set_srv6(const std::shared_ptr<Srv6Port>& port);
 
   // Of all workers together.
   std::uint64_t drops(packet::DropReason reason) const;

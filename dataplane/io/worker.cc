@@ -20,7 +20,7 @@ namespace qanat::io {
 namespace {
 
 // What an epoll event is about: kind ‖ index.
-enum class Source : std::uint32_t { Bell, Control, Data, Tun };
+enum class Source : std::uint32_t { Bell, Control, Data, Tun, Srv6 };
 constexpr std::uint64_t token(Source source, std::size_t index) {
   return static_cast<std::uint64_t>(source) << 32 | index;
 }
@@ -150,6 +150,21 @@ void Worker::apply_tuns(std::vector<WorkerTun> tuns) {
     watch(tuns_[i].device->fd(tuns_[i].queue), token(Source::Tun, i));
 }
 
+bool Worker::write_tun(ids::Vni vni, std::span<const iovec> parts) {
+  const auto tun = std::find_if(tuns_.begin(), tuns_.end(), [&](const WorkerTun& t) { return t.vni == vni; });
+  if (tun == tuns_.end()) return false;
+  bump(counters_.tun_writes);
+  return tun->device->write(tun->queue, parts);
+}
+
+void Worker::set_srv6(std::shared_ptr<Srv6Port> port, bool reads) {
+  post([this, reads, port = std::move(port)](forwarder::Forwarder&, base::Time) {
+    srv6_ = port;
+    if (reads)
+      for (std::size_t i = 0; i < srv6_->links(); ++i) watch(srv6_->fd(i), token(Source::Srv6, i));
+  });
+}
+
 void Worker::read_mail() {
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t n = ::read(bell_.get(), &count, sizeof count);
@@ -220,6 +235,7 @@ void Worker::loop() {
     // 5. Tenants' packets, the urgent first.
     each(Source::Tun, [&](std::size_t i) { tun_ready_[i] = true; });
     read_tuns(now);
+    each(Source::Srv6, [&](std::size_t i) { read_srv6(i, now); });
     // 6. Whatever other threads want.
     each(Source::Bell, [&](std::size_t) { read_mail(); });
     while (const auto event = forwarder_.poll_event())
@@ -266,6 +282,7 @@ void Worker::read_tuns(base::Time now) {
     }
   }
   while (const auto frame = frames.queue.dequeue()) {
+    if (srv6_ != nullptr && steer_frame(frame->vni, {frame->bytes, frame->size})) continue;
     forwarder_.on_tun_packet(frame->vni, {frame->bytes, frame->size}, now);
     if (forwarder_.transmit_bytes() >= kSendBytes) send();
   }
@@ -297,10 +314,9 @@ void Worker::write_tuns() {
   std::array<iovec, kMaxPieces> parts{};
   std::array<std::uint8_t, kVnetHeaderBytes> header{};
   for (const forwarder::TunWrite& write : forwarder_.deliver()) {
-    const auto tun =
-        std::find_if(tuns_.begin(), tuns_.end(), [&](const WorkerTun& t) { return t.vni == write.vni; });
+    if (srv6_ != nullptr && steer_delivery(write)) continue;
     const std::size_t pieces = write.packet.pieces.size();
-    if (tun == tuns_.end() || pieces + 1 > kMaxPieces) {
+    if (pieces + 1 > kMaxPieces) {
       forwarder_.drops().count(packet::DropReason::TunFailed, write.packet.segments);
       continue;
     }
@@ -309,8 +325,7 @@ void Worker::write_tuns() {
     for (std::size_t i = 0; i < pieces; ++i)
       parts[i + 1] = {const_cast<std::uint8_t*>(write.packet.pieces[i].data()),
                       write.packet.pieces[i].size()};
-    bump(counters_.tun_writes);
-    if (!tun->device->write(tun->queue, {parts.data(), pieces + 1}))
+    if (!write_tun(write.vni, {parts.data(), pieces + 1}))
       forwarder_.drops().count(packet::DropReason::TunFailed, write.packet.segments);
   }
   forwarder_.delivered();

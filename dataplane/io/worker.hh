@@ -17,6 +17,7 @@
 #include "base/time.hh"
 #include "dataplane/forwarder/forwarder.hh"
 #include "dataplane/io/fd.hh"
+#include "dataplane/io/srv6_port.hh"
 #include "dataplane/io/tun_device.hh"
 #include "dataplane/io/udp_socket.hh"
 #include "dataplane/qos/overload.hh"
@@ -80,6 +81,8 @@ class Worker {
   void deliver(forwarder::Message message);
   // The TUNs to serve from now on; thread-safe as post().
   void set_tuns(std::vector<WorkerTun> tuns);
+  // The SRv6 edge: its links are read by the worker that `reads` them, its policies take packets at every worker.
+  void set_srv6(std::shared_ptr<Srv6Port> port, bool reads);
   // Switches UDP_SEGMENT and UDP_GRO of every socket.
   void set_udp_offloads(bool segment, bool gather);
 
@@ -101,6 +104,12 @@ class Worker {
   void send();
   void write_tuns();
   void apply_tuns(std::vector<WorkerTun> tuns);
+  bool write_tun(ids::Vni vni, std::span<const iovec> parts);
+  // worker_srv6.cc
+  void read_srv6(std::size_t link, base::Time now);
+  bool steer_frame(ids::Vni vni, packet::MutableBytes frame);
+  bool steer_delivery(const forwarder::TunWrite& write);
+  const Srv6Tenants& srv6_tenants(base::Time now);
 
   WorkerOptions options_;
   forwarder::Forwarder forwarder_;
@@ -110,6 +119,10 @@ class Worker {
   std::vector<WorkerTun> tuns_;
   std::vector<bool> tun_ready_;
   std::unique_ptr<Frames> frames_;
+  std::shared_ptr<Srv6Port> srv6_;  // null: no edge
+  Srv6Tenants srv6_tenants_;
+  base::Time srv6_now_{};
+  std::vector<std::uint8_t> srv6_frame_;  // a delivery in one piece
   qos::Overload overload_;
   WorkerCounters counters_;
   Fd epoll_;

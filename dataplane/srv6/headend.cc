@@ -11,6 +11,8 @@ namespace {
 
 using packet::DropReason;
 
+constexpr std::uint8_t kHmacFlag = 0x08;
+
 // Entries of the list on the wire: a reduced one leaves its first segment to the destination field.
 std::size_t listed(const Policy& policy) noexcept {
   const std::size_t n = policy.segments.size();
@@ -72,7 +74,9 @@ void push_policy(const Tables& tables, std::uint32_t index, Frame& frame, const 
   s[2] = Srh::kRoutingType;
   s[3] = static_cast<std::uint8_t>(policy.segments.size() - 1);
   s[4] = h.last_entry;
-  std::fill_n(s + 5, 3, std::uint8_t{0});
+  h.flags = policy.hmac_key != 0 && policy.hmac_flag ? kHmacFlag : 0;
+  s[5] = h.flags;
+  packet::store_be16(s + 6, 0);
   // The list runs backwards: entry 0 is where the way ends.
   for (std::size_t i = 0; i < n; ++i)
     policy.segments[policy.segments.size() - 1 - i].to_bytes(&p[h.entry_at(i)]);

@@ -59,6 +59,8 @@ struct Policy {
   std::vector<packet::IpAddress> segments;  // in the order of travel, 1 … kMaxListSegments
   Encapsulation encapsulation = Encapsulation::Full;
   std::uint32_t hmac_key = 0;  // 0: no HMAC TLV
+  // Sets flag 0x08 beside the TLV: the drafts had it, RFC 8754 has not, and Linux looks for no HMAC without it.
+  bool hmac_flag = false;
   std::uint16_t link = 0;
   ids::Vni vni{};                          // whose packets it takes; 0: only a binding SID's
   std::vector<packet::IpPrefix> prefixes;  // destinations, in that tenant

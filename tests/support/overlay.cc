@@ -56,6 +56,10 @@ void Overlay::add_tenant(std::uint32_t vni, const std::vector<std::uint32_t>& me
   tenants_[vni] = members;
 }
 
+void Overlay::add_prefix(std::uint32_t vni, std::uint32_t member, const packet::IpPrefix& prefix) {
+  prefixes_[{vni, member}].push_back(prefix);
+}
+
 void Overlay::add_list(ListPlan plan) { lists_.push_back(std::move(plan)); }
 
 void Overlay::add_lists(ListPlan plan) {
@@ -116,6 +120,9 @@ fib::SnapshotPtr Overlay::snapshot(std::uint32_t self, std::uint64_t version, co
           {ids::NodeId{m},
            {{tenant_address(m), 32}, {tenant_address6(m), 128}},
            {packet::IpPrefix::host(tenant_address(m)), packet::IpPrefix::host(tenant_address6(m))}});
+    for (fib::TenantMember& m : tenant.members)
+      if (const auto more = prefixes_.find({vni, m.node.value}); more != prefixes_.end())
+        m.prefixes.insert(m.prefixes.end(), more->second.begin(), more->second.end());
     parts.tenants.push_back(std::move(tenant));
   }
   if (nodes_.at(self).relay) parts.relay_keys.push_back({1, nodes_.at(self).relay_key, 4'000'000'000});

@@ -40,6 +40,8 @@ class Overlay {
   void add_node(std::uint32_t id, bool relay, const std::vector<std::uint8_t>& planes);
   // Each member's address is 100.96.id.1/32 and fd71::id/128.
   void add_tenant(std::uint32_t vni, const std::vector<std::uint32_t>& members);
+  // Something more behind a member.
+  void add_prefix(std::uint32_t vni, std::uint32_t member, const packet::IpPrefix& prefix);
   void add_list(ListPlan plan);
   // For every tier at once; path ids count up from `id`.
   void add_lists(ListPlan plan);
@@ -68,6 +70,7 @@ class Overlay {
   std::uint32_t seed_;
   std::map<std::uint32_t, Node> nodes_;
   std::map<std::uint32_t, std::vector<std::uint32_t>> tenants_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<packet::IpPrefix>> prefixes_;  // VNI, member
   std::vector<ListPlan> lists_;
   fib::ProbePlan plan_;
   crypto::SecretKey psk_;
