@@ -14,6 +14,8 @@
 #include "base/clock.hh"
 #include "base/http_server.hh"
 #include "base/metrics.hh"
+#include "tools/linkem/links_file.hh"
+#include "tools/linkem/scenario_file.hh"
 
 namespace qanat::linkem {
 namespace {
@@ -29,12 +31,21 @@ json direction_json(const Direction& direction) {
     dropped[reason] = c.dropped_packets[i];
     dropped_bytes[reason] = c.dropped_bytes[i];
   }
-  return {{"spec", to_string(direction.spec())}, {"down", direction.spec().down},
-          {"in_packets", c.in_packets},          {"in_bytes", c.in_bytes},
-          {"out_packets", c.out_packets},        {"out_bytes", c.out_bytes},
-          {"dropped_packets", dropped},          {"dropped_bytes", dropped_bytes},
-          {"duplicated", c.duplicated},          {"reordered", c.reordered},
-          {"inside", direction.pending()}};
+  return {{"spec", to_string(direction.spec())},
+          {"down", direction.spec().down},
+          {"in_packets", c.in_packets},
+          {"in_bytes", c.in_bytes},
+          {"out_packets", c.out_packets},
+          {"out_bytes", c.out_bytes},
+          {"dropped_packets", dropped},
+          {"dropped_bytes", dropped_bytes},
+          {"duplicated", c.duplicated},
+          {"reordered", c.reordered},
+          {"corrupted", c.corrupted},
+          {"marked", c.marked},
+          {"answered", c.answered},
+          {"inside", direction.pending()},
+          {"queued_bytes", direction.queued_bytes()}};
 }
 
 json link_json(const TunLink& link) {
@@ -44,6 +55,8 @@ json link_json(const TunLink& link) {
           {"b", end(link.config().b)},
           {"up", direction_json(link.direction(0))},
           {"down", direction_json(link.direction(1))},
+          {"nat", to_string(link.config().nat)},
+          {"offloads", link.offloads()},
           {"write_errors", link.write_errors()}};
 }
 
@@ -59,25 +72,37 @@ struct Change {
   std::string problem, hint;
 };
 
-// {"up":SPEC,"down":SPEC}, either of them or both.
-Change parse_put(const std::string& text) {
-  const std::string hint = R"({"up":SPEC,"down":SPEC})";
+// {"up":SPEC,"down":SPEC}: whole SPECs (PUT); or items that change what is there, "both" too (PATCH).
+Change parse_specs(const std::string& text, bool items) {
+  const std::string hint = items ? R"({"both":ITEMS,"up":ITEMS,"down":ITEMS})" : R"({"up":SPEC,"down":SPEC})";
   const json body = json::parse(text, nullptr, false);
-  if (!body.is_object()) return {{}, "the body is not a JSON object", hint};
-  std::optional<Spec> up, down;
+  if (!body.is_object() || body.empty()) return {{}, "the body is not a JSON object of directions", hint};
+  std::vector<std::pair<std::string, std::string>> wanted;
+  Spec probe;
   for (const auto& [key, value] : body.items()) {
-    if ((key != "up" && key != "down") || !value.is_string())
+    if ((key != "up" && key != "down" && !(items && key == "both")) || !value.is_string())
       return {{}, "'" + key + "' is not a direction with a SPEC", hint};
-    const auto spec = parse_spec(value.get_ref<const std::string&>());
+    const auto& spec_text = value.get_ref<const std::string&>();
+    const auto spec = parse_spec(spec_text);
     if (!spec)
       return {{},
-              spec.error().describe(value.get_ref<const std::string&>()),
+              spec.error().describe(spec_text),
               fmt::format("character {} of {}", spec.error().offset + 1, key)};
-    (key == "up" ? up : down) = *spec;
+    try {
+      probe = *spec;
+      load_files(probe);
+    } catch (const std::exception& e) {
+      return {{}, e.what(), "the files that " + key + " names, as linkem sees them"};
+    }
+    wanted.emplace_back(key, spec_text);
   }
-  return {[up, down](Spec& u, Spec& d) {
-            if (up) u = *up;
-            if (down) d = *down;
+  return {[wanted, items](Spec& up, Spec& down) {
+            for (const auto& [key, spec_text] : wanted)
+              for (Spec* spec : {key == "down" ? nullptr : &up, key == "up" ? nullptr : &down}) {
+                if (!spec) continue;
+                *spec = *parse_spec(spec_text, items ? *spec : Spec{});
+                load_files(*spec);
+              }
           },
           {},
           {}};
@@ -103,13 +128,12 @@ Change parse_fault(const std::string& text) {
 }  // namespace
 
 struct Control::State {
-  State(LinkLoop& l, const std::string& socket, const std::string& log_path)
-      : loop(l), server(io), work(boost::asio::make_work_guard(io)) {
-    if (!log_path.empty()) {
-      log = std::fopen(log_path.c_str(), "ae");
-      if (!log) throw std::system_error(errno, std::generic_category(), "open " + log_path);
-      std::setvbuf(log, nullptr, _IOLBF, 0);
-    }
+  State(LinkLoop& l, ChangeLog& change_log, ScenarioPlayer& scenario_player, const std::string& socket)
+      : loop(l),
+        log(change_log),
+        player(scenario_player),
+        server(io),
+        work(boost::asio::make_work_guard(io)) {
     add_routes();
     if (!socket.empty()) server.listen_unix(socket);
     thread = std::thread([this] { io.run(); });
@@ -119,26 +143,6 @@ struct Control::State {
     work.reset();
     boost::asio::post(io, [this] { io.stop(); });
     thread.join();
-    if (log) std::fclose(log);
-  }
-
-  // One line per direction whose settings changed.
-  void note(const std::string& link, const Spec& before_up, const Spec& before_down, const TunLink& now_is,
-            base::Time at) {
-    if (!log) return;
-    const auto line = [&](const char* direction, const Spec& before, const Spec& after) {
-      if (before == after) return;
-      const json entry = {{"event", "applied"},
-                          {"link", link},
-                          {"direction", direction},
-                          {"before", to_string(before)},
-                          {"spec", to_string(after)},
-                          {"monotonic_ns", at.time_since_epoch().count()},
-                          {"unix_ms", base::unix_now_ms()}};
-      std::fputs((entry.dump() + "\n").c_str(), log);
-    };
-    line("up", before_up, now_is.config().up);
-    line("down", before_down, now_is.config().down);
   }
 
   // Changes a link on the loop's thread; the answer is the link as it is afterwards, or 404.
@@ -150,25 +154,68 @@ struct Control::State {
       TunLink* link = find(links, name);
       if (!link) return;
       Spec up = link->config().up, down = link->config().down;
-      const Spec before_up = up, before_down = down;
       change(up, down);
-      link->configure(up, down, now);
-      note(name, before_up, before_down, *link, now);
+      log.apply(*link, up, down, now, "control");
       after = link_json(*link);
     });
-    if (after.is_null())
+    co_await answer(respond, after, name);
+  }
+
+  awaitable<void> answer(base::Responder& respond, const json& link, const std::string& name) {
+    if (link.is_null())
       co_await respond.error(404, "no_such_link", "there is no link '" + name + "'",
                              "GET /v1/links lists them");
     else
-      co_await respond.json(200, after.dump());
+      co_await respond.json(200, link.dump());
   }
 
-  awaitable<void> put(base::Request& request, base::Responder& respond) {
-    const Change change = parse_put(request.body);
+  awaitable<void> change_specs(base::Request& request, base::Responder& respond, bool items) {
+    const Change change = parse_specs(request.body, items);
     if (!change.apply)
       co_await respond.error(400, "bad_spec", change.problem, change.hint);
     else
       co_await apply(request, respond, change.apply);
+  }
+
+  awaitable<void> one(base::Request& request, base::Responder& respond) {
+    const std::string name(request.capture("name"));
+    json found;
+    loop.call([&](LinkLoop::Links& links, base::Time) {
+      if (const TunLink* link = find(links, name)) found = link_json(*link);
+    });
+    co_await answer(respond, found, name);
+  }
+
+  awaitable<void> start_scenario(base::Request& request, base::Responder& respond) {
+    std::vector<std::string> problems;
+    const Scenario scenario = parse_scenario(request.body, "scenario", problems);
+    std::size_t changes = 0;
+    if (problems.empty())
+      loop.call([&](LinkLoop::Links& links, base::Time now) {
+        try {
+          changes = player.start(scenario, links, now);
+        } catch (const std::exception& e) {
+          problems.push_back(e.what());
+        }
+      });
+    if (!problems.empty())
+      co_await respond.error(400, "bad_scenario", fmt::format("{}", fmt::join(problems, "\n")),
+                             "see linkem(1)");
+    else
+      co_await respond.json(200, fmt::format("{{\"changes\":{}}}", changes));
+  }
+
+  awaitable<void> scenario_progress(base::Responder& respond, bool stop) {
+    ScenarioPlayer::Progress progress;
+    loop.call([&](LinkLoop::Links&, base::Time) {
+      progress = player.progress();
+      if (stop) player.stop();
+    });
+    json body;
+    body["running"] = !stop && progress.left > 0;
+    body["applied"] = progress.applied;
+    body["left"] = progress.left;
+    co_await respond.json(200, body.dump());
   }
 
   awaitable<void> fault(base::Request& request, base::Responder& respond) {
@@ -214,8 +261,24 @@ struct Control::State {
     server.route("GET", "/v1/links", [this](Request&, Responder& respond) -> awaitable<void> {
       co_await respond.json(200, all_links().dump());
     });
+    server.route("GET", "/v1/links/{name}", [this](Request& request, Responder& respond) -> awaitable<void> {
+      co_await one(request, respond);
+    });
     server.route("PUT", "/v1/links/{name}", [this](Request& request, Responder& respond) -> awaitable<void> {
-      co_await put(request, respond);
+      co_await change_specs(request, respond, false);
+    });
+    server.route("PATCH", "/v1/links/{name}",
+                 [this](Request& request, Responder& respond) -> awaitable<void> {
+                   co_await change_specs(request, respond, true);
+                 });
+    server.route("POST", "/v1/scenario", [this](Request& request, Responder& respond) -> awaitable<void> {
+      co_await start_scenario(request, respond);
+    });
+    server.route("GET", "/v1/scenario", [this](Request&, Responder& respond) -> awaitable<void> {
+      co_await scenario_progress(respond, false);
+    });
+    server.route("DELETE", "/v1/scenario", [this](Request&, Responder& respond) -> awaitable<void> {
+      co_await scenario_progress(respond, true);
     });
     server.route("POST", "/v1/links/{name}/fault",
                  [this](Request& request, Responder& respond) -> awaitable<void> {
@@ -230,15 +293,16 @@ struct Control::State {
   }
 
   LinkLoop& loop;
+  ChangeLog& log;
+  ScenarioPlayer& player;
   boost::asio::io_context io{1};
   base::HttpServer server;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work;
-  std::FILE* log = nullptr;
   std::thread thread;
 };
 
-Control::Control(LinkLoop& loop, const std::string& socket, const std::string& log)
-    : state_(std::make_unique<State>(loop, socket, log)) {}
+Control::Control(LinkLoop& loop, ChangeLog& log, ScenarioPlayer& player, const std::string& socket)
+    : state_(std::make_unique<State>(loop, log, player, socket)) {}
 Control::~Control() = default;
 
 }  // namespace qanat::linkem

@@ -5,14 +5,14 @@
 #include <memory>
 #include <string>
 
-#include "tools/linkem/link_loop.hh"
+#include "tools/linkem/scenario_player.hh"
 
 namespace qanat::linkem {
 
 class Control {
  public:
-  // socket "": no server. log "": no log; otherwise appended to. Throws std::system_error.
-  Control(LinkLoop& loop, const std::string& socket, const std::string& log);
+  // socket "": no server. All others outlive it. Throws std::system_error.
+  Control(LinkLoop& loop, ChangeLog& log, ScenarioPlayer& player, const std::string& socket);
   ~Control();
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;

@@ -1,36 +1,44 @@
-// linkem: network links on demand. `linkem --down SPEC -- COMMAND`, `linkem pair …`, `linkem serve …`.
-// It only wires things up: command line → namespaces and TUN ends → LinkLoop, with Control beside it.
+// linkem: network links on demand. `linkem --down SPEC -- COMMAND`, `linkem pair …`, `linkem serve …`, `linkem plot …`.
+// It only wires things up: command line → namespaces and TUN ends → LinkLoop, with logs, scenario and Control beside it.
 #include <fmt/format.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstring>
-#include <system_error>
+#include <optional>
 #include <thread>
 
 #include "base/clock.hh"
 #include "base/config.hh"
 #include "base/file.hh"
+#include "tools/linkem/behind_link.hh"
 #include "tools/linkem/control.hh"
-#include "tools/linkem/link_loop.hh"
 #include "tools/linkem/links_file.hh"
+#include "tools/linkem/packet_log.hh"
+#include "tools/linkem/plot.hh"
+#include "tools/linkem/priority.hh"
+#include "tools/linkem/scenario_file.hh"
 
 namespace qanat::linkem {
 namespace {
 
 constexpr int kFailed = 1, kWrongUsage = 2;
+constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;  // keeps the links' seeds apart
 
 struct Options {
-  std::string up, down, socket, log, links, a, b;
+  std::string up, down, nat, socket, log, packet_log, scenario, links, a, b, peer, clock_offset, plot_from,
+      plot_to;
   std::uint64_t seed = 1;
   unsigned mtu = 1500;
+  bool no_offload = false, user_namespace = false;
   std::vector<std::string> command;
+};
+
+// Wrong usage: said on stderr, status 2.
+struct Usage {
+  std::string text;
 };
 
 // SIGINT, SIGTERM and SIGCHLD as a descriptor that ends LinkLoop::run.
@@ -42,140 +50,160 @@ Fd signals() {
   return Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-Spec spec_or_exit(const char* option, const std::string& text) {
-  const auto spec = parse_spec(text);
-  if (spec) return *spec;
-  fmt::print(stderr, "linkem: {}:\n{}\n", option, spec.error().describe(text));
-  std::exit(kWrongUsage);
+Spec spec_of(const char* option, const std::string& text) {
+  auto spec = parse_spec(text);
+  if (!spec) throw Usage{fmt::format("{}:\n{}", option, spec.error().describe(text))};
+  load_files(*spec);
+  return *spec;
 }
 
-LinkEnd end_or_exit(const char* option, const std::string& text) {
+LinkEnd end_of(const char* option, const std::string& text) {
   const auto end = parse_end(text);
-  if (end) return *end;
-  fmt::print(stderr, "linkem: {} '{}': expected NETNS:DEVICE:ADDRESS, as in red:eth0:10.0.0.1/30\n", option,
-             text);
-  std::exit(kWrongUsage);
+  if (!end)
+    throw Usage{
+        fmt::format("{} '{}': expected NETNS:DEVICE:ADDRESS, as in red:eth0:10.0.0.1/30", option, text)};
+  return *end;
 }
 
-// A late emulator is a wrong one: the packets' thread goes ahead of ordinary work, when it may. Threads and
-// processes started afterwards are ordinary again.
-void run_ahead() {
-  const sched_param priority{.sched_priority = 1};
-  if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &priority) != 0)
-    setpriority(PRIO_PROCESS, 0, -15);
+// The one link of a command line.
+LinkConfig link_of(const Options& options, std::string name, LinkEnd a, LinkEnd b) {
+  LinkConfig link{std::move(name),
+                  std::move(a),
+                  std::move(b),
+                  spec_of("--up", options.up),
+                  spec_of("--down", options.down),
+                  options.mtu};
+  const auto nat = parse_nat(options.nat);
+  if (!nat) throw Usage{fmt::format("--nat:\n{}", nat.error().describe(options.nat))};
+  link.nat = *nat;
+  link.offload = !options.no_offload;
+  // What the far side sees of a translated sender comes back through the link.
+  if (nat->kind != NatConfig::Kind::None)
+    link.b.routes.push_back({packet::to_string(nat->external) + "/32", "", 0});
+  return link;
 }
 
-void carry(const LinksFile& file, const Options& options, LinkLoop& loop, int until) {
-  run_ahead();
-  const base::Time now = base::monotonic_now();
-  std::uint64_t seed = file.seed;
-  for (const auto& link : file.links)
-    loop.add(std::make_unique<TunLink>(link, seed++ * 0x9e3779b97f4a7c15, now, loop.pool()));
-  const Control control(loop, options.socket, options.log);
-  loop.run(until);
+Scenario scenario_of(const Options& options) {
+  std::vector<std::string> problems;
+  Scenario scenario = parse_scenario(base::read_file(options.scenario), options.scenario, problems);
+  if (!problems.empty()) throw Usage{fmt::format("{}", fmt::join(problems, "\n"))};
+  return scenario;
 }
+
+// Everything of a running linkem but what it waits for.
+class Carrier {
+ public:
+  Carrier(const LinksFile& file, const Options& options)
+      : log_(options.log), player_(loop_, log_, file.seed) {
+    std::optional<Scenario> scenario;
+    if (!options.scenario.empty()) scenario = scenario_of(options);
+    if (!options.packet_log.empty()) packets_.emplace(options.packet_log);
+    const base::Time now = base::monotonic_now();
+    std::uint64_t seed = file.seed;
+    LinkLoop::Links links;
+    for (const auto& config : file.links) {
+      auto link = std::make_unique<TunLink>(config, seed++ * kSpread, now, loop_.pool());
+      if (packets_)
+        for (const bool up : {true, false}) link->observe(up ? 0 : 1, packets_->observer(config.name, up));
+      links.push_back(std::move(link));
+    }
+    if (scenario) player_.start(*scenario, links, now);
+    for (auto& link : links) loop_.add(std::move(link));
+    control_.emplace(loop_, log_, player_, options.socket);
+    run_ahead();
+  }
+  LinkLoop& loop() { return loop_; }
+
+ private:
+  ChangeLog log_;
+  std::optional<PacketLog> packets_;  // outlives the loop's links, which tell it
+  LinkLoop loop_;
+  ScenarioPlayer player_;
+  std::optional<Control> control_;
+};
 
 int serve(const Options& options) {
   base::ConfigReader reader(base::read_file(options.links), options.links);
   auto root = reader.root();
   const LinksFile file = read_links(root);
-  for (const auto& problem : reader.problems()) fmt::print(stderr, "{}\n", to_string(problem));
-  if (!reader.problems().empty()) return kWrongUsage;
+  std::string problems;
+  for (const auto& problem : reader.problems())
+    problems += (problems.empty() ? "" : "\n") + to_string(problem);
+  if (!problems.empty()) throw Usage{problems};
   const Fd until = signals();
-  LinkLoop loop;
-  carry(file, options, loop, until.get());
+  Carrier(file, options).loop().run(until.get());
   return 0;
 }
 
 int pair(const Options& options) {
   LinksFile file{options.seed,
-                 {{"pair", end_or_exit("--a", options.a), end_or_exit("--b", options.b),
-                   spec_or_exit("--up", options.up), spec_or_exit("--down", options.down), options.mtu}}};
+                 {link_of(options, "pair", end_of("--a", options.a), end_of("--b", options.b))}};
   // Addresses of two networks find each other by a route.
   auto& link = file.links[0];
-  const auto host = [](const std::string& address) { return address.substr(0, address.find('/')); };
-  const bool v6 = link.a.addresses[0].find(':') != std::string::npos;
-  link.a.routes.push_back({host(link.b.addresses[0]) + (v6 ? "/128" : "/32"), "", 0});
-  link.b.routes.push_back({host(link.a.addresses[0]) + (v6 ? "/128" : "/32"), "", 0});
+  const auto route = [](const std::string& address) {
+    const bool v6 = address.find(':') != std::string::npos;
+    return LinkRoute{address.substr(0, address.find('/')) + (v6 ? "/128" : "/32"), "", 0};
+  };
+  link.a.routes.push_back(route(link.b.addresses[0]));
+  link.b.routes.push_back(route(link.a.addresses[0]));
   const Fd until = signals();
-  LinkLoop loop;
-  carry(file, options, loop, until.get());
+  Carrier(file, options).loop().run(until.get());
   return 0;
 }
 
-pid_t start_in(const std::string& netns, const std::vector<std::string>& command) {
-  const pid_t child = fork();
-  if (child != 0) return child;
-  try {
-    const Fd target = open_netns(netns);
-    if (setns(target.get(), CLONE_NEWNET) != 0)
-      throw std::system_error(errno, std::generic_category(), "enter");
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "linkem: {}\n", e.what());
-    _exit(kFailed);
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  std::vector<char*> argv;
-  for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  execvp(argv[0], argv.data());
-  fmt::print(stderr, "linkem: cannot run {}: {}\n", command[0], std::strerror(errno));
-  _exit(127);
-}
-
-// A namespace that goes with the scope.
-struct OwnNetns {
-  explicit OwnNetns(std::string n) : name(std::move(n)) { create_netns(name); }
-  ~OwnNetns() {
-    try {
-      remove_netns(name);
-    } catch (const std::exception& e) {
-      fmt::print(stderr, "linkem: {}\n", e.what());
-    }
-  }
-  std::string name;
-};
-
 int run_command(const Options& options) {
-  const Spec up = spec_or_exit("--up", options.up), down = spec_or_exit("--down", options.down);
-  const Fd until = signals();
-  const OwnNetns inside("linkem-" + std::to_string(getpid()));
+  BehindLink behind{options.command, {}, options.peer};
+  if (!options.clock_offset.empty()) {
+    const bool back = options.clock_offset[0] == '-';
+    const auto offset = base::parse_duration(std::string_view(options.clock_offset).substr(back));
+    if (!offset)
+      throw Usage{"--clock-offset '" + options.clock_offset + "': expected a duration such as 90s or -2h"};
+    behind.clock_offset = back ? -*offset : *offset;
+  }
+  if (options.user_namespace || !may_administer_network()) enter_user_namespace();
+  const Fd inside = anonymous_netns();
   // 100.64/10 is set aside for such uses (RFC 6598); the process id keeps several linkems apart.
   const int id = getpid() & 0xfff;
   const auto address = [id](int host) { return fmt::format("100.127.{}.{}", id >> 6, (id & 63) * 4 + host); };
-  LinksFile file{
-      options.seed,
-      {{"link", LinkEnd{inside.name, "link0", {address(2) + "/30"}, {{"default", "", 0}}},
-        LinkEnd{"", fmt::format("lk{}", getpid()), {address(1) + "/30"}, {}}, up, down, options.mtu}}};
+  LinksFile file{options.seed,
+                 {link_of(options, "link",
+                          {fmt::format("/proc/self/fd/{}", inside.get()),
+                           "link0",
+                           {address(2) + "/30"},
+                           {{"default", "", 0}}},
+                          {"", fmt::format("lk{}", getpid()), {address(1) + "/30"}, {}})}};
   setenv("LINKEM_HOST", address(1).c_str(), 1);
-  LinkLoop loop;
-  loop.add(std::make_unique<TunLink>(file.links[0], file.seed, base::monotonic_now(), loop.pool()));
-  const pid_t child = start_in(inside.name, options.command);
-  if (child < 0) throw std::system_error(errno, std::generic_category(), "start " + options.command[0]);
-  run_ahead();
-  const Control control(loop, options.socket, options.log);
-  int exit_status = 0;
-  std::thread watcher([&] {
-    // Ends the loop when the command has ended; a signal to linkem goes on to the command.
-    int status = 0;
-    for (;;) {
-      if (waitpid(child, &status, WNOHANG) == child) break;
-      fd_set set;
-      FD_ZERO(&set);
-      FD_SET(until.get(), &set);
-      select(until.get() + 1, &set, nullptr, nullptr, nullptr);
-      signalfd_siginfo info;
-      while (read(until.get(), &info, sizeof info) == sizeof info)
-        if (info.ssi_signo != SIGCHLD) kill(child, static_cast<int>(info.ssi_signo));
-    }
-    exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    loop.stop();
+  setenv("LINKEM_ADDRESS", address(2).c_str(), 1);
+  const Fd until = signals();
+  Carrier carrier(file, options);
+  const Commands commands(behind, inside);
+  int status = 0;
+  std::thread waiter([&] {
+    status = commands.wait(until.get());
+    carrier.loop().stop();
   });
-  loop.run();
-  watcher.join();
-  return exit_status;
+  carrier.loop().run();
+  waiter.join();
+  return status;
+}
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--up", options.up, "SPEC from the command (or from a to b)");
+  app.add_option("--down", options.down, "SPEC towards the command (or from b to a)");
+  app.add_option("--nat", options.nat,
+                 "a NAT at end a: cone(ADDRESS) or symmetric(ADDRESS[,udp=30s,tcp=5m])");
+  app.add_option("--seed", options.seed, "seed of every random choice (default 1)");
+  app.add_option("--mtu", options.mtu, "MTU of both ends (default 1500)")->check(CLI::Range(576, 65535));
+  app.add_flag("--no-offload", options.no_offload, "no super-packets: the kernel hands over single packets");
+  app.add_option("--scenario", options.scenario, "TOML file of events to apply, from now on");
+  app.add_option("--socket", options.socket, "control socket (HTTP, JSON)");
+  app.add_option("--log", options.log, "append one JSON line for every change that took effect");
+  app.add_option("--packet-log", options.packet_log, "write every packet's arrival, departure or drop");
+  app.add_option("--peer", options.peer, "a shell command at the far end, until COMMAND ends");
+  app.add_option("--clock-offset", options.clock_offset,
+                 "COMMAND's monotonic and boot clocks are ahead by so much");
+  app.add_flag("--user-namespace", options.user_namespace, "work in a user namespace even as root");
+  app.add_option("command", options.command, "-- COMMAND …: run in a new namespace behind the link");
 }
 
 }  // namespace
@@ -185,20 +213,23 @@ int main(int argc, char** argv) {
   using namespace qanat::linkem;
   Options options;
   CLI::App app{
-      "linkem: network links on demand\n\n"
-      "SPEC: 100mbit,delay=20ms~normal(3ms),loss=1%,duplicate=0.1%,reorder=1%,limit=500p,down\n"
-      "      rate: bit kbit mbit gbit; delay: ns us ms s, with ~normal(…) or ~uniform(…);\n"
-      "      limit: p (packets), b, kb, mb; the empty SPEC is a perfect wire.\n\n"
-      "  linkem --down 100mbit,delay=20ms --up 10mbit,delay=20ms -- iperf3 -c \\$LINKEM_HOST\n"
+      "linkem: network links on demand (the whole grammar: man linkem)\n\n"
+      "SPEC, comma-separated; empty is a perfect wire:\n"
+      "  100mbit | trace(FILE)                           rate, or a capacity trace in mahimahi's format\n"
+      "  delay=20ms~normal(3ms)                          also ~uniform(…) ~pareto(…) ~file(FILE); unordered\n"
+      "  loss=1% | ge(p,r) | list(3,7-9) | every(100)    ge: Gilbert-Elliott\n"
+      "  duplicate=0.1%,reorder=1%,corrupt=0.1%          corrupt=fixed(0.1%): checksum repaired\n"
+      "  mtu=1400 | silent(1400)                         with and without ICMP\n"
+      "  limit=500p | 64kb | 20ms                        of the queue\n"
+      "  queue=taildrop | headdrop | codel | pie         codel(5ms,100ms,ecn), pie(15ms,ecn)\n"
+      "  down | flap=(5s,200ms) | flap=exp(5s,200ms)     a cut, or a line that comes and goes\n\n"
+      "  linkem --down 100mbit,delay=20ms --up 10mbit,delay=20ms --peer 'iperf3 -s' -- sh -c 'iperf3 -c "
+      "$LINKEM_HOST'\n"
       "  linkem pair --a red:eth0:10.0.0.1/30 --b blue:eth0:10.0.0.2/30 --up 10mbit --down 10mbit\n"
-      "  linkem serve --socket /run/linkem.sock --links links.toml"};
-  app.add_option("--up", options.up, "what the link does from the command (or from a to b)");
-  app.add_option("--down", options.down, "what it does towards the command (or from b to a)");
-  app.add_option("--seed", options.seed, "seed of every random choice (default 1)");
-  app.add_option("--mtu", options.mtu, "MTU of both ends (default 1500)")->check(CLI::Range(576, 65535));
-  app.add_option("--socket", options.socket, "control socket (HTTP, JSON)");
-  app.add_option("--log", options.log, "append one JSON line for every change that took effect");
-  app.add_option("command", options.command, "-- COMMAND …: run in a new namespace behind the link");
+      "  linkem serve --links links.toml --socket /run/linkem.sock --scenario storm.toml --log "
+      "changes.jsonl\n"
+      "  linkem plot packets.log packets.svg"};
+  add_options(app, options);
   app.set_version_flag("--version", "linkem 0.1.0");
   auto* pair_command = app.add_subcommand("pair", "join two namespaces until interrupted")->fallthrough();
   pair_command->add_option("--a", options.a, "NETNS:DEVICE:ADDRESS")->required();
@@ -206,6 +237,10 @@ int main(int argc, char** argv) {
   auto* serve_command =
       app.add_subcommand("serve", "carry the links of a file until interrupted")->fallthrough();
   serve_command->add_option("--links", options.links, "TOML file of links")->required();
+  auto* plot_command =
+      app.add_subcommand("plot", "throughput, delay and queue of every link from a packet log");
+  plot_command->add_option("log", options.plot_from, "what --packet-log wrote")->required();
+  plot_command->add_option("out", options.plot_to, "FILE.svg or FILE.png")->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -214,8 +249,12 @@ int main(int argc, char** argv) {
   try {
     if (*serve_command) return serve(options);
     if (*pair_command) return pair(options);
+    if (*plot_command) return plot(options.plot_from, options.plot_to), 0;
     if (!options.command.empty()) return run_command(options);
     fmt::print(stderr, "{}", app.help());
+    return kWrongUsage;
+  } catch (const Usage& e) {
+    fmt::print(stderr, "linkem: {}\n", e.text);
     return kWrongUsage;
   } catch (const std::exception& e) {
     fmt::print(stderr, "linkem: {}\n", e.what());

@@ -25,7 +25,9 @@ constexpr const char* kFolder = "/run/netns";
   throw std::system_error(errno, std::generic_category(), attempt + " " + object);
 }
 
-std::string path_of(const std::string& name) { return std::string(kFolder) + "/" + name; }
+std::string path_of(const std::string& name) {
+  return name.starts_with('/') ? name : std::string(kFolder) + "/" + name;
+}
 
 // /run/netns must be a shared mount, or other mount namespaces never see what is pinned in it.
 void prepare_folder() {
@@ -42,6 +44,23 @@ void each_entry(const char* folder, Each each) {
   if (!dir) return;
   while (const dirent* entry = readdir(dir)) each(std::string_view(entry->d_name));
   closedir(dir);
+}
+
+// Runs `work` in a namespace of its own, with its loopback up, on a thread of its own, so that the caller never
+// leaves where it is.
+template <class Work>
+void in_new_netns(Work work) {
+  std::exception_ptr problem;
+  std::thread([&] {
+    try {
+      if (unshare(CLONE_NEWNET) != 0) fail("make", "a network namespace");
+      Netlink().set_up("lo");
+      work();
+    } catch (...) {
+      problem = std::current_exception();
+    }
+  }).join();
+  if (problem) std::rethrow_exception(problem);
 }
 
 }  // namespace
@@ -63,21 +82,21 @@ void create_netns(const std::string& name) {
   const std::string path = path_of(name);
   const Fd file(open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0));
   if (!file) fail("make namespace", name);
-  // A thread of its own leaves this process's namespace, so that the caller never does.
-  std::exception_ptr problem;
-  std::thread([&] {
-    try {
-      if (unshare(CLONE_NEWNET) != 0) fail("unshare namespace", name);
+  try {
+    in_new_netns([&] {
       if (mount("/proc/thread-self/ns/net", path.c_str(), "none", MS_BIND, nullptr) != 0)
         fail("pin namespace", name);
-      Netlink().set_up("lo");
-    } catch (...) {
-      problem = std::current_exception();
-    }
-  }).join();
-  if (!problem) return;
-  remove_netns(name);
-  std::rethrow_exception(problem);
+    });
+  } catch (...) {
+    remove_netns(name);
+    throw;
+  }
+}
+
+Fd anonymous_netns() {
+  Fd netns;
+  in_new_netns([&] { netns = open_netns(""); });
+  return netns;
 }
 
 void remove_netns(const std::string& name) {

@@ -32,6 +32,9 @@ class Fd {
 
 // Makes a namespace with its loopback up, pinned at /run/netns/NAME.
 void create_netns(const std::string& name);
+// A namespace without a name, its loopback up: it lives as long as the descriptor and what runs inside. Where a name
+// is taken, "/proc/self/fd/N" of it will do.
+Fd anonymous_netns();
 // Unpins it; what still runs inside keeps it alive, nameless. Missing is not an error.
 void remove_netns(const std::string& name);
 bool netns_exists(const std::string& name);

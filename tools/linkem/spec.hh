@@ -129,6 +129,10 @@ SpecResult parse_spec(std::string_view text, const Spec& start = {});
 // The canonical text: parse_spec(to_string(s)) == s.
 std::string to_string(const Spec& spec);
 
+// Takes back the change from `before` to `after`: values of `now` that are still as `after` has them become
+// `before`'s again, and what somebody else has changed since stays.
+void undo(Spec& now, const Spec& before, const Spec& after);
+
 // Reads the files that the Spec names through `read` (path → text, or an exception that says what failed).
 // Throws std::invalid_argument naming file, line and what was expected.
 void load_files(Spec& spec, const std::function<std::string(const std::string& path)>& read);

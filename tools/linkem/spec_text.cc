@@ -72,10 +72,19 @@ std::string queue_text(const QueueDiscipline& queue) {
   return "";
 }
 
-auto values(const Spec& s) {
+template <class S>
+auto values(S& s) {
   return std::tie(s.rate_bps, s.trace, s.delay, s.jitter, s.unordered, s.loss, s.duplicate, s.reorder,
                   s.corrupt, s.corrupt_fixed, s.mtu, s.mtu_silent, s.limit_packets, s.limit_bytes,
                   s.limit_time, s.queue, s.flap, s.down);
+}
+
+template <class Now, class Old, std::size_t... I>
+void undo_each(Now now, const Old& before, const Old& after, std::index_sequence<I...>) {
+  ((std::get<I>(now) = std::get<I>(before) != std::get<I>(after) && std::get<I>(now) == std::get<I>(after)
+                           ? std::get<I>(before)
+                           : std::get<I>(now)),
+   ...);
 }
 
 std::vector<base::Duration> parse_delays(std::string_view text) {
@@ -113,6 +122,13 @@ double LossModel::mean() const {
 }
 
 bool operator==(const Spec& a, const Spec& b) { return values(a) == values(b); }
+
+void undo(Spec& now, const Spec& before, const Spec& after) {
+  undo_each(values(now), values(before), values(after),
+            std::make_index_sequence<std::tuple_size_v<decltype(values(now))>>{});
+  now.trace_data = now.trace == before.trace ? before.trace_data : now.trace_data;
+  now.jitter_data = now.jitter == before.jitter ? before.jitter_data : now.jitter_data;
+}
 
 std::string SpecError::describe(std::string_view text) const {
   // Characters, not bytes, are counted so that the caret stands right under UTF-8 too.

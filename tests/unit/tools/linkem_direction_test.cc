@@ -115,41 +115,6 @@ TEST(LinkemDirection, RateChangeKeepsWhatIsHalfSent) {
   EXPECT_EQ(link.next_timeout(), kStart + 1500us);
 }
 
-TEST(LinkemDirection, LossLiesWithinThe99PercentInterval) {
-  for (const double share : {0.001, 0.01, 0.3}) {
-    constexpr double kPackets = 200'000;
-    Spec spec;
-    spec.loss.share = share;
-    Direction link(spec, 42, kStart);
-    Time now = kStart;
-    for (int i = 0; i < kPackets; ++i) {
-      link.push(packet(40), now);
-      link.pop(now);
-      now += 1us;
-    }
-    const double lost =
-        static_cast<double>(link.counters().dropped_packets[static_cast<std::size_t>(DropReason::Loss)]);
-    EXPECT_NEAR(lost, kPackets * share, 2.576 * std::sqrt(kPackets * share * (1 - share)));
-    expect_all_accounted_for(link);
-  }
-}
-
-std::set<std::uint32_t> lost_packets(std::uint64_t seed) {
-  auto link = make("loss=5%,delay=1ms~normal(1ms)", seed);
-  std::set<std::uint32_t> lost;
-  for (std::uint32_t i = 0; i < 20'000; ++i) {
-    lost.insert(i);
-    link.push(packet(40, i), kStart + i * 10us);
-  }
-  for (const auto& p : drain(link)) lost.erase(id_of(p));
-  return lost;
-}
-
-TEST(LinkemDirection, SameSeedLosesTheSamePackets) {
-  EXPECT_EQ(lost_packets(3), lost_packets(3));
-  EXPECT_NE(lost_packets(3), lost_packets(4));
-}
-
 TEST(LinkemDirection, NormalJitterHasItsMeanAndDeviationAndKeepsOrder) {
   auto link = make("delay=50ms~normal(3ms)");
   constexpr int kPackets = 20'000;

@@ -36,9 +36,33 @@ TEST(LinkemSpec, ReadsUnitsAndFractions) {
 }
 
 TEST(LinkemSpec, TextRoundTrips) {
-  for (const char* text :
-       {"", "100mbit", "1500bit,delay=1ns", "2gbit,delay=9ms,loss=0.01,limit=64000b", "down",
-        "delay=20ms~normal(3ms),duplicate=0.001,reorder=0.25,limit=500p", "delay=0ms~uniform(1us)"}) {
+  for (const char* text : {"",
+                           "100mbit",
+                           "1500bit,delay=1ns",
+                           "2gbit,delay=9ms,loss=0.01,limit=64000b",
+                           "down",
+                           "delay=20ms~normal(3ms),duplicate=0.001,reorder=0.25,limit=500p",
+                           "delay=0ms~uniform(1us)",
+                           "trace(a b.trace),delay=1ms~pareto(2ms),unordered",
+                           "delay=1ms~pareto(2ms,1.5)",
+                           "delay=0ms~file(x)",
+                           "loss=ge(0.01,0.3)",
+                           "loss=ge(0.01,0.3,0.1,0.999)",
+                           "loss=list(3,7-9)",
+                           "loss=every(100)",
+                           "corrupt=0.1",
+                           "corrupt=fixed(0.1)",
+                           "mtu=1400",
+                           "mtu=silent(1280)",
+                           "limit=20000us",
+                           "limit=0.5us",
+                           "queue=headdrop",
+                           "queue=codel",
+                           "queue=codel(10ms,200ms,ecn)",
+                           "queue=pie(15ms)",
+                           "queue=pie(20ms,ecn)",
+                           "flap=(5s,200ms)",
+                           "flap=exp(1s,10ms)"}) {
     const auto spec = parse_spec(text);
     ASSERT_TRUE(spec) << text << ": " << spec.error().message;
     EXPECT_EQ(to_string(*spec), text);
@@ -49,6 +73,9 @@ TEST(LinkemSpec, TextRoundTrips) {
 TEST(LinkemSpec, ChangesOnlyWhatIsNamed) {
   const Spec running = *parse_spec("100mbit,delay=20ms,loss=1%");
   EXPECT_EQ(to_string(*parse_spec("down", running)), "100mbit,delay=20ms,loss=0.01,down");
+  EXPECT_EQ(to_string(*parse_spec("rate=none,mtu=none,flap=none,loss=0",
+                                  *parse_spec("1mbit,mtu=900,flap=(1s,1s),loss=ge(1%,2%)"))),
+            "");
   EXPECT_EQ(to_string(*parse_spec("up,loss=0%", *parse_spec("down", running))), "100mbit,delay=20ms");
 }
 
@@ -78,7 +105,15 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"limit=0p", 6, "expected 1"}, Bad{"colour=red", 0, "unknown key"},
                     Bad{"1mbit,1mbit", 6, "twice"}, Bad{"up,down", 3, "twice"}, Bad{"1mbit,", 6, "a rate"},
                     Bad{"1mbit down", 5, "','"}, Bad{"LOSS=1%", 0, "a rate"},
-                    Bad{"1e9bit", 1, "unit of rate"}, Bad{"99999999999999999999999mbit", 0, "1000gbit"}));
+                    Bad{"1e9bit", 1, "unit of rate"}, Bad{"99999999999999999999999mbit", 0, "1000gbit"},
+                    Bad{"trace()", 6, "capacity trace"}, Bad{"loss=ge(1%)", 10, "','"},
+                    Bad{"loss=ge(1%,2%,3%,4%,5%)", 18, "')'"}, Bad{"loss=list(9,3)", 12, "rising"},
+                    Bad{"loss=every(0)", 11, "whole number"}, Bad{"delay=1ms~pareto(1ms,1)", 21, "above 1"},
+                    Bad{"corrupt=fix(1%)", 8, "fixed"}, Bad{"mtu=20", 4, "68"},
+                    Bad{"mtu=quiet(1400)", 4, "silent"}, Bad{"queue=red", 6, "codel"},
+                    Bad{"queue=codel(5ms)", 15, "','"}, Bad{"queue=pie(15ms,enc)", 15, "ecn"},
+                    Bad{"flap=(5s)", 8, "','"}, Bad{"flap=(5s,0s)", 6, "above zero"},
+                    Bad{"rate=fast", 5, "none"}, Bad{"ordered,unordered", 8, "twice"}));
 
 TEST(LinkemSpec, DescribeDrawsACaret) {
   EXPECT_EQ(parse_spec("loss=1x").error().describe("loss=1x"), "loss=1x\n      ^\nexpected ',' or the end");
