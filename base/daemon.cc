@@ -7,11 +7,13 @@
 #include <CLI/Formatter.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 
+#include "base/clock.hh"
 #include "base/file.hh"
 #include "base/log.hh"
 
@@ -27,6 +29,10 @@ struct Daemon::State {
   std::vector<std::shared_ptr<void>> kept;
   int status = 0;
   bool stopping = false;
+  Duration drain_limit{};
+  std::function<void()> drain_begin;
+  std::function<bool()> drained;
+  std::unique_ptr<boost::asio::steady_timer> drain_timer;
 
   ~State() {
     callbacks.clear();
@@ -49,6 +55,21 @@ void Daemon::stop(int status) {
   state_->io.stop();
 }
 
+void Daemon::drain(Duration limit, std::function<void()> begin, std::function<bool()> done) {
+  state_->drain_limit = limit;
+  state_->drain_begin = std::move(begin);
+  state_->drained = std::move(done);
+  state_->drain_timer = std::make_unique<boost::asio::steady_timer>(state_->io);
+}
+
+void Daemon::look_drained(Time until) {
+  if (state_->drained() || monotonic_now() >= until) return stop(0);
+  state_->drain_timer->expires_after(std::chrono::milliseconds{20});
+  state_->drain_timer->async_wait([this, until](const boost::system::error_code& ec) {
+    if (!ec) look_drained(until);
+  });
+}
+
 int Daemon::run() {
   State& s = *state_;
   s.signals.add(SIGTERM);
@@ -56,7 +77,12 @@ int Daemon::run() {
   s.signals.async_wait([this](const boost::system::error_code& ec, int number) {
     if (ec) return;
     log_info("ending on {}", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    stop(0);
+    if (!state_->drain_begin) return stop(0);
+    state_->drain_begin();
+    state_->signals.async_wait([this](const boost::system::error_code& again, int) {
+      if (!again) stop(0);
+    });
+    look_drained(monotonic_now() + state_->drain_limit);
   });
   if (!s.stopping) s.io.run();  // start() may have asked for the end already
   // What the callbacks leave to be done, such as an answer half written, gets its time; then the loop just ends.
@@ -64,6 +90,7 @@ int Daemon::run() {
   s.io.restart();
   for (auto it = s.callbacks.rbegin(); it != s.callbacks.rend(); ++it) (*it)();
   s.signals.cancel();
+  s.drain_timer.reset();
   s.io.run_for(std::chrono::milliseconds{1500});
   return s.status;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/config.hh"
+#include "base/time.hh"
 
 namespace boost::asio {
 class io_context;
@@ -33,6 +34,9 @@ class Daemon {
   // Called on the io_context's thread, in reverse order of registration, once the process is asked to end.
   // The io_context is stopped when it has run out of work, 1.5 s later at most.
   void on_stop(std::function<void()> callback);
+  // The first SIGTERM or SIGINT calls `begin`, and the end comes when `done` says so, after `limit` at the latest, or with
+  // the next signal. Once.
+  void drain(Duration limit, std::function<void()> begin, std::function<bool()> done);
   // Holds an object until the end: released in reverse order, after the on_stop callbacks and the last run of the loop,
   // before the io_context goes. Everything with sockets or timers on io() belongs here.
   void keep(std::shared_ptr<void> object);
@@ -51,6 +55,7 @@ class Daemon {
 
  private:
   struct State;
+  void look_drained(Time until);
   std::unique_ptr<State> state_;
 };
 

@@ -50,11 +50,12 @@ std::optional<meter::PoolUsage> checked(const json& j, const std::string& pool,
 }  // namespace
 
 struct Reconciler::State : std::enable_shared_from_this<State> {
-  State(asio::io_context& io_context, resolve::Registry& r, meter::LedgerThread& l,
+  State(asio::io_context& io_context, resolve::Registry& r, meter::LedgerThread& l, std::string own_name,
         base::MetricsRegistry& metrics)
       : io(io_context),
         registry(r),
         ledger(l),
+        name(std::move(own_name)),
         client(io_context, options()),
         reconciled(metrics.counter("qanat_gateway_pool_records_total", "Pools' usage records kept")),
         rejected(metrics.counter("qanat_gateway_pool_records_rejected_total",
@@ -72,6 +73,7 @@ struct Reconciler::State : std::enable_shared_from_this<State> {
   asio::io_context& io;
   resolve::Registry& registry;
   meter::LedgerThread& ledger;
+  std::string name;  // which consumer of the pools' records this gateway is
   base::HttpClient client;
   base::Counter& reconciled;
   base::Counter& rejected;
@@ -120,12 +122,17 @@ struct Reconciler::State : std::enable_shared_from_this<State> {
     const std::uint64_t through = co_await ledger.query(square);
     reconciled.add(count);
     if (stopping) co_return false;
-    base::ClientRequest acknowledge;
-    acknowledge.method = "POST";
-    acknowledge.target = "/qanat/v1/usage/ack";
-    acknowledge.body = json{{"through", through}}.dump();
-    co_await client.fetch(origin, std::move(acknowledge));
+    co_await acknowledge(origin, through);
     co_return count == list->size();
+  }
+
+  // Everything up to here is in this gateway's books; other gateways acknowledge for themselves.
+  asio::awaitable<void> acknowledge(std::string origin, std::uint64_t through) {
+    base::ClientRequest request;
+    request.method = "POST";
+    request.target = "/qanat/v1/usage/ack";
+    request.body = json{{"consumer", name}, {"through", through}}.dump();
+    co_await client.fetch(std::move(origin), std::move(request));
   }
 
   asio::awaitable<void> run(std::size_t index) {
@@ -144,6 +151,11 @@ struct Reconciler::State : std::enable_shared_from_this<State> {
           const auto key = co_await get(registry.pool(index).config.url, "/qanat/v1/usage/key");
           if (stopping || !key || !key->is_object()) continue;
           public_key = key->value("public_key", "");
+          // From now on the pool keeps what this gateway has not got.
+          const auto newest = [pool](meter::Ledger& l) { return l.last_sequence(pool); };
+          const std::uint64_t have = co_await ledger.query(newest);
+          if (stopping) continue;
+          co_await acknowledge(registry.pool(index).config.url, have);
         }
         while (!stopping && co_await page(index, pool, public_key)) {
         }
@@ -155,8 +167,8 @@ struct Reconciler::State : std::enable_shared_from_this<State> {
 };
 
 Reconciler::Reconciler(asio::io_context& io, resolve::Registry& registry, meter::LedgerThread& ledger,
-                       base::MetricsRegistry& metrics)
-    : state_(std::make_shared<State>(io, registry, ledger, metrics)) {}
+                       std::string name, base::MetricsRegistry& metrics)
+    : state_(std::make_shared<State>(io, registry, ledger, std::move(name), metrics)) {}
 
 Reconciler::~Reconciler() { stop(); }
 

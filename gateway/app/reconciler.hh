@@ -14,7 +14,7 @@ namespace qanat::app {
 class Reconciler {
  public:
   Reconciler(boost::asio::io_context& io, resolve::Registry& registry, meter::LedgerThread& ledger,
-             base::MetricsRegistry& metrics);
+             std::string name, base::MetricsRegistry& metrics);
   ~Reconciler();
   void start();
   void stop();

@@ -60,7 +60,8 @@ struct Option {
   Excluded excluded = Excluded::No;
   std::string excluded_detail;  // which spec, for example
   meter::Price price;
-  Forecast forecast;  // meaningful if the pool's engine is known
+  Forecast forecast;      // meaningful if the pool's engine is known
+  double correction = 1;  // of the pool's own figures, inside the forecast already (trust.hh)
   base::Duration path_rtt{};
   std::string path;  // as text, for people
   // Filled by decide:

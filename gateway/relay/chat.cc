@@ -71,7 +71,7 @@ class Call {
   meter::Call record_;
   meter::Journal::Slot slot_ = 0;
   place::PoolLoad::Ticket ticket_;
-  base::Time dispatched_{};
+  base::Time dispatched_{}, first_{};
   bool settled_ = false;
   std::string last_error_;
   int last_status_ = 0;
@@ -262,6 +262,10 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option) {
     Answer::End end = Answer::End::Broken;
     co_await deliver(option, *opened, answer, end);
     generated = answer.count().completion_tokens();
+    // A stream of some length tells the pool's real pace, whatever the pool says of itself.
+    if (scan_.stream && end != Answer::End::ClientGone && generated >= 8)
+      pool.pace.learn(option.forecast.tpot, option.correction,
+                      (base::monotonic_now() - first_) / static_cast<std::int64_t>(generated - 1));
     if (end == Answer::End::Broken && !answer.started()) {
       give_up_on(answer.error(), 0);
     } else {
@@ -302,7 +306,8 @@ asio::awaitable<void> Call::deliver(const place::Option& option, base::HttpStrea
   out_.set_header("x-qanat-path", record_.path);
   out_.set_header("x-qanat-price", version(option.price));
   const auto on_first = [&] {
-    const double seconds = std::chrono::duration<double>(base::monotonic_now() - dispatched_).count();
+    first_ = base::monotonic_now();
+    const double seconds = std::chrono::duration<double>(first_ - dispatched_).count();
     (option.local ? relay_.metrics.ttft_local : relay_.metrics.ttft_overflow).observe(seconds);
   };
   if (scan_.stream)

@@ -140,10 +140,20 @@ place::Option Registry::option(const Target& target, std::size_t index, const de
   if (!pool.breaker.allows(now)) exclude(Excluded::Breaker, "its last calls failed");
 
   const descriptor::EngineState* engine = d.find_engine(model.name);
-  if (engine)
+  if (engine) {
     o.forecast = place::forecast(*engine, pool.load.since(pool.asked), demand, o.path_rtt);
-  else
+    o.correction = pool.pace.correction();
+    const auto corrected = [&](base::Duration d) {
+      return base::Duration(static_cast<std::int64_t>(double(d.count()) * o.correction));
+    };
+    if (o.correction > 1) {
+      o.forecast.wait = corrected(o.forecast.wait);
+      o.forecast.ttft = corrected(o.forecast.ttft);
+      o.forecast.tpot = corrected(o.forecast.tpot);
+    }
+  } else {
     exclude(Excluded::Health, "no engine runs it");
+  }
   return o;
 }
 

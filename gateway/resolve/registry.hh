@@ -13,6 +13,7 @@
 #include "gateway/place/breaker.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/place/pool_load.hh"
+#include "gateway/place/trust.hh"
 #include "gateway/resolve/target.hh"
 #include "identifiers/descriptor/descriptor.hh"
 
@@ -43,6 +44,7 @@ struct Pool {
   base::Duration poll_rtt{};  // of the descriptor's request: stands in where no path is known
   place::PoolLoad load;
   place::Breaker breaker;
+  place::Trust pace;  // of its predicted times per token
 
   std::string name() const { return descriptor ? descriptor->id : config.url; }
   bool fresh(base::Time now) const;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -63,25 +65,44 @@ void refuse_what_we_cannot_do(const json& body) {
     unsupported("modalities", "output other than text");
 }
 
-// Counts one message's text and mixes it into the prompt's hash.
-void take_text(ChatRequest& request, std::string_view text) {
-  request.prompt_tokens += count_tokens(text);
-  request.prompt_hash = hash_text(text, request.prompt_hash);
-}
+// The prompt as the engine's prefix cache sees it: a chained hash closes with every kBlockTokens tokens.
+struct PromptHasher {
+  ChatRequest& request;
+  std::uint64_t chain = hash_text("qanat-prefix-1");
+  std::uint32_t filled = 0;
 
-void take_message(ChatRequest& request, const json& message, std::size_t index) {
+  void tokens(std::string_view bytes, std::uint64_t count) {
+    chain = hash_text(bytes, chain);
+    for (request.prompt_tokens += count; count > 0; --count)
+      if (++filled == kBlockTokens) {
+        request.blocks.push_back(chain);
+        filled = 0;
+      }
+  }
+  void text(std::string_view text) {
+    request.prompt_hash = hash_text(text, request.prompt_hash);
+    while (!text.empty()) {
+      const std::size_t length = token_length(text);
+      tokens(text.substr(0, length), 1);
+      text.remove_prefix(length);
+    }
+  }
+};
+
+void take_message(PromptHasher& prompt, const json& message, std::size_t index) {
   const std::string where = fmt::format("messages[{}]", index);
   if (!message.is_object()) invalid(where, "A message must be an object.");
   const json* role = find(message, "role");
   if (!role || !role->is_string()) invalid(where + ".role", "A message needs a role.");
-  request.prompt_tokens += kTokensPerMessage;
-  request.prompt_hash = hash_text(role->get_ref<const std::string&>(), request.prompt_hash);
+  const std::string& who = role->get_ref<const std::string&>();
+  prompt.tokens(who, kTokensPerMessage);
+  prompt.request.prompt_hash = hash_text(who, prompt.request.prompt_hash);
   const json* content = find(message, "content");
   if (!content) {
     if (*role != "assistant") invalid(where + ".content", "A message needs content.");
     return;
   }
-  if (content->is_string()) return take_text(request, content->get_ref<const std::string&>());
+  if (content->is_string()) return prompt.text(content->get_ref<const std::string&>());
   if (!content->is_array()) invalid(where + ".content", "Content must be a string or a list of parts.");
   for (const auto& part : *content) {
     const json* type = part.is_object() ? find(part, "type") : nullptr;
@@ -89,7 +110,7 @@ void take_message(ChatRequest& request, const json& message, std::size_t index) 
     if (*type != "text") unsupported(where + ".content", "content parts other than text");
     const json* text = find(part, "text");
     if (!text || !text->is_string()) invalid(where + ".content", "A text part needs its text.");
-    take_text(request, text->get_ref<const std::string&>());
+    prompt.text(text->get_ref<const std::string&>());
   }
 }
 
@@ -117,9 +138,15 @@ ChatRequest take(const json& body) {
   const json* messages = find(body, "messages");
   if (!messages || !messages->is_array() || messages->empty())
     invalid("messages", "'messages' must be a list of at least one message.");
-  request.prompt_tokens = kTokensPerReply;
   request.prompt_hash = hash_text(request.model);
-  for (std::size_t i = 0; i < messages->size(); ++i) take_message(request, (*messages)[i], i);
+  PromptHasher prompt{request};
+  // vLLM's cache_salt: prompts under different salts never meet in the cache.
+  if (const json* salt = find(body, "cache_salt")) {
+    if (!salt->is_string()) invalid("cache_salt", "'cache_salt' must be a string.");
+    prompt.chain = hash_text(salt->get_ref<const std::string&>(), prompt.chain);
+  }
+  for (std::size_t i = 0; i < messages->size(); ++i) take_message(prompt, (*messages)[i], i);
+  prompt.tokens("assistant", kTokensPerReply);
   request.stream = flag(body, "stream");
   if (const json* options = find(body, "stream_options")) {
     if (!request.stream || !options->is_object())
@@ -131,6 +158,11 @@ ChatRequest take(const json& body) {
   if (!request.max_tokens) request.max_tokens = positive(body, "max_tokens");
   request.natural_length = positive(body, "x_qanat_sim_output_tokens");
   request.ignore_stop = flag(body, "ignore_eos");
+  if (const json* priority = find(body, "priority")) {
+    if (!priority->is_number_integer()) invalid("priority", "'priority' must be an integer.");
+    request.priority =
+        static_cast<std::uint8_t>(std::clamp<std::int64_t>(priority->get<std::int64_t>(), 0, 7));
+  }
   take_stop(request, body);
   if (const json* seed = find(body, "seed")) {
     if (!seed->is_number_integer()) invalid("seed", "'seed' must be an integer.");
@@ -174,45 +206,57 @@ ChatWriter::ChatWriter(std::string id, std::string_view model, std::uint64_t cre
                   id_, created_, model_json_);
 }
 
-std::string ChatWriter::usage(std::uint64_t completion) const {
-  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{}}})", prompt_tokens_,
-                     completion, prompt_tokens_ + completion);
+void ChatWriter::append_usage(std::string& out, std::uint64_t completion) const {
+  fmt::format_to(
+      std::back_inserter(out),
+      R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}}}})",
+      prompt_tokens_, completion, prompt_tokens_ + completion, cached_tokens_);
 }
 
-std::string ChatWriter::token(std::string_view text, std::uint64_t index) const {
-  std::string out = head_;
+void ChatWriter::append_token(std::string& out, std::string_view text, std::uint64_t index) const {
+  out += head_;
   out += R"({"index":0,"delta":{)";
   if (index == 1) out += R"("role":"assistant",)";
   out += R"("content":")";
   out += text;
   out += R"("},"logprobs":null,"finish_reason":null}])";
-  if (continuous_usage_)
-    out += R"(,"usage":)" + usage(index);
-  else if (include_usage_)
+  if (continuous_usage_) {
+    out += R"(,"usage":)";
+    append_usage(out, index);
+  } else if (include_usage_) {
     out += R"(,"usage":null)";
+  }
   out += "}\n\n";
-  return out;
 }
 
-std::string ChatWriter::end(Finish finish, std::uint64_t completion) const {
-  std::string out = head_;
+void ChatWriter::append_end(std::string& out, Finish finish, std::uint64_t completion) const {
+  out += head_;
   out +=
       fmt::format(R"({{"index":0,"delta":{{}},"logprobs":null,"finish_reason":"{}"}}])", to_string(finish));
-  if (continuous_usage_)
-    out += R"(,"usage":)" + usage(completion);
-  else if (include_usage_)
+  if (continuous_usage_) {
+    out += R"(,"usage":)";
+    append_usage(out, completion);
+  } else if (include_usage_) {
     out += R"(,"usage":null)";
+  }
   out += "}\n\n";
-  if (include_usage_) out += head_ + R"(],"usage":)" + usage(completion) + "}\n\n";
+  if (include_usage_) {
+    out += head_ + R"(],"usage":)";
+    append_usage(out, completion);
+    out += "}\n\n";
+  }
   out += "data: [DONE]\n\n";
-  return out;
 }
 
 std::string ChatWriter::whole(std::string_view text, Finish finish, std::uint64_t completion) const {
-  return fmt::format(
-      R"({{"id":"{}","object":"chat.completion","created":{},"model":{},"choices":[{{"index":0,"message":{{"role":"assistant","content":"{}","refusal":null}},"logprobs":null,"finish_reason":"{}"}}],"usage":{}}})",
-      id_, created_, model_json_, text, to_string(finish), usage(completion));
+  std::string out = fmt::format(
+      R"({{"id":"{}","object":"chat.completion","created":{},"model":{},"choices":[{{"index":0,"message":{{"role":"assistant","content":"{}","refusal":null}},"logprobs":null,"finish_reason":"{}"}}],"usage":)",
+      id_, created_, model_json_, text, to_string(finish));
+  append_usage(out, completion);
+  return out + "}";
 }
+
+std::string ChatWriter::broken(const ApiError& error) { return "data: " + to_json(error) + "\n\n"; }
 
 std::string models_json(const std::vector<std::string>& names, std::string_view owner,
                         std::uint64_t created) {

@@ -34,9 +34,14 @@ struct ChatRequest {
   // Extension for trace replay, key x_qanat_sim_output_tokens: where the simulated model stops by itself. Real servers
   // ignore it.
   std::optional<std::uint32_t> natural_length;
-  bool ignore_stop = false;  // vLLM's ignore_eos
+  bool ignore_stop = false;   // vLLM's ignore_eos
+  std::uint8_t priority = 4;  // vLLM's "priority": lower is served first; 0 … 7 here
+  // Content as the prefix cache sees it: one chained hash per kBlockTokens tokens of the prompt.
+  std::vector<std::uint64_t> blocks;
   std::vector<std::string> stop;
 };
+
+inline constexpr std::uint32_t kBlockTokens = 16;
 
 // Total on any bytes.
 boost::system::result<ChatRequest, ApiError> parse_chat(std::string_view body);
@@ -51,16 +56,20 @@ class ChatWriter {
   ChatWriter(std::string id, std::string_view model, std::uint64_t created, const ChatRequest& request);
 
   // One server-sent event ("data: …\n\n") per token; the first names the role.
-  std::string token(std::string_view text, std::uint64_t index) const;
+  void append_token(std::string& out, std::string_view text, std::uint64_t index) const;
   // finish_reason, then the usage if asked for, then [DONE].
-  std::string end(Finish finish, std::uint64_t completion) const;
+  void append_end(std::string& out, Finish finish, std::uint64_t completion) const;
   std::string whole(std::string_view text, Finish finish, std::uint64_t completion) const;
+  // An event that ends a stream which cannot go on.
+  static std::string broken(const ApiError& error);
+  // Of the prompt's tokens, those found in the prefix cache; known once the first token is there.
+  void set_cached(std::uint64_t tokens) { cached_tokens_ = tokens; }
   const std::string& id() const { return id_; }
 
  private:
-  std::string usage(std::uint64_t completion) const;
+  void append_usage(std::string& out, std::uint64_t completion) const;
   std::string id_, head_, model_json_;
-  std::uint64_t created_, prompt_tokens_;
+  std::uint64_t created_, prompt_tokens_, cached_tokens_ = 0;
   bool include_usage_, continuous_usage_;
 };
 

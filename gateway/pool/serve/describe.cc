@@ -95,7 +95,7 @@ descriptor::Descriptor describe_adopted(const PoolConfig& config) {
 
 descriptor::Descriptor describe(const PoolConfig& config) {
   descriptor::Descriptor d = describe_place(config);
-  d.services = {"infer"};
+  d.services = {"finetune", "infer"};
   for (const auto& model : config.models) {
     const Roofline roofline(config.card, config.cards_per_station(), model);
     const auto limits = config.limits_for(model);

@@ -8,6 +8,7 @@
 
 #include "gateway/pool/engine/card.hh"
 #include "gateway/pool/engine/engine.hh"
+#include "gateway/pool/serve/station_plan.hh"
 
 namespace qanat::base {
 class ConfigTable;
@@ -20,21 +21,63 @@ struct PoolPrice {
   std::uint64_t input = 0, cached = 0, output = 0;
 };
 
+// How much of a real server is put into others' hands (gateway/pool/adopt).
+enum class AdoptLevel : std::uint8_t { Observed, Managed, Schedulable };
+std::string_view to_string(AdoptLevel level);
+
+// A server that is not ours, instead of simulated cards. Its models are what it lists.
+struct Adoption {
+  std::string url;  // empty: nothing is adopted
+  AdoptLevel level = AdoptLevel::Observed;
+  std::string key;                 // sent as its bearer token
+  std::uint32_t max_streams = 16;  // at once
+  base::Duration probe_interval = std::chrono::seconds(2);
+};
+
 struct PoolConfig {
   std::string id, provider, location, site, residency;
   std::string listen;    // "address:port"
   std::string socket;    // Unix socket for the operator; empty: none
   std::string usage_db;  // SQLite; its journal and key lie beside it
+  Adoption adopt;
   Card card;
   std::uint32_t count = 0;  // cards in all
   std::vector<Model> models;
   PoolPrice price;
   EngineLimits engine;
-  std::uint32_t max_context = 0;  // 0: each model's own
+  std::uint32_t max_context = 0;      // 0: each model's own
+  std::uint32_t tensor_parallel = 0;  // cards of one engine; 0: all cards of its model
+  std::uint32_t spare_cards = 0;      // beside `count`: they take the place of lost ones
+  std::string token_log;              // see token_log.hh; empty: none
+  // Calls under way at SIGTERM have so long to end.
+  base::Duration drain = std::chrono::seconds(20);
+  // How long a call may wait for a model that is still coming up, beyond what the call itself says; past it: 503.
+  base::Duration cold_wait{};
+  SitePlan storage;
+  std::vector<WeightCopy> copies;
+  LifePlan life;
+  bool warm = true;  // false: every model begins as a placeholder
 
-  // Cards behind each model: the cards are divided evenly, and each share runs its model under tensor parallelism.
-  std::uint32_t cards_per_model() const { return count / static_cast<std::uint32_t>(models.size()); }
+  // One model's part of cards that several share; without any, the cards are divided evenly and each has its own.
+  struct Share {
+    std::string model;
+    double memory = 1;
+    double weight = 1;
+    std::uint8_t priority = kNormalPriority;
+  };
+  std::vector<Share> shares;
+
+  bool shared_cards() const { return !shares.empty(); }
+  Share share_of(std::size_t model) const;
+  std::uint32_t cards_per_model() const {
+    return shared_cards() ? count : count / static_cast<std::uint32_t>(models.size());
+  }
+  std::uint32_t cards_per_station() const {
+    return tensor_parallel == 0 ? cards_per_model() : tensor_parallel;
+  }
+  std::uint32_t stations_per_model() const { return cards_per_model() / cards_per_station(); }
   EngineLimits limits_for(const Model& model) const;
+  StationPlan station_plan(const Model& model) const;
 };
 
 // Takes every key; notes problems in the reader, also those between keys (a model that does not fit the cards).

@@ -29,6 +29,8 @@ PoolMetrics::PoolMetrics(base::MetricsRegistry& r, const std::string& model)
           r.counter("vllm:request_success_total", "Calls that ended, by reason.", finished(model, "length"))),
       aborted(
           r.counter("vllm:request_success_total", "Calls that ended, by reason.", finished(model, "abort"))),
+      errors(
+          r.counter("vllm:request_success_total", "Calls that ended, by reason.", finished(model, "error"))),
       ttft_s(
           r.histogram("vllm:time_to_first_token_seconds", "Arrival to first token.", kTtft, labels(model))),
       tpot_s(r.histogram("vllm:inter_token_latency_seconds", "Gap between a call's tokens.", kTpot,
@@ -41,14 +43,28 @@ PoolMetrics::PoolMetrics(base::MetricsRegistry& r, const std::string& model)
       waiting_(r.gauge("vllm:num_requests_waiting", "Calls in the queue.", labels(model))),
       kv_usage_(r.gauge("vllm:kv_cache_usage_perc", "KV blocks in use, 1 is all.", labels(model))),
       preemptions_(r.counter("vllm:num_preemptions_total", "Sequences preempted for want of KV blocks.",
-                             labels(model))) {}
+                             labels(model))),
+      queries_(r.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+                         labels(model))),
+      hits_(r.counter("vllm:prefix_cache_hits_total", "Of those, found.", labels(model))),
+      resumed_(r.counter("qanat_pool_resumed_calls_total", "Calls that went on after their engine died.",
+                         labels(model))),
+      phase_(r.gauge("qanat_pool_model_phase",
+                     "0 placeholder, 1 staging, 2 loading, 3 warming, 4 serving, 5 draining, 6 failed.",
+                     labels(model))) {}
 
-void PoolMetrics::sample(const Engine& engine) {
-  const EngineState state = engine.state();
-  running_.set(state.running);
-  waiting_.set(state.waiting);
-  kv_usage_.set(double(state.kv_blocks_used) / double(state.kv_blocks_total));
-  preemptions_.add(engine.counters().preemptions - preemptions_.value());
+void PoolMetrics::sample(const PoolSample& sample) {
+  const auto to = [](base::Counter& counter, std::uint64_t value) {
+    if (value > counter.value()) counter.add(value - counter.value());
+  };
+  running_.set(sample.running);
+  waiting_.set(sample.waiting);
+  kv_usage_.set(sample.kv_usage);
+  phase_.set(sample.phase);
+  to(preemptions_, sample.preemptions);
+  to(queries_, sample.prefix_queries);
+  to(hits_, sample.prefix_hits);
+  to(resumed_, sample.resumed);
 }
 
 }  // namespace qanat::pool

@@ -3,20 +3,20 @@
 #include <fmt/format.h>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <charconv>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/daemon.hh"
 #include "base/http_server.hh"
 #include "base/metrics.hh"
-#include "gateway/pool/serve/call_runner.hh"
 #include "gateway/pool/serve/chat_api.hh"
 #include "gateway/pool/serve/describe.hh"
-#include "gateway/pool/serve/pool_metrics.hh"
+#include "gateway/pool/serve/live_call.hh"
+#include "gateway/pool/serve/pool_models.hh"
+#include "gateway/pool/serve/usage_routes.hh"
+#include "gateway/pool/tune/tune_service.hh"
 #include "gateway/pool/usage/usage_recorder.hh"
 
 namespace qanat::pool {
@@ -26,31 +26,6 @@ using asio::awaitable;
 namespace {
 
 constexpr std::size_t kChatBodyBytes = 16 * 1024 * 1024;
-constexpr std::size_t kUsagePage = 1000;
-
-// One model on its share of the cards.
-struct Served {
-  Served(asio::io_context& io, const PoolConfig& config, const Model& m, base::MetricsRegistry& registry)
-      : model(m),
-        limits(config.limits_for(m)),
-        runner(io, Roofline(config.card, config.cards_per_model(), m), limits),
-        metrics(registry, m.name) {}
-  Model model;
-  EngineLimits limits;
-  CallRunner runner;
-  PoolMetrics metrics;
-};
-
-// One call under way: the listener moves `generated`, the handler sends up to it.
-struct LiveCall {
-  LiveCall(asio::io_context& io, UsageTicket t)
-      : wake(io, asio::steady_timer::time_point::max()), ticket(std::move(t)) {}
-  asio::steady_timer wake;
-  UsageTicket ticket;
-  base::Time arrived{}, last_token{};
-  std::uint32_t generated = 0;
-  bool stopped = false;  // the pool is ending
-};
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -76,6 +51,10 @@ ApiError bad_call_name() {
   return {400, "x-qanat-call must be 1 to 127 visible ASCII characters.", "invalid_value", ""};
 }
 ApiError queue_full() { return {503, "The pool's queue is full.", "queue_full", "", "server_error"}; }
+ApiError cold_start() {
+  return {503, "The model is starting; ask again, or let the call wait with x-qanat-wait-ms.", "cold_start",
+          "model", "server_error"};
+}
 ApiError shutting_down() { return {503, "The pool is shutting down.", "shutting_down", "", "server_error"}; }
 
 bool is_call_name(std::string_view name) {
@@ -93,66 +72,51 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
         started_unix_ms(base::unix_now_ms()),
         generation(started_unix_ms),
         next_call(started_unix_ms << 16),
+        models(context, config, metrics),
+        tune(context, config, [this](bool busy) { models.set_neighbour(busy); }),
         recorder(context, c.usage_db, c.id, started_unix_ms),
         description(describe(c)) {
-    for (const auto& model : config.models)
-      served.push_back(std::make_unique<Served>(io, config, model, metrics));
-    metrics.before_text([this] {
-      for (auto& one : served) one->metrics.sample(one->runner.engine());
-    });
-  }
-
-  Served* find(std::string_view model) {
-    for (auto& one : served)
-      if (base::equal_ignoring_case(one->model.name, model)) return one.get();
-    return nullptr;
+    models.on_neighbour_share([this](double share) { tune.set_share(share); });
+    models.on_cards_failed([this](base::Duration outage) { tune.lose(outage); });
   }
 
   std::string descriptor_json() {
     description.state.generation = ++generation;
-    description.state.health = stopping ? descriptor::Health::Draining : descriptor::Health::Serving;
-    description.state.engines.clear();
-    for (const auto& one : served)
-      description.state.engines.push_back(
-          describe_engine(one->model, one->runner.engine(), one->limits, base::monotonic_now()));
+    models.describe(description.state, base::monotonic_now());
+    if (stopping) description.state.health = descriptor::Health::Draining;
     return descriptor::serialize(description);
   }
 
-  // Until the queue has likely moved, in whole seconds.
-  std::string retry_after(const Served& one) const {
-    const auto sample = describe_engine(one.model, one.runner.engine(), one.limits, base::monotonic_now());
-    const double s = sample.prefill.time_us(double(sample.queued_prefill_tokens)) * 1e-6;
-    return fmt::format("{}", std::clamp(static_cast<int>(s) + 1, 1, 60));
-  }
-
-  void on_token(Served& one, LiveCall& call, const OutputPlan& plan, const TokenEvent& event) {
-    recorder.progress(call.ticket, event.index);
-    one.metrics.generation_tokens.add();
-    if (event.index == 1)
-      one.metrics.ttft_s.observe(seconds(event.at - call.arrived));
-    else
-      one.metrics.tpot_s.observe(seconds(event.at - call.last_token));
-    call.last_token = event.at;
-    call.generated = event.index;
-    if (event.last) {
-      recorder.end(call.ticket, to_string(plan.finish), base::unix_now_ms());
-      one.metrics.e2e_s.observe(seconds(event.at - call.arrived));
-      (plan.finish == Finish::Stop ? one.metrics.stopped : one.metrics.length).add();
+  // Until it may be worth asking again, in whole seconds: the queue has moved, or the model is up.
+  std::string retry_after(Served& one) const {
+    double s = 60;
+    if (Station* const station = one.pick()) {
+      const base::Time now = base::monotonic_now();
+      const auto sample = describe_engine(one.model, station->engine(), now);
+      s = sample.prefill.time_us(double(sample.queued_prefill_tokens)) * 1e-6 +
+          seconds(station->life().ready_in(now).value_or(base::Duration{}));
     }
-    call.wake.cancel();
+    return fmt::format("{}", std::clamp(static_cast<int>(s) + 1, 1, 600));
   }
 
   awaitable<void> refuse(base::Responder& out, ApiError error) {
     co_await out.send(error.status, "application/json", to_json(error));
   }
 
+  // A model that is not up is woken by the first call; whether that call waits is its own decision.
+  bool must_go_elsewhere(Served& one, const base::Request& in) const {
+    Station* const station = one.pick();
+    if (!station || station->life().serving()) return false;
+    station->wake();
+    base::Duration patience = config.cold_wait;
+    if (const auto said = number(in.headers.value_or("x-qanat-wait-ms", "")))
+      patience = std::chrono::milliseconds(std::min<std::uint64_t>(*said, 3'600'000));
+    return station->life().ready_in(base::monotonic_now()).value_or(base::Duration::max()) > patience;
+  }
+
   awaitable<void> chat(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
-  awaitable<void> send_tokens(Served& one, LiveCall& call, const OutputPlan& plan, const ChatWriter& writer,
-                              base::Responder& out);
-  awaitable<void> send_whole(LiveCall& call, const OutputPlan& plan, const ChatWriter& writer,
-                             base::Responder& out);
-  awaitable<void> usage(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
-  awaitable<void> acknowledge(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
+  awaitable<void> inject(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
+  awaitable<void> turn(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
   std::string status_json() const;
 
   asio::io_context& io;
@@ -161,24 +125,15 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   std::uint64_t started_unix_ms, generation;
   CallId next_call;
   base::MetricsRegistry metrics;
+  PoolModels models;
+  TuneService tune;
   UsageRecorder recorder;
   descriptor::Descriptor description;
-  std::vector<std::unique_ptr<Served>> served;
-  std::unordered_map<CallId, std::shared_ptr<LiveCall>> live;
+  std::map<CallId, LiveCall*> live;
   bool stopping = false;
-  bool ended = false;
 };
 
-namespace {
-
-awaitable<void> next_token(LiveCall& call) {
-  boost::system::error_code woken;
-  co_await call.wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-}
-
-}  // namespace
-
-// 1. Parse and check. 2. Decide what the model will say. 3. Queue it. 4. Send tokens as they come into being. 5. Whatever
+// 1. Parse and check. 2. Decide what the model will say. 3. Queue it. 4. Tokens are sent as they come into being. 5. Whatever
 // happens to the client, the usage is recorded and the sequence ends with the call.
 awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Request& in,
                                          base::Responder& out) {
@@ -187,15 +142,19 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   auto parsed = parse_chat(in.body);
   if (!parsed) co_return co_await refuse(out, parsed.error());
   const ChatRequest& request = *parsed;
-  Served* const one = find(request.model);
+  Served* const one = models.find(request.model);
   if (!one) co_return co_await refuse(out, model_not_found(request.model));
-  const std::uint64_t limit = one->runner.engine().context_limit();
+  const std::uint64_t limit = one->stations.front()->engine().context_limit();
   if (request.prompt_tokens + request.max_tokens.value_or(1) > limit)
     co_return co_await refuse(out, too_long(request, limit));
   const CallId id = next_call++;
   std::string name(in.headers.value_or("x-qanat-call", ""));
   if (name.empty()) name = fmt::format("call-{:x}", id);
   if (!is_call_name(name)) co_return co_await refuse(out, bad_call_name());
+  if (!stopping && must_go_elsewhere(*one, in)) {
+    out.set_header("retry-after", retry_after(*one));
+    co_return co_await refuse(out, cold_start());
+  }
 
   OutputRequest wanted;
   wanted.seed = request.prompt_hash;
@@ -204,142 +163,103 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   wanted.ignore_stop = request.ignore_stop;
   wanted.stop = request.stop;
   wanted.room = static_cast<std::uint32_t>(limit - request.prompt_tokens);
-  const OutputPlan plan = plan_output(wanted);
+  OutputPlan plan = plan_output(wanted);
 
   auto ticket = stopping ? std::nullopt
                          : recorder.begin(name, one->model.name, request.prompt_tokens, base::unix_now_ms());
-  Admission admission = Admission::QueueFull;
-  std::shared_ptr<LiveCall> call;
-  if (ticket) {
-    call = std::make_shared<LiveCall>(io, std::move(*ticket));
-    call->arrived = arrived;
-    admission = one->runner.submit(id, static_cast<std::uint32_t>(request.prompt_tokens),
-                                   static_cast<std::uint32_t>(plan.tokens.size()),
-                                   [this, one, live_call = call.get(), &plan](const TokenEvent& event) {
-                                     on_token(*one, *live_call, plan, event);
-                                   });
-  }
-  if (admission != Admission::Accepted) {
-    if (call) recorder.end(call->ticket, "cancelled", base::unix_now_ms());
+  if (!ticket) {
     out.set_header("retry-after", retry_after(*one));
     co_return co_await refuse(out, stopping ? shutting_down() : queue_full());
   }
-  live.emplace(id, call);
-  one->metrics.prompt_tokens.add(request.prompt_tokens);
-  // Leaving this scope, by whatever way, takes the sequence out of the engine and completes the record.
-  struct Leave {
-    State& state;
-    Served& served;
-    CallId id;
-    std::shared_ptr<LiveCall> call;
-    ~Leave() {
-      if (state.ended) return;  // the loop itself is going; stop() has recorded everything
-      served.runner.cancel(id);
-      if (!call->ticket.ended) {
-        served.metrics.aborted.add();
-        state.recorder.end(call->ticket, call->stopped ? "interrupted" : "cancelled", base::unix_now_ms());
-      }
-      state.live.erase(id);
-    }
-  } leave{*this, *one, id, call};
-  out.on_disconnect([one, id, call] {
-    one->runner.cancel(id);
-    call->wake.cancel();
-  });
-
-  const ChatWriter writer(fmt::format("chatcmpl-{:x}", id), one->model.name, base::unix_now(), request);
-  if (request.stream)
-    co_await send_tokens(*one, *call, plan, writer, out);
-  else
-    co_await send_whole(*call, plan, writer, out);
-}
-
-awaitable<void> PoolService::State::send_tokens(Served& one, LiveCall& call, const OutputPlan& plan,
-                                                const ChatWriter& writer, base::Responder& out) {
-  if (!co_await out.begin_events()) co_return;
-  std::uint32_t sent = 0;
-  std::string bytes;
-  while (sent < plan.tokens.size()) {
-    while (call.generated == sent && !call.stopped && !out.client_gone()) co_await next_token(call);
-    if (call.stopped) co_return out.abort();
-    if (out.client_gone()) co_return;
-    // A slow client gets all that has come up meanwhile in one write, still one event a token.
-    bytes.clear();
-    const base::Time due = call.last_token;
-    while (sent < call.generated) {
-      bytes += writer.token(plan.tokens[sent], sent + 1);
-      ++sent;
-    }
-    if (sent == plan.tokens.size()) bytes += writer.end(plan.finish, sent);
-    if (!co_await out.write(bytes)) co_return;
-    one.metrics.lateness_s.observe(seconds(base::monotonic_now() - due));
+  ChatWriter writer(fmt::format("chatcmpl-{:x}", id), one->model.name, base::unix_now(), request);
+  LiveCall call(io, id, *one, recorder, std::move(*ticket), std::move(plan), std::move(writer), arrived,
+                models.log());
+  if (const Admission admission = call.submit(request); admission != Admission::Accepted) {
+    call.on_lost("queue_full");
+    out.set_header("retry-after", retry_after(*one));
+    co_return co_await refuse(out, admission == Admission::TooLong ? too_long(request, limit) : queue_full());
   }
-  co_await out.finish();
+  one->metrics.prompt_tokens.add(request.prompt_tokens);
+  struct Listed {
+    std::map<CallId, LiveCall*>& live;
+    CallId id;
+    ~Listed() { live.erase(id); }
+  } listed{live, id};
+  live.emplace(id, &call);
+  out.on_disconnect([this, id] {
+    if (const auto found = live.find(id); found != live.end()) found->second->on_client_gone();
+  });
+  if (!co_await call.answer(out, request.stream)) {
+    out.set_header("retry-after", retry_after(*one));
+    co_await refuse(out, call.lost_error());
+  }
 }
 
-awaitable<void> PoolService::State::send_whole(LiveCall& call, const OutputPlan& plan,
-                                               const ChatWriter& writer, base::Responder& out) {
-  while (call.generated < plan.tokens.size() && !call.stopped && !out.client_gone())
-    co_await next_token(call);
-  if (call.stopped) co_return co_await refuse(out, shutting_down());
-  if (out.client_gone()) co_return;
-  std::string text;
-  for (const auto& token : plan.tokens) text += token;
-  co_await out.json(200, writer.whole(text, plan.finish, plan.tokens.size()));
+awaitable<void> PoolService::State::inject(std::shared_ptr<State> self, base::Request& in,
+                                           base::Responder& out) {
+  auto fault = parse_fault(nlohmann::json::parse(in.body, nullptr, false));
+  if (!fault)
+    co_return void(co_await out.error(400, "invalid_value", fault.error(),
+                                      R"({"kind":"slow_card","factor":0.3,"for_ms":10000})"));
+  if (!fault->model.empty() && !models.find(fault->model))
+    co_return void(co_await out.error(404, "model_not_found", "no model " + fault->model + " here"));
+  const std::uint64_t id = models.inject(std::move(*fault));
+  co_await out.json(200, fmt::format(R"({{"id":{}}})", id));
 }
 
-awaitable<void> PoolService::State::usage(std::shared_ptr<State> self, base::Request& in,
-                                          base::Responder& out) {
-  const auto after = number(in.parameter("after").value_or("0"));
-  if (!after)
-    co_return void(co_await out.error(400, "invalid_value", "after is not a sequence number", "?after=0"));
-  const auto records = co_await recorder.after(*after, kUsagePage);
-  std::string body = "[";
-  for (const auto& record : records) body += (body.size() > 1 ? "," : "") + to_json(record);
-  co_await out.json(200, body + "]");
-}
-
-awaitable<void> PoolService::State::acknowledge(std::shared_ptr<State> self, base::Request& in,
-                                                base::Responder& out) {
-  const auto body = nlohmann::json::parse(in.body, nullptr, false);
-  const bool good = body.is_object() && body.size() == 1 && body.contains("through") &&
-                    body["through"].is_number_unsigned() && body["through"].get<std::uint64_t>() <= INT64_MAX;
-  if (!good)
-    co_return void(co_await out.error(400, "invalid_value", "no sequence number", R"({"through":12})"));
-  const auto forgotten = co_await recorder.acknowledge(body["through"].get<std::uint64_t>());
-  co_await out.json(200, fmt::format(R"({{"acknowledged":{}}})", forgotten));
+// POST /qanat/v1/models/{model}/wake and …/drain.
+awaitable<void> PoolService::State::turn(std::shared_ptr<State> self, base::Request& in,
+                                         base::Responder& out) {
+  Served* const one = models.find(in.capture("model"));
+  if (!one) co_return void(co_await out.error(404, "model_not_found", "no such model here"));
+  const bool wake = in.capture("verb") == "wake";
+  if (!wake && in.capture("verb") != "drain")
+    co_return void(co_await out.error(404, "no_such_path", "wake or drain"));
+  for (auto& station : one->stations) wake ? station->wake() : station->drain();
+  co_await out.json(200, status_json());
 }
 
 std::string PoolService::State::status_json() const {
   nlohmann::ordered_json status;
+  const base::Time now = base::monotonic_now();
   status["id"] = config.id;
   status["version"] = base::kVersion;
-  status["uptime_s"] = static_cast<std::uint64_t>(seconds(base::monotonic_now() - started));
+  status["uptime_s"] = static_cast<std::uint64_t>(seconds(now - started));
   status["cards"] = config.card.name;
   status["count"] = config.count;
+  status["spare_cards"] = models.spare_cards();
   status["stopping"] = stopping;
   status["usage_open"] = recorder.open_calls();
-  for (const auto& one : served) {
-    const auto state = one->runner.engine().state();
-    const auto& counters = one->runner.engine().counters();
-    status["models"].push_back({{"model", one->model.name},
-                                {"running", state.running},
-                                {"waiting", state.waiting},
-                                {"kv_blocks_used", state.kv_blocks_used},
-                                {"kv_blocks_total", state.kv_blocks_total},
-                                {"steps", counters.steps},
-                                {"generated_tokens", counters.generated_tokens},
-                                {"preemptions", counters.preemptions}});
+  status["models"] = nlohmann::ordered_json::array();
+  status["faults"] = nlohmann::ordered_json::array();
+  for (const Fault& fault : models.faults()) status["faults"].emplace_back(to_json(fault));
+  for (const auto& one : const_cast<PoolModels&>(models).all()) {
+    for (const auto& station : one->stations) {
+      const auto state = station->engine().state();
+      const auto& counters = station->engine().counters();
+      nlohmann::ordered_json entry{{"model", one->model.name},
+                                   {"cards", station->plan().cards},
+                                   {"phase", to_string(station->life().phase())},
+                                   {"running", state.running},
+                                   {"waiting", state.waiting + station->parked()},
+                                   {"kv_blocks_used", state.kv_blocks_used},
+                                   {"kv_blocks_cached", state.kv_blocks_cached},
+                                   {"kv_blocks_total", state.kv_blocks_total},
+                                   {"steps", counters.steps},
+                                   {"generated_tokens", counters.generated_tokens},
+                                   {"cached_tokens", counters.cached_tokens},
+                                   {"preemptions", counters.preemptions},
+                                   {"resumed", station->resumed()}};
+      if (const auto ready = station->life().ready_in(now)) entry["ready_in_s"] = seconds(*ready);
+      status["models"].push_back(std::move(entry));
+    }
   }
   return status.dump();
 }
 
 PoolService::PoolService(asio::io_context& io, const PoolConfig& config)
     : state_(std::make_shared<State>(io, config)) {}
-PoolService::~PoolService() {
-  stop();
-  state_->ended = true;
-}
+PoolService::~PoolService() { stop(); }
 
 // Handlers are coroutines that outlive a request's lambda; the state is theirs by a shared_ptr parameter.
 void PoolService::add_routes(base::HttpServer& server) {
@@ -349,7 +269,7 @@ void PoolService::add_routes(base::HttpServer& server) {
       [s](base::Request& in, base::Responder& out) { return s->chat(s, in, out); }, kChatBodyBytes);
   server.route("GET", "/v1/models", [s](base::Request&, base::Responder& out) -> awaitable<void> {
     std::vector<std::string> names;
-    for (const auto& one : s->served) names.push_back(one->model.name);
+    for (const auto& one : s->models.all()) names.push_back(one->model.name);
     co_await out.json(200, models_json(names, s->config.provider, s->started_unix_ms / 1000));
   });
   server.route("GET", "/health", [s](base::Request&, base::Responder& out) -> awaitable<void> {
@@ -358,17 +278,17 @@ void PoolService::add_routes(base::HttpServer& server) {
   server.route("GET", "/metrics", [s](base::Request&, base::Responder& out) -> awaitable<void> {
     co_await out.send(200, "text/plain; version=0.0.4; charset=utf-8", s->metrics.text());
   });
+  // Ready: some model serves. A pool of placeholders is healthy and not ready.
+  server.route("GET", "/ready", [s](base::Request&, base::Responder& out) -> awaitable<void> {
+    s->models.describe(s->description.state, base::monotonic_now());
+    const bool ready = !s->stopping && s->description.state.health == descriptor::Health::Serving;
+    co_await out.send(ready ? 200 : 503, "text/plain", "");
+  });
   server.route("GET", "/qanat/v1/descriptor", [s](base::Request&, base::Responder& out) -> awaitable<void> {
     co_await out.json(200, s->descriptor_json());
   });
-  server.route("GET", "/qanat/v1/usage",
-               [s](base::Request& in, base::Responder& out) { return s->usage(s, in, out); });
-  server.route("POST", "/qanat/v1/usage/ack",
-               [s](base::Request& in, base::Responder& out) { return s->acknowledge(s, in, out); });
-  server.route("GET", "/qanat/v1/usage/key", [s](base::Request&, base::Responder& out) -> awaitable<void> {
-    co_await out.json(
-        200, fmt::format(R"({{"algorithm":"ed25519","public_key":"{}"}})", s->recorder.public_key()));
-  });
+  s->tune.add_routes(server);
+  add_usage_routes(server, s->recorder, s);
 }
 
 void PoolService::add_operator_routes(base::HttpServer& server) {
@@ -379,18 +299,37 @@ void PoolService::add_operator_routes(base::HttpServer& server) {
   server.route("GET", "/metrics", [s](base::Request&, base::Responder& out) -> awaitable<void> {
     co_await out.send(200, "text/plain; version=0.0.4; charset=utf-8", s->metrics.text());
   });
+  add_usage_operator_routes(server, s->recorder, s);
+  server.route("POST", "/qanat/v1/faults",
+               [s](base::Request& in, base::Responder& out) { return s->inject(s, in, out); });
+  server.route("GET", "/qanat/v1/faults", [s](base::Request&, base::Responder& out) -> awaitable<void> {
+    nlohmann::json list = nlohmann::json::array();
+    for (const Fault& fault : s->models.faults()) list.push_back(to_json(fault));
+    co_await out.json(200, list.dump());
+  });
+  server.route("DELETE", "/qanat/v1/faults/{id}",
+               [s](base::Request& in, base::Responder& out) -> awaitable<void> {
+                 const auto id = number(in.capture("id"));
+                 if (id && s->models.clear(*id))
+                   co_await out.json(200, "{}");
+                 else
+                   co_await out.error(404, "not_found", "no such fault", "GET /qanat/v1/faults lists them");
+               });
+  server.route("POST", "/qanat/v1/models/{model}/{verb}",
+               [s](base::Request& in, base::Responder& out) { return s->turn(s, in, out); });
 }
+
+void PoolService::begin_drain() { state_->stopping = true; }
+bool PoolService::drained() const { return state_->live.empty(); }
 
 void PoolService::stop() {
   State& s = *state_;
   s.stopping = true;
-  const auto now = base::unix_now_ms();
-  for (auto& [id, call] : s.live) {
-    call->stopped = true;
-    s.recorder.end(call->ticket, "interrupted", now);
-    call->wake.cancel();
-  }
+  const auto live = s.live;
+  for (const auto& [id, call] : live) call->interrupt();
+  s.tune.stop();
   s.recorder.stop();
+  if (s.models.log()) s.models.log()->flush();
 }
 
 }  // namespace qanat::pool

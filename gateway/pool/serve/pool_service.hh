@@ -26,6 +26,9 @@ class PoolService {
   void add_routes(base::HttpServer& server);
   void add_operator_routes(base::HttpServer& server);
 
+  // Takes no more calls; drained() once those under way have ended.
+  void begin_drain();
+  bool drained() const;
   // Takes no more calls, breaks off those under way, records their usage.
   void stop();
 

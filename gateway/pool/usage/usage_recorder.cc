@@ -144,11 +144,20 @@ asio::awaitable<std::vector<UsageRecord>> UsageRecorder::after(std::uint64_t seq
       asio::use_awaitable);
 }
 
-asio::awaitable<std::uint64_t> UsageRecorder::acknowledge(std::uint64_t through) {
+asio::awaitable<std::uint64_t> UsageRecorder::acknowledge(std::string consumer, std::uint64_t through) {
   co_return co_await asio::co_spawn(
       state_->writer,
-      [state = state_.get(), through]() -> asio::awaitable<std::uint64_t> {
-        co_return state->store.acknowledge(through);
+      [state = state_.get(), name = &consumer, through]() -> asio::awaitable<std::uint64_t> {
+        co_return state->store.acknowledge(*name, through);
+      },
+      asio::use_awaitable);
+}
+
+asio::awaitable<std::uint64_t> UsageRecorder::dismiss(std::string consumer) {
+  co_return co_await asio::co_spawn(
+      state_->writer,
+      [state = state_.get(), name = &consumer]() -> asio::awaitable<std::uint64_t> {
+        co_return state->store.dismiss(*name);
       },
       asio::use_awaitable);
 }

@@ -46,7 +46,8 @@ class UsageRecorder {
   void end(UsageTicket& ticket, std::string_view finish, std::uint64_t unix_ms);
 
   boost::asio::awaitable<std::vector<UsageRecord>> after(std::uint64_t sequence, std::size_t limit);
-  boost::asio::awaitable<std::uint64_t> acknowledge(std::uint64_t through);
+  boost::asio::awaitable<std::uint64_t> acknowledge(std::string consumer, std::uint64_t through);
+  boost::asio::awaitable<std::uint64_t> dismiss(std::string consumer);
   const std::string& public_key() const;
   std::uint64_t open_calls() const;
 

@@ -23,6 +23,8 @@ UsageStore::UsageStore(const std::string& path, UsageKey key)
       prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
       started_unix_ms INTEGER NOT NULL, ended_unix_ms INTEGER NOT NULL,
       finish TEXT NOT NULL, signature TEXT NOT NULL) STRICT)");
+  state_->database.execute(
+      "CREATE TABLE IF NOT EXISTS consumer (name TEXT PRIMARY KEY, through INTEGER NOT NULL) STRICT");
 }
 
 UsageStore::~UsageStore() = default;
@@ -72,9 +74,30 @@ std::vector<UsageRecord> UsageStore::after(std::uint64_t sequence, std::size_t l
   return records;
 }
 
-std::uint64_t UsageStore::acknowledge(std::uint64_t through) {
-  Statement remove(state_->database.handle(), "DELETE FROM usage WHERE sequence <= ?");
-  remove.bind(static_cast<std::int64_t>(through)).run();
+std::uint64_t UsageStore::acknowledge(const std::string& consumer, std::uint64_t through) {
+  meter::Transaction transaction(state_->database);
+  Statement note(state_->database.handle(),
+                 R"(INSERT INTO consumer (name, through) VALUES (?, ?)
+      ON CONFLICT (name) DO UPDATE SET through = max(through, excluded.through))");
+  note.bind(consumer).bind(static_cast<std::int64_t>(through)).run();
+  const std::uint64_t forgotten = forget();
+  transaction.commit();
+  return forgotten;
+}
+
+std::uint64_t UsageStore::dismiss(const std::string& consumer) {
+  meter::Transaction transaction(state_->database);
+  Statement remove(state_->database.handle(), "DELETE FROM consumer WHERE name = ?");
+  remove.bind(consumer).run();
+  const std::uint64_t forgotten = forget();
+  transaction.commit();
+  return forgotten;
+}
+
+std::uint64_t UsageStore::forget() {
+  Statement remove(state_->database.handle(),
+                   "DELETE FROM usage WHERE sequence <= (SELECT min(through) FROM consumer)");
+  remove.run();
   return static_cast<std::uint64_t>(state_->database.changes());
 }
 

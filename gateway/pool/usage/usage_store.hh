@@ -26,12 +26,16 @@ class UsageStore {
   void append(std::span<const Entry> entries);
   // Records after this sequence, at most `limit`, in order.
   std::vector<UsageRecord> after(std::uint64_t sequence, std::size_t limit) const;
-  // Forgets every record up to and including this one; returns how many there were.
-  std::uint64_t acknowledge(std::uint64_t through);
+  // `consumer` has squared its books up to and including this record. What all known consumers have acknowledged is
+  // forgotten; returns how many records that were. A consumer is known from its first acknowledgement.
+  std::uint64_t acknowledge(const std::string& consumer, std::uint64_t through);
+  // It will not come back: its lag keeps no records any more.
+  std::uint64_t dismiss(const std::string& consumer);
   std::uint64_t kept() const;
   std::string public_key() const;
 
  private:
+  std::uint64_t forget();
   struct State;
   std::unique_ptr<State> state_;
 };

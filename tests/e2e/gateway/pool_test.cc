@@ -43,12 +43,13 @@ class PoolProcess : public ::testing::Test {
     if (!support::DaemonProcess::available("qanat-pool")) GTEST_SKIP() << "qanat-pool is not built";
   }
   // `engine`: lines of the [engine] table.
-  void start(const std::string& engine = "") {
+  void start(const std::string& engine = "", const std::string& keys = "") {
     port_ = support::free_port();
     const std::string config = folder_.write(
         "pool.toml",
-        "id = \"far1-h20\"\nprovider = \"pml\"\nlocation = \"guian.gz.cn\"\nsite = \"far1\"\nlisten = "
-        "\"127.0.0.1:" +
+        keys +
+            "id = \"far1-h20\"\nprovider = \"pml\"\nlocation = \"guian.gz.cn\"\nsite = \"far1\"\nlisten = "
+            "\"127.0.0.1:" +
             std::to_string(port_) + "\"\nsocket = \"" + folder_.file("pool.sock") + "\"\nusage_db = \"" +
             folder_.file("usage.db") + "\"\ncards = \"H20\"\ncount = 8\nmodels = [\"" + kModel +
             "\"]\n[price]\ninput = 400\noutput = 1600\n[engine]\n" + engine);
@@ -336,8 +337,29 @@ TEST_F(PoolProcess, Kill9LosesNoUsageAndRecordsNoneTwice) {
   EXPECT_EQ(later[0]["sequence"], sequence + 1);
 }
 
-TEST_F(PoolProcess, EndsCleanlyAndRecordsWhatWasUnderWay) {
+TEST_F(PoolProcess, LetsCallsEndAfterSigtermAndTakesNoMore) {
   start();
+  asio::io_context io;
+  replay::ChatStream chat;
+  base::HttpClient client(io);
+  asio::co_spawn(
+      io, [&]() -> awaitable<void> { co_await stream(client, 500, 0, "last", chat); }, asio::detached);
+  io.run_for(std::chrono::milliseconds(700));
+  ASSERT_GT(chat.tokens(), 0u);
+  ASSERT_LT(chat.tokens(), 500u);
+  ::kill(pool_->pid(), SIGTERM);
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(post("/v1/chat/completions", chat_body(3)).status, 503);
+  EXPECT_EQ(json::parse(get("/qanat/v1/descriptor").body)["state"]["health"], "draining");
+  for (int i = 0; i < 180 && !chat.done(); ++i) io.run_for(milliseconds(100));
+  EXPECT_TRUE(chat.done());
+  EXPECT_EQ(chat.tokens(), 500u);
+  for (int i = 0; i < 200 && pool_->running(); ++i) std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_FALSE(pool_->running()) << "nothing was left to wait for";
+}
+
+TEST_F(PoolProcess, EndsCleanlyAndRecordsWhatWasUnderWay) {
+  start("", "drain = \"0s\"\n");
   asio::io_context io;
   replay::ChatStream chat;
   base::HttpClient client(io);

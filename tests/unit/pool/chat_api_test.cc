@@ -22,6 +22,17 @@ ChatRequest parsed(const json& body) {
   return request ? *request : ChatRequest{};
 }
 
+std::string token(const ChatWriter& writer, std::string_view text, std::uint64_t index) {
+  std::string out;
+  writer.append_token(out, text, index);
+  return out;
+}
+std::string ending(const ChatWriter& writer, Finish finish, std::uint64_t completion) {
+  std::string out;
+  writer.append_end(out, finish, completion);
+  return out;
+}
+
 TEST(ParseChat, CountsThePromptByTheTokenizer) {
   json body = base_request();
   EXPECT_EQ(parsed(body).prompt_tokens, kTokensPerReply + kTokensPerMessage + 3);
@@ -130,7 +141,7 @@ TEST(ChatWriter, OneEventATokenAndTheEndInOrder) {
   body["stream"] = true;
   body["stream_options"] = {{"include_usage", true}};
   const ChatWriter writer("chatcmpl-1", "a \"model\"", 1700000000, parsed(body));
-  const json first = data_of(writer.token("water", 1)), second = data_of(writer.token(" flows", 2));
+  const json first = data_of(token(writer, "water", 1)), second = data_of(token(writer, " flows", 2));
   EXPECT_EQ(first["object"], "chat.completion.chunk");
   EXPECT_EQ(first["model"], "a \"model\"");
   EXPECT_EQ(first["choices"][0]["delta"], (json{{"role", "assistant"}, {"content", "water"}}));
@@ -138,7 +149,7 @@ TEST(ChatWriter, OneEventATokenAndTheEndInOrder) {
   EXPECT_TRUE(second["choices"][0]["finish_reason"].is_null());
   EXPECT_TRUE(second["usage"].is_null());
 
-  const std::string end = writer.end(Finish::Length, 2);
+  const std::string end = ending(writer, Finish::Length, 2);
   const auto cut1 = end.find("\n\n") + 2, cut2 = end.find("\n\n", cut1) + 2;
   EXPECT_EQ(data_of(end.substr(0, cut1))["choices"][0]["finish_reason"], "length");
   const json usage = data_of(end.substr(cut1, cut2 - cut1));
@@ -153,7 +164,7 @@ TEST(ChatWriter, ContinuousUsageIsOnEveryChunk) {
   body["stream"] = true;
   body["stream_options"] = {{"continuous_usage_stats", true}};
   const ChatWriter writer("x", "m", 1, parsed(body));
-  EXPECT_EQ(data_of(writer.token(" a", 17))["usage"]["completion_tokens"], 17);
+  EXPECT_EQ(data_of(token(writer, " a", 17))["usage"]["completion_tokens"], 17);
 }
 
 TEST(ChatWriter, WholeAnswer) {
@@ -163,6 +174,23 @@ TEST(ChatWriter, WholeAnswer) {
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "water flows");
   EXPECT_EQ(answer["choices"][0]["finish_reason"], "stop");
   EXPECT_EQ(answer["usage"]["completion_tokens"], 2);
+}
+
+TEST(ChatApi, PromptsThatBeginAlikeShareBlocksUntilTheyPart) {
+  const auto blocks = [](const std::string& text, const char* salt = "") {
+    const json body{
+        {"model", "m"}, {"cache_salt", salt}, {"messages", {{{"role", "user"}, {"content", text}}}}};
+    return parse_chat(body.dump())->blocks;
+  };
+  std::string same;
+  for (int i = 0; i < 100; ++i) same += " water" + std::to_string(i);
+  const auto a = blocks(same + " flows north"), b = blocks(same + " stands still"),
+             c = blocks(same, "tenant-b");
+  ASSERT_GE(a.size(), 5u);
+  const auto parts = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+  EXPECT_GE(parts, 5);
+  EXPECT_NE(a.front(), c.front()) << "another salt, another cache";
+  EXPECT_EQ(a, blocks(same + " flows north"));
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ Share replay(const std::vector<replay::TraceRow>& requests) {
   const Model& model = testing::model("deepseek-r1-distill-qwen-32b");
   const EngineLimits limits;
   Engine engine(testing::l40x4(), limits);
-  descriptor::EngineState sample = describe_engine(model, engine, limits, base::Time{});
+  descriptor::EngineState sample = describe_engine(model, engine, base::Time{});
   place::Unseen unseen;
   base::Time next_sample{};
   Share share;
@@ -49,7 +49,7 @@ Share replay(const std::vector<replay::TraceRow>& requests) {
     const base::Time now = base::Time{} + requests[i].at;
     while (next_sample <= now) {
       run_to(next_sample);
-      sample = describe_engine(model, engine, limits, next_sample);
+      sample = describe_engine(model, engine, next_sample);
       unseen = {};
       next_sample += milliseconds(250);
     }

@@ -67,12 +67,12 @@ TEST(Describe, PredictorsFollowTheEngine) {
       base::Time now{};
       for (const base::Time start = now; load > 0 && now < start + 20 * kStretchWindow;)
         engine.on_timer(now = *engine.next_timeout());
-      const auto d = describe_engine(m, engine, {}, now);
+      const auto d = describe_engine(m, engine, now);
       EXPECT_EQ(d.running, load);
       EXPECT_GE(d.kv_total_tokens, d.kv_used_tokens);
       // One more sequence with 500 tokens of context.
       const double context = double(engine.state().context_tokens) + 500;
-      StepShape shape{load + 1, load + 1, load + 1, std::uint64_t(context), std::uint64_t(context)};
+      StepShape shape{load + 1, load + 1, load + 1, std::uint64_t(context)};
       const double real_us = std::chrono::duration<double, std::micro>(roofline.price(shape)).count();
       EXPECT_NEAR(d.decode.step_us(load + 1, context), real_us, 0.03 * real_us);
       // Its prompt of 1,000 tokens, beside the others' decoding.

@@ -48,8 +48,8 @@ TEST_F(Usage, SameOnceIsRecordedOnceAndAnAcknowledgedSequenceIsNeverUsedAgain) {
     s.append(entries);
     s.append(entries);
     EXPECT_EQ(s.kept(), 2u);
-    EXPECT_EQ(s.acknowledge(2), 2u);
-    EXPECT_EQ(s.acknowledge(2), 0u);
+    EXPECT_EQ(s.acknowledge("city", 2), 2u);
+    EXPECT_EQ(s.acknowledge("city", 2), 0u);
   }
   auto s = store();
   const UsageStore::Entry more[] = {entry(3, "c")};
@@ -57,6 +57,23 @@ TEST_F(Usage, SameOnceIsRecordedOnceAndAnAcknowledgedSequenceIsNeverUsedAgain) {
   ASSERT_EQ(s.after(0, 10).size(), 1u);
   EXPECT_EQ(s.after(0, 10)[0].sequence, 3u);
   EXPECT_TRUE(s.after(3, 10).empty());
+}
+
+TEST_F(Usage, ARecordIsKeptUntilEveryConsumerHasIt) {
+  {
+    auto s = store();
+    const UsageStore::Entry entries[] = {entry(1, "a"), entry(2, "b"), entry(3, "c")};
+    s.append(entries);
+    EXPECT_EQ(s.acknowledge("east", 1), 1u);
+    EXPECT_EQ(s.acknowledge("west", 1), 0u);
+    EXPECT_EQ(s.acknowledge("east", 3), 0u) << "west has not got them";
+    EXPECT_EQ(s.acknowledge("west", 2), 1u);
+    EXPECT_EQ(s.acknowledge("west", 1), 0u) << "nothing is taken back";
+  }
+  auto s = store();
+  EXPECT_EQ(s.kept(), 1u);
+  EXPECT_EQ(s.dismiss("west"), 1u) << "who left keeps nothing";
+  EXPECT_EQ(s.kept(), 0u);
 }
 
 TEST_F(Usage, TheKeyStaysTheSame) {

@@ -1,0 +1,55 @@
+// The little that a foreign OpenAI-compatible server may leave out and a gateway needs: how many tokens there were. Sans-I/O.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qanat::pool {
+
+struct ForeignModel {
+  std::string name;               // as the server spells it
+  std::uint32_t max_context = 0;  // vLLM's max_model_len; 0: it does not say
+};
+// GET /v1/models; nothing if it is no such list.
+std::optional<std::vector<ForeignModel>> parse_models(std::string_view json);
+
+// A chat request as far as it must be understood to be passed on.
+struct ForeignRequest {
+  std::string model;
+  bool stream = false, include_usage = false, continuous_usage = false;
+  std::uint64_t prompt_tokens = 0;  // by our tokenizer
+  std::string body;  // what is sent on: `model` as the server spells it, no stream_options it may not know
+};
+std::optional<ForeignRequest> parse_request(std::string_view body);
+
+// Follows one answer. Counts are the server's own where it gives them, else by our tokenizer.
+class AnswerReader {
+ public:
+  explicit AnswerReader(const ForeignRequest& request);
+
+  // One event's data; what goes to the caller instead, as events; empty for nothing.
+  std::string on_data(std::string_view data);
+  // A whole answer; with `usage`, if it had none.
+  std::string on_whole(std::string_view json);
+
+  std::uint64_t prompt_tokens() const { return prompt_; }
+  std::uint64_t completion_tokens() const { return completion_; }
+  bool done() const { return done_; }
+  bool failed() const { return failed_; }
+  const std::string& finish() const { return finish_; }
+
+ private:
+  void take_usage(const nlohmann::json& json);
+  nlohmann::json usage() const;
+
+  bool include_, continuous_;
+  std::uint64_t prompt_, completion_ = 0;
+  std::string last_id_, finish_;
+  bool counted_by_server_ = false, final_ = false, done_ = false, failed_ = false;
+};
+
+}  // namespace qanat::pool
