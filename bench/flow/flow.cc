@@ -149,7 +149,9 @@ struct Arrivals {
 
 // Counts for `limit` seconds after the first byte, of which the first is not judged, and prints.
 void report(Arrivals& arrivals, double limit, std::atomic<bool>& done) {
-  while (arrivals.bytes == 0 && !done) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const auto start = Clock::now();
+  while (arrivals.bytes == 0 && seconds_since(start) < limit)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   std::this_thread::sleep_for(std::chrono::seconds(1));
   arrivals.warm = arrivals.bytes;
   arrivals.from = Clock::now();
@@ -218,9 +220,11 @@ int stream(char** arg) {
       auto to = address(arg[0], arg[1]);
       if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
         return std::perror("bench_flow send");
+      const timeval patience{0, 500'000};
+      setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
       const std::vector<char> piece(256 << 10, 'q');
       for (const auto start = Clock::now(); seconds_since(start) < limit;)
-        if (send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) <= 0) break;
+        if (send(fd, piece.data(), piece.size(), MSG_NOSIGNAL) < 0 && errno != EAGAIN) break;
       close(fd);
     });
   for (auto& t : threads) t.join();

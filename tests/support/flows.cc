@@ -56,14 +56,13 @@ Fd open_socket(const std::string& netns, int family, int type) {
 
 std::uint8_t pattern(std::uint64_t at) { return static_cast<std::uint8_t>(at * 0x9e3779b97f4a7c15ULL >> 56); }
 
-constexpr std::uint16_t kTcpPort = 5301;
 constexpr std::uint16_t kUdpPort = 5302;
 
 }  // namespace
 
 TcpResult tcp_transfer(const std::string& from, const std::string& to, const std::string& address,
-                       std::uint64_t bytes) {
-  const Address where(address, kTcpPort);
+                       std::uint64_t bytes, std::uint16_t port) {
+  const Address where(address, port);
   Fd listener = open_socket(to, where.storage.ss_family, SOCK_STREAM);
   const int yes = 1;
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);

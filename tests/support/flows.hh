@@ -15,7 +15,7 @@ struct TcpResult {
 };
 // `bytes` of a pattern from one namespace to a listener in another.
 TcpResult tcp_transfer(const std::string& from, const std::string& to, const std::string& address,
-                       std::uint64_t bytes);
+                       std::uint64_t bytes, std::uint16_t port = 5001);
 
 struct UdpResult {
   std::uint32_t sent = 0;

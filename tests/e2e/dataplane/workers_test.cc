@@ -1,0 +1,161 @@
+// Several workers a box, on the kernel's own devices:
+//
+//   1 (4 workers) ──v1── 3 (2 workers, relay) ──v2── 2 (8 workers)      and 1 ──v1── 2 directly
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <array>
+#include <iostream>
+#include <thread>
+#include <vector>
+
+#include "dataplane/io/netlink.hh"
+#include "dataplane/io/tun_device.hh"
+#include "dataplane/packet/ip_view.hh"
+#include "dataplane/packet/virtio_header.hh"
+#include "tests/support/flows.hh"
+#include "tests/support/namespaces.hh"
+#include "tests/support/test_box.hh"
+
+namespace qanat::test {
+namespace {
+
+using ids::NodeId;
+using ids::Sid;
+using packet::DropReason;
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kBulk = 8 << 20;
+
+class Workers : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string missing = namespaces_missing(); !missing.empty()) GTEST_SKIP() << missing;
+  }
+  // Eight flows each way at once.
+  void many_flows(const std::string& a, const std::string& b) {
+    std::vector<std::thread> flows;
+    std::array<TcpResult, 16> results;
+    for (unsigned i = 0; i < results.size(); ++i)
+      flows.emplace_back([&, i] {
+        const auto port = static_cast<std::uint16_t>(5100 + i);
+        results[i] = i % 2 == 0 ? tcp_transfer(a, b, i % 4 == 0 ? "100.96.2.1" : "fd71::2", kBulk, port)
+                                : tcp_transfer(b, a, i % 4 == 1 ? "100.96.1.1" : "fd71::1", kBulk, port);
+      });
+    for (std::thread& t : flows) t.join();
+    for (const TcpResult& r : results) {
+      EXPECT_EQ(r.bytes, kBulk);
+      EXPECT_TRUE(r.intact);
+    }
+  }
+  static void expect_clean(const TestBox& box) {
+    for (const DropReason reason :
+         {DropReason::BadTag, DropReason::Replayed, DropReason::LinkReplayed, DropReason::LinkBadTag,
+          DropReason::TunFailed, DropReason::LinkSourceMismatch})
+      EXPECT_EQ(box.drops(reason), 0u) << box.drops_text();
+  }
+  // Every worker of it opened or relayed something.
+  static void expect_all_busy(TestBox& box, forwarder::Counter counter) {
+    for (const auto& worker : box.crew().workers()) EXPECT_GT(worker->forwarder().counters()[counter], 0u);
+  }
+  Namespaces net;
+};
+
+TEST_F(Workers, OnePeerUsesAllOfThem) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  Overlay overlay(1);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {1});
+  overlay.add_tenant(100, {1, 2});
+  TestBox box_a(overlay, 1, a, 2);
+  TestBox box_b(overlay, 2, b, 4);
+  ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
+  ASSERT_TRUE(box_b.wait_for_path(1, 10));
+  many_flows(a, b);
+  std::uint64_t moved = 0;
+  std::uint64_t strays = 0;
+  for (TestBox* box : {&box_a, &box_b}) {
+    expect_clean(*box);
+    expect_all_busy(*box, forwarder::Counter::InnerPacketsReceived);
+    moved += box->counter(forwarder::Counter::InnerPacketsReceived);
+    strays += box->counter(forwarder::Counter::HandedOver);
+  }
+  // Queues are steered: hardly anything is handed over (kernel GRO may merge two buckets of one port now and then).
+  std::cout << moved << " packets, " << strays << " handed over\n";
+  EXPECT_LT(strays, moved / 10);
+}
+
+TEST_F(Workers, RelaysToo) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  const auto r = net.add("r");
+  net.join(a, "10.1.0.1/16", r, "10.1.0.3/16", "v1");
+  net.join(b, "10.2.0.2/16", r, "10.2.0.3/16", "v2");
+  Overlay overlay(2);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {2});
+  overlay.add_node(3, true, {1, 2});
+  overlay.add_tenant(100, {1, 2});
+  overlay.add_lists({10, 1, {}, 0, 1, {Sid::end(NodeId{3}), Sid::end(NodeId{2})}});
+  overlay.add_lists({20, 2, {}, 0, 2, {Sid::end(NodeId{3}), Sid::end(NodeId{1})}});
+  TestBox box_a(overlay, 1, a, 1);
+  TestBox box_b(overlay, 2, b, 2);
+  TestBox box_r(overlay, 3, r, 4);
+  ASSERT_TRUE(box_a.wait_for_path(2, 15)) << box_a.drops_text() << box_r.drops_text() << box_b.drops_text();
+  ASSERT_TRUE(box_b.wait_for_path(1, 15));
+  many_flows(a, b);
+  for (TestBox* box : {&box_a, &box_b, &box_r}) expect_clean(*box);
+  expect_all_busy(box_r, forwarder::Counter::TransitPackets);
+}
+
+// What the kernel's program computes is what packet::bucket_of does.
+TEST_F(Workers, TheKernelSteersByBucket) {
+  const auto a = net.add("a");
+  io::TunOptions options;
+  options.name = "qts";
+  options.netns = a;
+  options.queues = 8;
+  const io::TunDevice tun(options);
+  if (!tun.steered()) GTEST_SKIP() << "this kernel takes no steering program";
+  io::DeviceState state;
+  state.addresses = {"100.96.1.1/32", "fd71::1/128"};
+  state.routes = {"100.96.2.0/24", "fd71::200/120"};
+  for (const auto& refused : io::Netlink(a).reconcile("qts", state)) ADD_FAILURE() << refused;
+  // Somewhere that has the addresses, so that a stream can be listened to; nothing gets there.
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  for (const std::string address : {"100.96.2.0/32", "fd71::201/128", "100.96.2.2/32", "fd71::203/128"})
+    run("ip -n " + b + " address add " + address + " dev v1 nodad");
+  std::vector<std::thread> senders;
+  for (unsigned i = 0; i < 4; ++i)
+    senders.emplace_back([&, i] {
+      UdpStream(a, b, i % 2 == 0 ? "100.96.2." + std::to_string(i) : "fd71::20" + std::to_string(i), 64 + i,
+                milliseconds{100})
+          .wait();
+    });
+  unsigned seen = 0;
+  unsigned queues = 0;
+  std::vector<std::uint8_t> buffer(io::kTunReadBytes);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{4};
+  while (std::chrono::steady_clock::now() < until && seen < 60) {
+    for (unsigned q = 0; q < 8; ++q)
+      while (const std::size_t n = tun.read(q, buffer)) {
+        const auto view = packet::IpView::parse(packet::MutableBytes(buffer).subspan(
+            packet::VirtioHeader::kBytes, n - packet::VirtioHeader::kBytes));
+        ASSERT_TRUE(view.has_value());
+        if (view->protocol != packet::kProtocolUdp) continue;
+        EXPECT_EQ(packet::bucket_of(*view) % 8u, q);
+        queues |= 1u << q;
+        ++seen;
+      }
+    std::this_thread::sleep_for(milliseconds{2});
+  }
+  for (std::thread& t : senders) t.join();
+  EXPECT_GE(seen, 60u);
+  EXPECT_NE(queues & (queues - 1), 0u) << "all flows came up at one queue";
+}
+
+}  // namespace
+}  // namespace qanat::test
