@@ -71,9 +71,10 @@ std::vector<Point> lay_out(std::size_t n, const std::vector<Edge>& edges) {
     low_x = std::min(low_x, p.x), high_x = std::max(high_x, p.x);
     low_y = std::min(low_y, p.y), high_y = std::max(high_y, p.y);
   }
-  // Each direction by itself: paper is wider than most networks are tall.
-  const auto fit = [](double v, double low, double high) {
-    return high - low < 1e-6 ? 0.5 : (v - low) / (high - low);
+  // Each direction by itself: paper is wider than most networks are tall. What is all but flat stays flat.
+  const double flat = 1e-3 * std::max(high_x - low_x, high_y - low_y);
+  const auto fit = [flat](double v, double low, double high) {
+    return high - low <= flat ? 0.5 : (v - low) / (high - low);
   };
   for (auto& p : at) p = {fit(p.x, low_x, high_x), fit(p.y, low_y, high_y)};
   return at;

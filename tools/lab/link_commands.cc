@@ -40,19 +40,13 @@ int set_link(const Options& options) {
   const LabState state = find_lab(options);
   std::string text;
   for (const auto& word : options.words) text += (text.empty() ? "" : ",") + word;
-  const json link = find_link(state, options.target);
-  json change = json::object();
-  for (const char* direction : {"up", "down"}) {
-    if (options.direction != "both" && options.direction != direction) continue;
-    const auto now = linkem::parse_spec(link[direction]["spec"].get<std::string>());
-    const auto then = linkem::parse_spec(text, now.value());
-    if (!then) {
-      fmt::print(stderr, "{}\n", then.error().describe(text));
-      return kWrongUsage;
-    }
-    change[direction] = linkem::to_string(*then);
+  if (const auto parsed = linkem::parse_spec(text); !parsed) {
+    fmt::print(stderr, "{}\n", parsed.error().describe(text));
+    return kWrongUsage;
   }
-  const json after = call(state.linkem_socket, "PUT", "/v1/links/" + options.target, change);
+  find_link(state, options.target);
+  const json change = {{options.direction, text}};
+  const json after = call(state.linkem_socket, "PATCH", "/v1/links/" + options.target, change);
   answer(options, after, sentence(after));
   return kDone;
 }

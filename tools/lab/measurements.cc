@@ -30,6 +30,7 @@ std::vector<std::string_view> split(std::string_view text, char at) {
   for (;;) {
     const auto end = text.find(at);
     out.push_back(text.substr(0, end));
+    if (out.back().ends_with('\r')) out.back().remove_suffix(1);
     if (end == std::string_view::npos) return out;
     text.remove_prefix(end + 1);
   }

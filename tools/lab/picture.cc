@@ -50,6 +50,10 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+std::string counted(std::size_t n, const char* what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
 double ms(base::Duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
 
 std::string rate(std::uint64_t bps) {
@@ -76,10 +80,10 @@ class Picture {
         "height=\"100%\"/>\n",
         kWidth, height, escaped(topology_.name), kStyle);
     out += fmt::format("<text class=\"title\" x=\"48\" y=\"58\">{}</text>\n", escaped(topology_.name));
-    out += fmt::format(
-        "<text class=\"sub\" x=\"48\" y=\"80\">{} nodes · {} links · {} tenants · {} pools{}</text>\n",
-        topology_.nodes.size(), topology_.links.size(), topology_.tenants.size(), topology_.pools.size(),
-        now_.links_down.empty() ? "" : fmt::format(" · {} links cut", now_.links_down.size()));
+    out += fmt::format("<text class=\"sub\" x=\"48\" y=\"80\">{} · {} · {} · {}{}</text>\n",
+                       counted(topology_.nodes.size(), "node"), counted(topology_.links.size(), "link"),
+                       counted(topology_.tenants.size(), "tenant"), counted(topology_.pools.size(), "pool"),
+                       now_.links_down.empty() ? "" : fmt::format(" · {} links cut", now_.links_down.size()));
     std::string labels;
     for (const auto& link : topology_.links) out += draw_link(link, labels);
     out += labels;

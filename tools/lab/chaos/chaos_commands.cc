@@ -12,6 +12,7 @@
 
 #include "base/clock.hh"
 #include "base/file.hh"
+#include "base/http_client.hh"
 #include "tools/lab/chaos/soak.hh"
 #include "tools/lab/daemon_api.hh"
 
@@ -41,9 +42,35 @@ bool load_scenarios(const std::string& place, std::vector<Scenario>& out) {
   return good;
 }
 
+// A scenario of links alone, in linkem's own grammar (linkem(1)): linkem plays it by itself.
+bool is_for_linkem(const std::string& text) {
+  return text.starts_with("[[event]]") || text.starts_with("[[random]]") ||
+         text.find("\n[[event]]") != std::string::npos || text.find("\n[[random]]") != std::string::npos;
+}
+
+int hand_to_linkem(const lab::LabState& state, const std::string& text) {
+  base::ClientRequest request;
+  request.method = "POST";
+  request.target = "/v1/scenario";
+  request.body = text;
+  const auto response = base::fetch_blocking("unix:" + state.linkem_socket, std::move(request));
+  if (!response) throw lab::LabError("linkem: " + response.error().message());
+  fmt::print("{}\n", response->body);
+  if (response->status >= 400) return lab::kWrongUsage;
+  while (!lab::interrupted() && lab::get(state.linkem_socket, "/v1/scenario").value("running", false))
+    std::this_thread::sleep_for(50ms);
+  if (lab::interrupted()) lab::call(state.linkem_socket, "DELETE", "/v1/scenario", {});
+  return lab::interrupted() ? 130 : lab::kDone;
+}
+
 }  // namespace
 
 int run_scenario(const lab::Options& options) {
+  const std::string text = base::read_file(options.file);
+  if (is_for_linkem(text)) {
+    end_on_signals();
+    return hand_to_linkem(lab::find_lab(options), text);
+  }
   Scenario scenario;
   if (!load_scenario(options.file, scenario)) return lab::kWrongUsage;
   lab::LabState state = lab::find_lab(options);

@@ -17,9 +17,9 @@ namespace qanat::chaos {
 namespace {
 
 // A loop probe inside, 28 bytes of IPv4 and UDP around it, and around that what the overlay adds: from the seal alone
-// to a route header of 8 segments.
-constexpr std::uint32_t kShortest = Probes::kLoopPayload + 28 + 40,
-                        kLongest = Probes::kLoopPayload + 28 + 230;
+// (78 bytes) to a route header of four segments.
+constexpr std::uint32_t kShortest = Probes::kLoopPayload + 28 + 70,
+                        kLongest = Probes::kLoopPayload + 28 + 200;
 
 constexpr std::uint32_t of_packet(int field) { return static_cast<std::uint32_t>(SKF_AD_OFF + field); }
 

@@ -214,7 +214,7 @@ std::string to_table(const SoakResult& r) {
   for (const auto& [name, count] : r.faults_by_scenario)
     out += fmt::format("    {:<24} {:>5}\n", name, count);
   out += fmt::format(
-      "\n  probes     {} sent, {} arrived, each once, where it belongs\n"
+      "\n  probes     {} sent, {} arrived\n"
       "  streams    {} bytes acknowledged, {} to be read, {} connections\n"
       "  links      at most {} crossings of a probe, in {} windows\n"
       "  silence    {} beyond 250 ms although a path was sound; median {:.0f} ms, p99 {:.0f} ms, longest "
