@@ -3,6 +3,7 @@
 //   bench_pool fidelity DATA [--quick]       golden runs, fitted and unseen; published tables, fitted and left out
 //   bench_pool speed AZURE_CSV MOONCAKE_JSONL [--quick]
 //   bench_pool placement MOONCAKE_JSONL
+//   bench_pool warm-prefix SVG               draws TTFT and TPOT against load, warm and cold
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +12,10 @@
 #include <filesystem>
 #include <functional>
 
+#include "bench/pool/plot.hh"
 #include "bench/pool/replay.hh"
 #include "gateway/pool/calibration/report.hh"
+#include "gateway/pool/calibration/warm_prefix.hh"
 
 namespace {
 
@@ -151,6 +154,24 @@ void placement(const char* mooncake) {
   record("prefix_load_max_over_mean", load, "x", 1.2, Better::Less);
 }
 
+void warm_prefix(const std::string& path) {
+  const pool::Roofline h20s(*pool::built_in().card("H20"), 4,
+                            *pool::built_in().model("deepseek-r1-distill-qwen-32b"));
+  const auto points = pool::warm_against_cold(
+      h20s, {}, {1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 320, 384, 512, 768, 1024, 1536});
+  Curve curves[] = {{"TTFT cold, s", {}, false},
+                    {"TTFT warm, s", {}, true},
+                    {"TPOT cold, s", {}, false},
+                    {"TPOT warm, s", {}, true}};
+  for (const auto& point : points) {
+    const double values[] = {point.cold.ttft_s, point.warm.ttft_s, point.cold.tpot_s, point.warm.tpot_s};
+    for (int i = 0; i < 4; ++i) curves[i].points.emplace_back(point.clients, values[i]);
+  }
+  write_plot(path, "32B on 4 H20, 1024 in, 1024 out: a burst of calls, prefix cold and warm (256 seats)",
+             "calls at once", curves);
+  fmt::print(stderr, "drawn: {}\n", path);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -163,6 +184,8 @@ int main(int argc, char** argv) try {
     speed(argv[2], argv[3], quick);
   } else if (what == "placement") {
     placement(argv[2]);
+  } else if (what == "warm-prefix") {
+    warm_prefix(argv[2]);
   } else {
     fmt::print(stderr,
                "usage: bench_pool fidelity DATA | speed AZURE_CSV MOONCAKE_JSONL [--quick] | placement "
