@@ -8,6 +8,7 @@ namespace qanat::lab {
 namespace {
 
 constexpr int kRounds = 300;
+constexpr double kStretch = 2.5;
 constexpr double kFar = 1e9;
 
 using Matrix = std::vector<std::vector<double>>;
@@ -71,12 +72,11 @@ std::vector<Point> lay_out(std::size_t n, const std::vector<Edge>& edges) {
     low_x = std::min(low_x, p.x), high_x = std::max(high_x, p.x);
     low_y = std::min(low_y, p.y), high_y = std::max(high_y, p.y);
   }
-  // Each direction by itself: paper is wider than most networks are tall. What is all but flat stays flat.
-  const double flat = 1e-3 * std::max(high_x - low_x, high_y - low_y);
-  const auto fit = [flat](double v, double low, double high) {
-    return high - low <= flat ? 0.5 : (v - low) / (high - low);
-  };
-  for (auto& p : at) p = {fit(p.x, low_x, high_x), fit(p.y, low_y, high_y)};
+  // To the paper's edges, but no direction stretched more than kStretch times the other: distances should mean something.
+  const double wide = std::max(high_x - low_x, 1e-9), high = std::max(high_y - low_y, 1e-9);
+  const double x_scale = std::min(1 / wide, kStretch / high), y_scale = std::min(1 / high, kStretch / wide);
+  for (auto& p : at)
+    p = {0.5 + (p.x - (low_x + high_x) / 2) * x_scale, 0.5 + (p.y - (low_y + high_y) / 2) * y_scale};
   return at;
 }
 

@@ -57,8 +57,9 @@ void ByteStream::connect_again(base::Time now) {
   progress_ = now;
   const linkem::NetnsScope inside(netns_);
   sender_ = linkem::Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const int on = 1;
+  const int on = 1, segment = 900;  // never as long as a loop probe
   setsockopt(sender_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(sender_.get(), IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
   if (bind(sender_.get(), reinterpret_cast<const sockaddr*>(&from_), sizeof from_) != 0) {
     sender_ = linkem::Fd();  // the box is down, and its address with it
     return;

@@ -16,7 +16,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kDiscardPort = 9;
-constexpr int kTosBulk = 10 << 2;  // AF11
+constexpr int kTosBulk = 10 << 2;      // AF11
 constexpr std::size_t kPayload = 600;  // never as long as a loop probe (probes.hh)
 constexpr auto kTick = std::chrono::milliseconds(5);
 

@@ -7,7 +7,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
 #include <system_error>
 
 #include "tools/lab/chaos/probes.hh"
@@ -19,7 +21,7 @@ namespace {
 // A loop probe inside, 28 bytes of IPv4 and UDP around it, and around that what the overlay adds: from the seal alone
 // (78 bytes) to a route header of four segments.
 constexpr std::uint32_t kShortest = Probes::kLoopPayload + 28 + 70,
-                        kLongest = Probes::kLoopPayload + 28 + 200;
+                        kLongest = Probes::kLoopPayload + Probes::kLoopLengths + 28 + 180;
 
 constexpr std::uint32_t of_packet(int field) { return static_cast<std::uint32_t>(SKF_AD_OFF + field); }
 
@@ -40,7 +42,7 @@ LoopWatch::LoopWatch(const lab::LabState& lab) {
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 22),
       BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, lab::kUnderlayPort, 0, 2),
       BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, lab::kUnderlayPort + 15, 1, 0),
-      BPF_STMT(BPF_RET | BPF_K, 64),
+      BPF_STMT(BPF_RET | BPF_K, 65535),
       BPF_STMT(BPF_RET | BPF_K, 0),
   };
   const sock_fprog filter{static_cast<unsigned short>(std::size(program)), program};
@@ -60,15 +62,16 @@ LoopWatch::LoopWatch(const lab::LabState& lab) {
 }
 
 std::uint64_t LoopWatch::crossings() {
-  std::uint64_t total = 0;
+  // A list's headers are as long at every hop, so one datagram's crossings have one length.
+  std::map<ssize_t, std::uint64_t> by_length;
   for (const auto& fd : sockets_) {
-    tpacket_stats stats{};  // what passed the filter, kept or not; reading it starts anew
-    socklen_t length = sizeof stats;
-    if (getsockopt(fd.get(), SOL_PACKET, PACKET_STATISTICS, &stats, &length) == 0) total += stats.tp_packets;
     char byte;
-    while (recv(fd.get(), &byte, 1, MSG_DONTWAIT) >= 0) continue;
+    for (ssize_t length; (length = recv(fd.get(), &byte, 1, MSG_DONTWAIT | MSG_TRUNC)) >= 0;)
+      ++by_length[length];
   }
-  return total;
+  std::uint64_t most = 0;
+  for (const auto& [length, count] : by_length) most = std::max(most, count);
+  return most;
 }
 
 }  // namespace qanat::chaos

@@ -18,7 +18,7 @@ class LoopWatch {
 
   // Throws std::system_error.
   explicit LoopWatch(const lab::LabState& lab);
-  // Crossings since the last call, on all nodes together.
+  // Crossings of one length since the last call, on all nodes together; of the length that had the most.
   std::uint64_t crossings();
 
  private:

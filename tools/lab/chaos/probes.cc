@@ -101,7 +101,7 @@ void Probes::send(std::size_t f, std::size_t payload, base::Time) {
   ProbeFlow& flow = flows_[f];
   Header header{id_, flow.sent, static_cast<std::uint32_t>(f), 0};
   header.check = check_of(header);
-  std::array<std::uint8_t, kLoopPayload> bytes;
+  std::array<std::uint8_t, kLoopPayload + kLoopLengths> bytes;
   for (std::size_t i = sizeof header; i < payload; ++i) bytes[i] = filler(header.number, i);
   std::memcpy(bytes.data(), &header, sizeof header);
   const sockaddr_in& to = endpoints_[details_[f].to].address;
@@ -130,7 +130,7 @@ void Probes::read_all(Endpoint& endpoint, base::Time now) {
     if (header.soak != id_ && header.check == check_of(header)) continue;  // an earlier run's
     bool intact = header.soak == id_ && header.check == check_of(header) && header.flow < flows_.size() &&
                   header.number < details_[header.flow].seen.size() &&
-                  (n == kPayload || n == static_cast<ssize_t>(kLoopPayload));
+                  (n == kPayload || n >= static_cast<ssize_t>(kLoopPayload));
     for (std::size_t i = sizeof header; intact && i < static_cast<std::size_t>(n); ++i)
       intact = bytes[i] == filler(header.number, i);
     if (!intact) {
@@ -169,7 +169,7 @@ void Probes::send_for_loop_watch(base::Time now) {
   if (flows_.empty()) return;
   do turn_ = (turn_ + 1) % flows_.size();
   while (flows_[turn_].critical);  // those may travel twice
-  send(turn_, kLoopPayload, now);
+  send(turn_, kLoopPayload + loops_++ % kLoopLengths, now);
 }
 
 }  // namespace qanat::chaos

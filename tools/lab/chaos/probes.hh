@@ -27,9 +27,9 @@ class Probes {
  public:
   static constexpr int kPort = 5996;  // interactive; critical one above
   static constexpr auto kEvery = std::chrono::milliseconds(40);
-  // Bytes of the datagrams that the loop watch counts: longer than the messages of daemons and tenants, shorter than
-  // full segments, so that on the wires they are alone in their size.
-  static constexpr std::size_t kLoopPayload = 1180;
+  // Bytes of the datagrams that the loop watch counts, each one byte longer than the last, kLoopLengths of them: longer
+  // than the messages of daemons and tenants, shorter than full segments.
+  static constexpr std::size_t kLoopPayload = 1140, kLoopLengths = 64;
 
   using Report = std::function<void(const char* invariant, std::string what)>;
 
@@ -56,7 +56,7 @@ class Probes {
   std::vector<ProbeFlow> flows_;
   std::vector<Flow> details_;
   base::Time next_;
-  std::size_t turn_ = 0;
+  std::size_t turn_ = 0, loops_ = 0;
   std::uint64_t id_;
 };
 

@@ -27,6 +27,7 @@ std::vector<PlannedAction> plan_soak(const std::vector<Scenario>& scenarios, con
   Dice dice(seed);
   std::vector<PlannedAction> plan;
   std::map<std::string, base::Duration> busy;
+  std::vector<base::Duration> down_until;  // of scenarios that kill or pause
   std::uint64_t run = 0;
   for (base::Duration now{}; now < options.length;
        now += dice.between(options.every / 2, options.every + options.every / 2)) {
@@ -34,18 +35,21 @@ std::vector<PlannedAction> plan_soak(const std::vector<Scenario>& scenarios, con
     if (!scenario) break;
     const Expansion expansion = expand(*scenario, topology, dice, busy, now);
     if (expansion.actions.empty() || now + expansion.actions.back().at > options.length) continue;
+    // Links bear several faults at once, as layers; a daemon is killed by one scenario at a time.
     const auto is_busy = [&](const std::string& name) {
       const auto it = busy.find(name);
-      return it != busy.end() && it->second > now;
+      return is_daemon(name) && it != busy.end() && it->second > now;
     };
     if (std::any_of(expansion.uses.begin(), expansion.uses.end(), is_busy)) continue;
-    std::size_t daemons_down = 0;
-    for (const auto& [name, until] : busy) daemons_down += is_daemon(name) && until - options.rest > now;
-    const bool takes_daemon = std::any_of(expansion.uses.begin(), expansion.uses.end(), is_daemon);
-    if (takes_daemon && daemons_down >= options.most_daemons_down) continue;
+    const bool stops = std::any_of(expansion.actions.begin(), expansion.actions.end(), [](const Action& a) {
+      return a.verb == Verb::Kill || a.verb == Verb::Pause;
+    });
+    std::erase_if(down_until, [&](base::Duration until) { return until <= now; });
+    if (stops && down_until.size() >= options.most_daemons_down) continue;
+    if (stops) down_until.push_back(now + expansion.actions.back().at);
     ++run;
     const auto until = now + expansion.actions.back().at + options.rest;
-    for (const auto& name : expansion.uses) busy[name] = until;
+    for (const auto& name : expansion.uses) busy[name] = std::max(busy[name], until);
     for (const auto& action : expansion.actions)
       plan.push_back({now + action.at, run, scenario->name, action});
   }

@@ -1,4 +1,4 @@
-// The soak's plan: which scenario starts when, drawn by the seed, so that no two act on the same thing at once.
+// The soak's plan: which scenario starts when, drawn by the seed, so that no two kill the same daemon at once.
 // Values only; the same seed gives the same plan.
 #pragma once
 
