@@ -44,7 +44,7 @@ double TunePlan::memory_bytes() const {
   return model.weight_bytes() + trainable() * (kBytesPerGradient + kBytesPerMoment) + activations * cards;
 }
 
-bool TunePlan::fits() const { return memory_bytes() <= 0.95 * cards * card.memory_gb * 1e9; }
+bool TunePlan::fits() const { return memory_bytes() <= 0.95 * cards * card.memory_bytes(); }
 
 base::Duration TunePlan::step_time() const {
   StepShape forward;

@@ -96,8 +96,10 @@ class AdoptedPoolLab : public GatewayLab {
   // The candidate of our foreign pool, as a tenant resolves it.
   json candidate() {
     const auto answer = tenant("GET", "/qanat/v1/resolve?c_url=c-url%3A%2F%2Fany%2Finfer%2Fgpt-5.2");
-    for (const json& c : json::parse(answer.body)["candidates"])
+    const json parsed = json::parse(answer.body);
+    for (const json& c : parsed["candidates"])
       if (c["instance"] == "foreign") return c;
+    last_ = answer.body;
     return {};
   }
   json until(const std::function<bool(const json&)>& good) {
@@ -107,6 +109,7 @@ class AdoptedPoolLab : public GatewayLab {
     return last;
   }
   unsigned foreign_port_ = 0;
+  std::string last_;  // an answer without it
 };
 
 TEST_F(AdoptedPoolLab, ARealServerIsFoundMeasuredCalledAndLeavesCleanly) {
@@ -126,6 +129,7 @@ TEST_F(AdoptedPoolLab, ARealServerIsFoundMeasuredCalledAndLeavesCleanly) {
   EXPECT_EQ(d["card"]["model"], "l20");
   EXPECT_GT(d["state"]["engines"][0]["decode"]["base_us"], 500);
   const json found = until([](const json& c) { return c.is_object() && c["filtered_by"].is_null(); });
+  ASSERT_TRUE(found.is_object()) << last_;
   EXPECT_GT(found["predicted"]["tpot_ms"], 0.5) << found.dump();
 
   // Called: streams and whole answers, under its own words.
@@ -180,6 +184,7 @@ TEST_F(AdoptedPoolLab, AnObservedServerIsSeenAndNeverCalled) {
   ASSERT_TRUE(wait_for_health("serving")) << far_->log();
   start_gateway();
   const json found = until([](const json& c) { return c.is_object() && c["filtered_by"] == "service"; });
+  ASSERT_TRUE(found.is_object()) << last_;
   EXPECT_EQ(found["filtered_by"], "service") << found.dump();
   const json body{{"model", "gpt-5.2"}, {"messages", {{{"role", "user"}, {"content", "hello"}}}}};
   EXPECT_GE(tenant("POST", "/v1/chat/completions", body.dump()).status, 400);

@@ -1,0 +1,116 @@
+// Adopting a foreign server: its pace learned from outside, its counts made up where it leaves them out.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "gateway/pool/adopt/dialect.hh"
+#include "gateway/pool/adopt/pace_meter.hh"
+#include "gateway/pool/tokenizer.hh"
+
+namespace qanat::pool {
+namespace {
+
+using nlohmann::json;
+
+base::Duration ms(double v) { return base::Duration(static_cast<std::int64_t>(v * 1e6)); }
+
+TEST(PaceMeter, LearnsTheTwoLinesAndFollowsWhenTheyMove) {
+  PaceMeter meter;
+  EXPECT_FALSE(meter.measured());
+  std::mt19937_64 random(1);
+  std::uniform_real_distribution<double> noise(0.9, 1.1);
+  for (int i = 0; i < 200; ++i) {
+    const auto prompt = 100 + random() % 4000;
+    meter.on_first(prompt, ms((50 + 0.1 * double(prompt)) * noise(random)));
+    const double calls = 1 + double(random() % 16);
+    meter.on_end(calls, ms((20 + 2 * calls) * noise(random)));
+  }
+  EXPECT_NEAR(meter.prefill().time_us(2000), 250e3, 30e3);
+  EXPECT_NEAR(meter.decode().step_us(8, 0), 36e3, 4e3);
+  for (int i = 0; i < 200; ++i) meter.on_end(1 + double(random() % 16), ms(100));
+  EXPECT_NEAR(meter.decode().step_us(8, 0), 100e3, 10e3) << "the past fades";
+}
+
+TEST(PaceMeter, EqualSamplesGiveALevelLineNotAWildOne) {
+  PaceMeter meter;
+  for (int i = 0; i < 3; ++i) meter.on_first(12, ms(40 + i));
+  EXPECT_NEAR(meter.prefill().time_us(4000), 41e3, 3e3);
+}
+
+ForeignRequest request(bool include, bool continuous) {
+  const json body{{"model", "gpt"},
+                  {"messages", {{{"role", "user"}, {"content", "carry water under the hill"}}}},
+                  {"stream", true},
+                  {"x_qanat_sim_output_tokens", 5},
+                  {"stream_options", {{"include_usage", include}, {"continuous_usage_stats", continuous}}}};
+  return *parse_request(body.dump());
+}
+
+TEST(ForeignRequest, IsPassedOnWithoutWhatOthersDoNotKnow) {
+  const auto r = request(true, true);
+  EXPECT_EQ(r.model, "gpt");
+  EXPECT_TRUE(r.stream && r.include_usage && r.continuous_usage);
+  EXPECT_EQ(r.prompt_tokens,
+            count_tokens("carry water under the hill") + kTokensPerMessage + kTokensPerReply);
+  const json sent = json::parse(r.body);
+  EXPECT_FALSE(sent.contains("x_qanat_sim_output_tokens"));
+  EXPECT_FALSE(sent["stream_options"].contains("continuous_usage_stats"));
+  for (const char* bad : {"", "[]", "{}", R"({"model":"m"})", R"({"model":"m","messages":[1]})", "\xff"})
+    EXPECT_FALSE(parse_request(bad)) << bad;
+}
+
+json data_of(const std::string& event) { return json::parse(event.substr(6, event.find("\n\n") - 6)); }
+
+TEST(AnswerReader, CountsWhatTheServerDoesNot) {
+  AnswerReader reader(request(true, true));
+  const auto chunk = [](const char* text) {
+    return json{{"id", "x"}, {"choices", {{{"index", 0}, {"delta", {{"content", text}}}}}}}.dump();
+  };
+  EXPECT_EQ(data_of(reader.on_data(chunk("water flows")))["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(data_of(reader.on_data(chunk(" north")))["usage"]["completion_tokens"], 3);
+  const std::string end = reader.on_data("[DONE]");
+  EXPECT_EQ(data_of(end)["usage"]["completion_tokens"], 3);
+  EXPECT_TRUE(data_of(end)["choices"].empty());
+  EXPECT_TRUE(end.ends_with("data: [DONE]\n\n"));
+  EXPECT_TRUE(reader.done() && !reader.failed());
+}
+
+TEST(AnswerReader, BelievesTheServerThatCounts) {
+  AnswerReader reader(request(true, false));
+  const std::string chunk = R"({"id":"x","choices":[{"index":0,"delta":{"content":"a b c"}}],"usage":null})";
+  EXPECT_EQ(reader.on_data(chunk), "data: " + chunk + "\n\n") << "verbatim";
+  const std::string last = R"({"id":"x","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}})";
+  reader.on_data(last);
+  EXPECT_EQ(reader.on_data("[DONE]"), "data: [DONE]\n\n") << "no second usage";
+  EXPECT_EQ(reader.completion_tokens(), 7u);
+  EXPECT_EQ(reader.prompt_tokens(), 9u);
+  AnswerReader failing(request(false, false));
+  EXPECT_FALSE(failing.on_data(R"({"error":{"message":"no"}})").empty());
+  EXPECT_TRUE(failing.failed());
+  AnswerReader garbled(request(false, false));
+  EXPECT_TRUE(garbled.on_data("not json").empty());
+  EXPECT_TRUE(garbled.failed());
+}
+
+TEST(AnswerReader, AWholeAnswerGetsItsUsage) {
+  AnswerReader reader(request(false, false));
+  const json answer = json::parse(reader.on_whole(
+      R"({"id":"x","choices":[{"message":{"role":"assistant","content":"water flows"},"finish_reason":"stop"}]})"));
+  EXPECT_EQ(answer["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(reader.finish(), "stop");
+}
+
+TEST(ForeignModels, AreWhatTheServerLists) {
+  const auto models =
+      parse_models(R"({"object":"list","data":[{"id":"Qwen3","max_model_len":4096},{"id":"b"}]})");
+  ASSERT_TRUE(models);
+  EXPECT_EQ((*models)[0].name, "Qwen3");
+  EXPECT_EQ((*models)[0].max_context, 4096u);
+  EXPECT_EQ((*models)[1].max_context, 0u);
+  for (const char* bad : {"", "[]", "{}", R"({"data":[1]})", R"({"data":[{"id":""}]})"})
+    EXPECT_FALSE(parse_models(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace qanat::pool
