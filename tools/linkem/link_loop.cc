@@ -83,6 +83,7 @@ void LinkLoop::carry(int also) {
     std::size_t packets = 0;
     base::Time now = base::monotonic_now();
     const base::Time turn = now;
+    priority_.on_turn(now);
     for (int i = 0; i < ready; ++i) {
       const std::uint64_t tag = events[i].data.u64;
       if (tag == kAlso) return;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/linkem/priority.hh"
 #include "tools/linkem/tun_link.hh"
 
 namespace qanat::linkem {
@@ -17,7 +18,7 @@ class LinkLoop {
  public:
   struct Options {
     // A packet due sooner than this is waited for by polling, since the kernel's timer would be later.
-    base::Duration spin = std::chrono::microseconds{10};
+    base::Duration spin = std::chrono::microseconds{5};
     // After a turn that follows close on another and found little: how long to let packets gather.
     base::Duration gather = std::chrono::microseconds{40};
   };
@@ -51,6 +52,7 @@ class LinkLoop {
   int wait_for_packets(void* events, base::Time next);
 
   Options options_;
+  Priority priority_;
   Fd epoll_, wake_;
   std::shared_ptr<FramePool> pool_ = std::make_shared<FramePool>();
   Links links_;

@@ -18,7 +18,6 @@
 #include "tools/linkem/links_file.hh"
 #include "tools/linkem/packet_log.hh"
 #include "tools/linkem/plot.hh"
-#include "tools/linkem/priority.hh"
 #include "tools/linkem/scenario_file.hh"
 
 namespace qanat::linkem {
@@ -110,7 +109,6 @@ class Carrier {
     if (scenario) player_.start(*scenario, links, now);
     for (auto& link : links) loop_.add(std::move(link));
     control_.emplace(loop_, log_, player_, options.socket);
-    run_ahead();
   }
   LinkLoop& loop() { return loop_; }
 

@@ -1,37 +1,45 @@
 #include "tools/linkem/priority.hh"
 
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cstdint>
-
-#ifndef SCHED_FLAG_RESET_ON_FORK
-#define SCHED_FLAG_RESET_ON_FORK 0x01
-#endif
+#include <sys/resource.h>
+#include <time.h>
 
 namespace qanat::linkem {
 namespace {
 
-// struct sched_attr of sched_setattr(2): its header and glibc's cannot be included together.
-struct Attributes {
-  std::uint32_t size = sizeof(Attributes);
-  std::uint32_t sched_policy = 0;
-  std::uint64_t sched_flags = 0;
-  std::int32_t sched_nice = 0;
-  std::uint32_t sched_priority = 0;
-  std::uint64_t sched_runtime = 0, sched_deadline = 0, sched_period = 0;
-};
+base::Duration thread_time() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+}
+
+bool go_ahead() {
+  const sched_param priority{.sched_priority = 1};
+  return sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &priority) == 0;
+}
+
+void go_ordinary() {
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none);
+  setpriority(PRIO_PROCESS, 0, -10);  // 0 is the calling thread
+}
 
 }  // namespace
 
-void run_ahead() {
-  Attributes attributes;
-  attributes.sched_policy = SCHED_OTHER;
-  attributes.sched_flags = SCHED_FLAG_RESET_ON_FORK;
-  attributes.sched_nice = -10;
-  attributes.sched_runtime = 100'000;  // ns; older kernels ignore it
-  syscall(SYS_sched_setattr, 0, &attributes, 0);
+void Priority::judge(base::Time now) {
+  next_ = now + kWindow;
+  if (state_ == State::Refused) return;
+  const base::Duration used = thread_time();
+  const bool within =
+      static_cast<double>((used - used_).count()) <= kBudget * static_cast<double>((now - since_).count());
+  if (state_ == State::Unknown || (within && state_ == State::Ordinary)) {
+    state_ = go_ahead() ? State::Ahead : State::Refused;
+  } else if (!within && state_ == State::Ahead) {
+    go_ordinary();
+    state_ = State::Ordinary;
+  }
+  used_ = used;
+  since_ = now;
 }
 
 }  // namespace qanat::linkem

@@ -107,7 +107,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"1mbit down", 5, "','"}, Bad{"LOSS=1%", 0, "a rate"},
                     Bad{"1e9bit", 1, "unit of rate"}, Bad{"99999999999999999999999mbit", 0, "1000gbit"},
                     Bad{"trace()", 6, "capacity trace"}, Bad{"loss=ge(1%)", 10, "','"},
-                    Bad{"loss=ge(1%,2%,3%,4%,5%)", 18, "')'"}, Bad{"loss=list(9,3)", 12, "rising"},
+                    Bad{"loss=ge(1%,2%,3%,4%,5%)", 19, "')'"}, Bad{"loss=list(9,3)", 12, "rising"},
                     Bad{"loss=every(0)", 11, "whole number"}, Bad{"delay=1ms~pareto(1ms,1)", 21, "above 1"},
                     Bad{"corrupt=fix(1%)", 8, "fixed"}, Bad{"mtu=20", 4, "68"},
                     Bad{"mtu=quiet(1400)", 4, "silent"}, Bad{"queue=red", 6, "codel"},
