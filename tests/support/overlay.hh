@@ -50,6 +50,8 @@ class Overlay {
   // A new static key, or network key: what snapshots and options say from now on.
   void rotate_keys(std::uint32_t node);
   void rotate_psk();
+  // When every box replaces its session keys; as in the product unless set.
+  void set_session_policy(const crypto::SessionPolicy& policy) { session_ = policy; }
   void set_probe_plan(const fib::ProbePlan& plan) { plan_ = plan; }
   // Changes what one node is told, before it is frozen (a node that lies, or is misconfigured).
   using Edit = std::function<void(class SnapshotParts&)>;
@@ -75,6 +77,7 @@ class Overlay {
   fib::ProbePlan plan_;
   crypto::SecretKey psk_;
   std::uint64_t rotations_ = 0;
+  crypto::SessionPolicy session_{};
 };
 
 // The tables of one snapshot while they may still be edited.
