@@ -193,6 +193,97 @@ TEST_F(Attack, UnknownReceiverIndexAndTruncation) {
   }
 }
 
+// The kernel's GRO merges by addresses, ports and size: an attacker who forges those gets its datagram into the middle of
+// a genuine train. Each segment is judged on its own; the genuine ones pass, and the next hop's train leaves it out.
+TEST_F(Attack, AForgedDatagramInsideAGenuineTrain) {
+  for (const bool at_relay : {true, false}) {
+    SCOPED_TRACE(at_relay ? "at the relay" : "at the endpoint");
+    const std::uint32_t node = at_relay ? 2 : 4;
+    std::vector<Octets> train;
+    for (int i = 0; i < 9; ++i) train.push_back(at_relay ? genuine_routed() : genuine());
+    train[2][train[2].size() - 30] ^= 1;                        // payload: the endpoint's seal
+    train[4].assign(train[4].size(), 0x41);                     // noise of the right size
+    train[5] = train[3];                                        // a segment twice
+    if (at_relay) train[7][packet::kLinkHeaderBytes + 5] ^= 1;  // the route header
+    if (!at_relay) std::swap(train[7][packet::kSealedHeaderBytes], train[7][packet::kSealedHeaderBytes + 9]);
+    Octets merged;
+    for (const Octets& d : train) {
+      ASSERT_EQ(d.size(), train[0].size());
+      merged.insert(merged.end(), d.begin(), d.end());
+    }
+    const auto delivered = net.at(4).counters()[forwarder::Counter::InnerPacketsReceived];
+    const auto total = net.at(node).drops().total();
+    const auto replayed = at_relay ? DropReason::LinkReplayed : DropReason::Replayed;
+    const auto bad = at_relay ? DropReason::LinkBadTag : DropReason::BadTag;
+    const auto counts = std::array{net.drops(node, replayed), net.drops(node, bad),
+                                   net.drops(4, DropReason::BadTag), net.drops(node, DropReason::Malformed)};
+    net.inject_train({net.now(), Overlay::line_address(1, 1), Overlay::line_address(node, 1), merged},
+                     train[0].size());
+    net.run_for(milliseconds{50});
+    EXPECT_EQ(net.at(4).counters()[forwarder::Counter::InnerPacketsReceived] - delivered, 5u)
+        << net.drops_text(2) << " | " << net.drops_text(4);
+    EXPECT_EQ(net.drops(node, replayed) - counts[0], 1u);
+    EXPECT_EQ(net.drops(node, DropReason::Malformed) - counts[3], 1u);
+    if (at_relay) {
+      EXPECT_EQ(net.drops(node, bad) - counts[1], 1u);
+      EXPECT_EQ(net.drops(4, DropReason::BadTag) - counts[2], 1u)
+          << "the altered payload, where it can be seen";
+      EXPECT_EQ(net.at(node).drops().total() - total, 3u) << net.drops_text(node);
+    } else {
+      EXPECT_EQ(net.drops(node, bad) - counts[1], 2u);
+      EXPECT_EQ(net.at(node).drops().total() - total, 4u) << net.drops_text(node);
+    }
+  }
+}
+
+TEST_F(Attack, ADirectDatagramFromElsewhereIsTakenOnceAndMovesNobody) {
+  const packet::UdpAddress elsewhere{packet::IpAddress::v4(0x0a010063), 7700};
+  const auto d = genuine();
+  expect_delivered([&] { rogue.send(4, d); });
+  expect_drop(4, DropReason::Replayed, [&] { rogue.send_from(elsewhere, 4, d); });
+  auto altered = genuine();
+  altered.back() ^= 1;
+  expect_drop(4, DropReason::BadTag, [&] { rogue.send_from(elsewhere, 4, altered); });
+  EXPECT_EQ(net.at(4).counters()[forwarder::Counter::EndpointsMoved], 0u);
+}
+
+// ---- control messages of an enrolled liar ----
+
+TEST_F(Attack, AnAnswerToNoChallenge) {
+  expect_drop(4, DropReason::ChallengeUnexpected,
+              [&] { rogue.send(4, rogue.control(4, packet::InnerKind::ChallengeReply, Octets(16, 7))); });
+  expect_drop(4, DropReason::InnerMalformed,
+              [&] { rogue.send(4, rogue.control(4, packet::InnerKind::Challenge, Octets(3, 7))); });
+}
+
+TEST_F(Attack, OnlyAListsOwnRelayNarrowsIt) {
+  // n1 is no relay of anybody's list; and no list of n4's goes by these segments at all.
+  Octets body{2, 0, 4, 0xd0};
+  for (const Sid sid : {Sid::end(NodeId{1}), Sid::end(NodeId{5})}) PacketMaker::put32(body, sid.value);
+  expect_drop(4, DropReason::NotARelay,
+              [&] { rogue.send(4, rogue.control(4, packet::InnerKind::TooBig, body)); });
+  expect_drop(4, DropReason::InnerMalformed, [&] {
+    rogue.send(4, rogue.control(4, packet::InnerKind::TooBig, Octets{9, 0, 4, 0xd0}));
+  });
+}
+
+TEST_F(Attack, PiecesThatFitNoPacket) {
+  Octets piece;
+  PacketMaker::put32(piece, 7);
+  PacketMaker::put16(piece, 100);
+  PacketMaker::put16(piece, 0);
+  piece.resize(piece.size() + 100);  // the first of two is as long as the whole
+  expect_drop(4, DropReason::FragmentMalformed,
+              [&] { rogue.send(4, rogue.control(4, packet::InnerKind::Fragment, piece)); });
+  // The half of a packet, and nothing more; it is forgotten when the next one is looked for.
+  piece.resize(8 + 50);
+  rogue.send(4, rogue.control(4, packet::InnerKind::Fragment, piece));
+  net.run_for(seconds{2});
+  piece[3] = 8;
+  expect_drop(4, DropReason::FragmentTimeout,
+              [&] { rogue.send(4, rogue.control(4, packet::InnerKind::Fragment, piece)); });
+}
+
 // ---- a list that was never allowed ----
 
 TEST_F(Attack, SplicedExtendedReordered) {

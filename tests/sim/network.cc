@@ -87,6 +87,17 @@ std::optional<packet::UdpAddress> Network::translate_in(const packet::UdpAddress
 
 void Network::inject(const Crossing& datagram) { flights_.push({now_, order_++, datagram}); }
 
+void Network::inject_train(Crossing datagrams, std::size_t segment_bytes) {
+  const auto& [node, line] = lines_.at(datagrams.to);
+  forwarder::Datagrams train;
+  train.bytes = datagrams.bytes;
+  train.segment_bytes = segment_bytes;
+  train.remote = datagrams.from;
+  train.line = line;
+  at(node).on_datagrams({&train, 1}, now_);
+  collect(node);
+}
+
 // Everything a node put out: datagrams take off, tenants' packets are received.
 void Network::collect(std::uint32_t id) {
   Node& node = nodes_.at(id);

@@ -48,6 +48,8 @@ class Network {
             const packet::VirtioHeader& virtio = {});
   // Raw bytes from anywhere.
   void inject(const Crossing& datagram);
+  // The same, as the receiver's kernel would have merged several datagrams of `segment_bytes` (UDP GRO); at once.
+  void inject_train(Crossing datagrams, std::size_t segment_bytes);
 
   void run_until(base::Time until);
   void run_for(base::Duration d) { run_until(now_ + d); }

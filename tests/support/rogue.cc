@@ -72,6 +72,19 @@ Rogue::Octets Rogue::sealed(std::uint32_t endpoint, std::uint32_t vni, const Oct
   return out;
 }
 
+Rogue::Octets Rogue::control(std::uint32_t endpoint, packet::InnerKind kind, const Octets& body) {
+  packet::InnerHeader inner;
+  inner.kind = kind;
+  inner.tier = ids::Tier::Critical;
+  std::array<std::uint8_t, packet::InnerHeader::kBytes> head{};
+  inner.serialize(head);
+  const std::array<packet::Bytes, 2> pieces{packet::Bytes(head), packet::Bytes(body)};
+  Octets out(packet::kSealedOverheadBytes + body.size());
+  auto& keys = this->keys(endpoint);
+  keys.seal(packet::kControlBucket, keys.send_space(ids::PathId{1}, 15), pieces, out);
+  return out;
+}
+
 packet::RouteHeader Rogue::list(const std::vector<ids::Sid>& segments, std::uint32_t headend) const {
   packet::RouteHeader route;
   route.count = static_cast<std::uint8_t>(segments.size());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/crypto/session_keys.hh"
+#include "dataplane/packet/inner_header.hh"
 #include "tests/support/overlay.hh"
 
 namespace qanat::test {
@@ -38,6 +39,8 @@ class Rogue {
 
   // A type 4 datagram for `endpoint` (connected) around a tenant's packet.
   Octets sealed(std::uint32_t endpoint, std::uint32_t vni, const Octets& packet);
+  // A type 4 datagram of any other kind, on the control bucket.
+  Octets control(std::uint32_t endpoint, packet::InnerKind kind, const Octets& body);
   // A list of its own with true tokens (`overlay` knows the relays' keys; a controller gave them).
   packet::RouteHeader list(const std::vector<ids::Sid>& segments, std::uint32_t headend) const;
   // The relays' tokens over `route` as it now stands.
