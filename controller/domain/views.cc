@@ -22,8 +22,11 @@ session::TenantView view_of(const proto::v1::Tenant& tenant, const NameOf& name,
   for (const auto& m : tenant.members()) {
     view.members.push_back({m.node().empty() ? name(m.node_id()) : m.node(),
                             {m.addresses().begin(), m.addresses().end()},
-                            {m.prefixes().begin(), m.prefixes().end()}});
+                            {m.prefixes().begin(), m.prefixes().end()},
+                            {m.labels().begin(), m.labels().end()}});
   }
+  if (tenant.has_policy())
+    view.policy.emplace(tenant.policy().rules().begin(), tenant.policy().rules().end());
   return view;
 }
 
@@ -36,7 +39,9 @@ proto::v1::Tenant tenant_of(const session::TenantView& view) {
     member.set_node(m.node);
     for (const auto& address : m.addresses) member.add_addresses(address);
     for (const auto& prefix : m.prefixes) member.add_prefixes(prefix);
+    for (const auto& label : m.labels) member.add_labels(label);
   }
+  if (view.policy) tenant.mutable_policy()->mutable_rules()->Assign(view.policy->begin(), view.policy->end());
   return tenant;
 }
 

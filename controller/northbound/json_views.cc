@@ -13,7 +13,8 @@ std::string text(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 Json members_of(const session::TenantView& tenant) {
   Json members = Json::array();
   for (const auto& m : tenant.members) {
-    members.push_back({{"node", m.node}, {"addresses", m.addresses}, {"prefixes", m.prefixes}});
+    members.push_back(
+        {{"node", m.node}, {"addresses", m.addresses}, {"prefixes", m.prefixes}, {"labels", m.labels}});
   }
   return members;
 }
@@ -141,6 +142,7 @@ std::string to_json(const std::vector<session::TenantView>& tenants) {
   for (const auto& t : tenants) {
     out.push_back(
         {{"name", t.name}, {"vni", t.vni}, {"members", members_of(t)}, {"from_parent", t.from_parent}});
+    if (t.policy) out.back()["policy"] = *t.policy;
   }
   return text(out);
 }
@@ -188,10 +190,12 @@ std::variant<session::TenantView, Problems> parse_tenant(std::string_view name, 
         view.node = node->get<std::string>();
       view.addresses = member.strings("addresses");
       view.prefixes = member.strings("prefixes");
+      view.labels = member.strings("labels");
       member.finish();
       tenant.members.push_back(std::move(view));
     }
   }
+  if (json.is_object() && json.contains("policy")) tenant.policy = reader.strings("policy");
   reader.finish();
   if (!problems.empty()) return problems;
   return tenant;

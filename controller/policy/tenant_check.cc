@@ -10,6 +10,7 @@
 #include <set>
 #include <string_view>
 
+#include "identifiers/ids/acl_rule.hh"
 #include "identifiers/proto/southbound.pb.h"
 
 namespace qanat::policy {
@@ -90,6 +91,7 @@ std::vector<std::string> problems_of(const proto::v1::Tenant& tenant) {
   if (!good_name(tenant.name()))
     problems.push_back("name '" + tenant.name() + "' is not a-z, 0-9 and '-', 1 to 63");
   std::set<std::string> seen;
+  std::set<std::string> labels;
   std::vector<std::pair<std::string, Prefix>> all;
   for (const auto& member : tenant.members()) {
     const std::string name = member.node().empty() ? "n" + std::to_string(member.node_id()) : member.node();
@@ -119,6 +121,17 @@ std::vector<std::string> problems_of(const proto::v1::Tenant& tenant) {
       }
     }
     for (const Prefix& prefix : own) all.emplace_back(name, prefix);
+    for (const auto& label : member.labels()) {
+      if (!ids::valid_label(label))
+        problems.push_back(who + "label '" + label + "' is not a-z, 0-9, '-', '_', 1 to 32");
+      labels.insert(label);
+    }
+  }
+  if (labels.size() > 64) problems.push_back("more than 64 labels");
+  for (const auto& rule : tenant.policy().rules()) {
+    if (!ids::parse_acl_rule(rule))
+      problems.push_back("policy: '" + rule +
+                         "' is not \"allow|deny LABEL -> LABEL [tcp|udp|icmp|icmpv6[/PORT[-PORT]]]\"");
   }
   return problems;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,11 @@ struct Now {
   base::Time mono;
   base::UnixSeconds unix_s = 0;
 };
+
+// Fills its argument with random bytes: the system's in daemons, a seeded stream in simulations.
+using RandomSource = std::function<void(std::span<std::uint8_t>)>;
+// getrandom(2)'s.
+RandomSource system_random();
 
 using MemberId = std::uint32_t;  // a node id, or at the global level a domain id
 
@@ -103,12 +109,14 @@ struct TenantMemberView {
   std::string node;
   std::vector<std::string> addresses;
   std::vector<std::string> prefixes;
+  std::vector<std::string> labels = {};
 };
 struct TenantView {
   std::string name;
   std::uint32_t vni = 0;
   std::vector<TenantMemberView> members;
   bool from_parent = false;
+  std::optional<std::vector<std::string>> policy = {};  // rules; none: members reach each other freely
 };
 struct Event {
   std::string kind;  // "node_connected", "paths_changed" …

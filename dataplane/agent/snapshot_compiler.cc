@@ -146,9 +146,19 @@ class Compiler {
           problem(where, "'" + text + "' is no prefix (host bits must be zero)");
         }
       }
+      member.labels.assign(m.labels().begin(), m.labels().end());
       members.push_back(std::move(member));
     }
-    builder_.add_tenant(ids::Vni{record.vni()}, record.name(), std::move(members));
+    std::optional<std::vector<fib::AclRule>> rules;
+    if (record.has_policy()) rules.emplace();
+    for (const auto& text : record.policy().rules()) {
+      if (const auto rule = ids::parse_acl_rule(text)) {
+        rules->push_back(*rule);
+      } else {
+        problem(object, "'" + text + "' is no rule");
+      }
+    }
+    builder_.add_tenant(ids::Vni{record.vni()}, record.name(), std::move(members), std::move(rules));
   }
 
   void add(const proto::v1::RelayKey& record) {

@@ -137,6 +137,19 @@ void Box::open_srv6() {
                  edge.tables.policies.size());
 }
 
+std::shared_ptr<io::CaptureTap> Box::capture(io::CaptureOptions options) {
+  if (capturing_) return nullptr;
+  auto tap = std::make_shared<io::CaptureTap>(std::move(options));
+  crew_->set_tap(tap);
+  capturing_ = true;
+  return tap;
+}
+
+void Box::end_capture() {
+  if (capturing_ && *alive_) crew_->set_tap(nullptr);
+  capturing_ = false;
+}
+
 void Box::on_applied(const agent::Applied& applied) {
   snapshot_ = applied.snapshot;
   for (const std::string& problem : tenants_.apply(*snapshot_)) base::log_warn("{}", problem);

@@ -31,6 +31,9 @@ class Box final : public agent::TelemetrySource {
   const BoxConfig& config() const { return config_; }
   const agent::Agent& agent() const { return *agent_; }
   const io::Crew& crew() const { return *crew_; }
+  // Records what passes until it is let go of; null while another capture runs. Throws as CaptureTap does.
+  std::shared_ptr<io::CaptureTap> capture(io::CaptureOptions options);
+  void end_capture();
   const io::Srv6Port* srv6() const { return srv6_.get(); }        // null: no edge
   const fib::SnapshotPtr& snapshot() const { return snapshot_; }  // null before the first configuration
   EventHub& events() { return events_; }
@@ -57,6 +60,7 @@ class Box final : public agent::TelemetrySource {
   std::unique_ptr<io::Crew> crew_;
   Tenants tenants_;
   std::shared_ptr<io::Srv6Port> srv6_;
+  bool capturing_ = false;
   fib::SnapshotPtr snapshot_;
   std::shared_ptr<std::atomic<bool>>
       alive_;  // false once stopped: late posts of the workers fall on deaf ears

@@ -1,6 +1,7 @@
 #include "dataplane/app/local_api.hh"
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -15,7 +16,11 @@ namespace {
 using boost::asio::awaitable;
 using nlohmann::json;
 
+using base::Request;
+using base::Responder;
+
 constexpr std::chrono::seconds kKeepalive{15};
+constexpr std::chrono::milliseconds kCaptureTurn{20};
 
 std::int64_t us(base::Duration d) { return std::chrono::duration_cast<std::chrono::microseconds>(d).count(); }
 
@@ -114,6 +119,67 @@ json counters_json(Box& box) {
   return out;
 }
 
+json srv6_json(const io::Srv6Port* port) {
+  json out{{"sids", json::array()}, {"policies", json::array()}};
+  if (port == nullptr) return out;
+  const auto add = [](json& list, json entry, const srv6::SegmentCounters& c) {
+    entry["packets"] = c.packets.load();
+    entry["bytes"] = c.bytes.load();
+    entry["drops"] = c.drops.load();
+    list.push_back(std::move(entry));
+  };
+  const srv6::Tables& tables = port->tables();
+  for (std::size_t i = 0; i < tables.sids().size(); ++i)
+    add(out["sids"],
+        {{"sid", to_string(tables.sids()[i].sid)}, {"behavior", srv6::to_string(tables.sids()[i].behaviour)}},
+        port->counters().sid(i));
+  for (std::size_t i = 0; i < tables.policies().size(); ++i) {
+    json segments = json::array();
+    for (const auto& segment : tables.policies()[i].segments) segments.push_back(to_string(segment));
+    add(out["policies"], {{"name", tables.policies()[i].name}, {"segments", std::move(segments)}},
+        port->counters().policy(i));
+  }
+  return out;
+}
+
+// pcapng until the client goes away: what the workers recorded, every 20 ms.
+awaitable<void> stream_capture(Box& box, Request& in, Responder& out) {
+  io::CaptureOptions options;
+  const std::string side = in.parameter("side").value_or("clear");
+  options.clear = side != "sealed";
+  options.sealed = side != "clear";
+  options.filter = in.parameter("filter").value_or("");
+  if (side != "clear" && side != "sealed" && side != "both") {
+    co_await out.error(400, "bad_side", "no side is called '" + side + "'", "clear, sealed or both");
+    co_return;
+  }
+  std::shared_ptr<io::CaptureTap> tap;
+  std::string wrong;
+  try {
+    tap = box.capture(std::move(options));
+  } catch (const std::invalid_argument& e) {
+    wrong = e.what();
+  }
+  if (!wrong.empty()) {
+    co_await out.error(400, "bad_filter", wrong,
+                       "an expression as tcpdump takes them, such as \"tcp port 9000\"");
+    co_return;
+  }
+  if (tap == nullptr) {
+    co_await out.error(409, "capture_busy", "a capture of this box is running", "end it first");
+    co_return;
+  }
+  const std::shared_ptr<void> end(nullptr, [&box](void*) { box.end_capture(); });
+  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  if (!co_await out.begin_stream(200, "application/x-pcapng")) co_return;
+  while (!out.client_gone()) {
+    const std::string blocks = tap->take();
+    if (!blocks.empty() && !co_await out.write(blocks)) co_return;
+    timer.expires_after(kCaptureTurn);
+    co_await timer.async_wait(boost::asio::use_awaitable);
+  }
+}
+
 awaitable<void> stream_events(Box& box, base::Responder& out) {
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto listener = box.events().listen(executor);
@@ -136,8 +202,6 @@ awaitable<void> stream_events(Box& box, base::Responder& out) {
 }  // namespace
 
 void add_routes(base::HttpServer& server, Box& box) {
-  using base::Request;
-  using base::Responder;
   server.route("GET", "/v1/status", [&box](Request&, Responder& out) -> awaitable<void> {
     co_await out.json(200, status_json(box).dump());
   });
@@ -156,6 +220,12 @@ void add_routes(base::HttpServer& server, Box& box) {
   });
   server.route("GET", "/v1/counters", [&box](Request&, Responder& out) -> awaitable<void> {
     co_await out.json(200, counters_json(box).dump());
+  });
+  server.route("GET", "/v1/srv6", [&box](Request&, Responder& out) -> awaitable<void> {
+    co_await out.json(200, srv6_json(box.srv6()).dump());
+  });
+  server.route("GET", "/v1/capture", [&box](Request& in, Responder& out) -> awaitable<void> {
+    co_await stream_capture(box, in, out);
   });
   server.route("GET", "/v1/events",
                [&box](Request&, Responder& out) -> awaitable<void> { co_await stream_events(box, out); });

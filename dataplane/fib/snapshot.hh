@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/crypto/keys.hh"
+#include "dataplane/fib/acl.hh"
 #include "dataplane/fib/lpm.hh"
 #include "dataplane/packet/ip_address.hh"
 #include "dataplane/packet/wire.hh"
@@ -73,6 +74,7 @@ struct TenantMember {
   ids::NodeId node;
   std::vector<packet::InterfaceAddress> addresses;  // of the node's TUN in this tenant
   std::vector<packet::IpPrefix> prefixes;           // reachable behind it, its addresses included
+  std::vector<std::string> labels = {};             // what the tenant's policy calls it
 };
 
 class Tenant {
@@ -85,9 +87,13 @@ class Tenant {
   // The member that an inner address belongs to: the destination's endpoint, the source's rightful sender.
   std::optional<ids::NodeId> owner(const packet::IpAddress& address) const noexcept;
 
+  // Null: members reach each other freely. Otherwise only what it allows.
+  const Acl* acl() const noexcept { return acl_ ? &*acl_ : nullptr; }
+
  private:
   friend class SnapshotBuilder;
   Lpm<ids::NodeId> owners_;
+  std::optional<Acl> acl_;
 };
 
 // K(relay, epoch) of this node as a relay.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "dataplane/packet/probe.hh"
@@ -28,6 +29,7 @@ std::string_view to_string(BuildErrc code) noexcept {
     case BuildErrc::DuplicateMember: return "duplicate_member";
     case BuildErrc::PrefixOverlap: return "prefix_overlap";
     case BuildErrc::DuplicateRelayKey: return "duplicate_relay_key";
+    case BuildErrc::TooManyLabels: return "too_many_labels";
   }
   return "unnamed";
 }
@@ -50,7 +52,8 @@ void SnapshotBuilder::deny_headend(ids::NodeId headend) { snapshot_->denied_.pus
 void SnapshotBuilder::set_probe_plan(const ProbePlan& plan) { snapshot_->probe_plan_ = plan; }
 void SnapshotBuilder::set_network_psk(const crypto::SecretKey& psk) { snapshot_->psk_ = psk; }
 
-void SnapshotBuilder::add_tenant(ids::Vni vni, std::string name, std::vector<TenantMember> members) {
+void SnapshotBuilder::add_tenant(ids::Vni vni, std::string name, std::vector<TenantMember> members,
+                                 std::optional<std::vector<AclRule>> rules) {
   Tenant tenant;
   tenant.vni = vni;
   tenant.name = std::move(name);
@@ -62,6 +65,16 @@ void SnapshotBuilder::add_tenant(ids::Vni vni, std::string name, std::vector<Ten
                       [&](const packet::IpPrefix& p) { return p.contains(address.address); });
       if (!covered) member.prefixes.push_back(packet::IpPrefix::host(address.address));
     }
+  if (rules) {
+    std::map<ids::NodeId, std::vector<std::string>> labels;
+    std::set<std::string> different;
+    for (const auto& member : tenant.members) {
+      labels[member.node] = member.labels;
+      different.insert(member.labels.begin(), member.labels.end());
+    }
+    if (different.size() > Acl::kMaxLabels) over_labelled_.push_back(vni);
+    tenant.acl_.emplace(*rules, labels);
+  }
   snapshot_->tenants_.push_back(std::move(tenant));
 }
 
@@ -148,6 +161,9 @@ void SnapshotBuilder::check_policies(std::vector<BuildProblem>& problems) {
 }
 
 void SnapshotBuilder::check_tenants(std::vector<BuildProblem>& problems) {
+  for (const ids::Vni vni : over_labelled_)
+    problems.push_back({BuildErrc::TooManyLabels,
+                        fmt::format("tenant {}: more than {} labels", vni.value, Acl::kMaxLabels)});
   auto& tenants = snapshot_->tenants_;
   std::stable_sort(tenants.begin(), tenants.end(),
                    [](const Tenant& a, const Tenant& b) { return a.vni < b.vni; });

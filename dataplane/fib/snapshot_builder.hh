@@ -26,6 +26,7 @@ enum class BuildErrc {
   DuplicateMember,    // a node twice in one VNI
   PrefixOverlap,      // two members of a VNI claim overlapping prefixes
   DuplicateRelayKey,  // an epoch twice
+  TooManyLabels,      // more than 64 in a tenant
 };
 std::string_view to_string(BuildErrc code) noexcept;
 
@@ -42,7 +43,9 @@ class SnapshotBuilder {
   void add_peer(Peer peer);
   void add_policy(SrPolicy policy);
   // A member's addresses become host prefixes of it if no prefix of its own covers them.
-  void add_tenant(ids::Vni vni, std::string name, std::vector<TenantMember> members);
+  // Rules, even none, make it default deny.
+  void add_tenant(ids::Vni vni, std::string name, std::vector<TenantMember> members,
+                  std::optional<std::vector<AclRule>> rules = std::nullopt);
   void add_relay_key(RelayKey key);
   void deny_headend(ids::NodeId headend);
   void set_probe_plan(const ProbePlan& plan);
@@ -58,6 +61,7 @@ class SnapshotBuilder {
   void check_keys(std::vector<BuildProblem>& problems);
 
   std::shared_ptr<Snapshot> snapshot_;
+  std::vector<ids::Vni> over_labelled_;
 };
 
 }  // namespace qanat::fib

@@ -38,13 +38,14 @@ bool carry_congestion(packet::MutableBytes packet, packet::IpView& view) {
 
 }  // namespace
 
-void Delivery::set_snapshot(fib::SnapshotPtr snapshot) {
+void Delivery::set_snapshot(fib::SnapshotPtr snapshot, FlowTable* flows) {
+  flows_ = flows;
   snapshot_ = std::move(snapshot);
   last_.valid = false;
   std::erase_if(coalescers_, [&](const auto& c) { return snapshot_->tenant(ids::Vni{c.first}) == nullptr; });
 }
 
-bool Delivery::allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& view) {
+bool Delivery::allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& view, packet::Bytes packet) {
   if (last_.valid && last_.from == from && last_.vni == vni && last_.source == view.source &&
       last_.destination == view.destination)
     return true;
@@ -58,6 +59,8 @@ bool Delivery::allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& vie
     return refuse(DropReason::NotMember);
   if (tenant->owner(view.source) != from) return refuse(DropReason::InnerSource);
   if (tenant->owner(view.destination) != snapshot_->self()) return refuse(DropReason::InnerDestination);
+  if (const fib::Acl* acl = tenant->acl())
+    return flows_->admits(vni, *acl, from, snapshot_->self(), view, packet) || refuse(DropReason::AclDenied);
   last_ = {from, vni, view.source, view.destination, true};
   return true;
 }
@@ -66,7 +69,7 @@ void Delivery::accept(ids::NodeId from, const packet::InnerHeader& header, packe
                       std::uint32_t space, std::uint64_t counter, std::uint8_t outer_ecn) {
   auto view = packet::IpView::parse(packet);
   if (!view) return drops_.count(view.error());
-  if (!allowed(from, header.vni, *view)) return;
+  if (!allowed(from, header.vni, *view, packet)) return;
   if ((outer_ecn & kEcnMask) == kCongestionExperienced && !carry_congestion(packet, *view))
     return drops_.count(DropReason::Shed);
   counters_.add(Counter::InnerPacketsReceived);

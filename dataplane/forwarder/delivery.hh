@@ -11,6 +11,7 @@
 
 #include "dataplane/fib/snapshot.hh"
 #include "dataplane/forwarder/counters.hh"
+#include "dataplane/forwarder/flow_table.hh"
 #include "dataplane/packet/coalescer.hh"
 #include "dataplane/packet/drop_reason.hh"
 #include "dataplane/packet/inner_header.hh"
@@ -28,7 +29,8 @@ class Delivery {
   Delivery(packet::Coalescer::Options options, packet::DropCounters& drops, Counters& counters)
       : options_(options), drops_(drops), counters_(counters) {}
 
-  void set_snapshot(fib::SnapshotPtr snapshot);
+  // `flows` is asked about tenants with a policy; null while there is none.
+  void set_snapshot(fib::SnapshotPtr snapshot, FlowTable* flows);
 
   // An opened packet of `from`: `packet` follows the inner header. `outer_ecn` is the arriving datagram's.
   void accept(ids::NodeId from, const packet::InnerHeader& header, packet::MutableBytes packet,
@@ -51,12 +53,13 @@ class Delivery {
     packet::IpView view;
     bool partial;
   };
-  bool allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& view);
+  bool allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& view, packet::Bytes packet);
 
   packet::Coalescer::Options options_;
   packet::DropCounters& drops_;
   Counters& counters_;
   fib::SnapshotPtr snapshot_;
+  FlowTable* flows_ = nullptr;
   std::vector<Entry> entries_;
   bool in_order_ = true;
   std::unordered_map<std::uint32_t, packet::Coalescer> coalescers_;  // by VNI

@@ -1,6 +1,9 @@
 #include "dataplane/forwarder/forwarder.hh"
 
 #include <algorithm>
+#include <array>
+
+#include "dataplane/packet/byte_order.hh"
 
 namespace qanat::forwarder {
 
@@ -56,7 +59,16 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
       }
   for (const auto& [id, state] : peers_) follow(*state);
   prober_.configure(routes_.prober_config(), now);
-  delivery_.set_snapshot(snapshot_);
+  const auto tenants = snapshot_->tenants();
+  if (flows_ == nullptr &&
+      std::any_of(tenants.begin(), tenants.end(), [](const auto& t) { return t.acl(); })) {
+    std::array<std::uint8_t, 8> seed{};
+    options_.random(seed);
+    flows_ = std::make_unique<FlowTable>(packet::load_be64(seed.data()));
+    flows_->advance(now);
+  }
+  if (flows_ != nullptr) flows_->renew();
+  delivery_.set_snapshot(snapshot_, flows_.get());
   next_sessions_ = now;
   if (!options_.share.lead()) {
     // Nothing is chosen or usable until the lead says so, which it does next.

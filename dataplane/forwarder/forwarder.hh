@@ -216,7 +216,8 @@ class Forwarder {
   bool mtu_stale_ = true;  // the routes' MTUs are older than the prober's
   crypto::TokenCache tokens_;
   TrainWriter trains_;
-  packet::MutableBytes slot_;  // between begin_seal and end_seal
+  packet::MutableBytes slot_;         // between begin_seal and end_seal
+  std::unique_ptr<FlowTable> flows_;  // null while no tenant has a policy
   Delivery delivery_;
   Reassembler reassembler_;
   std::uint32_t next_fragment_ = 0;

@@ -32,6 +32,11 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (tenant->owner(view.source) != snapshot_->self()) return drops_.count(DropReason::InnerSource);
   const auto endpoint = tenant->owner(view.destination);
   if (!endpoint || *endpoint == snapshot_->self()) return drops_.count(DropReason::InnerDestination);
+  if (const fib::Acl* acl = tenant->acl()) {
+    flows_->advance(now);
+    if (!flows_->admits(vni, *acl, snapshot_->self(), *endpoint, view, body))
+      return drops_.count(DropReason::AclDenied);
+  }
   PeerState* to = peer(*endpoint);
   if (to == nullptr) return drops_.count(DropReason::NoPath);
 

@@ -10,6 +10,7 @@ using packet::DatagramType;
 using packet::DropReason;
 
 void Forwarder::on_datagrams(std::span<const Datagrams> trains, base::Time now) {
+  if (flows_ != nullptr) flows_->advance(now);
   for (const Datagrams& train : trains) {
     const Arrival arrival{train.remote, train.line, train.traffic_class, nullptr};
     for (std::size_t at = 0; at < train.bytes.size(); at += train.segment_bytes)

@@ -101,6 +101,10 @@ void Crew::set_udp_offloads(bool segment, bool gather) {
   for (const auto& w : workers_) w->set_udp_offloads(segment, gather);
 }
 
+void Crew::set_tap(const std::shared_ptr<CaptureTap>& tap) {
+  for (const auto& w : workers_) w->set_tap(tap);
+}
+
 void Crew::set_srv6(const std::shared_ptr<Srv6Port>& port) {
   for (std::size_t w = 0; w < workers_.size(); ++w) workers_[w]->set_srv6(port, w == 0);
 }

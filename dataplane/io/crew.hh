@@ -43,6 +43,7 @@ class Crew {
   void post(Worker::Task task) { workers_.front()->post(std::move(task)); }
   void set_tuns(const std::vector<CrewTun>& tuns);
   void set_udp_offloads(bool segment, bool gather);
+  void set_tap(const std::shared_ptr<CaptureTap>& tap);
   // The lead reads its links; before start().
   void set_srv6(const std::shared_ptr<Srv6Port>& port);
 

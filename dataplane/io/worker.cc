@@ -173,6 +173,10 @@ bool Worker::write_tun(ids::Vni vni, std::span<const iovec> parts) {
   return tun->device->write(tun->queue, parts);
 }
 
+void Worker::set_tap(std::shared_ptr<CaptureTap> tap) {
+  post([this, tap = std::move(tap)](forwarder::Forwarder&, base::Time) { tap_ = tap; });
+}
+
 void Worker::set_srv6(std::shared_ptr<Srv6Port> port, bool reads) {
   post([this, reads, port = std::move(port)](forwarder::Forwarder&, base::Time) {
     srv6_ = port;
@@ -277,6 +281,8 @@ bool Worker::receive(UdpSocket& socket, base::Time now) {
   if (trains.empty()) return false;
   // Keys that a peer already uses were posted before it could: they are in the mail, if they are not yet ours.
   if (mail_count_.load(std::memory_order_acquire) != 0) read_mail();
+  if (tap_ != nullptr && tap_->sealed())
+    for (const forwarder::Datagrams& train : trains) tap_->record_train(socket.local(), train, true);
   forwarder_.on_datagrams(trains, now);
   flush();
   return true;
@@ -311,6 +317,11 @@ void Worker::read_tuns(base::Time now) {
     }
   }
   while (const auto frame = frames.queue.dequeue()) {
+    if (tap_ != nullptr && tap_->clear()) {
+      const packet::Bytes whole(frame->bytes, frame->size);
+      const packet::Bytes body = whole.subspan(kVnetHeaderBytes);
+      tap_->record_packet(frame->vni, false, packet::VirtioHeader::parse(whole), {&body, 1});
+    }
     if (srv6_ != nullptr && steer_frame(frame->vni, {frame->bytes, frame->size})) continue;
     forwarder_.on_tun_packet(frame->vni, {frame->bytes, frame->size}, now);
     if (forwarder_.transmit_bytes() >= kSendBytes) send();
@@ -328,6 +339,9 @@ void Worker::send() {
   route_messages();
   const auto trains = forwarder_.transmit();
   if (trains.empty()) return;
+  if (tap_ != nullptr && tap_->sealed())
+    for (const forwarder::Datagrams& train : trains)
+      tap_->record_train(lines_[train.line].outgoing().local(), train, false);
   // Consecutive trains of one line go to the kernel together.
   for (std::size_t i = 0; i < trains.size();) {
     std::size_t end = i + 1;
@@ -343,6 +357,8 @@ void Worker::write_tuns() {
   std::array<iovec, kMaxPieces> parts{};
   std::array<std::uint8_t, kVnetHeaderBytes> header{};
   for (const forwarder::TunWrite& write : forwarder_.deliver()) {
+    if (tap_ != nullptr && tap_->clear())
+      tap_->record_packet(write.vni, true, write.packet.virtio, write.packet.pieces);
     if (srv6_ != nullptr && steer_delivery(write)) continue;
     const std::size_t pieces = write.packet.pieces.size();
     if (pieces + 1 > kMaxPieces) {

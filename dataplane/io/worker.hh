@@ -16,6 +16,7 @@
 
 #include "base/time.hh"
 #include "dataplane/forwarder/forwarder.hh"
+#include "dataplane/io/capture_tap.hh"
 #include "dataplane/io/fd.hh"
 #include "dataplane/io/srv6_port.hh"
 #include "dataplane/io/tun_device.hh"
@@ -83,6 +84,8 @@ class Worker {
   void set_tuns(std::vector<WorkerTun> tuns);
   // The SRv6 edge: its links are read by the worker that `reads` them, its policies take packets at every worker.
   void set_srv6(std::shared_ptr<Srv6Port> port, bool reads);
+  // Records what passes from now on; null: nothing.
+  void set_tap(std::shared_ptr<CaptureTap> tap);
   // Switches UDP_SEGMENT and UDP_GRO of every socket.
   void set_udp_offloads(bool segment, bool gather);
 
@@ -119,7 +122,8 @@ class Worker {
   std::vector<WorkerTun> tuns_;
   std::vector<bool> tun_ready_;
   std::unique_ptr<Frames> frames_;
-  std::shared_ptr<Srv6Port> srv6_;  // null: no edge
+  std::shared_ptr<CaptureTap> tap_;  // null: nobody captures
+  std::shared_ptr<Srv6Port> srv6_;   // null: no edge
   Srv6Tenants srv6_tenants_;
   base::Time srv6_now_{};
   std::vector<std::uint8_t> srv6_frame_;  // a delivery in one piece

@@ -60,6 +60,13 @@ void Overlay::add_prefix(std::uint32_t vni, std::uint32_t member, const packet::
   prefixes_[{vni, member}].push_back(prefix);
 }
 
+void Overlay::set_policy(std::uint32_t vni, const std::vector<std::string>& rules,
+                         const std::map<std::uint32_t, std::vector<std::string>>& labels) {
+  Policy policy{{}, labels};
+  for (const std::string& rule : rules) policy.rules.push_back(ids::parse_acl_rule(rule).value());
+  tenant_policies_[vni] = std::move(policy);
+}
+
 void Overlay::add_list(ListPlan plan) { lists_.push_back(std::move(plan)); }
 
 void Overlay::add_lists(ListPlan plan) {
@@ -123,6 +130,12 @@ fib::SnapshotPtr Overlay::snapshot(std::uint32_t self, std::uint64_t version, co
     for (fib::TenantMember& m : tenant.members)
       if (const auto more = prefixes_.find({vni, m.node.value}); more != prefixes_.end())
         m.prefixes.insert(m.prefixes.end(), more->second.begin(), more->second.end());
+    if (const auto policy = tenant_policies_.find(vni); policy != tenant_policies_.end()) {
+      tenant.rules = policy->second.rules;
+      for (fib::TenantMember& m : tenant.members)
+        if (const auto l = policy->second.labels.find(m.node.value); l != policy->second.labels.end())
+          m.labels = l->second;
+    }
     parts.tenants.push_back(std::move(tenant));
   }
   if (nodes_.at(self).relay) parts.relay_keys.push_back({1, nodes_.at(self).relay_key, 4'000'000'000});
@@ -132,7 +145,8 @@ fib::SnapshotPtr Overlay::snapshot(std::uint32_t self, std::uint64_t version, co
   for (auto& peer : parts.peers) builder.add_peer(std::move(peer));
   for (auto& policy : parts.policies) builder.add_policy(std::move(policy));
   for (auto& tenant : parts.tenants)
-    builder.add_tenant(tenant.vni, "tenant" + std::to_string(tenant.vni.value), std::move(tenant.members));
+    builder.add_tenant(tenant.vni, "tenant" + std::to_string(tenant.vni.value), std::move(tenant.members),
+                       std::move(tenant.rules));
   for (auto& key : parts.relay_keys) builder.add_relay_key(std::move(key));
   for (const ids::NodeId d : parts.denied) builder.deny_headend(d);
   builder.set_probe_plan(plan_);

@@ -42,6 +42,9 @@ class Overlay {
   void add_tenant(std::uint32_t vni, const std::vector<std::uint32_t>& members);
   // Something more behind a member.
   void add_prefix(std::uint32_t vni, std::uint32_t member, const packet::IpPrefix& prefix);
+  // Default deny, but for these rules; labels by member.
+  void set_policy(std::uint32_t vni, const std::vector<std::string>& rules,
+                  const std::map<std::uint32_t, std::vector<std::string>>& labels);
   void add_list(ListPlan plan);
   // For every tier at once; path ids count up from `id`.
   void add_lists(ListPlan plan);
@@ -73,6 +76,11 @@ class Overlay {
   std::map<std::uint32_t, Node> nodes_;
   std::map<std::uint32_t, std::vector<std::uint32_t>> tenants_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<packet::IpPrefix>> prefixes_;  // VNI, member
+  struct Policy {
+    std::vector<fib::AclRule> rules;
+    std::map<std::uint32_t, std::vector<std::string>> labels;
+  };
+  std::map<std::uint32_t, Policy> tenant_policies_;
   std::vector<ListPlan> lists_;
   fib::ProbePlan plan_;
   crypto::SecretKey psk_;
@@ -88,6 +96,7 @@ class SnapshotParts {
   struct Tenant {
     ids::Vni vni;
     std::vector<fib::TenantMember> members;
+    std::optional<std::vector<fib::AclRule>> rules = {};
   };
   std::vector<Tenant> tenants;
   std::vector<fib::RelayKey> relay_keys;

@@ -10,7 +10,8 @@
 
 namespace qanat::test {
 
-TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers) {
+TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers,
+                 const std::map<std::uint32_t, std::string>& tenants) {
   const auto snapshot = overlay.snapshot(node);
   std::vector<io::CrewTun> tuns;
   auto options = overlay.options(node);
@@ -19,7 +20,8 @@ TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& 
     if (self == nullptr) continue;
     io::TunOptions tun;
     tun.name = "qt" + std::to_string(tenant.vni.value);
-    tun.netns = netns;
+    const auto elsewhere = tenants.find(tenant.vni.value);
+    tun.netns = elsewhere != tenants.end() ? elsewhere->second : netns;
     tun.queues = workers;
     auto device = std::make_shared<io::TunDevice>(tun);
     options.coalesce.udp = device->udp_offload();
@@ -29,7 +31,7 @@ TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& 
     for (const auto& m : tenant.members)
       if (m.node.value != node)
         for (const auto& p : m.prefixes) state.routes.push_back(to_string(p));
-    for (const auto& refused : io::Netlink(netns).reconcile(tun.name, state)) ADD_FAILURE() << refused;
+    for (const auto& refused : io::Netlink(tun.netns).reconcile(tun.name, state)) ADD_FAILURE() << refused;
     tuns.push_back({tenant.vni, device});
   }
   const io::NetnsScope scope(netns);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,8 +14,10 @@ namespace qanat::test {
 
 class TestBox {
  public:
-  // Serves the first tenant that `node` is a member of, if any, through device qt<vni>.
-  TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers = 1);
+  // Serves the tenants that `node` is a member of, through devices qt<vni>.
+  // `tenants`: namespaces of those whose device stands elsewhere.
+  TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers = 1,
+          const std::map<std::uint32_t, std::string>& tenants = {});
   ~TestBox();
 
   forwarder::Status status();

@@ -2,6 +2,7 @@
 // They throw CommandError; main turns that into a message. docs/specifications/seams.md §8.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "tools/qanat/places.hh"
@@ -13,6 +14,17 @@ int list_nodes(const Options& options);
 int list_tenants(const Options& options);
 int show_paths(const Options& options, const std::string& from, const std::string& to,
                const std::string& tier, bool planned);
+
+struct CaptureRequest {
+  std::string node;
+  std::string side = "clear";  // clear, sealed, both
+  std::string filter;          // as tcpdump takes it
+  std::string file;            // "-": standard output; empty: that, or a reader on a terminal
+  std::string reader;          // tcpdump or tshark
+  std::uint64_t count = 0;     // packets; 0: until Ctrl-C
+};
+int capture(const Options& options, const CaptureRequest& request);
+int trace(const Options& options, const std::string& from, const std::string& to, const std::string& tier);
 
 int resolve(const Options& options, const std::string& c_url);
 int explain(const Options& options, const std::string& call);

@@ -73,6 +73,7 @@ struct Arguments {
   std::string first, second, tier;
   bool planned = false;
   DialRequest dial;
+  CaptureRequest capture;
 };
 
 void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -96,6 +97,31 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
       ->type_name("TIER");
   show->add_flag("--planned", a.planned, "what the controller computed, rather than what the box uses");
   with_socket(show, o);
+}
+
+void add_sight_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* sight = command(app, o, action, "capture", "what passes a box, live, as pcapng",
+                            "qanat capture city --filter 'tcp port 9000' | tshark -r -",
+                            [&a] { return capture(a.options, a.capture); });
+  sight->add_option("node", a.capture.node, "the box's name")->required();
+  sight
+      ->add_option("--side", a.capture.side,
+                   "clear: tenants' packets; sealed: the datagrams that carry them; both")
+      ->check(CLI::IsMember({"clear", "sealed", "both"}));
+  sight->add_option("--filter", a.capture.filter, "an expression as tcpdump takes it")->type_name("EXPR");
+  sight->add_option("--write", a.capture.file, "a file; - is standard output")->type_name("FILE");
+  sight->add_option("--with", a.capture.reader, "pipe it into tcpdump or tshark (tcpdump on a terminal)")
+      ->check(CLI::IsMember({"tcpdump", "tshark"}));
+  sight->add_option("--count", a.capture.count, "stop after so many packets")->type_name("N");
+  with_socket(sight, o);
+  CLI::App* hops = command(app, o, action, "trace", "the way that packets take now, and each hop's delay",
+                           "qanat trace city far1 --tier interactive",
+                           [&a] { return trace(a.options, a.first, a.second, a.tier); });
+  hops->add_option("from", a.first, "the headend's name")->required();
+  hops->add_option("to", a.second, "the endpoint's name")->required();
+  hops->add_option("--tier", a.tier, "critical, interactive (default), bulk or scavenger")->type_name("TIER");
+  with_socket(hops, o);
 }
 
 void add_call_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -155,6 +181,7 @@ int run(int argc, char** argv) {
   app.add_subcommand("pool", "a pool's state, its models' lives, its faults");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
+  add_sight_commands(app, arguments, action);
   add_call_commands(app, arguments, action);
   add_c_url_commands(app, arguments, action);
   try {

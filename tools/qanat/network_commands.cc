@@ -123,13 +123,19 @@ int list_tenants(const Options& options) {
     print(tenants);
     return 0;
   }
-  Table table{{"TENANT", ">VNI", "NODE", "ADDRESSES", "PREFIXES"}};
+  Table table{{"TENANT", ">VNI", "NODE", "LABELS", "ADDRESSES", "PREFIXES"}};
   for (const json& tenant : tenants)
     for (const json& member : tenant.value("members", json::array()))
       table.row({text(tenant, "name"), text(tenant, "vni"), text(member, "node"),
+                 joined(member.value("labels", json::array()), " "),
                  joined(member.value("addresses", json::array()), " "),
                  joined(member.value("prefixes", json::array()), " ")});
   fmt::print("{}", table.text(terminal_width()));
+  for (const json& tenant : tenants)
+    if (const auto policy = tenant.find("policy"); policy != tenant.end()) {
+      fmt::print("\n{}: default deny\n", text(tenant, "name"));
+      for (const json& rule : *policy) fmt::print("  {}\n", rule.get<std::string>());
+    }
   return 0;
 }
 

@@ -12,7 +12,7 @@ using packet::DropReason;
 using srv6::IcmpError;
 using Action = srv6::Disposition::Action;
 
-class Endpoint : public Edge {
+class Srv6Endpoint : public Edge {
  protected:
   // fc00:a::SID, then fc00:b::e, then fc00:c::d6; at the first.
   static OuterMaker travelling(const char* sid) {
@@ -50,7 +50,7 @@ class Endpoint : public Edge {
   }
 };
 
-TEST_F(Endpoint, EndMovesOn) {
+TEST_F(Srv6Endpoint, EndMovesOn) {
   OuterMaker o = travelling("fc00:a::e");
   const auto d = give(o.make());
   EXPECT_EQ(d.action, Action::Forward);
@@ -61,7 +61,7 @@ TEST_F(Endpoint, EndMovesOn) {
   EXPECT_EQ(after, o.make());
 }
 
-TEST_F(Endpoint, EndTakesTheFirstOfAReducedList) {
+TEST_F(Srv6Endpoint, EndTakesTheFirstOfAReducedList) {
   OuterMaker o = travelling("fc00:a::e");
   o.list.pop_back();  // the destination was not listed: segments left is last entry + 1
   EXPECT_EQ(give(o.make()).action, Action::Forward);
@@ -71,7 +71,7 @@ TEST_F(Endpoint, EndTakesTheFirstOfAReducedList) {
   EXPECT_EQ(after, o.make());
 }
 
-TEST_F(Endpoint, PspTakesTheHeaderOffBeforeTheLastSegment) {
+TEST_F(Srv6Endpoint, PspTakesTheHeaderOffBeforeTheLastSegment) {
   OuterMaker o = travelling("fc00:a::e1");
   o.list = {ip("fc00:c::d6"), ip("fc00:a::e1")};
   o.segments_left = 1;
@@ -85,19 +85,19 @@ TEST_F(Endpoint, PspTakesTheHeaderOffBeforeTheLastSegment) {
   EXPECT_EQ(after.size(), travelling("fc00:a::e1").make().size());
 }
 
-TEST_F(Endpoint, UsdForwardsWhatIsInside) {
+TEST_F(Srv6Endpoint, UsdForwardsWhatIsInside) {
   const auto d = give(arrived("fc00:a::e2", srv6::kNextIpv6, inner6()).make());
   EXPECT_EQ(d.action, Action::Forward);
   EXPECT_EQ(after, inner6());
 }
 
-TEST_F(Endpoint, EndXNamesItsLink) {
+TEST_F(Srv6Endpoint, EndXNamesItsLink) {
   const auto d = give(travelling("fc00:a::e6").make());
   EXPECT_EQ(d.action, Action::Forward);
   EXPECT_EQ(d.link, 1);
 }
 
-TEST_F(Endpoint, DecapsulatesForATable) {
+TEST_F(Srv6Endpoint, DecapsulatesForATable) {
   for (const char* sid : {"fc00:a::d6", "fc00:a::d46"}) {
     const auto d = give(arrived(sid, srv6::kNextIpv6, inner6()).make());
     EXPECT_EQ(d.action, Action::Table) << sid;
@@ -110,26 +110,26 @@ TEST_F(Endpoint, DecapsulatesForATable) {
   }
 }
 
-TEST_F(Endpoint, ASidNamesItsTier) {
+TEST_F(Srv6Endpoint, ASidNamesItsTier) {
   EXPECT_EQ(give(arrived("fc00:a::d6", srv6::kNextIpv6, inner6()).make()).tier, ids::Tier::Critical);
   EXPECT_EQ(give(arrived("fc00:a::d4", srv6::kNextIpv4, inner4()).make()).tier, std::nullopt);
 }
 
-TEST_F(Endpoint, DecapsulatesWithoutAnSrh) {
+TEST_F(Srv6Endpoint, DecapsulatesWithoutAnSrh) {
   OuterMaker o = arrived("fc00:a::d6", srv6::kNextIpv6, inner6());
   o.srh = false;
   EXPECT_EQ(give(o.make()).action, Action::Table);
   EXPECT_EQ(after, inner6());
 }
 
-TEST_F(Endpoint, DecapsulatesForACrossConnect) {
+TEST_F(Srv6Endpoint, DecapsulatesForACrossConnect) {
   EXPECT_EQ(give(arrived("fc00:a::c4", srv6::kNextIpv4, inner4()).make()).action, Action::CrossConnect);
   EXPECT_EQ(after, inner4());
   EXPECT_EQ(give(arrived("fc00:a::c6", srv6::kNextIpv6, inner6()).make()).action, Action::CrossConnect);
   EXPECT_EQ(after, inner6());
 }
 
-TEST_F(Endpoint, CongestionOfTheWayReachesTheInnerPacket) {
+TEST_F(Srv6Endpoint, CongestionOfTheWayReachesTheInnerPacket) {
   PacketMaker ect;
   ect.traffic_class = 2;
   ect.protocol = 17;
@@ -150,7 +150,7 @@ TEST_F(Endpoint, CongestionOfTheWayReachesTheInnerPacket) {
   EXPECT_EQ(after, six.make());
 }
 
-TEST_F(Endpoint, BindingSidPutsThePacketIntoItsPolicy) {
+TEST_F(Srv6Endpoint, BindingSidPutsThePacketIntoItsPolicy) {
   OuterMaker o = travelling("fc00:a::b6");
   o.traffic_class = 0xb8;
   const auto d = give(o.make());
@@ -169,7 +169,7 @@ TEST_F(Endpoint, BindingSidPutsThePacketIntoItsPolicy) {
   EXPECT_EQ(after, around.make());
 }
 
-TEST_F(Endpoint, BindingSidOfTheOverlayGoesToItsTable) {
+TEST_F(Srv6Endpoint, BindingSidOfTheOverlayGoesToItsTable) {
   OuterMaker o = travelling("fc00:a::b0");
   const auto d = give(o.make());
   EXPECT_EQ(d.action, Action::Table);
@@ -180,7 +180,7 @@ TEST_F(Endpoint, BindingSidOfTheOverlayGoesToItsTable) {
   EXPECT_EQ(after, o.make()) << "the SRv6 packet itself is what the overlay carries";
 }
 
-TEST_F(Endpoint, AnswersAPing) {
+TEST_F(Srv6Endpoint, AnswersAPing) {
   OuterMaker o = arrived("fc00:a::e", srv6::kNextIcmpV6, {});
   o.inner = echo_request(o.source, o.destination);
   EXPECT_EQ(give(o.make()).action, Action::Reply);
@@ -197,26 +197,26 @@ TEST_F(Endpoint, AnswersAPing) {
   expect_drop(o.make(), DropReason::Srv6UpperLayer, IcmpError{IcmpError::kParameterProblem, 4, 40 + 8 + 32});
 }
 
-TEST_F(Endpoint, DropsAnUnknownSid) {
+TEST_F(Srv6Endpoint, DropsAnUnknownSid) {
   OuterMaker o = travelling("fc00:a::e");
   o.destination = ip("fc00:a::77");
   expect_drop(o.make(), DropReason::Srv6NoSid);
 }
 
-TEST_F(Endpoint, DropsASourceOutsideTheDomain) {
+TEST_F(Srv6Endpoint, DropsASourceOutsideTheDomain) {
   OuterMaker o = travelling("fc00:a::e");
   o.source = ip("2001:db8::1");
   expect_drop(o.make(), DropReason::Srv6Source);
 }
 
-TEST_F(Endpoint, DropsALoop) {
+TEST_F(Srv6Endpoint, DropsALoop) {
   OuterMaker o = travelling("fc00:a::e");
   o.list = {ip("fc00:c::d6"), ip("fc00:b::e"), ip("fc00:a::e"), ip("fc00:b::e"), ip("fc00:a::e")};
   o.segments_left = 4;
   expect_drop(o.make(), DropReason::Srv6Loop);
 }
 
-TEST_F(Endpoint, DropsAUsedUpHopLimitAndSaysSo) {
+TEST_F(Srv6Endpoint, DropsAUsedUpHopLimitAndSaysSo) {
   for (const std::uint8_t hops : {0, 1}) {
     OuterMaker o = travelling("fc00:a::e");
     o.hop_limit = hops;
@@ -227,7 +227,7 @@ TEST_F(Endpoint, DropsAUsedUpHopLimitAndSaysSo) {
   EXPECT_EQ(give(o.make()).action, Action::Table) << "it has arrived: its hop limit is not looked at";
 }
 
-TEST_F(Endpoint, DropsSegmentsLeftThatCannotBe) {
+TEST_F(Srv6Endpoint, DropsSegmentsLeftThatCannotBe) {
   OuterMaker o = travelling("fc00:a::e");
   o.segments_left = 4;
   const IcmpError at{IcmpError::kParameterProblem, 0, 43};
@@ -237,7 +237,7 @@ TEST_F(Endpoint, DropsSegmentsLeftThatCannotBe) {
   expect_drop(o.make(), DropReason::Srv6SegmentsLeft, at);
 }
 
-TEST_F(Endpoint, DropsAnUpperLayerThatTheSidDoesNotTake) {
+TEST_F(Srv6Endpoint, DropsAnUpperLayerThatTheSidDoesNotTake) {
   const IcmpError at{IcmpError::kParameterProblem, 4, 80};
   expect_drop(arrived("fc00:a::d6", srv6::kNextIpv4, inner4()).make(), DropReason::Srv6UpperLayer, at);
   expect_drop(arrived("fc00:a::d4", srv6::kNextIpv6, inner6()).make(), DropReason::Srv6UpperLayer, at);
@@ -245,13 +245,13 @@ TEST_F(Endpoint, DropsAnUpperLayerThatTheSidDoesNotTake) {
   expect_drop(arrived("fc00:a::e", 17, Octets(20)).make(), DropReason::Srv6UpperLayer, at);
 }
 
-TEST_F(Endpoint, DropsWhatIsNotWhatItSays) {
+TEST_F(Srv6Endpoint, DropsWhatIsNotWhatItSays) {
   expect_drop(arrived("fc00:a::d6", srv6::kNextIpv6, inner4()).make(), DropReason::InnerMalformed);
   expect_drop(arrived("fc00:a::d4", srv6::kNextIpv4, {}).make(), DropReason::InnerMalformed);
   expect_drop(arrived("fc00:a::d4", srv6::kNextIpv4, {0x45, 0}).make(), DropReason::InnerMalformed);
 }
 
-TEST_F(Endpoint, DropsMalformedHeaders) {
+TEST_F(Srv6Endpoint, DropsMalformedHeaders) {
   const Octets good = travelling("fc00:a::e").make();
   Octets version = good;
   version[0] = 0x45;
@@ -275,7 +275,7 @@ TEST_F(Endpoint, DropsMalformedHeaders) {
   expect_drop(o.make(), DropReason::Srv6Malformed);
 }
 
-class Hmac : public Endpoint {
+class Srv6Hmac : public Srv6Endpoint {
  protected:
   static Octets keyed(const char* sid, std::uint32_t key = 17, const char* secret = "sesame") {
     OuterMaker o = travelling(sid);
@@ -290,12 +290,12 @@ class Hmac : public Endpoint {
   }
 };
 
-TEST_F(Hmac, AValidOnePasses) {
+TEST_F(Srv6Hmac, AValidOnePasses) {
   EXPECT_EQ(give(keyed("fc00:a::e5")).action, Action::Forward);
   EXPECT_EQ(give(keyed("fc00:a::e")).action, Action::Forward);
 }
 
-TEST_F(Hmac, IsWhatASecondImplementationComputes) {
+TEST_F(Srv6Hmac, IsWhatASecondImplementationComputes) {
   // printf 'source ‖ last entry ‖ flags ‖ key id ‖ list' | openssl dgst -sha256 -hmac sesame
   const Octets packet = keyed("fc00:a::e");
   const Octets digest(packet.begin() + 40 + 8 + 48 + 8, packet.begin() + 40 + 8 + 48 + 40);
@@ -307,7 +307,7 @@ TEST_F(Hmac, IsWhatASecondImplementationComputes) {
   EXPECT_EQ(hex, "497a39dff844f5bd0423d2ae6fc80c23094c8f273fd122d24d8d372e88f2d660");
 }
 
-TEST_F(Hmac, WrongUnknownOrMissingOnesAreDropped) {
+TEST_F(Srv6Hmac, WrongUnknownOrMissingOnesAreDropped) {
   for (const char* sid : {"fc00:a::e", "fc00:a::e5"}) {
     expect_drop(keyed(sid, 17, "open"), DropReason::Srv6Hmac);
     expect_drop(keyed(sid, 18), DropReason::Srv6Hmac);
@@ -324,13 +324,13 @@ TEST_F(Hmac, WrongUnknownOrMissingOnesAreDropped) {
   expect_drop(bare.make(), DropReason::Srv6Hmac);
 }
 
-TEST_F(Hmac, TheDestinationIsTheListsUnlessItIsReduced) {
+TEST_F(Srv6Hmac, TheDestinationIsTheListsUnlessItIsReduced) {
   Octets elsewhere = keyed("fc00:a::e5");
   elsewhere[43] = 1;  // segments left: the list says fc00:b::e, the packet is at fc00:a::e5
   expect_drop(elsewhere, DropReason::Srv6Hmac);
 }
 
-TEST_F(Endpoint, ErrorsQuoteThePacketAndNeverAnswerErrors) {
+TEST_F(Srv6Endpoint, ErrorsQuoteThePacketAndNeverAnswerErrors) {
   OuterMaker o = travelling("fc00:a::e");
   o.inner = some_bytes(1400);
   const Octets packet = o.make();
@@ -362,7 +362,7 @@ TEST(IcmpLimiter, AllowsABurstAndARate) {
   EXPECT_NEAR(allowed, srv6::IcmpLimiter::kBurst + srv6::IcmpLimiter::kPerSecond, 1);
 }
 
-TEST_F(Endpoint, CountsPerSid) {
+TEST_F(Srv6Endpoint, CountsPerSid) {
   srv6::EdgeCounters counters(*tables);
   const Octets good = travelling("fc00:a::e").make();
   counters.count(give(good), good.size());

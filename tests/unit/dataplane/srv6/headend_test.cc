@@ -16,7 +16,7 @@ using testing::Contains;
 using testing::HasSubstr;
 using Action = srv6::Disposition::Action;
 
-class Headend : public Edge {
+class Srv6Headend : public Edge {
  protected:
   // The file's lines are sixteen bytes of hex. QANAT_WRITE_GOLDEN=1 writes it instead: then look at what changed.
   void expect_golden(const std::string& name) {
@@ -33,7 +33,7 @@ class Headend : public Edge {
   }
 };
 
-TEST_F(Headend, Encaps) {
+TEST_F(Srv6Headend, Encaps) {
   const auto d = steer(100, "2001:db8:2::9", inner6());
   EXPECT_EQ(d.action, Action::Forward);
   expect_golden("h_encaps_ipv6");
@@ -41,21 +41,21 @@ TEST_F(Headend, Encaps) {
   expect_golden("h_encaps_ipv4");
 }
 
-TEST_F(Headend, EncapsReduced) {
+TEST_F(Srv6Headend, EncapsReduced) {
   EXPECT_EQ(steer(200, "2001:db8:2::9", inner6()).action, Action::Forward);
   expect_golden("h_encaps_red_ipv6");
   EXPECT_EQ(steer(400, "10.9.1.1", inner4()).link, 1);
   expect_golden("h_encaps_red_one_segment");
 }
 
-TEST_F(Headend, EncapsWithHmac) {
+TEST_F(Srv6Headend, EncapsWithHmac) {
   EXPECT_EQ(steer(500, "2001:db8:2::9", inner6()).action, Action::Forward);
   expect_golden("h_encaps_hmac");
   EXPECT_EQ(steer(300, "2001:db8:2::9", inner6()).action, Action::Forward);
   expect_golden("h_encaps_red_hmac");
 }
 
-TEST_F(Headend, TheInnerPacketIsOneHopOlder) {
+TEST_F(Srv6Headend, TheInnerPacketIsOneHopOlder) {
   for (const bool v4 : {true, false}) {
     for (int hops = 2; hops < 256; ++hops) {
       PacketMaker p = v4 ? PacketMaker{} : over_v6({});
@@ -69,7 +69,7 @@ TEST_F(Headend, TheInnerPacketIsOneHopOlder) {
   }
 }
 
-TEST_F(Headend, DropsWhatMayNotTravel) {
+TEST_F(Srv6Headend, DropsWhatMayNotTravel) {
   PacketMaker p = over_v6({});
   p.hop_limit = 1;
   EXPECT_EQ(steer(100, "10.9.1.1", p.make()).reason, DropReason::Srv6HopLimit);
@@ -84,7 +84,7 @@ TEST_F(Headend, DropsWhatMayNotTravel) {
   EXPECT_EQ(steer(100, "10.9.1.1", {0x45, 1, 2}).reason, DropReason::InnerMalformed);
 }
 
-TEST_F(Headend, SteersByTenantAndPrefix) {
+TEST_F(Srv6Headend, SteersByTenantAndPrefix) {
   EXPECT_EQ(tables->steer(ids::Vni{100}, ip("2001:db8:3::1")), srv6::Tables::kNone);
   EXPECT_EQ(tables->steer(ids::Vni{101}, ip("10.9.1.1")), srv6::Tables::kNone);
   EXPECT_TRUE(tables->steers(ids::Vni{100}));
@@ -92,7 +92,7 @@ TEST_F(Headend, SteersByTenantAndPrefix) {
 }
 
 // What a headend here puts on, the endpoint behaviours take off again, hop by hop.
-TEST_F(Headend, ItsPacketsTravelTheirList) {
+TEST_F(Srv6Headend, ItsPacketsTravelTheirList) {
   steer(100, "2001:db8:2::9", inner6());
   const Octets sent = after;
   auto next = config();
@@ -117,7 +117,7 @@ TEST_F(Headend, ItsPacketsTravelTheirList) {
   EXPECT_EQ(after, aged);
 }
 
-TEST(Tables, NamesEveryProblem) {
+TEST(Srv6Tables, NamesEveryProblem) {
   srv6::TablesConfig c;
   c.address = ip("10.0.0.1");
   c.hmac_keys = {{0, {1}}, {3, {}}, {3, {1}}};
@@ -158,7 +158,7 @@ TEST(Behaviours, NamesRoundTrip) {
 
 // Any bytes after an outer header to any of our SIDs: one disposition, nothing outside the buffer, and what goes on has
 // a smaller hop limit or less in front of it.
-RC_GTEST_FIXTURE_PROP(Headend, AnyBytesGiveADisposition, (const Octets& noise, std::uint8_t change)) {
+RC_GTEST_FIXTURE_PROP(Srv6Headend, AnyBytesGiveADisposition, (const Octets& noise, std::uint8_t change)) {
   const auto& sids = tables->sids();
   OuterMaker o;
   o.destination = sids[change % sids.size()].sid;
