@@ -47,39 +47,61 @@ void read_adoption(base::ConfigTable& root, PoolConfig& config) {
   }
 }
 
-void read_cards(base::ConfigTable& root, PoolConfig& config) {
+// The cards and models that came with the program, and those of the operator's own folder.
+Catalogue read_data(base::ConfigTable& root) {
+  Catalogue known = built_in();
+  const auto folder = root.optional_string("data");
+  if (!folder) return known;
+  try {
+    for (const auto& problem : add_folder(known, *folder))
+      root.problem("data", problem, "card, model and profile files as gateway/pool/data/README.md says");
+  } catch (const std::system_error& error) {
+    root.problem("data", error.what(), "a folder with cards/, models/ or profiles/");
+  }
+  return known;
+}
+
+void read_cards(base::ConfigTable& root, const Catalogue& known, PoolConfig& config) {
   if (!config.adopt.url.empty()) {
     // What stands behind it, as far as its owner says.
     if (const auto name = root.optional_string("cards")) {
-      if (const Card* found = built_in().card(*name))
+      if (const Card* found = known.card(*name))
         config.card = *found;
       else
         root.problem("cards", fmt::format("no card \"{}\" in the card data", *name),
-                     "one of " + names(built_in().cards));
+                     "one of " + names(known.cards));
     }
     config.count = static_cast<std::uint32_t>(root.integer("count", {1, 1024}, 1));
     return;
   }
   const std::string card = root.string("cards");
-  if (const Card* found = built_in().card(card))
+  if (const Card* found = known.card(card))
     config.card = *found;
   else if (!card.empty())
     root.problem("cards", fmt::format("no card \"{}\" in the card data", card),
-                 "one of " + names(built_in().cards));
+                 "one of " + names(known.cards));
   config.count = static_cast<std::uint32_t>(root.integer("count", {1, 1024}));
   for (const auto& name : root.strings("models", true)) {
-    if (const Model* found = built_in().model(name))
+    if (const Model* found = known.model(name))
       config.models.push_back(*found);
     else
       root.problem("models", fmt::format("no model \"{}\" in the model data", name),
-                   "of " + names(built_in().models));
+                   "of " + names(known.models));
   }
 }
 
-void read_engine(base::ConfigTable& root, PoolConfig& config) {
+void read_engine(base::ConfigTable& root, const Catalogue& known, PoolConfig& config) {
+  EngineLimits& engine = config.engine;
+  if (const Profile* usual = known.profile(config.card.profile)) engine.profile = *usual;
   auto table = root.table("engine");
   if (!table) return;
-  EngineLimits& engine = config.engine;
+  if (const auto name = table->optional_string("profile")) {
+    if (const Profile* found = known.profile(*name))
+      engine.profile = *found;
+    else
+      table->problem("profile", fmt::format("no profile \"{}\" in the data", *name),
+                     "one of " + names(known.profiles));
+  }
   engine.max_num_seqs =
       static_cast<std::uint32_t>(table->integer("max_num_seqs", {1, 4096}, engine.max_num_seqs));
   engine.max_num_batched_tokens = static_cast<std::uint32_t>(
@@ -90,8 +112,8 @@ void read_engine(base::ConfigTable& root, PoolConfig& config) {
   engine.memory.utilisation = table->number("memory_utilisation", {0.1, 0.98}, engine.memory.utilisation);
   config.max_context = static_cast<std::uint32_t>(table->integer("max_context", {16, 1 << 24}, 0));
   config.tensor_parallel = static_cast<std::uint32_t>(table->integer("tensor_parallel", {1, 1024}, 0));
-  engine.profile.prefix_cache = table->boolean("prefix_cache", true);
-  engine.profile.priority_preempts = table->boolean("priority_preempts", false);
+  engine.profile.prefix_cache = table->boolean("prefix_cache", engine.profile.prefix_cache);
+  engine.profile.priority_preempts = table->boolean("priority_preempts", engine.profile.priority_preempts);
   config.token_log = table->string("token_log", "");
   if (engine.max_num_batched_tokens < engine.max_num_seqs)
     table->problem("max_num_batched_tokens",
@@ -220,7 +242,8 @@ void read_pool_config(base::ConfigTable& root, PoolConfig& config) {
   config.socket = root.string("socket", "");
   config.usage_db = root.string("usage_db");
   read_adoption(root, config);
-  read_cards(root, config);
+  const Catalogue known = read_data(root);
+  read_cards(root, known, config);
   if (auto price = root.table("price", true)) {
     config.price.input = static_cast<std::uint64_t>(price->integer("input", {0, 1'000'000'000'000}));
     config.price.output = static_cast<std::uint64_t>(price->integer("output", {0, 1'000'000'000'000}));
@@ -229,7 +252,7 @@ void read_pool_config(base::ConfigTable& root, PoolConfig& config) {
   }
   config.spare_cards = static_cast<std::uint32_t>(root.integer("spare_cards", {0, 1024}, 0));
   config.drain = root.duration("drain", {}, seconds(3600), config.drain);
-  read_engine(root, config);
+  read_engine(root, known, config);
   read_life(root, config);
   read_shares(root, config);
   if (!config.adopt.url.empty()) {
