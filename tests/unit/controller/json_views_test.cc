@@ -8,6 +8,19 @@
 namespace qanat::northbound {
 namespace {
 
+TEST(JsonViews, ATenantsPolicyIsThereOrNot) {
+  const auto open = parse_tenant("lab", R"({"vni":100,"members":[]})");
+  EXPECT_FALSE(std::get<session::TenantView>(open).policy);
+  const auto closed = parse_tenant(
+      "lab", R"({"vni":100,"members":[{"node":"city","labels":["web"]}],"policy":["allow web -> db"]})");
+  const auto& tenant = std::get<session::TenantView>(closed);
+  EXPECT_EQ(tenant.members.at(0).labels, std::vector<std::string>{"web"});
+  EXPECT_EQ(tenant.policy.value(), std::vector<std::string>{"allow web -> db"});
+  EXPECT_NE(to_json(std::vector{tenant}).find(R"("policy":["allow web -> db"])"), std::string::npos);
+  const auto none = parse_tenant("lab", R"({"vni":100,"members":[],"policy":[]})");
+  EXPECT_TRUE(std::get<session::TenantView>(none).policy->empty()) << "an empty one denies everything";
+}
+
 TEST(JsonViews, ATenantIsReadStrictly) {
   const auto good =
       parse_tenant("lab", R"({"vni":100,"members":[{"node":"city","addresses":["100.96.1.1/32"]}]})");

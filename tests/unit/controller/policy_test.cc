@@ -129,6 +129,16 @@ TEST(TenantCheck, AnAddressClashesWithAnothersPrefix) {
   EXPECT_EQ(problems_of(t).size(), 1u);
 }
 
+TEST(TenantCheck, RulesAndLabelsAreRead) {
+  auto t = tenant({{"a", "10.0.0.0/16"}});
+  t.mutable_members(0)->add_labels("web");
+  t.mutable_policy()->add_rules("allow web -> db tcp/5432");
+  EXPECT_TRUE(problems_of(t).empty());
+  t.mutable_policy()->add_rules("let web through");
+  t.mutable_members(0)->add_labels("Web!");
+  EXPECT_EQ(problems_of(t).size(), 2u);
+}
+
 TEST(RecordCheck, LinesHaveAPlaneEachAndAnAddress) {
   proto::v1::NodeRecord r;
   r.set_name("city");

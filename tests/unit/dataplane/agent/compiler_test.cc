@@ -52,6 +52,20 @@ TEST(SnapshotCompiler, CarriesEveryTableOver) {
   EXPECT_EQ(s.network_psk().data()[31], 'p');
 }
 
+TEST(SnapshotCompiler, APolicyBecomesAnAcl) {
+  const ControllerTwin twin;
+  auto config = twin.config(1, 1);
+  EXPECT_EQ(compile_snapshot(config).snapshot->tenants()[0].acl(), nullptr);
+  auto& tenant = *config.mutable_tenants(0);
+  tenant.mutable_policy()->add_rules("allow web -> * tcp/80");
+  tenant.mutable_members(0)->add_labels("web");
+  const auto snapshot = compile_snapshot(config).snapshot;
+  ASSERT_NE(snapshot->tenants()[0].acl(), nullptr);
+  const ids::NodeId web{tenant.members(0).node_id()};
+  EXPECT_TRUE(snapshot->tenants()[0].acl()->opens(web, ids::NodeId{9}, 6, 80));
+  EXPECT_FALSE(snapshot->tenants()[0].acl()->opens(ids::NodeId{9}, web, 6, 80));
+}
+
 struct Wrong {
   const char* name;
   void (*spoil)(proto::v1::NodeConfig&);
@@ -108,6 +122,9 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"bad_prefix",
               [](Config& c) { c.mutable_tenants(0)->mutable_members(0)->set_prefixes(0, "100.96.7.1/24"); },
               "host bits must be zero"},
+        Wrong{"bad_rule",
+              [](Config& c) { c.mutable_tenants(0)->mutable_policy()->add_rules("let everybody in"); },
+              "'let everybody in' is no rule"},
         Wrong{"short_relay_key",
               [](Config& c) {
                 c.add_relay_keys()->set_epoch(1);
