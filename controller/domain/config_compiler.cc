@@ -1,6 +1,7 @@
 #include "controller/domain/config_compiler.hh"
 
 #include <algorithm>
+#include <set>
 
 #include "controller/policy/path_ids.hh"
 #include "controller/policy/tenant_check.hh"
@@ -27,6 +28,14 @@ const proto::v1::SrPolicy* held_policy(const proto::v1::NodeConfig& config, std:
   return nullptr;
 }
 
+// 0: not enrolled yet, or gone.
+std::uint32_t id_of(const proto::v1::TenantMember& member,
+                    const std::map<std::string, std::uint32_t>& own_names) {
+  if (member.node().empty()) return member.node_id();
+  const auto named = own_names.find(member.node());
+  return named == own_names.end() ? 0 : named->second;
+}
+
 class Compiler {
  public:
   Compiler(const World& world, std::uint32_t node, base::UnixSeconds now)
@@ -39,18 +48,50 @@ class Compiler {
   Compiled run() && {
     auto& config = out_.config;
     config.set_node_id(node_);
-    for (const auto& [id, record] : world_.nodes) *config.add_nodes() = *record;
-    add_policies();
     add_tenants();
+    add_nodes();
+    add_policies();
     add_relay_keys();
     config.mutable_denied_headends()->Add(world_.denied.begin(), world_.denied.end());
-    *config.mutable_probe_plan() = world_.probe_plan;
+    *config.mutable_probe_plan() = probe_plan();
     config.set_network_psk(world_.network_psk);
     proto::canonicalise(config);
     return std::move(out_);
   }
 
  private:
+  // Every relay, whom it shares a tenant with, and a sample of its own domain: all of it where that is small. A relay is
+  // told of all it may have to carry for. Who is told of whom is told back.
+  void add_nodes() {
+    const auto own = world_.nodes.at(node_);
+    const bool all = own->relay() || world_.nodes.size() <= kEveryPairUpTo;
+    std::set<std::uint32_t> known{node_};
+    for (const auto& tenant : out_.config.tenants())
+      for (const auto& member : tenant.members()) known.insert(member.node_id());
+    std::vector<std::uint32_t> ring;  // of the domain's nodes by number
+    for (const auto& [name, id] : world_.own_names) ring.push_back(id);
+    std::sort(ring.begin(), ring.end());
+    const auto at = std::lower_bound(ring.begin(), ring.end(), node_) - ring.begin();
+    const std::size_t reach = ring.size() <= kEveryPairUpTo ? ring.size() : kMeshSample / 2;
+    for (std::size_t step = 1; step <= std::min(reach, ring.size()); ++step) {
+      const std::size_t here = static_cast<std::size_t>(at), n = ring.size();
+      known.insert(ring[(here + step) % n]);
+      known.insert(ring[(here + n - step) % n]);
+    }
+    for (const auto& [id, record] : world_.nodes)
+      if (all || record->relay() || known.contains(id)) *out_.config.add_nodes() = *record;
+  }
+
+  proto::v1::ProbePlan probe_plan() const {
+    proto::v1::ProbePlan plan = world_.probe_plan;
+    if (plan.mesh_interval_ms() == 0 || world_.mesh_probes_per_s == 0) return plan;
+    const auto slowest = static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(kSlowestMesh).count());
+    const auto mesh = static_cast<std::uint32_t>(out_.config.nodes_size()) * 1000 / world_.mesh_probes_per_s;
+    plan.set_mesh_interval_ms(std::max(plan.mesh_interval_ms(), std::min(mesh, slowest)));
+    return plan;
+  }
+
   void add_policies() {
     const auto first = world_.selections->lower_bound({node_, 0});
     for (auto at = first; at != world_.selections->end() && at->first.first == node_; ++at) {
@@ -133,12 +174,7 @@ class Compiler {
       out.set_name(tenant.name());
       bool ours = false;
       for (const auto& member : tenant.members()) {
-        std::uint32_t id = member.node_id();
-        if (!member.node().empty()) {
-          const auto named = world_.own_names.find(member.node());
-          if (named == world_.own_names.end()) continue;  // not enrolled yet, or gone
-          id = named->second;
-        }
+        const std::uint32_t id = id_of(member, world_.own_names);
         if (!world_.nodes.contains(id)) continue;
         ours |= id == node_;
         auto& added = *out.add_members();
@@ -173,6 +209,14 @@ class Compiler {
 };
 
 }  // namespace
+
+std::vector<std::uint32_t> member_ids(const proto::v1::Tenant& tenant,
+                                      const std::map<std::string, std::uint32_t>& own_names) {
+  std::vector<std::uint32_t> ids;
+  for (const auto& member : tenant.members())
+    if (const std::uint32_t id = id_of(member, own_names); id != 0) ids.push_back(id);
+  return ids;
+}
 
 bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previous, std::uint32_t next,
                  std::uint8_t token_epoch) {

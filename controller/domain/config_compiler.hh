@@ -20,6 +20,14 @@ using Pair = std::pair<std::uint32_t, std::uint32_t>;  // headend, endpoint
 using Selections = std::map<Pair, paths::Choices>;
 using RelayKeys = std::map<std::pair<std::uint32_t, std::uint64_t>, policy::RelaySecret>;  // (relay, week)
 
+// Up to this many nodes everybody knows everybody; beyond, a node is told of whom it may have to do with.
+inline constexpr std::size_t kEveryPairUpTo = 32;
+// Of a larger domain, this many are measured whom no traffic asks for (DESIGN §7: dense where traffic could flow, sampled
+// elsewhere).
+inline constexpr std::size_t kMeshSample = 8;
+// However large the mesh, each neighbour is asked this often: rows of the matrix live 10 s.
+inline constexpr base::Duration kSlowestMesh = std::chrono::seconds(5);
+
 struct World {
   std::map<std::uint32_t, const proto::v1::NodeRecord*> nodes;  // own and remote, current ones only
   std::map<std::string, std::uint32_t> own_names;               // of own nodes
@@ -30,6 +38,7 @@ struct World {
   // Cross-domain policies of our headends, from the global level; path ids are given here.
   std::map<std::uint32_t, const proto::v1::DomainDirective::HeadendPolicies*> directives;
   proto::v1::ProbePlan probe_plan;
+  std::uint32_t mesh_probes_per_s = 100;
   std::string network_psk;
   // What a node is known to hold (empty configuration: nothing).
   std::function<const proto::v1::NodeConfig&(std::uint32_t node)> held;
@@ -41,6 +50,10 @@ struct Compiled {
       false;  // a list was left out because a relay is not ready for it: compile again after its next ack
 };
 Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now);
+
+// Who a tenant's members are, by number; those not enrolled yet are left out.
+std::vector<std::uint32_t> member_ids(const proto::v1::Tenant& tenant,
+                                      const std::map<std::string, std::uint32_t>& own_names);
 
 // May `relay` carry from `previous` to `next` under `token_epoch`, by what it holds?
 bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previous, std::uint32_t next,

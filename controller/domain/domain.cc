@@ -5,6 +5,7 @@
 
 #include "base/hex.hh"
 #include "base/log.hh"
+#include "controller/paths/affected.hh"
 #include "controller/paths/selection.hh"
 #include "controller/policy/token_schedule.hh"
 #include "identifiers/proto/config_state.hh"
@@ -36,7 +37,8 @@ void Domain::load(Now now) {
   if (const auto kept = store_.value("network_psk")) {
     psk_ = *kept;
   } else {
-    const auto fresh = base::random_bytes(32);
+    std::array<std::uint8_t, 32> fresh{};
+    config_.random(fresh);
     psk_.assign(fresh.begin(), fresh.end());
     store_.set_value("network_psk", psk_);
   }
@@ -64,6 +66,7 @@ proto::v1::Envelope Domain::enrol(const proto::v1::EnrolRequest& request, Now no
   if (replaced != 0) leave(replaced, now);
   rollouts_[joined];
   keys_checked_ = 0;
+  everything_ = true;
   rotate_keys(now);
   all_dirty();
   base::log_info("node {} enrolled as {}", joined, request.name());
@@ -97,7 +100,7 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
   if (known) rollout.version = std::max(rollout.version, hello.version());
   base::log_info("node {} ({}) connected, holds version {}", member, name_of(member), hello.version());
   emit({"node_connected", {{"name", name_of(member)}}});
-  push_now(now);
+  push(now);
 }
 
 bool Domain::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {
@@ -135,7 +138,10 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
   rollout.inflight.Clear();
   store_.set_acknowledged(member, ack.version());
   emit({"config_acked", {{"name", name_of(member)}, {"version", std::to_string(ack.version())}}});
-  for (auto& [id, other] : rollouts_) other.dirty |= other.waiting;
+  // Lists wait for relays alone.
+  const auto self = membership_.current().find(member);
+  if (self != membership_.current().end() && self->second.record.relay())
+    for (auto& [id, other] : rollouts_) other.dirty |= other.waiting;
   push(now);
 }
 
@@ -151,15 +157,28 @@ void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry
                                  ids::PlaneId{static_cast<std::uint8_t>(a.remote_plane())}};
     matrix_.on_report(key, {a.rtt_mean_us(), a.jitter_us(), a.probes_sent(), a.probes_lost(), a.alive()},
                       now.mono);
+    measured(key, now.mono);
   }
-  measured_ = true;
+}
+
+// Either end's report speaks for both directions.
+void Domain::measured(const telemetry::LinkKey& key, base::Time now) {
+  for (const auto& way : {key, key.reversed()}) {
+    const auto link = matrix_.link(way, now);
+    if (link ? links_.update(*link) : links_.erase(way)) unreported_.insert(way);
+  }
+}
+
+void Domain::expire(base::Time now) {
+  expired_ = now;
+  for (const auto& key : matrix_.expire(now)) measured(key, now);
 }
 
 void Domain::on_timer(Now now) {
   rotate_keys(now);
   if (now.mono - computed_ >= kTick) {
-    matrix_.expire(now.mono);
-    if (measured_) recompute(now);
+    if (now.mono - expired_ >= kExpiry) expire(now.mono);
+    recompute(now);
     computed_ = now.mono;
   }
   for (auto& [id, rollout] : rollouts_) {
@@ -169,41 +188,76 @@ void Domain::on_timer(Now now) {
   push(now);
 }
 
+// What is computed is what computing everything would give, bit for bit: a pair is left out only when its links, what it
+// holds and the rules are those of its last computation.
 void Domain::recompute(Now now) {
-  measured_ = false;
+  const bool warming_up = now.mono - started_ < kWarmUp;
+  if (warming_up != warming_up_) everything_ = true;
+  warming_up_ = warming_up;
+  if (!everything_ && !links_.changed() && unsettled_.empty()) return;
   std::vector<topology::Node> nodes;
   for (const auto& [id, member] : membership_.current()) {
     nodes.push_back(
         {ids::NodeId{id}, ids::DomainId{static_cast<std::uint16_t>(config_.domain)}, member.record.relay()});
   }
-  const auto links = matrix_.links(now.mono);
-  const topology::Topology topology(std::move(nodes), links);
-  const auto unknowns =
-      now.mono - started_ < kWarmUp ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;
-  const auto every_relay = [](topology::Index) { return true; };
-  const std::size_t n = topology.nodes().size();
-  for (topology::Index from = 0; from < n; ++from) {
-    for (topology::Index to = 0; to < n; ++to) {
-      if (from == to) continue;
-      const Pair pair{topology.nodes()[from].id.value, topology.nodes()[to].id.value};
-      const auto old = selections_.find(pair);
-      const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-      auto chosen = paths::select(topology, from, to, every_relay, held, unknowns);
-      if (chosen == held) continue;
-      const bool moved = held.empty() || chosen.front().route != held.front().route;
-      selections_[pair] = std::move(chosen);
-      rollouts_[pair.first].dirty = true;
-      if (!moved) continue;
-      std::string way;
-      const auto& best = selections_[pair].front();
-      for (const ids::NodeId relay : best.route.relay_list()) way += name_of(relay.value) + " ";
-      emit({"path_changed",
-            {{"from", name_of(pair.first)},
-             {"to", name_of(pair.second)},
-             {"via", way},
-             {"cost_us", std::to_string(best.cost_us)}}});
+  const topology::Topology topology(std::move(nodes), links_.links());
+  const auto unknowns = warming_up ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;
+  const auto changes = links_.take_changes();
+  const auto affected = everything_ ? paths::Affected::everything() : paths::Affected(topology, changes);
+  const auto unsettled = std::exchange(unsettled_, {});
+  if (std::exchange(everything_, false)) settle_pairs();
+  for (const Pair& pair : pairs_) {
+    const auto from = topology.index_of(ids::NodeId{pair.first}),
+               to = topology.index_of(ids::NodeId{pair.second});
+    if (from && to && (affected.pair(*from, *to) || unsettled.contains(pair)))
+      compute(topology, *from, *to, unknowns);
+  }
+}
+
+// Who gets lists to whom: everybody in a small domain, tenants' members in a large one.
+void Domain::settle_pairs() {
+  pairs_.clear();
+  const auto& members = membership_.current();
+  if (members.size() <= kEveryPairUpTo) {
+    for (const auto& [from, a] : members)
+      for (const auto& [to, b] : members)
+        if (from != to) pairs_.insert({from, to});
+  } else {
+    for (const auto& tenant : tenants_in_force()) {
+      const auto ids = member_ids(tenant, own_names());
+      for (const std::uint32_t from : ids)
+        for (const std::uint32_t to : ids)
+          if (from != to && members.contains(from) && members.contains(to)) pairs_.insert({from, to});
     }
   }
+  std::erase_if(selections_, [this](const auto& s) {
+    if (pairs_.contains(s.first)) return false;
+    if (const auto at = rollouts_.find(s.first.first); at != rollouts_.end()) at->second.dirty = true;
+    return true;
+  });
+}
+
+void Domain::compute(const topology::Topology& topology, topology::Index from, topology::Index to,
+                     paths::Unknowns unknowns) {
+  const auto every_relay = [](topology::Index) { return true; };
+  const Pair pair{topology.nodes()[from].id.value, topology.nodes()[to].id.value};
+  const auto old = selections_.find(pair);
+  const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
+  auto chosen = paths::select(topology, from, to, every_relay, held, unknowns);
+  if (chosen == held) return;
+  unsettled_.insert(pair);
+  const bool moved = held.empty() || chosen.front().route != held.front().route;
+  selections_[pair] = std::move(chosen);
+  rollouts_[pair.first].dirty = true;
+  if (!moved) return;
+  std::string way;
+  const auto& best = selections_[pair].front();
+  for (const ids::NodeId relay : best.route.relay_list()) way += name_of(relay.value) + " ";
+  emit({"path_changed",
+        {{"from", name_of(pair.first)},
+         {"to", name_of(pair.second)},
+         {"via", way},
+         {"cost_us", std::to_string(best.cost_us)}}});
 }
 
 void Domain::rotate_keys(Now now) {
@@ -220,8 +274,7 @@ void Domain::rotate_keys(Now now) {
     for (const std::uint64_t week : weeks) {
       if (week < policy::week_of(now.unix_s) || relay_keys_.contains({id, week})) continue;
       store::RelayKeyRow row{id, week, {}};
-      const auto fresh = base::random_bytes(row.key.size());
-      std::copy(fresh.begin(), fresh.end(), row.key.begin());
+      config_.random(row.key);
       store_.add_relay_key(row);
       relay_keys_[{id, week}] = row.key;
       rollouts_[id].dirty = true;
@@ -237,25 +290,36 @@ void Domain::all_dirty() {
   for (auto& [id, rollout] : rollouts_) rollout.dirty = true;
 }
 
+std::map<std::string, std::uint32_t> Domain::own_names() const {
+  std::map<std::string, std::uint32_t> names;
+  for (const auto& [id, member] : membership_.current()) names[member.record.name()] = id;
+  return names;
+}
+
+// The global level's word on a VNI counts.
+std::vector<proto::v1::Tenant> Domain::tenants_in_force() const {
+  std::vector<proto::v1::Tenant> out(directive_.tenants().begin(), directive_.tenants().end());
+  for (const auto& tenant : tenants_) {
+    const bool taken =
+        std::any_of(out.begin(), out.end(), [&](const auto& t) { return t.vni() == tenant.vni(); });
+    if (!taken) out.push_back(tenant);
+  }
+  return out;
+}
+
 World Domain::world() const {
   World w;
-  for (const auto& [id, member] : membership_.current()) {
-    w.nodes[id] = &member.record;
-    w.own_names[member.record.name()] = id;
-  }
+  for (const auto& [id, member] : membership_.current()) w.nodes[id] = &member.record;
+  w.own_names = own_names();
   w.nodes.insert(remote_.begin(), remote_.end());
   w.selections = &selections_;
   w.relay_keys = &relay_keys_;
-  w.tenants.assign(directive_.tenants().begin(), directive_.tenants().end());
-  for (const auto& tenant : tenants_) {
-    const bool taken = std::any_of(w.tenants.begin(), w.tenants.end(),
-                                   [&](const auto& t) { return t.vni() == tenant.vni(); });
-    if (!taken) w.tenants.push_back(tenant);  // the global level's word on a VNI counts
-  }
+  w.tenants = tenants_in_force();
   w.denied = membership_.denied();
   w.denied.insert(w.denied.end(), directive_.denied_headends().begin(), directive_.denied_headends().end());
   for (const auto& headend : directive_.headends()) w.directives[headend.headend()] = &headend;
   w.probe_plan = config_.probe_plan;
+  w.mesh_probes_per_s = config_.mesh_probes_per_s;
   w.network_psk = directive_.network_psk().empty() ? psk_ : directive_.network_psk();
   w.held = [this](std::uint32_t node) -> const proto::v1::NodeConfig& {
     static const proto::v1::NodeConfig kNothing;
@@ -263,11 +327,6 @@ World Domain::world() const {
     return at == rollouts_.end() ? kNothing : at->second.held;
   };
   return w;
-}
-
-void Domain::push_now(Now now) {
-  measured_ = true;
-  push(now);
 }
 
 void Domain::push(Now now) {
@@ -293,6 +352,7 @@ void Domain::push(Now now) {
     rows.push_back({id, rollout.version, next.SerializeAsString(), false});
     rollout.inflight = std::move(next);
     rollout.sent = now.mono;
+    if (membership_.current().size() > kEveryPairUpTo) rollout.not_before = now.mono + kLargeGap;
     out.emplace_back(id, std::move(envelope));
   }
   store_.set_pushed(rows);  // on disk before anybody is told
@@ -302,11 +362,12 @@ void Domain::push(Now now) {
 // A member that was revoked or replaced: nothing of it stays.
 void Domain::leave(MemberId member, Now) {
   matrix_.forget(ids::NodeId{member});
+  links_.forget(ids::NodeId{member});
   std::erase_if(selections_,
                 [member](const auto& s) { return s.first.first == member || s.first.second == member; });
   members_.close(member, "revoked", "this node is not a member any more", false);
   rollouts_.erase(member);
-  measured_ = true;
+  everything_ = true;
   all_dirty();
 }
 

@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
+#include "controller/paths/selection.hh"
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
 #include "controller/telemetry/matrix.hh"
+#include "controller/topology/link_table.hh"
 
 namespace qanat::domain {
 
@@ -24,11 +26,20 @@ struct DomainConfig {
   std::string name;
   std::uint32_t domain = 1;
   proto::v1::ProbePlan probe_plan;
+  // A node's mesh is asked at most this often in all: with many neighbours each is asked more rarely than
+  // probe_plan.mesh_interval_ms, down to once in kSlowestMesh.
+  std::uint32_t mesh_probes_per_s = 100;
+  session::RandomSource random = session::system_random();
 };
 
 class Domain final : public session::Level {
  public:
   static constexpr base::Duration kTick = std::chrono::milliseconds(250);  // between two path computations
+  static constexpr base::Duration kExpiry = std::chrono::seconds(1);  // between two looks for silent links
+  // The global level hears at once of what changed, and this often of everything.
+  static constexpr base::Duration kFullReport = std::chrono::seconds(5);
+  // Between two configurations of one node of a large domain: what changes in between goes together.
+  static constexpr base::Duration kLargeGap = std::chrono::seconds(1);
   static constexpr base::Duration kAckLimit = std::chrono::seconds(10);
   static constexpr base::Duration kRefusedPause = std::chrono::seconds(5);
   // After a start, what was held is trusted this long: nodes come back and report again.
@@ -84,16 +95,23 @@ class Domain final : public session::Level {
   void load(Now now);
   void on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now);
   void on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
+  void measured(const telemetry::LinkKey& key, base::Time now);
+  void expire(base::Time now);
+  void settle_pairs();
+  std::map<std::string, std::uint32_t> own_names() const;
+  std::vector<proto::v1::Tenant> tenants_in_force() const;
   void recompute(Now now);
+  void compute(const topology::Topology& topology, topology::Index from, topology::Index to,
+               paths::Unknowns unknowns);
   void rotate_keys(Now now);
   void push(Now now);
-  void push_now(Now now);
   void all_dirty();
   void leave(MemberId member, Now now);
   World world() const;
   std::string name_of(std::uint32_t node) const;
   proto::v1::Envelope mint(const proto::v1::MintRequest& request, Now now) const;
   bool adopt_directive(const proto::v1::DomainDirective& directive, std::string& why);
+  void dirty_what_differs(const proto::v1::DomainDirective& before);
   void index_directive();
 
   DomainConfig config_;
@@ -102,7 +120,11 @@ class Domain final : public session::Level {
   session::Members& members_;
   session::Membership membership_;
   telemetry::Matrix matrix_;
+  topology::LinkTable links_;
+  std::set<telemetry::LinkKey> unreported_;  // published since the last report to the global level
   Selections selections_;
+  std::set<Pair> pairs_;      // that get lists
+  std::set<Pair> unsettled_;  // whose last computation changed them: once more, until it does not
   RelayKeys relay_keys_;
   std::map<MemberId, Rollout> rollouts_;
   std::vector<proto::v1::Tenant> tenants_;
@@ -113,9 +135,12 @@ class Domain final : public session::Level {
   std::uint64_t report_sequence_ = 0;
   base::Time started_{};
   base::Time computed_{};
+  base::Time expired_{};
+  base::Time full_report_{};  // when the next one is due
   base::UnixSeconds keys_checked_ = 0;
   base::UnixSeconds day_ = 0;
-  bool measured_ = false;  // telemetry came since the last computation
+  bool everything_ = true;  // compute all pairs anew: nodes, tenants or the rules changed
+  bool warming_up_ = true;
   bool has_parent_ = false;
   bool parent_up_ = false;
 };

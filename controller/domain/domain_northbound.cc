@@ -89,6 +89,7 @@ std::vector<std::string> Domain::put_tenant(const TenantView& view, Now now) {
   std::erase_if(tenants_, [&](const auto& t) { return t.name() == tenant.name(); });
   tenants_.push_back(tenant);
   emit({"tenant_changed", {{"name", tenant.name()}}});
+  everything_ = true;
   all_dirty();
   push(now);
   return {};
@@ -98,6 +99,7 @@ bool Domain::remove_tenant(const std::string& name, Now now) {
   if (std::erase_if(tenants_, [&](const auto& t) { return t.name() == name; }) == 0) return false;
   store_.remove_tenant(name);
   emit({"tenant_changed", {{"name", name}}});
+  everything_ = true;
   all_dirty();
   push(now);
   return true;
@@ -109,7 +111,7 @@ bool Domain::revoke(const std::string& name, Now now) {
   base::log_warn("node {} ({}) revoked", *id, name);
   leave(*id, now);
   emit({"node_revoked", {{"name", name}, {"node", std::to_string(*id)}}});
-  push_now(now);
+  push(now);
   return true;
 }
 

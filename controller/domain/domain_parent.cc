@@ -21,6 +21,7 @@ void Domain::on_parent(bool connected) {
   has_parent_ = true;
   if (connected == parent_up_) return;
   parent_up_ = connected;
+  full_report_ = {};
   base::log_info("global controller {}", connected ? "connected" : "lost; the domain keeps what it has");
   emit({connected ? "parent_connected" : "parent_lost", {}});
 }
@@ -39,8 +40,6 @@ std::optional<proto::v1::Envelope> Domain::on_parent_envelope(const proto::v1::E
   if (!ack.applied()) {
     base::log_warn("directive {} of the global controller refused: {}", directive.version(), why);
   } else {
-    measured_ = true;
-    all_dirty();
     push(now);
   }
   return reply;
@@ -84,9 +83,35 @@ bool Domain::adopt_directive(const proto::v1::DomainDirective& directive, std::s
   denied.erase(std::unique(denied.begin(), denied.end()), denied.end());
   store_.set_value("directive", next.SerializeAsString());
   remote_.clear();
-  directive_ = std::move(next);
+  const proto::v1::DomainDirective before = std::exchange(directive_, std::move(next));
   index_directive();
+  dirty_what_differs(before);
   return true;
+}
+
+// Only headends whose lists changed are compiled anew, unless what changed is everybody's.
+void Domain::dirty_what_differs(const proto::v1::DomainDirective& before) {
+  const auto without_lists = [](proto::v1::DomainDirective directive) {
+    directive.clear_headends();
+    directive.clear_epoch();
+    directive.clear_version();
+    return directive.SerializeAsString();
+  };
+  if (without_lists(before) != without_lists(directive_)) {
+    everything_ = true;
+    return all_dirty();
+  }
+  std::map<std::uint32_t, std::string> lists;
+  for (const auto& headend : before.headends()) lists[headend.headend()] = headend.SerializeAsString();
+  const auto dirty = [this](std::uint32_t headend) {
+    if (const auto at = rollouts_.find(headend); at != rollouts_.end()) at->second.dirty = true;
+  };
+  for (const auto& headend : directive_.headends()) {
+    const auto old = lists.find(headend.headend());
+    if (old == lists.end() || old->second != headend.SerializeAsString()) dirty(headend.headend());
+    if (old != lists.end()) lists.erase(old);
+  }
+  for (const auto& [headend, gone] : lists) dirty(headend);
 }
 
 void Domain::index_directive() {
@@ -117,9 +142,10 @@ proto::v1::Envelope Domain::mint(const proto::v1::MintRequest& request, Now now)
       request.tier() >= ids::kTierCount) {
     return refuse("bad_list", "the relay does not carry this list", false);
   }
-  const World everything = world();
-  const auto& denied = everything.denied;
-  if (std::find(denied.begin(), denied.end(), request.headend()) != denied.end()) {
+  const auto is_denied = [&](const auto& denied) {
+    return std::find(denied.begin(), denied.end(), request.headend()) != denied.end();
+  };
+  if (is_denied(membership_.denied()) || is_denied(directive_.denied_headends())) {
     return refuse("denied", "this headend is revoked", false);
   }
   const std::uint64_t week = policy::week_of(now.unix_s);
@@ -131,7 +157,9 @@ proto::v1::Envelope Domain::mint(const proto::v1::MintRequest& request, Now now)
   const std::uint32_t previous =
       at == segments.begin() ? request.headend() : ids::Sid{*(at - 1)}.node().value;
   const std::uint32_t next = ids::Sid{*(at + 1)}.node().value;
-  if (!relay_ready(everything.held(request.relay()), previous, next, policy::token_epoch_of(week))) {
+  const auto holds = rollouts_.find(request.relay());
+  if (holds == rollouts_.end() ||
+      !relay_ready(holds->second.held, previous, next, policy::token_epoch_of(week))) {
     return refuse("relay_not_ready", "the relay has not acknowledged what it needs to carry this list", true);
   }
   const policy::TokenRequest token{.relay = ids::NodeId{request.relay()},
@@ -149,9 +177,9 @@ proto::v1::DomainReport Domain::report(Now now) {
   proto::v1::DomainReport report;
   report.set_sequence(++report_sequence_);
   for (const auto& [id, member] : membership_.current()) *report.add_nodes() = member.record;
-  for (const auto& link : matrix_.links(now.mono)) {
+  const auto add = [&](const telemetry::Link& link) {
     if (link.state == telemetry::LinkState::Unknown || !membership_.current().contains(link.key.from.value))
-      continue;
+      return;
     auto& edge = *report.add_edges();
     edge.set_from(link.key.from.value);
     edge.set_to(link.key.to.value);
@@ -160,7 +188,15 @@ proto::v1::DomainReport Domain::report(Now now) {
     edge.set_rtt_us(link.rtt_us);
     edge.set_loss_ppm(link.loss_ppm);
     edge.set_alive(link.state == telemetry::LinkState::Usable);
+  };
+  if (now.mono >= full_report_) {
+    full_report_ = now.mono + kFullReport;
+    for (const auto& link : matrix_.links(now.mono)) add(link);
+  } else {
+    for (const auto& key : unreported_)
+      if (const auto link = matrix_.link(key, now.mono)) add(*link);
   }
+  unreported_.clear();
   report.mutable_denied_headends()->Add(membership_.denied().begin(), membership_.denied().end());
   return report;
 }

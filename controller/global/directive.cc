@@ -67,6 +67,7 @@ void Global::on_minted(MemberId domain, const proto::v1::MintReply& reply) {
   if (mint == mints_.end()) return;
   if (!reply.has_refusal()) {
     mint->second.token = reply.token();
+    domains_[Membership::domain_of(mint->first.headend)].dirty = true;
   } else if (!reply.refusal().retryable()) {
     base::log_warn("domain {} refuses a token: {}", domain, reply.refusal().message().substr(0, 200));
   }
@@ -99,7 +100,8 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
     }
     if (ours) *directive.add_tenants() = std::move(out);
   }
-  const auto& own = domains_.at(domain);
+  auto& own = domains_.at(domain);
+  own.incomplete = false;
   for (const auto& [headend, record] : own.nodes) {
     proto::v1::DomainDirective::HeadendPolicies policies;
     policies.set_headend(headend);
@@ -112,7 +114,10 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
         policy.set_tier(static_cast<std::uint32_t>(tier));
         for (const paths::Choice& choice : at->second) {
           proto::v1::CandidatePath path;
-          if (!make_path(headend, endpoint, policy.tier(), choice, now, path)) continue;
+          if (!make_path(headend, endpoint, policy.tier(), choice, now, path)) {
+            own.incomplete = true;
+            continue;
+          }
           path.set_preference(static_cast<std::uint32_t>(policy.paths_size()));
           *policy.add_paths() = std::move(path);
         }
@@ -133,15 +138,33 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
   return directive;
 }
 
+// Directives of domains that something changed for, each no more often than kDirectiveGap; now and then all of them, which
+// tells what tokens are still wanted.
 void Global::push(Now now) {
-  for (auto& [key, mint] : mints_) mint.wanted = false;
+  const base::UnixSeconds day = now.unix_s / policy::kDay;
+  if (day != day_) {
+    day_ = day;
+    all_dirty();  // every list's expiry moves on
+  }
+  const bool sweep = now.mono - swept_ >= kSweep;
+  if (sweep) {
+    swept_ = now.mono;
+    for (auto& [key, mint] : mints_) mint.wanted = false;
+  }
+  const base::Duration gap = names_.size() <= domain::kEveryPairUpTo ? kDirectiveGap : kLargeGap;
   std::vector<store::Pushed> rows;
   std::vector<MemberId> out;
   for (const auto& [id, member] : membership_.current()) {
     DomainState& state = domains_[id];
-    proto::v1::DomainDirective next =
-        compile(id, now);  // also for those who cannot get it now: their tokens stay
+    const bool again = state.incomplete && now.mono - state.compiled_at >= kMintRetry;
+    const bool due = state.dirty && now.mono - state.compiled_at >= gap;
+    if (!sweep && (state.awaiting || (!again && !due))) continue;
+    // Also for those who cannot get it now: their tokens stay.
+    proto::v1::DomainDirective next = compile(id, now);
+    state.compiled_at = now.mono;
+    if (!state.connected) state.dirty = false;  // on_open() asks again
     if (!state.connected || state.awaiting || now.mono < state.not_before) continue;
+    state.dirty = false;
     next.set_epoch(epoch_);
     next.set_version(state.sent.version());
     if (state.sent.version() != 0 && next.SerializeAsString() == state.sent.SerializeAsString()) continue;
@@ -152,7 +175,7 @@ void Global::push(Now now) {
     state.sent_at = now.mono;
     out.push_back(id);
   }
-  std::erase_if(mints_, [](const auto& m) { return !m.second.wanted; });
+  if (sweep) std::erase_if(mints_, [](const auto& m) { return !m.second.wanted; });
   store_.set_pushed(rows);
   for (const MemberId id : out) {
     proto::v1::Envelope envelope;

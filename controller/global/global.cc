@@ -2,10 +2,12 @@
 #include "controller/global/global.hh"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "base/hex.hh"
 #include "base/log.hh"
+#include "controller/paths/affected.hh"
 #include "controller/paths/selection.hh"
 #include "controller/policy/tenant_check.hh"
 #include "controller/policy/token_schedule.hh"
@@ -16,18 +18,18 @@ namespace qanat::global {
 using session::Membership;
 
 Global::Global(std::string name, store::Store& store, const session::Authority& authority,
-               session::Members& members, Now now)
+               session::Members& members, Now now, session::RandomSource random)
     : name_(std::move(name)),
       store_(store),
       members_(members),
       membership_(store, authority, Membership::Kind::Domains, 0),
       quiet_until_(now.mono) {
-  load(now);
+  load(now, random);
 }
 
 Global::~Global() = default;
 
-void Global::load(Now now) {
+void Global::load(Now now, const session::RandomSource& random) {
   if (const auto kept = store_.value("epoch")) {
     epoch_ = std::stoull(*kept);
   } else {
@@ -37,7 +39,8 @@ void Global::load(Now now) {
   if (const auto kept = store_.value("network_psk")) {
     psk_ = *kept;
   } else {
-    const auto fresh = base::random_bytes(32);
+    std::array<std::uint8_t, 32> fresh{};
+    random(fresh);
     psk_.assign(fresh.begin(), fresh.end());
     store_.set_value("network_psk", psk_);
   }
@@ -91,7 +94,7 @@ void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
   state.not_before = {};
   if (hello.epoch() == epoch_) state.version = std::max(state.version, hello.version());
   if (hello.epoch() != epoch_ || hello.version() != state.sent.version()) state.sent.Clear();  // send it anew
-  dirty_ = true;
+  state.dirty = true;
   // So that the domain hears us at once and knows that the session stands.
   proto::v1::Envelope ping;
   ping.set_ping(1);
@@ -109,7 +112,6 @@ bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, N
       const auto& ack = envelope.ack();
       if (!state.awaiting || ack.epoch() != epoch_ || ack.version() != state.version) return true;
       state.awaiting = false;
-      dirty_ = true;
       if (ack.applied()) {
         state.acknowledged = ack.version();
         store_.set_acknowledged(member, ack.version());
@@ -117,6 +119,7 @@ bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, N
         base::log_warn("domain {} refused directive {}: {}", member, ack.version(),
                        ack.error().substr(0, 500));
         state.sent.Clear();
+        state.dirty = true;
         state.not_before = now.mono + std::chrono::seconds(5);
       }
       return true;
@@ -174,7 +177,9 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
   changed |= denied != state.denied;
   if (changed) {
     for (const auto& [id, record] : state.nodes) {
-      if (!nodes.contains(id)) matrix_.forget(ids::NodeId{id});
+      if (nodes.contains(id)) continue;
+      matrix_.forget(ids::NodeId{id});
+      links_.forget(ids::NodeId{id});
     }
     state.nodes = std::move(nodes);
     state.denied = std::move(denied);
@@ -183,6 +188,7 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
     kept.mutable_denied_headends()->Add(state.denied.begin(), state.denied.end());
     store_.set_reported(domain, kept.SerializeAsString());
     name_nodes();
+    everything_ = true;
   }
   for (const auto& edge : report.edges()) {
     if (!state.nodes.contains(edge.from()) || !names_.contains(edge.to()) || edge.from() == edge.to() ||
@@ -190,12 +196,27 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
         edge.to_plane() > ids::PlaneId::kMax) {
       continue;
     }
-    matrix_.on_merged({ids::NodeId{edge.from()}, ids::NodeId{edge.to()},
-                       ids::PlaneId{static_cast<std::uint8_t>(edge.from_plane())},
-                       ids::PlaneId{static_cast<std::uint8_t>(edge.to_plane())}},
-                      edge.rtt_us(), edge.loss_ppm(), edge.alive(), now.mono);
+    const telemetry::LinkKey key{ids::NodeId{edge.from()}, ids::NodeId{edge.to()},
+                                 ids::PlaneId{static_cast<std::uint8_t>(edge.from_plane())},
+                                 ids::PlaneId{static_cast<std::uint8_t>(edge.to_plane())}};
+    matrix_.on_merged(key, edge.rtt_us(), edge.loss_ppm(), edge.alive(), now.mono);
+    measured(key, now.mono);
   }
-  dirty_ = true;
+}
+
+void Global::measured(const telemetry::LinkKey& key, base::Time now) {
+  for (const auto& way : {key, key.reversed()}) {
+    const auto link = matrix_.link(way, now);
+    if (link) {
+      links_.update(*link);
+    } else {
+      links_.erase(way);
+    }
+  }
+}
+
+void Global::all_dirty() {
+  for (auto& [id, state] : domains_) state.dirty = true;
 }
 
 // Names are unique in a domain; over all domains, those that are not are followed by "-d" and the domain.
@@ -220,49 +241,73 @@ void Global::name_nodes() {
 void Global::on_timer(Now now) {
   if (now.mono - computed_ < kTick) return;
   computed_ = now.mono;
-  matrix_.expire(now.mono);
+  if (now.mono - expired_ >= kExpiry) {
+    expired_ = now.mono;
+    for (const auto& key : matrix_.expire(now.mono)) measured(key, now.mono);
+  }
   for (auto& [id, state] : domains_) {
     if (state.awaiting && now.mono - state.sent_at >= kAckLimit) {
       members_.close(id, "no_acknowledgement", "a directive was not acknowledged within 10 s", true);
     }
   }
   if (now.mono < quiet_until_) return;
-  if (dirty_) recompute(now);
+  recompute(now);
   push(now);
 }
 
-void Global::recompute(Now now) {
-  dirty_ = false;
+// As Domain::recompute: what is left out would not change.
+void Global::recompute(Now) {
+  if (!everything_ && !links_.changed() && unsettled_.empty()) return;
   std::vector<topology::Node> nodes;
   for (const auto& [id, state] : domains_) {
     for (const auto& [node, record] : state.nodes) {
       nodes.push_back({ids::NodeId{node}, ids::DomainId{static_cast<std::uint16_t>(id)}, record.relay()});
     }
   }
-  const auto links = matrix_.links(now.mono);
-  const topology::Topology topology(std::move(nodes), links);
-  std::erase_if(selections_, [this](const auto& s) {
-    return !names_.contains(s.first.first) || !names_.contains(s.first.second);
-  });
+  const topology::Topology topology(std::move(nodes), links_.links());
+  const auto changes = links_.take_changes();
+  const auto affected = everything_ ? paths::Affected::everything() : paths::Affected(topology, changes);
+  const auto unsettled = std::exchange(unsettled_, {});
+  if (std::exchange(everything_, false)) settle_pairs();
   const auto every_relay = [](topology::Index) { return true; };
-  const std::size_t n = topology.nodes().size();
-  for (topology::Index from = 0; from < n; ++from) {
-    for (topology::Index to = 0; to < n; ++to) {
-      if (topology.nodes()[from].domain == topology.nodes()[to].domain) continue;
-      const domain::Pair pair{topology.nodes()[from].id.value, topology.nodes()[to].id.value};
-      const auto old = selections_.find(pair);
-      const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-      auto chosen = paths::select(topology, from, to, every_relay, held, paths::Unknowns::AreLost);
-      if (chosen == held || chosen.empty()) continue;
-      if (held.empty() || chosen.front().route != held.front().route) {
-        emit({"path_changed",
-              {{"from", name_of(pair.first)},
-               {"to", name_of(pair.second)},
-               {"cost_us", std::to_string(chosen.front().cost_us)}}});
-      }
-      selections_[pair] = std::move(chosen);
+  for (const domain::Pair& pair : pairs_) {
+    const auto from = topology.index_of(ids::NodeId{pair.first}),
+               to = topology.index_of(ids::NodeId{pair.second});
+    if (!from || !to || !(affected.pair(*from, *to) || unsettled.contains(pair))) continue;
+    const auto old = selections_.find(pair);
+    const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
+    auto chosen = paths::select(topology, *from, *to, every_relay, held, paths::Unknowns::AreLost);
+    if (chosen == held || chosen.empty()) continue;
+    if (held.empty() || chosen.front().route != held.front().route) {
+      emit({"path_changed",
+            {{"from", name_of(pair.first)},
+             {"to", name_of(pair.second)},
+             {"cost_us", std::to_string(chosen.front().cost_us)}}});
+    }
+    unsettled_.insert(pair);
+    selections_[pair] = std::move(chosen);
+    domains_[Membership::domain_of(pair.first)].dirty = true;
+  }
+}
+
+// Across domains: everybody in a small installation, tenants' members in a large one.
+void Global::settle_pairs() {
+  pairs_.clear();
+  const auto add = [this](std::uint32_t from, std::uint32_t to) {
+    if (Membership::domain_of(from) != Membership::domain_of(to)) pairs_.insert({from, to});
+  };
+  if (names_.size() <= domain::kEveryPairUpTo) {
+    for (const auto& [from, a] : names_)
+      for (const auto& [to, b] : names_) add(from, to);
+  } else {
+    for (const auto& tenant : tenants_) {
+      const auto ids = domain::member_ids(tenant, node_by_name_);
+      for (const std::uint32_t from : ids)
+        for (const std::uint32_t to : ids) add(from, to);
     }
   }
+  std::erase_if(selections_, [this](const auto& s) { return !pairs_.contains(s.first); });
+  all_dirty();
 }
 
 std::string Global::name_of(std::uint32_t node) const {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
 #include "controller/telemetry/matrix.hh"
+#include "controller/topology/link_table.hh"
 
 namespace qanat::global {
 
@@ -22,6 +24,11 @@ using session::Now;
 class Global final : public session::Level {
  public:
   static constexpr base::Duration kTick = std::chrono::milliseconds(250);
+  static constexpr base::Duration kExpiry = std::chrono::seconds(1);  // between two looks for silent links
+  // Between two directives of one domain, and between two looks at all of them (for tokens nobody wants any more).
+  static constexpr base::Duration kDirectiveGap = std::chrono::milliseconds(250);
+  static constexpr base::Duration kLargeGap = std::chrono::seconds(1);  // beyond domain::kEveryPairUpTo nodes
+  static constexpr base::Duration kSweep = std::chrono::seconds(60);
   static constexpr base::Duration kMintRetry = std::chrono::seconds(2);
   static constexpr base::Duration kAckLimit = std::chrono::seconds(10);
   // After a restart nothing is sent for this long: domains come back and report first.
@@ -29,7 +36,7 @@ class Global final : public session::Level {
   static constexpr std::size_t kMostMintsInFlight = 4096;
 
   Global(std::string name, store::Store& store, const session::Authority& authority,
-         session::Members& members, Now now);
+         session::Members& members, Now now, session::RandomSource random = session::system_random());
   ~Global() override;
 
   std::string_view member_kind() const override { return "domain"; }
@@ -62,7 +69,10 @@ class Global final : public session::Level {
     std::uint64_t acknowledged = 0;
     bool awaiting = false;
     bool connected = false;
+    bool dirty = true;        // its directive may have changed
+    bool incomplete = false;  // a token is missing: to be compiled again
     base::Time not_before{};
+    base::Time compiled_at{};
     base::Time sent_at{};
   };
   // What a token is for; relays' domains mint them.
@@ -81,12 +91,15 @@ class Global final : public session::Level {
     bool wanted = false;  // by the latest compilation
   };
 
-  void load(Now now);
+  void load(Now now, const session::RandomSource& random);
   void on_report(MemberId domain, const proto::v1::DomainReport& report, Now now);
   void on_minted(MemberId domain, const proto::v1::MintReply& reply);
   bool sound(MemberId domain, const proto::v1::NodeRecord& record) const;
   void name_nodes();
+  void measured(const telemetry::LinkKey& key, base::Time now);
   void recompute(Now now);
+  void settle_pairs();
+  void all_dirty();
   void push(Now now);
   proto::v1::DomainDirective compile(MemberId domain, Now now);
   bool make_path(std::uint32_t headend, std::uint32_t endpoint, std::uint32_t tier,
@@ -98,6 +111,9 @@ class Global final : public session::Level {
   session::Members& members_;
   session::Membership membership_;
   telemetry::Matrix matrix_;
+  topology::LinkTable links_;
+  std::set<domain::Pair> pairs_;      // across domains, that get lists
+  std::set<domain::Pair> unsettled_;  // whose last computation changed them
   domain::Selections selections_;
   std::map<MemberId, DomainState> domains_;
   std::map<std::uint32_t, std::string> names_;  // of all nodes, unique
@@ -110,7 +126,10 @@ class Global final : public session::Level {
   std::string psk_;
   base::Time quiet_until_{};
   base::Time computed_{};
-  bool dirty_ = true;
+  base::Time expired_{};
+  base::Time swept_{};
+  base::UnixSeconds day_ = 0;
+  bool everything_ = true;  // compute all pairs anew: nodes or tenants changed
 };
 
 }  // namespace qanat::global

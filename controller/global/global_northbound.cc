@@ -81,6 +81,7 @@ std::vector<std::string> Global::put_tenant(const session::TenantView& view, Now
   std::erase_if(tenants_, [&](const auto& t) { return t.name() == tenant.name(); });
   tenants_.push_back(tenant);
   std::sort(tenants_.begin(), tenants_.end(), [](const auto& a, const auto& b) { return a.vni() < b.vni(); });
+  everything_ = true;
   emit({"tenant_changed", {{"name", tenant.name()}}});
   return {};
 }
@@ -88,6 +89,7 @@ std::vector<std::string> Global::put_tenant(const session::TenantView& view, Now
 bool Global::remove_tenant(const std::string& name, Now) {
   if (std::erase_if(tenants_, [&](const auto& t) { return t.name() == name; }) == 0) return false;
   store_.remove_tenant(name);
+  everything_ = true;
   emit({"tenant_changed", {{"name", name}}});
   return true;
 }
@@ -100,6 +102,7 @@ bool Global::revoke(const std::string& name, Now now) {
   proto::v1::DomainReport kept;
   for (const auto& [node, record] : state.nodes) {
     matrix_.forget(ids::NodeId{node});
+    links_.forget(ids::NodeId{node});
     state.denied.push_back(node);
   }
   std::sort(state.denied.begin(), state.denied.end());
@@ -108,6 +111,7 @@ bool Global::revoke(const std::string& name, Now now) {
   kept.mutable_denied_headends()->Add(state.denied.begin(), state.denied.end());
   store_.set_reported(*id, kept.SerializeAsString());
   name_nodes();
+  everything_ = true;
   base::log_warn("domain {} ({}) revoked", *id, name);
   emit({"domain_revoked", {{"name", name}, {"domain", std::to_string(*id)}}});
   recompute(now);

@@ -20,7 +20,10 @@ ids::PathId PathIds::next(ids::Tier tier, std::uint8_t first_plane, std::span<co
   std::uint32_t hash = 2166136261u;
   hash = mix(hash, static_cast<std::uint32_t>(tier) << 8 | first_plane);
   for (const std::uint32_t sid : segments) hash = mix(hash, sid);
-  while (hash == 0 || hash >= kReserved || !taken_.insert(hash).second) ++hash;
+  for (;; ++hash) {
+    if (hash == 0 || hash >= kReserved) hash = 1;
+    if (taken_.insert(hash).second) break;
+  }
   return ids::PathId{hash};
 }
 

@@ -49,6 +49,13 @@ proto::v1::NodeRecord record_of(const std::string& name, const Says& says) {
 
 }  // namespace
 
+RandomSource system_random() {
+  return [](std::span<std::uint8_t> out) {
+    const auto fresh = base::random_bytes(out.size());
+    std::copy(fresh.begin(), fresh.end(), out.begin());
+  };
+}
+
 Membership::Membership(store::Store& store, const Authority& authority, Kind kind, std::uint32_t domain)
     : store_(store), authority_(authority), kind_(kind), domain_(domain) {
   for (store::Member& member : store_.members()) {

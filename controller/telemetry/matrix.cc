@@ -54,8 +54,14 @@ void Matrix::forget(ids::NodeId node) {
                 [node](const auto& entry) { return entry.first.from == node || entry.first.to == node; });
 }
 
-void Matrix::expire(base::Time now) {
-  std::erase_if(rows_, [now](const auto& entry) { return now - entry.second.heard > kFresh; });
+std::vector<LinkKey> Matrix::expire(base::Time now) {
+  std::vector<LinkKey> gone;
+  std::erase_if(rows_, [&](const auto& entry) {
+    if (now - entry.second.heard <= kFresh) return false;
+    gone.push_back(entry.first);
+    return true;
+  });
+  return gone;
 }
 
 std::uint32_t Matrix::loss_ppm(const Row& row) {

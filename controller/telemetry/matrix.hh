@@ -58,8 +58,8 @@ class Matrix {
                  base::Time now);
   // Everything from and to a node that is gone.
   void forget(ids::NodeId node);
-  // Drops what nobody reported for kFresh.
-  void expire(base::Time now);
+  // Drops what nobody reported for kFresh, and says which rows those were.
+  std::vector<LinkKey> expire(base::Time now);
 
   // Both directions of every link that was heard of, in the order of their keys.
   std::vector<Link> links(base::Time now) const;

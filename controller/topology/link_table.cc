@@ -1,0 +1,45 @@
+#include "controller/topology/link_table.hh"
+
+#include <utility>
+
+namespace qanat::topology {
+
+using telemetry::LinkState;
+
+bool LinkTable::update(const telemetry::Link& link) {
+  if (link.state == LinkState::Unknown) return erase(link.key);
+  std::uint32_t cost =
+      link.state == LinkState::Usable ? link_cost_us(link.rtt_us, link.loss_ppm) : kUnreachable;
+  const auto [at, fresh] = links_.try_emplace(link.key);
+  Published& known = at->second;
+  const bool was_usable = known.cost_us != kUnreachable, usable = cost != kUnreachable;
+  const bool news = fresh || known.link.state != link.state || was_usable != usable ||
+                    (usable && cost_moved(known.cost_us, cost));
+  if (!news) return false;
+  known = {link, cost};
+  changes_.push_back(link.key);
+  return true;
+}
+
+bool LinkTable::erase(const telemetry::LinkKey& key) {
+  if (links_.erase(key) == 0) return false;
+  changes_.push_back(key);
+  return true;
+}
+
+void LinkTable::forget(ids::NodeId node) {
+  std::erase_if(links_, [&](const auto& entry) {
+    if (entry.first.from != node && entry.first.to != node) return false;
+    changes_.push_back(entry.first);
+    return true;
+  });
+}
+
+std::vector<telemetry::Link> LinkTable::links() const {
+  std::vector<telemetry::Link> out;
+  out.reserve(links_.size());
+  for (const auto& [key, published] : links_) out.push_back(published.link);
+  return out;
+}
+
+}  // namespace qanat::topology

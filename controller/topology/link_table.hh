@@ -1,0 +1,47 @@
+// LinkTable: the links as path computation is told of them. Measurements move a little with every report; a link's cost is
+// published anew only when its state changes or the cost has moved by what could matter, so that noise computes nothing.
+#pragma once
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "controller/telemetry/matrix.hh"
+#include "controller/topology/topology.hh"
+
+namespace qanat::topology {
+
+// Against the cost published last. A route moves for 10 % and 1 ms (paths/selection.hh): a third and a fifth of that.
+constexpr bool cost_moved(std::uint32_t published_us, std::uint32_t measured_us) {
+  const std::uint32_t apart =
+      published_us > measured_us ? published_us - measured_us : measured_us - published_us;
+  const std::uint32_t share = published_us / 32;
+  return apart >= (share > 200 ? share : 200);
+}
+
+class LinkTable {
+ public:
+  // What is known of a link now; Unknown takes it out. True when something was published.
+  bool update(const telemetry::Link& link);
+  // The link is not heard of any more.
+  bool erase(const telemetry::LinkKey& key);
+  // All links from and to a node that is gone.
+  void forget(ids::NodeId node);
+
+  // Published links in the order of their keys: what a Topology is made from.
+  std::vector<telemetry::Link> links() const;
+  std::size_t size() const { return links_.size(); }
+  // Links published or taken out since the last call, in order; may repeat.
+  std::vector<telemetry::LinkKey> take_changes() { return std::exchange(changes_, {}); }
+  bool changed() const { return !changes_.empty(); }
+
+ private:
+  struct Published {
+    telemetry::Link link;
+    std::uint32_t cost_us = kUnreachable;
+  };
+  std::map<telemetry::LinkKey, Published> links_;
+  std::vector<telemetry::LinkKey> changes_;
+};
+
+}  // namespace qanat::topology
