@@ -169,9 +169,8 @@ class Compiler {
 
   void add_tenants() {
     for (const auto& tenant : world_.tenants) {
-      proto::v1::Tenant out;
-      out.set_vni(tenant.vni());
-      out.set_name(tenant.name());
+      proto::v1::Tenant out = tenant;
+      out.clear_members();
       bool ours = false;
       for (const auto& member : tenant.members()) {
         const std::uint32_t id = id_of(member, world_.own_names);

@@ -85,9 +85,8 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
     }
   }
   for (const auto& tenant : tenants_) {
-    proto::v1::Tenant out;
-    out.set_vni(tenant.vni());
-    out.set_name(tenant.name());
+    proto::v1::Tenant out = tenant;
+    out.clear_members();
     bool ours = false;
     for (const auto& member : tenant.members()) {
       const auto node = node_by_name_.find(member.node());
