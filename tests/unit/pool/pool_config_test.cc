@@ -3,6 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "base/config.hh"
 #include "gateway/pool/serve/describe.hh"
@@ -50,6 +54,30 @@ TEST(PoolConfig, AModelThatDoesNotFitIsRefused) {
   text.replace(text.find("\"H20\""), 5, "\"L40\"");
   text.replace(text.find("count = 8"), 9, "count = 1");
   EXPECT_THAT(problems_of(text, config), ::testing::Contains(::testing::HasSubstr("does not fit")));
+}
+
+TEST(PoolConfig, AFolderOfTheOperatorsAddsCardsAndAProfileChangesTheScheduler) {
+  const std::filesystem::path folder =
+      std::filesystem::path(::testing::TempDir()) / ("pool-data-" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder / "cards");
+  std::ofstream(folder / "cards" / "n1.toml")
+      << "name = \"N1\"\nvendor = \"new\"\nmemory_gb = 64\nmemory_gb_per_s = 3000\nlink = \"l\"\n"
+         "link_gb_per_s = 200\nwatts = 400\nprofile = \"vllm-0.6\"\n[peak_tflops]\nfp16 = 400\n[fit]\n"
+         "compute_efficiency = 0.6\nbandwidth_efficiency = 0.8\nstep_overhead_us = "
+         "2000\nsequence_overhead_us = 20\n"
+         "link_latency_us = 5\n";
+  std::string text = "data = \"" + folder.string() + "\"\n" + std::string(kSampleConfig);
+  text.replace(text.find("\"H20\""), 5, "\"N1\"");
+  PoolConfig config;
+  EXPECT_THAT(problems_of(text, config), ::testing::IsEmpty());
+  EXPECT_EQ(config.card.name, "N1");
+  EXPECT_EQ(config.engine.profile.name, "vllm-0.6") << "the card's own";
+  EXPECT_TRUE(config.engine.profile.prefill_first);
+  text.insert(text.find("[engine]") + 8, "\nprofile = \"vllm-0.9\"\n#");
+  EXPECT_THAT(problems_of(text, config), ::testing::IsEmpty());
+  EXPECT_EQ(config.engine.profile.name, "vllm-0.9");
+  std::filesystem::remove_all(folder);
+  EXPECT_THAT(problems_of(text, config), ::testing::Contains(::testing::HasSubstr(folder.string())));
 }
 
 // The linear predictors against the engine itself, at loads from idle to full.
