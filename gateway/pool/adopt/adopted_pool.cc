@@ -216,10 +216,10 @@ awaitable<void> AdoptedPool::State::chat(std::shared_ptr<State> self, base::Requ
                     : recorder.begin(name, lower(model->name), request->prompt_tokens, base::unix_now_ms());
   if (!ticket) {
     out.set_header("retry-after", "2");
-    co_return co_await refuse(
-        out, !up ? error_of(503, "The adopted server does not answer.", "server_down")
-                 : error_of(503, full ? "All its streams are taken." : "It is being drained.",
-                            full ? "queue_full" : "draining"));
+    ApiError error = !up    ? error_of(503, "The adopted server does not answer.", "server_down")
+                     : full ? error_of(503, "All its streams are taken.", "queue_full")
+                            : error_of(503, "It is being drained.", "draining");
+    co_return co_await refuse(out, std::move(error));
   }
   struct Under {
     std::uint64_t& count;
@@ -253,7 +253,8 @@ awaitable<void> AdoptedPool::State::chat(std::shared_ptr<State> self, base::Requ
     auto body = co_await opened->read_all(kAnswerBytes);
     if (opened->status() >= 500) failures_total.add();
     const std::string type(opened->headers().value_or("content-type", "application/json"));
-    co_await out.send(opened->status(), type, body ? std::move(*body) : std::string());
+    std::string text = body ? std::move(*body) : std::string();
+    co_await out.send(opened->status(), type, std::move(text));
     co_return;
   }
   co_await carry(*opened, *request, *ticket, sent, out);

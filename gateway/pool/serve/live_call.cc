@@ -50,7 +50,7 @@ Admission LiveCall::submit(const ChatRequest& request) {
   return admission;
 }
 
-void LiveCall::on_token(const TokenEvent& event) {
+bool LiveCall::on_token(const TokenEvent& event) {
   recorder_.progress(ticket_, event.index);
   served_.metrics.generation_tokens.add();
   if (generated_ == 0) {
@@ -67,8 +67,13 @@ void LiveCall::on_token(const TokenEvent& event) {
     (plan_.finish == Finish::Stop ? served_.metrics.stopped : served_.metrics.length).add();
     station_ = nullptr;  // it has forgotten the call
   }
-  if (out_) say(event.index, event.at);
-  if (!out_ || event.last || kept_) wake_.cancel();
+  return !std::exchange(turn_, true);
+}
+
+void LiveCall::on_turn_end() {
+  turn_ = false;
+  if (out_) say(generated_, last_token_);
+  if (!out_ || generated_ == plan_.tokens.size() || kept_) wake_.cancel();
 }
 
 // Every token not yet said, one event each, in one write.

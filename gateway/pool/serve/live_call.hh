@@ -31,7 +31,8 @@ class LiveCall final : public TokenSink {
   // To the call's end. False when nothing was said and the reason is lost_because().
   boost::asio::awaitable<bool> answer(base::Responder& out, bool stream);
 
-  void on_token(const TokenEvent& event) override;
+  bool on_token(const TokenEvent& event) override;
+  void on_turn_end() override;
   void on_lost(std::string_view code) override;
   void on_client_gone();
   // The pool ends: the record closes now, the answer breaks off.
@@ -58,6 +59,7 @@ class LiveCall final : public TokenSink {
   base::Responder* out_ = nullptr;  // set while tokens may be offered
   base::Time arrived_, last_token_{};
   std::uint32_t generated_ = 0, said_ = 0;
+  bool turn_ = false;  // on_turn_end() is to come
   bool kept_ = false;  // the kernel has not taken everything
   bool gone_ = false;
   std::string lost_;

@@ -169,7 +169,8 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
                          : recorder.begin(name, one->model.name, request.prompt_tokens, base::unix_now_ms());
   if (!ticket) {
     out.set_header("retry-after", retry_after(*one));
-    co_return co_await refuse(out, stopping ? shutting_down() : queue_full());
+    ApiError error = stopping ? shutting_down() : queue_full();
+    co_return co_await refuse(out, std::move(error));
   }
   ChatWriter writer(fmt::format("chatcmpl-{:x}", id), one->model.name, base::unix_now(), request);
   LiveCall call(io, id, *one, recorder, std::move(*ticket), std::move(plan), std::move(writer), arrived,
@@ -177,7 +178,8 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   if (const Admission admission = call.submit(request); admission != Admission::Accepted) {
     call.on_lost("queue_full");
     out.set_header("retry-after", retry_after(*one));
-    co_return co_await refuse(out, admission == Admission::TooLong ? too_long(request, limit) : queue_full());
+    ApiError error = admission == Admission::TooLong ? too_long(request, limit) : queue_full();
+    co_return co_await refuse(out, std::move(error));
   }
   one->metrics.prompt_tokens.add(request.prompt_tokens);
   struct Listed {
@@ -191,7 +193,8 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   });
   if (!co_await call.answer(out, request.stream)) {
     out.set_header("retry-after", retry_after(*one));
-    co_await refuse(out, call.lost_error());
+    ApiError error = call.lost_error();
+    co_await refuse(out, std::move(error));
   }
 }
 

@@ -180,8 +180,11 @@ void Station::deliver() {
     TokenSink* const sink = found->second.sink;
     if (event->last) live_.erase(found);
     if (log_) log_->token(*event);
-    sink->on_token(*event);
+    if (sink->on_token(*event)) turn_.push_back(sink);
   }
+  // Sinks go with their coroutines, and none of those runs within this turn.
+  for (TokenSink* const sink : turn_) sink->on_turn_end();
+  turn_.clear();
   note_busy(was);
 }
 

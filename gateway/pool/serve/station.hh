@@ -22,7 +22,10 @@ namespace qanat::pool {
 // What a call at a station hears. Called on the io_context's thread; it may cancel its call from within.
 class TokenSink {
  public:
-  virtual void on_token(const TokenEvent& event) = 0;
+  // True: on_turn_end() is wanted, once, when all tokens that are due by now have been told. A loop that falls behind then
+  // writes once for several tokens, and catches up.
+  virtual bool on_token(const TokenEvent& event) = 0;
+  virtual void on_turn_end() = 0;
   // The call is over without a further token; `code` says why in the API's words.
   virtual void on_lost(std::string_view code) = 0;
 
@@ -85,7 +88,8 @@ class Station {
   Health health_;
   std::function<void()> busy_changed_;
   std::unordered_map<CallId, Live> live_;
-  std::vector<CallId> parked_;  // of live_: no engine has them now, oldest first
+  std::vector<TokenSink*> turn_;  // on_turn_end() is owed to them
+  std::vector<CallId> parked_;    // of live_: no engine has them now, oldest first
   std::uint64_t resumed_ = 0;
 };
 

@@ -89,6 +89,10 @@ struct Job {
   }
 };
 
+// Made outside the awaited expression: g++ 12 destroys braced temporaries of one twice.
+ApiError not_found(std::string message) {
+  return {404, std::move(message), "not_found", "fine_tuning_job_id"};
+}
 ApiError bad(std::string param, std::string message) {
   return {400, std::move(message), "invalid_value", std::move(param)};
 }
@@ -232,7 +236,7 @@ boost::system::result<Job*, ApiError> TuneService::State::create(std::string_vie
 awaitable<void> TuneService::State::answer(base::Request& in, base::Responder& out,
                                            std::shared_ptr<State> self) {
   Job* const job = find(in.capture("id"));
-  if (!job) co_return co_await refuse(out, ApiError{404, "No such job.", "not_found", "fine_tuning_job_id"});
+  if (!job) co_return co_await refuse(out, not_found("No such job."));
   const std::string verb(in.capture("verb"));
   const base::Time now = base::monotonic_now();
   if (in.method == "POST") {
@@ -243,7 +247,7 @@ awaitable<void> TuneService::State::answer(base::Request& in, base::Responder& o
     else if (verb == "resume")
       job->job.resume(now);
     else
-      co_return co_await refuse(out, ApiError{404, "cancel, pause or resume", "not_found", ""});
+      co_return co_await refuse(out, not_found("cancel, pause or resume"));
     turn();
     co_return void(co_await out.json(200, job->json().dump()));
   }
