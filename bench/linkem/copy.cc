@@ -1,5 +1,5 @@
 // bench_linkem_copy: what moving packets between two TUN devices costs when nothing is decided: linkem's peer.
-// Two devices with the same offloads as linkem's, one thread, read and write until interrupted.
+// Two devices with the same offloads as linkem's, one thread of the same priority, read and write until interrupted.
 //
 //   bench_linkem_copy NETNS:DEV:ADDR NETNS:DEV:ADDR
 #include <poll.h>
@@ -14,7 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.hh"
 #include "tools/linkem/links_file.hh"
+#include "tools/linkem/priority.hh"
 
 namespace {
 
@@ -47,7 +49,9 @@ int main(int argc, char** argv) try {
   std::fprintf(stderr, "copying, offloads %s\n", a.offloads());
   std::vector<std::uint8_t> buffer(1 << 17);
   std::array<pollfd, 2> fds{{{a.fd(), POLLIN, 0}, {b.fd(), POLLIN, 0}}};
+  Priority priority;
   for (;;) {
+    priority.on_turn(qanat::base::monotonic_now());
     if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) return 1;
     if (fds[0].revents) copy(a.fd(), b.fd(), buffer);
     if (fds[1].revents) copy(b.fd(), a.fd(), buffer);

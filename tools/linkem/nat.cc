@@ -149,7 +149,7 @@ bool Nat::inward(Packet& packet, base::Time now) {
 bool Nat::inward_error(Packet& packet, const packet::IpView& view, base::Time now) {
   const std::span<std::uint8_t> ip = packet.frame->span();
   const std::size_t icmp = view.transport_offset, inner = icmp + 8;
-  if (inner + 28 > ip.size() || ip[inner] >> 4 != 4) return false;
+  if (inner + 28 > ip.size() || ip[inner] >> 4 != 4 || (ip[inner] & 15) < 5) return false;
   const std::size_t inner_transport = inner + (ip[inner] & 15) * 4u;
   if (inner_transport + 4 > ip.size()) return false;
   const Mapping* mapping = find_external(ip[inner + 9], load_be16(&ip[inner_transport]), now);

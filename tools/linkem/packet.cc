@@ -19,7 +19,7 @@ constexpr std::size_t kTcpFlags = 13;
 
 std::size_t ip_header_bytes(const std::uint8_t* ip) { return ip[0] >> 4 == 4 ? (ip[0] & 15) * 4u : 40u; }
 
-// Congestion Experienced, where the sender is ECN-capable; the pseudo-header does not cover the field.
+// Congestion Experienced, of a packet that is ecn_capable(); the pseudo-header does not cover the field.
 void mark(std::uint8_t* ip) {
   if (ip[0] >> 4 == 4) {
     if ((ip[1] & 3) == 0 || (ip[1] & 3) == 3) return;
@@ -86,9 +86,10 @@ std::uint32_t Packet::bytes_total() const {
 }
 
 bool Packet::ecn_capable() const {
-  if (frame->bytes < 20) return false;
   const std::uint8_t* ip = frame->data();
-  return ip[0] >> 4 == 4 ? (ip[1] & 3) != 0 : ip[0] >> 4 == 6 && (ip[1] & 0x30) != 0;
+  if (frame->bytes < 20 || frame->bytes < ip_header_bytes(ip)) return false;
+  if (ip[0] >> 4 == 4) return ip_header_bytes(ip) >= 20 && (ip[1] & 3) != 0;
+  return ip[0] >> 4 == 6 && (ip[1] & 0x30) != 0;
 }
 
 Packet Packet::part(std::uint16_t i, std::uint16_t n) const {

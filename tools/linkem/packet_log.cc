@@ -9,7 +9,7 @@
 namespace qanat::linkem {
 namespace {
 
-constexpr std::size_t kBatch = 4096;  // records between two visits to the mutex
+constexpr std::size_t kRecords = 4096;  // records between two visits to the mutex
 constexpr base::Duration kAtLeastEvery = std::chrono::milliseconds{200};
 
 }  // namespace
@@ -60,7 +60,7 @@ PacketObserver* PacketLog::observer(const std::string& link, bool up) {
 
 void PacketLog::add(const Record& record) {
   filling_.push_back(record);
-  if (filling_.size() >= kBatch || record.at - filling_.front().at >= kAtLeastEvery) hand_over();
+  if (filling_.size() >= kRecords || record.at - filling_.front().at >= kAtLeastEvery) hand_over();
 }
 
 void PacketLog::hand_over() {

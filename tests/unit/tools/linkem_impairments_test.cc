@@ -289,5 +289,47 @@ TEST(LinkemNat, TextRoundTripsAndErrorsPoint) {
   EXPECT_EQ(parse_nat("cone(1.2.3.4,udp=30)").error().offset, 19u);
 }
 
+// Packets come from whatever runs behind the link.
+TEST(LinkemHostileBytes, AnyBytesPassOrAreDroppedAndAllAreAccountedFor) {
+  const Chance chance(1, Chance::Purpose::Scenario);
+  Nat nat(*parse_nat("symmetric(203.0.113.1)"), 1);
+  const auto all =
+      spec("1mbit,queue=codel(1ms,5ms,ecn),limit=200p,mtu=600,corrupt=fixed(50%),duplicate=10%,loss=1%");
+  Direction up(all, 1, kStart), down(all, 2, kStart);
+  up.attach(nat, true);
+  down.attach(nat, false);
+  Time now = kStart;
+  for (std::uint64_t i = 0; i < 20'000; ++i, now += 2ms) {
+    // Half of them are a good packet with a few bytes changed, half are noise; all may be cut short.
+    std::vector<std::uint8_t> bytes =
+        ip4({.protocol = static_cast<std::uint8_t>(i % 3 == 0   ? packet::kProtocolTcp
+                                                   : i % 3 == 1 ? packet::kProtocolUdp
+                                                                : packet::kProtocolIcmp),
+             .destination = kExternal,
+             .payload = chance.bits(i, 1) % 900,
+             .tos = 2});
+    const bool noise = i % 2 == 0;
+    for (std::size_t k = 0; k < (noise ? bytes.size() : 6); ++k)
+      bytes[noise ? k : chance.bits(i * 64 + k, 2) % bytes.size()] =
+          static_cast<std::uint8_t>(chance.bits(i * 1024 + k, 3));
+    if (noise && !bytes.empty())
+      bytes[0] = static_cast<std::uint8_t>((i % 4 ? 0x40 : 0x60) | (bytes[0] & 15));
+    bytes.resize(chance.bits(i, 4) % (bytes.size() + 1));
+    for (Direction* link : {&up, &down}) {
+      link->push(bytes, now);
+      while (const auto out = link->pop_batch(now)) {
+        Rendered r;
+        render(*out, r);
+        ASSERT_LE(r.header_bytes + r.rest.size(), 1000u);
+      }
+      while (link->pop_reply()) {
+      }
+    }
+  }
+  expect_all_accounted_for(up);
+  expect_all_accounted_for(down);
+  EXPECT_GT(up.counters().out_packets, 5000u);
+}
+
 }  // namespace
 }  // namespace qanat::linkem
