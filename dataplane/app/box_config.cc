@@ -112,29 +112,29 @@ udp_gather = true                   #   UDP_GRO on the lines
 device = "qt100"
 netns = ""
 
-# An SRv6 edge: real segment routing packets in and out of this box. Leave it out where there is none.
-[srv6]
-address = "fc00:a::1"               # outer source of what this box encapsulates
-mtu = 1500
-sources = ["fc00::/16"]             # the SR domain: other outer sources are dropped
-
-[[srv6.link]]                       # a TUN; the kernel brings these prefixes to it
-device = "qsr0"
-routes = ["fc00:a::/48"]
-
-[[srv6.sid]]                        # End.DT6: what is inside goes to a tenant's table
-sid = "fc00:a::d6"
-behavior = "End.DT6"                # or End, End.X, End.DT4, End.DT46, End.DX4, End.DX6, End.B6.Encaps, End.B6.Overlay
-vni = 100
-hmac = "if_present"                 # or required, ignore
-tier = "interactive"                # instead of what the inner DSCP asks for
-
-[[srv6.policy]]                     # H.Encaps: tenant 100's packets to these prefixes travel a segment list
-name = "north"
-vni = 100
-prefixes = ["2001:db8:2::/64"]      # the controller gives them to this box as its tenant's prefixes
-segments = ["fc00:b::e", "fc00:c::d6"]
-reduced = false                     # true: H.Encaps.Red
+# An SRv6 edge: real segment routing packets in and out of this box. Where there is one:
+# [srv6]
+# address = "fc00:a::1"               # outer source of what this box encapsulates
+# mtu = 1500
+# sources = ["fc00::/16"]             # the SR domain: other outer sources are dropped
+#
+# [[srv6.link]]                       # a TUN; the kernel brings these prefixes to it
+# device = "qsr0"
+# routes = ["fc00:a::/48"]
+#
+# [[srv6.sid]]                        # End.DT6: what is inside goes to a tenant's table
+# sid = "fc00:a::d6"
+# behavior = "End.DT6"                # or End, End.X, End.DT4, End.DT46, End.DX4, End.DX6, End.B6.Encaps, End.B6.Overlay
+# vni = 100
+# hmac = "if_present"                 # or required, ignore
+# tier = "interactive"                # instead of what the inner DSCP asks for
+#
+# [[srv6.policy]]                     # H.Encaps: tenant 100's packets to these prefixes travel a segment list
+# name = "north"
+# vni = 100
+# prefixes = ["2001:db8:2::/64"]      # the controller gives them to this box as its tenant's prefixes
+# segments = ["fc00:b::e", "fc00:c::d6"]
+# reduced = false                     # true: H.Encaps.Red
 )";
 
 }  // namespace qanat::app

@@ -170,13 +170,15 @@ awaitable<void> stream_capture(Box& box, Request& in, Responder& out) {
     co_return;
   }
   const std::shared_ptr<void> end(nullptr, [&box](void*) { box.end_capture(); });
-  boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor);
+  const auto timer = std::make_shared<boost::asio::steady_timer>(co_await boost::asio::this_coro::executor);
+  out.on_disconnect([timer] { timer->cancel(); });
   if (!co_await out.begin_stream(200, "application/x-pcapng")) co_return;
   while (!out.client_gone()) {
     const std::string blocks = tap->take();
     if (!blocks.empty() && !co_await out.write(blocks)) co_return;
-    timer.expires_after(kCaptureTurn);
-    co_await timer.async_wait(boost::asio::use_awaitable);
+    timer->expires_after(kCaptureTurn);
+    boost::system::error_code rung;
+    co_await timer->async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, rung));
   }
 }
 
