@@ -10,7 +10,7 @@
 //   bench_flow send  ADDR PORT SECONDS FLOWS      TCP, one thread a flow
 //   bench_flow drain ADDR PORT SECONDS            TCP, any number of flows; prints {"bytes","seconds","mbit_s"}
 //   bench_flow echo  ADDR PORT SECONDS            answers each datagram
-//   bench_flow ping  ADDR PORT COUNT INTERVAL_US  prints {"p50_us","p99_us","lost"}
+//   bench_flow ping  ADDR PORT COUNT INTERVAL_US [DSCP]  prints {"p50_us","p99_us","lost"}
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -269,20 +269,33 @@ int echo(char** arg) {
   double limit = std::atof(arg[2]);
   auto start = Clock::now();
   std::array<char, 2048> buffer;
+  const int on = 1;
+  setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &on, sizeof on);
+  int answering = 0;  // with the TOS that was asked with
   while (seconds_since(start) < limit) {
     pollfd p{fd, POLLIN, 0};
     if (poll(&p, 1, 100) <= 0) continue;
     sockaddr_in from{};
-    socklen_t length = sizeof from;
-    auto n = recvfrom(fd, buffer.data(), buffer.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+    iovec vector{buffer.data(), buffer.size()};
+    alignas(cmsghdr) std::array<char, 64> control{};
+    msghdr message{&from, sizeof from, &vector, 1, control.data(), control.size(), 0};
+    const auto n = recvmsg(fd, &message, 0);
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message); n > 0 && c != nullptr; c = CMSG_NXTHDR(&message, c))
+      if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+        const int tos = *CMSG_DATA(c);
+        if (tos != answering && setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos) == 0) answering = tos;
+      }
+    const socklen_t length = message.msg_namelen;
     if (n > 0)
       sendto(fd, buffer.data(), static_cast<std::size_t>(n), 0, reinterpret_cast<sockaddr*>(&from), length);
   }
   return 0;
 }
 
-int ping(char** arg) {
+int ping(char** arg, int dscp) {
   int fd = udp_socket();
+  const int tos = dscp << 2;
+  setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
   auto to = address(arg[0], arg[1]);
   if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fail("connect");
   int count = std::atoi(arg[2]);
@@ -332,14 +345,15 @@ int main(int argc, char** argv) {
     if (verb == "send" && argc == 6) return stream(argv + 2);
     if (verb == "drain" && argc == 5) return drain(argv + 2);
     if (verb == "echo" && argc == 5) return echo(argv + 2);
-    if (verb == "ping" && argc == 6) return ping(argv + 2);
+    if (verb == "ping" && argc == 6) return ping(argv + 2, 0);
+    if (verb == "ping" && argc == 7) return ping(argv + 2, std::atoi(argv[6]));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_flow: %s\n", error.what());
     return 1;
   }
   std::fprintf(stderr,
                "usage: bench_flow sink|echo|drain ADDR PORT SECONDS | blast ADDR PORT SECONDS PPS SIZE | "
-               "ping ADDR PORT COUNT INTERVAL_US | pour ADDR PORT SECONDS FLOWS SIZE | "
+               "ping ADDR PORT COUNT INTERVAL_US [DSCP] | pour ADDR PORT SECONDS FLOWS SIZE | "
                "basin|send ADDR PORT SECONDS FLOWS\n");
   return 2;
 }

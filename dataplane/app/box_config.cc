@@ -101,7 +101,7 @@ name = "private"
 [forwarding]
 pin = true                          # several workers: each to a CPU of its own
 port_per_worker = true              # workers after the first send from UDP ports of their own (entropy for ECMP)
-linger_us = 100                     # after work, look for more this long before sleeping; 0 to 1000
+linger_us = 0                       # after work, look for more this long before sleeping; 0 to 1000 (busy polling)
 tun_tcp = true                      # offloads, each to be switched off where a kernel gets it wrong:
 tun_udp = true                      #   TCP and UDP super-packets at tenants' devices,
 udp_segment = true                  #   UDP_SEGMENT and

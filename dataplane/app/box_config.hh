@@ -40,7 +40,7 @@ struct Offloads {
 struct ForwardingSettings {
   bool pin = true;              // several workers: each to a CPU of its own
   bool port_per_worker = true;  // workers after the first send from ports of their own
-  std::chrono::microseconds linger{100};
+  std::chrono::microseconds linger{};
   Offloads offloads;
 };
 

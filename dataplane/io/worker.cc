@@ -32,23 +32,7 @@ constexpr std::size_t kSendBytes = 256 * 1024;  // trains waiting: send them bef
 constexpr unsigned kControlTurns = 8;           // of kBatch trains each: probes first, but not for ever
 constexpr std::size_t kMaxPieces = 128;         // a super-packet has at most 65 and its virtio header
 constexpr base::Duration kLongestWait = std::chrono::seconds{1};
-constexpr std::uint64_t kSliceNs = 200'000;
 constexpr std::size_t kMostMail = 64;  // a worker that leaves more lying is late: no more strays for it
-
-// Above the applications that it serves, and in short slices: a worker that wakes runs at once, and two workers on one
-// CPU take turns often (EEVDF slices, Linux 6.12). Ignored where not permitted.
-void hurry(int niceness) {
-  struct {
-    std::uint32_t size = 48, policy = 0;
-    std::uint64_t flags = 0;
-    std::int32_t nice = 0;
-    std::uint32_t priority = 0;
-    std::uint64_t runtime = kSliceNs, deadline = 0, period = 0;
-  } attributes;  // sched_setattr(2), version 0
-  attributes.nice = niceness;
-  if (::syscall(SYS_sched_setattr, 0, &attributes, 0) != 0)
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), niceness);
-}
 
 void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -105,7 +89,7 @@ void Worker::start() {
       CPU_SET(static_cast<unsigned>(options_.cpu), &set);
       ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
     }
-    hurry(options_.niceness);
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), options_.niceness);
     loop();
   });
 }
