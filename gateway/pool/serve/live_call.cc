@@ -13,7 +13,7 @@ namespace qanat::pool {
 namespace asio = boost::asio;
 namespace {
 
-double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+double in_seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
@@ -54,16 +54,16 @@ bool LiveCall::on_token(const TokenEvent& event) {
   recorder_.progress(ticket_, event.index);
   served_.metrics.generation_tokens.add();
   if (generated_ == 0) {
-    served_.metrics.ttft_s.observe(seconds(event.at - arrived_));
+    served_.metrics.ttft_s.observe(in_seconds(event.at - arrived_));
     if (const auto progress = station_->engine().progress(id_)) writer_.set_cached(progress->cached);
   } else {
-    served_.metrics.tpot_s.observe(seconds(event.at - last_token_));
+    served_.metrics.tpot_s.observe(in_seconds(event.at - last_token_));
   }
   last_token_ = event.at;
   generated_ = event.index;
   if (event.last) {
     recorder_.end(ticket_, to_string(plan_.finish), base::unix_now_ms());
-    served_.metrics.e2e_s.observe(seconds(event.at - arrived_));
+    served_.metrics.e2e_s.observe(in_seconds(event.at - arrived_));
     (plan_.finish == Finish::Stop ? served_.metrics.stopped : served_.metrics.length).add();
     station_ = nullptr;  // it has forgotten the call
   }
@@ -93,7 +93,7 @@ void LiveCall::say(std::uint32_t through, base::Time due) {
       return;
   }
   const base::Duration late = base::monotonic_now() - due;
-  served_.metrics.lateness_s.observe(seconds(late));
+  served_.metrics.lateness_s.observe(in_seconds(late));
   if (log_) log_->wrote(id_, said_, late);
 }
 
