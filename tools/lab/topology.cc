@@ -72,7 +72,7 @@ void read_nodes(Topology& topology, ConfigTable& root) {
     node.box = table.boolean("box", true);
     topology.nodes.push_back(std::move(node));
   }
-  if (topology.nodes.size() > 250) root.problem("node", "too many", "at most 250 nodes");
+  if (topology.nodes.size() > 4000) root.problem("node", "too many", "at most 4000 nodes");
 }
 
 void read_links(Topology& topology, ConfigTable& root) {
@@ -220,9 +220,11 @@ bool load_topology(const std::string& file, Topology& out) {
 }
 
 std::string underlay_address(int plane, const Node& node) {
-  return fmt::format("10.{}.0.{}", plane, node.number);
+  return fmt::format("10.{}.{}.{}", plane, node.number / 256, node.number % 256);
 }
-std::string overlay_address(const Node& node) { return fmt::format("100.96.{}.1", node.number); }
+std::string overlay_address(const Node& node) {
+  return fmt::format("100.{}.{}.1", 96 + node.number / 256, node.number % 256);
+}
 std::string overlay_address6(const Node& node) { return fmt::format("fd71::{:x}:1", node.number); }
 
 }  // namespace qanat::lab

@@ -17,6 +17,7 @@
 #include "tools/qanat/commands.hh"
 #include "tools/qanat/plan_command.hh"
 #include "tools/qanat/pool_command.hh"
+#include "tools/sim/sim_main.hh"
 
 namespace qanat::cli {
 namespace {
@@ -175,7 +176,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Arguments arguments;
   Action action;
-  app.add_subcommand("lab", "topologies in namespaces: up, status, exec, run, soak, graph, down, gc");
+  app.add_subcommand(
+      "lab", "topologies in namespaces: up, status, exec, run, soak, graph, down, gc; sim: in virtual time");
   app.add_subcommand("fault", "faults on the links of a running lab: set, clear, list");
   app.add_subcommand("plan", "which cards, how many and where, for a task");
   app.add_subcommand("pool", "a pool's state, its models' lives, its faults");
@@ -204,6 +206,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == "lab" && argc > 2 && std::string_view(argv[2]) == "sim")
+    return qanat::sim::sim_main(argc - 2, argv + 2);
   if (verb == "lab") return qanat::lab::lab_main(argc - 1, argv + 1);
   if (verb == "fault") return qanat::lab::fault_main(argc - 1, argv + 1);
   if (verb == "up") return qanat::lab::up_main(argc - 1, argv + 1);

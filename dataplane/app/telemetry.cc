@@ -1,0 +1,65 @@
+#include "dataplane/app/telemetry.hh"
+
+#include <string>
+
+#include "identifiers/proto/southbound.pb.h"
+
+namespace qanat::app {
+namespace {
+
+std::uint32_t to_us(base::Duration d) {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count());
+}
+
+}  // namespace
+
+void TelemetryReporter::append(const forwarder::Status& status, const packet::DropCounters& drops,
+                               const forwarder::Counters& counters, base::Time now,
+                               proto::v1::Telemetry& out) {
+  const bool full = now >= next_full_;
+  if (full) next_full_ = now + kEverything;
+  for (const forwarder::PeerStatus& peer : status.peers)
+    for (const forwarder::AdjacencyStatus& a : peer.adjacencies) {
+      const bool alive = a.state == path::State::Alive;
+      // What is not alive is told each time: bad news never waits.
+      if (!full && alive && a.samples == 0 && a.probes == 0) continue;
+      auto& report = *out.add_adjacencies();
+      report.set_peer(peer.node.value);
+      report.set_local_plane(a.local_plane.value);
+      report.set_remote_plane(a.remote_plane.value);
+      report.set_rtt_min_us(to_us(a.samples != 0 ? a.rtt_min : a.rtt));
+      report.set_rtt_mean_us(to_us(a.samples != 0 ? a.rtt_mean : a.rtt));
+      report.set_one_way_raw_us(a.one_way_raw_us);
+      report.set_jitter_us(to_us(a.jitter));
+      report.set_probes_sent(a.probes);
+      report.set_probes_lost(a.lost);
+      report.set_alive(alive);
+    }
+  if (!full) return;
+  for (const forwarder::PathStatus& p : status.paths) {
+    auto& report = *out.add_paths();
+    report.set_path_id(p.id.value);
+    report.set_endpoint(p.endpoint.value);
+    report.set_tier(static_cast<std::uint32_t>(p.tier));
+    report.set_rtt_us(to_us(p.rtt));
+    report.set_loss_ppm(p.loss_ppm);
+    report.set_alive(p.state == path::State::Alive);
+    report.set_active(p.active);
+    report.set_bytes_sent(p.bytes);
+  }
+  const auto add = [&](std::string name, std::uint64_t value) {
+    auto& counter = *out.add_counters();
+    counter.set_name(std::move(name));
+    counter.set_value(value);
+  };
+  for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
+    const auto reason = static_cast<packet::DropReason>(i);
+    if (drops[reason] != 0) add("drop_" + std::string(packet::to_string(reason)), drops[reason]);
+  }
+  for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
+    const auto counter = static_cast<forwarder::Counter>(i);
+    add(std::string(forwarder::to_string(counter)), counters[counter]);
+  }
+}
+
+}  // namespace qanat::app

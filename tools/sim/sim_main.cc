@@ -1,0 +1,173 @@
+#include "tools/sim/sim_main.hh"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hh"
+#include "base/config.hh"
+#include "base/log.hh"
+#include "tools/sim/simulation.hh"
+
+namespace qanat::sim {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
+
+double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+
+// The most memory that this process ever had.
+double peak_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+json report_of(const SimResult& r, const SimOptions& o, double wall_s) {
+  json out = {{"passed", r.passed},
+              {"seed", o.seed},
+              {"virtual_s", seconds(r.virtual_time)},
+              {"wall_s", wall_s},
+              {"peak_mib", peak_mib()},
+              {"boxes", r.boxes},
+              {"boxes_connected", r.boxes_connected},
+              {"controllers", r.controllers},
+              {"links", r.links},
+              {"shards", r.shards},
+              {"faults", r.faults},
+              {"datagrams", r.tally.datagrams},
+              {"datagram_bytes", r.tally.bytes},
+              {"arrived", r.tally.arrived},
+              {"nowhere", r.tally.nowhere},
+              {"messages", r.tally.messages},
+              {"strays", r.tally.strays},
+              {"packets_sent", r.tally.packets_sent},
+              {"packets_delivered", r.tally.packets_delivered},
+              {"configurations", r.tally.configurations},
+              {"path_switches", r.tally.path_switches},
+              {"events", r.tally.events},
+              {"trace_sha256", r.trace_sha256},
+              {"trace_bytes", r.trace_bytes}};
+  if (!r.passed)
+    out["violation"] = {{"invariant", r.violation.invariant},
+                        {"text", r.violation.text},
+                        {"at_s", seconds(r.virtual_time)},
+                        {"diagram", r.diagram}};
+  return out;
+}
+
+void print(const SimResult& r, const SimOptions& o, double wall_s, const std::string& file) {
+  const Tally& t = r.tally;
+  fmt::print("{} boxes, {} controllers, {} links; {:.0f} virtual s in {:.1f} s, {:.0f} MiB at most\n",
+             r.boxes, r.controllers, r.links, seconds(r.virtual_time), wall_s, peak_mib());
+  fmt::print("datagrams  {} ({:.1f} MB), {} arrived; messages {}; configurations {}; path switches {}\n",
+             t.datagrams, static_cast<double>(t.bytes) / 1e6, t.arrived, t.messages, t.configurations,
+             t.path_switches);
+  fmt::print("flows      {} packets sent, {} delivered; faults {}; {} datagrams shown to the wrong box\n",
+             t.packets_sent, t.packets_delivered, r.faults, t.strays);
+  fmt::print("trace      sha256 {} over {} bytes, seed {}\n", r.trace_sha256, r.trace_bytes, o.seed);
+  if (r.passed) return fmt::print("every invariant held\n");
+  fmt::print("\nBROKEN: {} at {:.3f} s: {}\n\n{}\n", r.violation.invariant, seconds(r.virtual_time),
+             r.violation.text, r.diagram);
+  fmt::print("the same again: qanat lab sim {} --seed {} --seconds {:.0f}{}, with the options of this run\n",
+             file, o.seed, seconds(o.length), o.fault_every == base::Duration{} ? "" : " --fault-every …");
+}
+
+}  // namespace
+
+int sim_main(int argc, char** argv) {
+  std::string file, json_file, fault_every;
+  double minutes = 0, length_s = 0;
+  bool quiet = false;
+  SimOptions options;
+  CLI::App app{
+      "qanat lab sim: a topology's boxes and controllers, the real cores, in virtual time\n\n"
+      "  qanat lab sim tools/lab/three_regions.toml --minutes 10 --seed 1\n"
+      "  qanat lab sim FILE --minutes 10 --seed 7 --fault-every 5s --trace run.qsim --json run.json\n"
+      "  tools/sim/generate_topology ../shared/data/net/planetlab > thousand.toml",
+      "qanat lab sim"};
+  app.footer(
+      "\nThe same seed gives the same trace, byte for byte; a run that breaks an invariant ends with a "
+      "sequence\n"
+      "diagram of the last exchanges. Exit status: 0 all held, 1 one was broken, 2 wrong usage or topology.");
+  app.add_option("file", file, "topology (TOML), as `qanat lab up` takes it")
+      ->required()
+      ->check(CLI::ExistingFile);
+  app.add_option("--minutes", minutes, "virtual minutes (default 10)")->check(CLI::PositiveNumber);
+  app.add_option("--seconds", length_s, "virtual seconds, instead")->check(CLI::PositiveNumber);
+  app.add_option("--seed", options.seed, "of everything that is drawn")->capture_default_str();
+  app.add_option("--fault-every", fault_every, "a random fault this often: 5s, 500ms");
+  app.add_option("--trace", options.trace_file, "write the trace there (format: tools/sim/trace.hh)");
+  app.add_option("--json", json_file, "write the result there; - for standard output instead of text");
+  app.add_option("--flows", options.flows, "pairs of boxes that talk at any time")->capture_default_str();
+  app.add_option("--packets", options.packets_per_s, "packets a second each way of a pair")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  app.add_option(
+         "--mesh-probes", options.mesh_probes_per_s,
+         "most mesh probes a second of a box; its neighbours are asked more rarely the more there are")
+      ->check(CLI::Range(1, 2000))
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "1 or 2; the trace is the same")
+      ->check(CLI::Range(1, 2))
+      ->capture_default_str();
+  app.add_flag("--quiet", quiet, "no progress on standard error");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kDone : kWrongUsage;
+  }
+  if (minutes > 0 && length_s > 0) {
+    fmt::print(stderr, "qanat lab sim: --minutes or --seconds, not both\n");
+    return kWrongUsage;
+  }
+  if (minutes > 0) length_s = minutes * 60;
+  if (length_s > 0) options.length = base::Duration(static_cast<std::int64_t>(length_s * 1e9));
+  if (!fault_every.empty()) {
+    const auto every = base::parse_duration(fault_every);
+    if (!every || *every < std::chrono::milliseconds(100)) {
+      fmt::print(stderr, "qanat lab sim: --fault-every '{}' is no duration of 100ms or more, such as 5s\n",
+                 fault_every);
+      return kWrongUsage;
+    }
+    options.fault_every = *every;
+  }
+  lab::Topology topology;
+  base::init_log("sim", "error");
+  const base::Time began = base::monotonic_now();
+  if (!quiet && isatty(STDERR_FILENO) != 0)
+    options.progress = [began](base::Duration now) {
+      fmt::print(stderr, "\r{:.0f} virtual s in {:.0f} s ", seconds(now),
+                 seconds(base::monotonic_now() - began));
+    };
+  try {
+    if (!lab::load_topology(file, topology)) return kWrongUsage;
+    const SimResult result = simulate(topology, options);
+    const double wall_s = seconds(base::monotonic_now() - began);
+    if (options.progress) fmt::print(stderr, "\r");
+    if (json_file == "-") {
+      fmt::print("{}\n", report_of(result, options, wall_s).dump(2));
+    } else {
+      print(result, options, wall_s, file);
+      if (!json_file.empty() &&
+          !(std::ofstream(json_file) << report_of(result, options, wall_s).dump(2) << "\n"))
+        fmt::print(stderr, "qanat lab sim: could not write {}\n", json_file);
+    }
+    return result.passed ? kDone : kFailed;
+  } catch (const std::invalid_argument& e) {
+    fmt::print(stderr, "qanat lab sim: {}: {}\n", file, e.what());
+    return kWrongUsage;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "qanat lab sim: {}\n", e.what());
+    return kFailed;
+  }
+}
+
+}  // namespace qanat::sim

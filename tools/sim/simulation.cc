@@ -1,0 +1,226 @@
+#include "tools/sim/simulation.hh"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "tools/sim/judge.hh"
+#include "tools/sim/world_builder.hh"
+
+namespace qanat::sim {
+namespace {
+
+constexpr std::size_t kDiagramRows = 40;
+constexpr std::size_t kDiagramNodes = 5;
+
+// Runs the second shard beside the first, window by window. Spins for a moment, since windows are short, then yields.
+class Partner {
+ public:
+  explicit Partner(Shard& shard) : shard_(shard), thread_([this] { work(); }) {}
+  ~Partner() {
+    asked_.store(~0ull, std::memory_order_release);
+    thread_.join();
+  }
+  void begin(base::Time until) {
+    until_ = until;
+    asked_.store(++round_, std::memory_order_release);
+  }
+  void wait() { await(done_, round_); }
+
+ private:
+  static std::uint64_t await(const std::atomic<std::uint64_t>& value, std::uint64_t wanted) {
+    for (unsigned spins = 0;; ++spins) {
+      const std::uint64_t seen = value.load(std::memory_order_acquire);
+      if (seen >= wanted) return seen;
+      if (spins > 500) std::this_thread::yield();
+    }
+  }
+  void work() {
+    for (std::uint64_t round = 1;; ++round) {
+      if (await(asked_, round) == ~0ull) return;
+      shard_.run(until_);
+      done_.store(round, std::memory_order_release);
+    }
+  }
+
+  Shard& shard_;
+  base::Time until_{};
+  std::uint64_t round_ = 0;
+  std::atomic<std::uint64_t> asked_{0}, done_{0};
+  std::thread thread_;
+};
+
+class Simulation {
+ public:
+  Simulation(const lab::Topology& topology, const SimOptions& options)
+      : options_(options), world_(build_world(topology, options)), trace_(options.trace_file, options.seed) {
+    const std::uint32_t count = world_.ahead == base::Duration{} ? 1 : 2;
+    for (std::uint32_t i = 0; i < count; ++i) shards_.push_back(std::make_unique<Shard>(world_, i, count));
+    faults_ = std::make_unique<Faults>(world_, shards_);
+  }
+
+  SimResult run() {
+    for (auto& shard : shards_) shard->start();
+    if (shards_.size() == 2 && options_.threads > 1) partner_ = std::make_unique<Partner>(*shards_[1]);
+    const base::Time end = kStart + options_.length;
+    const Judge judge(world_, *faults_, options_.convergence);
+    base::Time now = kStart;
+    base::Time next_look = kStart + std::chrono::seconds(1);
+    base::Time next_fault = options_.fault_every == base::Duration{} ? base::Time::max() : first_fault();
+    base::Time sabotage =
+        options_.sabotage == Sabotage::None ? base::Time::max() : kStart + options_.sabotage_at;
+    std::optional<Violation> violation;
+    while (now < end && !violation) {
+      base::Time until = std::min({end, next_look, next_fault, faults_->next_end(), sabotage});
+      if (shards_.size() > 1) until = std::min(until, now + world_.ahead);
+      window(until);
+      now = until;
+      violation = first_violation();
+      if (violation) break;
+      if (now >= sabotage) {
+        sabotage = base::Time::max();
+        break_box(now);
+      }
+      faults_->end_due(now);
+      if (now >= next_fault) {
+        faults_->begin(now);
+        next_fault += options_.fault_every;
+      }
+      if (now >= next_look) {
+        next_look += std::chrono::seconds(1);
+        violation = judge.look(now);
+        if (options_.progress) options_.progress(now - kStart);
+      }
+    }
+    partner_.reset();
+    flush();
+    const std::uint64_t hops = judge.out_of_hops();
+    if (!violation && hops != 0)
+      violation = Violation{
+          now, "hop_limit", std::to_string(hops) + " datagrams ran out of hops: they went in circles", {}};
+    return result(now, std::move(violation), hops);
+  }
+
+ private:
+  // Boxes find each other first.
+  base::Time first_fault() const {
+    return kStart +
+           std::max<base::Duration>(options_.fault_every,
+                                    std::min<base::Duration>(options_.length / 3, std::chrono::seconds(20)));
+  }
+
+  void window(base::Time until) {
+    if (partner_) {
+      partner_->begin(until);
+      shards_[0]->run(until);
+      partner_->wait();
+    } else {
+      for (auto& shard : shards_) shard->run(until);
+    }
+    for (auto& from : shards_)
+      for (auto& to : shards_)
+        if (from != to) from->hand_over(*to);
+    flush();
+    for (auto& shard : shards_) shard->set_now(until);
+  }
+
+  void flush() {
+    for (auto& shard : shards_) {
+      trace_.append(shard->trace().bytes());
+      shard->trace().clear();
+    }
+  }
+
+  std::optional<Violation> first_violation() const {
+    const Violation* first = nullptr;
+    for (const auto& shard : shards_)
+      if (!shard->violations().empty() && (first == nullptr || shard->violations().front().at < first->at))
+        first = &shard->violations().front();
+    return first == nullptr ? std::nullopt : std::optional(*first);
+  }
+
+  void break_box(base::Time now) {
+    for (std::uint32_t i = 0; i < world_.boxes.size(); ++i) {
+      if (world_.boxes[i] == nullptr || world_.names[i] != options_.sabotaged) continue;
+      world_.boxes[i]->sabotage(options_.sabotage);
+      if (options_.sabotage != Sabotage::OldBackup) continue;
+      world_.boxes[i]->crash();
+      shards_[world_.shard_of[i]]->start_box(i, now);
+    }
+  }
+
+  // The nodes that a violation names, and who else they spoke with most.
+  std::string diagram(const Violation& violation) const {
+    std::vector<std::uint32_t> nodes;
+    for (const std::uint32_t node : violation.nodes)
+      if (std::find(nodes.begin(), nodes.end(), node) == nodes.end()) nodes.push_back(node);
+    if (nodes.empty()) return {};
+    if (nodes.size() == 1) {
+      std::vector<Exchange> all;
+      std::vector<std::uint32_t> everybody(world_.nodes());
+      for (std::uint32_t i = 0; i < everybody.size(); ++i) everybody[i] = i;
+      for (const auto& shard : shards_) shard->exchanges().between(everybody, all);
+      std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
+      for (auto e = all.rbegin(); e != all.rend() && nodes.size() < kDiagramNodes; ++e) {
+        if (e->from != nodes.front() && e->to != nodes.front()) continue;
+        for (const std::uint32_t other : {e->from, e->to})
+          if (std::find(nodes.begin(), nodes.end(), other) == nodes.end()) nodes.push_back(other);
+      }
+    }
+    if (nodes.size() > kDiagramNodes) nodes.resize(kDiagramNodes);
+    std::vector<Exchange> between;
+    for (const auto& shard : shards_) shard->exchanges().between(nodes, between);
+    return sequence_diagram(std::move(between), nodes, world_.names, kStart, kDiagramRows);
+  }
+
+  SimResult result(base::Time now, std::optional<Violation> violation, std::uint64_t hops) {
+    SimResult out;
+    out.passed = !violation;
+    if (violation) {
+      out.diagram = diagram(*violation);
+      out.violation = std::move(*violation);
+    }
+    out.trace_bytes = trace_.bytes();
+    out.trace_sha256 = trace_.finish();
+    out.virtual_time = now - kStart;
+    for (const auto& shard : shards_) {
+      const Tally& t = shard->tally();
+      out.tally.datagrams += t.datagrams;
+      out.tally.bytes += t.bytes;
+      out.tally.arrived += t.arrived;
+      out.tally.nowhere += t.nowhere;
+      out.tally.messages += t.messages;
+      out.tally.strays += t.strays;
+      out.tally.packets_sent += t.packets_sent;
+      out.tally.packets_delivered += t.packets_delivered;
+      out.tally.configurations += t.configurations;
+      out.tally.path_switches += t.path_switches;
+      out.tally.events += t.events;
+    }
+    out.faults = faults_->begun();
+    for (const auto& box : world_.boxes) {
+      out.boxes += box != nullptr;
+      out.boxes_connected += box != nullptr && box->connected();
+    }
+    out.controllers = world_.controllers.size();
+    out.links = world_.wires.size() / 2;
+    out.shards = shards_.size();
+    out.drops_hop_limit = hops;
+    return out;
+  }
+
+  const SimOptions& options_;
+  World world_;
+  TraceWriter trace_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::unique_ptr<Faults> faults_;
+  std::unique_ptr<Partner> partner_;
+};
+
+}  // namespace
+
+SimResult simulate(const lab::Topology& topology, const SimOptions& options) {
+  return Simulation(topology, options).run();
+}
+
+}  // namespace qanat::sim
