@@ -96,7 +96,7 @@ TEST_F(PoolLife, AFineTuneTakesWhatCallsLeaveAndSurvivesALostCard) {
     std::this_thread::sleep_for(milliseconds(20));
   const json done = job(id);
   EXPECT_EQ(done["status"], "succeeded") << done;
-  EXPECT_LT(done["x_qanat"]["steps_lost"], 5);
+  EXPECT_LE(done["x_qanat"]["steps_lost"], 5) << "five when it strikes while the checkpoint is being written";
   EXPECT_EQ(done["x_qanat"]["step"], 30);
   const json events = json::parse(ask("GET", "/v1/fine_tuning/jobs/" + id + "/events").body)["data"];
   const auto said = [&](const char* text) {
