@@ -23,6 +23,8 @@
 
 #include "base/config.hh"
 #include "tools/lab/bring_up.hh"
+#include "tools/lab/capture.hh"
+#include "tools/lab/chaos/injector.hh"
 #include "tools/lab/daemon_api.hh"
 #include "tools/lab/lab_main.hh"
 #include "tools/lab/outage_flow.hh"
@@ -263,6 +265,71 @@ TEST_F(LabE2e, GarbageCollectionClearsUpAfterKillMinus9) {
   EXPECT_TRUE(linkem::netns_exists("ql" + std::to_string(child) + "-left"));
   EXPECT_FALSE(collect_garbage().empty());
   EXPECT_FALSE(load(name));
+}
+
+TEST_F(LabE2e, ACaptureHasTheLinksPackets) {
+  const LabState lab = bring_up(two_nodes(), options(false));
+  Udp left(lab.node("left")->netns, "10.1.0.1", "10.1.0.2"),
+      right(lab.node("right")->netns, "10.1.0.2", "10.1.0.1");
+  CaptureOptions how;
+  how.netns = lab.node("right")->netns;
+  how.device = "p1-left";
+  how.file = lab.folder() + "/link.pcap";
+  how.filter = "udp port 5001";
+  how.count = 3;
+  how.seconds = 10;
+  std::uint64_t written = 0;
+  std::thread reader([&] { written = capture(how); });
+  for (int i = 0; i < 40; ++i) {  // until the capture has begun, and on
+    left.send(i);
+    std::this_thread::sleep_for(20ms);
+  }
+  reader.join();
+  EXPECT_EQ(written, 3u);
+  // A pcap file in nanoseconds: 24 bytes, and per packet 16 and an IPv4 packet of 32.
+  EXPECT_EQ(std::filesystem::file_size(how.file), 24 + 3 * (16 + 32));
+}
+
+TEST_F(LabE2e, AScenarioIsDoneAndUndone) {
+  LabState lab = bring_up(two_nodes(), options(false));
+  const Topology topology = two_nodes();
+  chaos::Injector injector(lab, topology, lab.folder() + "/log/chaos.jsonl");
+  chaos::Action action;
+  action.verb = chaos::Verb::Set;
+  action.target = "left-right-p1";
+  action.links = {action.target};
+  action.direction = "up";
+  action.spec = "loss=100%";
+  injector.apply(1, "test", action, {});
+  action.verb = chaos::Verb::Cut;
+  injector.apply(2, "test", action, {});
+  Udp left(lab.node("left")->netns, "10.1.0.1", "10.1.0.2"),
+      right(lab.node("right")->netns, "10.1.0.2", "10.1.0.1");
+  left.send(1);
+  EXPECT_FALSE(right.receive());
+  action.verb = chaos::Verb::Clear;
+  injector.apply(2, "test", action, {});
+  left.send(2);
+  EXPECT_FALSE(right.receive()) << "the other scenario's loss is still there";
+  injector.heal();
+  left.send(3);
+  EXPECT_EQ(right.receive(), 3);
+  EXPECT_EQ(injector.faults(), 2u);
+}
+
+TEST_F(LabE2e, InAUserNamespaceItIsTheSameAndNobodyElseSeesIt) {
+  if (access((bin() + "/qanat").c_str(), X_OK) != 0) GTEST_SKIP() << "qanat is not built in " << bin();
+  const std::string file = std::filesystem::temp_directory_path() / (lab_name() + ".toml");
+  std::ofstream(file) << to_toml(two_nodes());
+  const auto run = [&](const std::string& arguments) {
+    return std::system((bin() + "/qanat lab --user " + arguments + " >/dev/null 2>&1").c_str());
+  };
+  const bool up = run("up " + file + " --underlay-only -q --name " + lab_name()) == 0;
+  EXPECT_TRUE(up);
+  EXPECT_EQ(lab_names(), std::vector<std::string>(before_.labs.begin(), before_.labs.end()));
+  EXPECT_EQ(run("exec left -- grep -q p1-right /proc/net/dev"), 0);
+  EXPECT_EQ(run("down"), 0);
+  std::filesystem::remove(file);
 }
 
 TEST_F(LabE2e, MissingDaemonsAreNamed) {

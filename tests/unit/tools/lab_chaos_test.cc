@@ -9,6 +9,7 @@
 #include "gateway/meter/ledger.hh"
 #include "tools/lab/chaos/auditor.hh"
 #include "tools/lab/chaos/link_faults.hh"
+#include "tools/lab/chaos/loop_judge.hh"
 #include "tools/lab/chaos/reachability.hh"
 #include "tools/lab/chaos/soak_plan.hh"
 
@@ -185,6 +186,25 @@ TEST(ReachabilityTest, IsOwedSinceTheBestPathIsSound) {
   EXPECT_EQ(r.since("city", "far1"), start + 7s);
   r.daemon("qanatd-far1", false, start + 8s);
   EXPECT_EQ(r.since("city", "far1"), std::nullopt);
+}
+
+TEST(LoopJudgeTest, CountsTheProbeAndNotSteadyTraffic) {
+  LoopJudge judge;
+  std::uint64_t most = 0;
+  for (std::int64_t window = 0; window < 20; ++window) {
+    Lengths seen = {{1418, 20}, {1250 + window, 3}};
+    if (window >= 8) seen[1300] = 17;  // a daemon's own, from now on
+    most = std::max(most, judge.next(seen));
+  }
+  EXPECT_EQ(most, 3u);
+}
+
+TEST(LoopJudgeTest, SeesALoopThatEndsLate) {
+  LoopJudge judge;
+  judge.next({{1418, 20}});
+  judge.next({{1418, 20}, {1290, 9}});
+  judge.next({{1418, 20}, {1290, 7}});
+  EXPECT_EQ(judge.next({{1418, 20}}), 16u);
 }
 
 class AuditorTest : public testing::Test {

@@ -7,9 +7,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <map>
 #include <system_error>
 
 #include "tools/lab/chaos/probes.hh"
@@ -63,15 +61,13 @@ LoopWatch::LoopWatch(const lab::LabState& lab) {
 
 std::uint64_t LoopWatch::crossings() {
   // A list's headers are as long at every hop, so one datagram's crossings have one length.
-  std::map<ssize_t, std::uint64_t> by_length;
+  Lengths window;
   for (const auto& fd : sockets_) {
     char byte;
     for (ssize_t length; (length = recv(fd.get(), &byte, 1, MSG_DONTWAIT | MSG_TRUNC)) >= 0;)
-      ++by_length[length];
+      ++window[length];
   }
-  std::uint64_t most = 0;
-  for (const auto& [length, count] : by_length) most = std::max(most, count);
-  return most;
+  return judge_.next(std::move(window));
 }
 
 }  // namespace qanat::chaos

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/lab/chaos/loop_judge.hh"
 #include "tools/lab/state.hh"
 #include "tools/linkem/netns.hh"
 
@@ -13,16 +14,17 @@ namespace qanat::chaos {
 
 class LoopWatch {
  public:
-  // A list has at most 8 segments; a packet that crosses more links than that, and one more of the probe before, loops.
+  // A list has at most 8 segments; a packet that crosses more links than that, a copy or two included, loops.
   static constexpr std::uint64_t kMostCrossings = 12;
 
   // Throws std::system_error.
   explicit LoopWatch(const lab::LabState& lab);
-  // Crossings of one length since the last call, on all nodes together; of the length that had the most.
+  // Ends a window. How many crossings the probe of three windows ago had, on all nodes together.
   std::uint64_t crossings();
 
  private:
   std::vector<linkem::Fd> sockets_;
+  LoopJudge judge_;
 };
 
 }  // namespace qanat::chaos
