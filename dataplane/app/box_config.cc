@@ -6,14 +6,13 @@
 #include "base/config.hh"
 #include "base/http_server.hh"
 #include "dataplane/forwarder/message.hh"
+#include "dataplane/io/tun_device.hh"
 #include "dataplane/packet/ip_address.hh"
 #include "identifiers/ids/sid.hh"
 #include "identifiers/ids/vni.hh"
 
 namespace qanat::app {
 namespace {
-
-constexpr std::size_t kMaxDeviceName = 15;  // IFNAMSIZ − 1
 
 void read_line(base::ConfigTable& table, BoxConfig& config, std::set<std::uint32_t>& planes) {
   LineSettings line;
@@ -38,7 +37,7 @@ void read_tenant(const std::string& key, base::ConfigTable& table, BoxConfig& co
   TenantSettings tenant;
   tenant.device = table.string("device", "");
   tenant.netns = table.string("netns", "");
-  if (tenant.device.size() > kMaxDeviceName)
+  if (tenant.device.size() > io::kMaxDeviceName)
     table.problem("device", "'" + tenant.device + "' is too long", "at most 15 characters");
   config.tenants[vni] = std::move(tenant);
 }

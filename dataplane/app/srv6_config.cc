@@ -5,11 +5,10 @@
 
 #include "base/config.hh"
 #include "dataplane/io/srv6_port.hh"
+#include "dataplane/io/tun_device.hh"
 
 namespace qanat::app {
 namespace {
-
-constexpr std::size_t kMaxDeviceName = 15;  // IFNAMSIZ − 1
 
 packet::IpAddress read_sid(base::ConfigTable& table, std::string_view key, const std::string& text) {
   const auto address = packet::parse_ip_address(text);
@@ -115,7 +114,7 @@ void read_srv6(base::ConfigTable& root, Srv6Config& config) {
     out.device = link.string("device");
     out.netns = link.string("netns", "");
     for (const auto& prefix : read_prefixes(link, "routes")) out.routes.push_back(to_string(prefix));
-    if (out.device.size() > kMaxDeviceName)
+    if (out.device.size() > io::kMaxDeviceName)
       link.problem("device", "'" + out.device + "' is too long", "at most 15 characters");
     config.links.push_back(std::move(out));
   }

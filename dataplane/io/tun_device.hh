@@ -18,6 +18,8 @@ namespace qanat::io {
 inline constexpr std::size_t kVnetHeaderBytes = 10;
 // The largest super-packet with its header.
 inline constexpr std::size_t kTunReadBytes = 65535 + kVnetHeaderBytes;
+// What a device may be called at most: IFNAMSIZ − 1.
+inline constexpr std::size_t kMaxDeviceName = 15;
 
 struct TunOptions {
   std::string name;         // "qt100"; must fit IFNAMSIZ

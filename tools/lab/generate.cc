@@ -13,7 +13,6 @@
 namespace qanat::lab {
 namespace {
 
-constexpr std::size_t kLongestName = 20;
 constexpr const char* kModel = "deepseek-r1-distill-qwen-32b";
 
 // "gcp:northamerica-northeast1-a" → "northamerica-northea", and another when that one is taken.

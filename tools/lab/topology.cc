@@ -16,8 +16,6 @@ namespace {
 
 using base::ConfigTable;
 
-constexpr std::size_t kLongestName = 20;  // "ql" + pid + "-" + name stays readable, and so do device names
-
 bool is_name(const std::string& text) {
   return !text.empty() && text.size() <= kLongestName && std::all_of(text.begin(), text.end(), [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) || c == '-';

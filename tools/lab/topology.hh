@@ -14,13 +14,16 @@ class ConfigTable;
 
 namespace qanat::lab {
 
+// A node's name at most: "ql" + pid + "-" + name stays readable, and so do device names.
+inline constexpr std::size_t kLongestName = 20;
+
 struct Plane {
   int id = 0;  // 1 … 15
   std::string name;
 };
 
 struct Node {
-  std::string name;      // at most 20 characters: letters, digits, dashes
+  std::string name;      // at most kLongestName characters: letters, digits, dashes
   int number = 0;        // 1 …, in file order; the last byte of its underlay addresses
   std::string location;  // C-URL location labels
   std::vector<int> planes;

@@ -98,7 +98,10 @@ void Faults::apply(Fault& fault, Random& random, base::Time now) {
     case FaultKind::LinkOneWay: both([](auto& spec, bool there) { spec.down = there; }); break;
     case FaultKind::LinkLoss: {
       const double share = 0.05 + 0.25 * random.unit();
-      both([share](auto& spec, bool) { spec.loss = {.share = share}; });
+      both([share](auto& spec, bool) {
+        spec.loss = linkem::LossModel{};
+        spec.loss.share = share;
+      });
       break;
     }
     case FaultKind::LinkSlow: {

@@ -5,7 +5,7 @@
 namespace qanat::sim {
 namespace {
 
-constexpr std::size_t kIpBytes = 20, kHeaderBytes = 28;
+constexpr std::size_t kOuterIpBytes = 20, kHeaderBytes = 28;
 
 std::uint32_t v4_of(const packet::IpAddress& address) {
   return static_cast<std::uint32_t>(address.high >> 32);
@@ -25,11 +25,11 @@ void write_headers(std::uint8_t* ip, const packet::UdpAddress& from, const packe
   from.address.to_bytes(ip + 12);
   to.address.to_bytes(ip + 16);
   std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < kIpBytes; i += 2) sum += std::uint32_t{ip[i]} << 8 | ip[i + 1];
+  for (std::size_t i = 0; i < kOuterIpBytes; i += 2) sum += std::uint32_t{ip[i]} << 8 | ip[i + 1];
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   ip[10] = static_cast<std::uint8_t>(~sum >> 8);
   ip[11] = static_cast<std::uint8_t>(~sum);
-  const std::size_t udp = total - kIpBytes;
+  const std::size_t udp = total - kOuterIpBytes;
   ip[20] = static_cast<std::uint8_t>(from.port >> 8);
   ip[21] = static_cast<std::uint8_t>(from.port);
   ip[22] = static_cast<std::uint8_t>(to.port >> 8);

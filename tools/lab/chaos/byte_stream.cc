@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "tools/lab/chaos/socket_address.hh"
+
 namespace qanat::chaos {
 namespace {
 
@@ -22,21 +24,13 @@ std::uint8_t byte_at(std::uint64_t connection, std::uint64_t offset) {
   return static_cast<std::uint8_t>(x >> (offset % 8 * 8));
 }
 
-sockaddr_in to_address(const std::string& text, int port) {
-  sockaddr_in out{};
-  out.sin_family = AF_INET;
-  out.sin_port = htons(static_cast<std::uint16_t>(port));
-  inet_pton(AF_INET, text.c_str(), &out.sin_addr);
-  return out;
-}
-
 }  // namespace
 
 ByteStream::ByteStream(const lab::HostState& from, const lab::HostState& to, int index, Report report)
     : netns_(from.netns),
       name_(fmt::format("{} to {} of {}", from.node, to.node, to.tenant)),
-      from_(to_address(from.address, 0)),
-      to_(to_address(to.address, kFirstPort + index)),
+      from_(socket_address(from.address, 0)),
+      to_(socket_address(to.address, kFirstPort + index)),
       report_(std::move(report)) {
   const linkem::NetnsScope inside(to.netns);
   listener_ = linkem::Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

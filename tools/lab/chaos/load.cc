@@ -16,8 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kDiscardPort = 9;
-constexpr int kTosBulk = 10 << 2;      // AF11
-constexpr std::size_t kPayload = 600;  // never as long as a loop probe (probes.hh)
+constexpr int kTosBulk = 10 << 2;          // AF11
+constexpr std::size_t kLoadPayload = 600;  // never as long as a loop probe (probes.hh)
 constexpr auto kTick = std::chrono::milliseconds(5);
 
 }  // namespace
@@ -39,12 +39,12 @@ void Load::flood(const lab::HostState& from, const lab::HostState& to, std::uint
   address.sin_port = htons(kDiscardPort);
   inet_pton(AF_INET, to.address.c_str(), &address.sin_addr);
   threads_.emplace_back([fd = std::move(fd), address, bits_per_second, lasts] {
-    const std::array<char, kPayload> bytes{};
+    const std::array<char, kLoadPayload> bytes{};
     const auto start = Clock::now();
     double owed = 0;
     for (auto now = start; now - start < lasts; now = Clock::now()) {
       owed += static_cast<double>(bits_per_second) / 8 * std::chrono::duration<double>(kTick).count();
-      for (; owed > 0; owed -= kPayload)
+      for (; owed > 0; owed -= kLoadPayload)
         if (sendto(fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT,
                    reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0)
           owed = 0;  // the device takes no more, or the box is down

@@ -1,4 +1,5 @@
 #include "tools/lab/chaos/probes.hh"
+#include "tools/lab/chaos/socket_address.hh"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -39,14 +40,6 @@ std::uint8_t filler(std::uint64_t number, std::size_t i) {
   return static_cast<std::uint8_t>(number * 31 + i * 7);
 }
 
-sockaddr_in to_address(const std::string& text, int port) {
-  sockaddr_in out{};
-  out.sin_family = AF_INET;
-  out.sin_port = htons(static_cast<std::uint16_t>(port));
-  inet_pton(AF_INET, text.c_str(), &out.sin_addr);
-  return out;
-}
-
 }  // namespace
 
 struct Probes::Endpoint {
@@ -75,7 +68,7 @@ Probes::Probes(const lab::LabState& lab, base::Time now, Report report)
                  host.tenant,
                  host.node,
                  critical,
-                 to_address(host.address, kPort + (critical ? 1 : 0))};
+                 socket_address(host.address, kPort + (critical ? 1 : 0))};
       const int tos = critical ? kTosCritical : kTosInteractive, room = 1 << 20;
       if (!e.fd || bind(e.fd.get(), reinterpret_cast<const sockaddr*>(&e.address), sizeof e.address) != 0)
         throw std::system_error(
