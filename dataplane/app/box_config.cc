@@ -99,7 +99,8 @@ name = "private"
 # How the workers move packets; these are the defaults.
 [forwarding]
 pin = true                          # several workers: each to a CPU of its own
-port_per_worker = true              # workers after the first send from UDP ports of their own (entropy for ECMP)
+port_per_worker = false             # workers after the first send from UDP ports of their own (entropy for ECMP);
+                                    #   set it on every box of an installation, or on none
 linger_us = 0                       # after work, look for more this long before sleeping; 0 to 1000 (busy polling)
 tun_tcp = true                      # offloads, each to be switched off where a kernel gets it wrong:
 tun_udp = true                      #   TCP and UDP super-packets at tenants' devices,

@@ -38,8 +38,9 @@ struct Offloads {
 };
 
 struct ForwardingSettings {
-  bool pin = true;              // several workers: each to a CPU of its own
-  bool port_per_worker = true;  // workers after the first send from ports of their own
+  bool pin = true;  // several workers: each to a CPU of its own
+  bool port_per_worker =
+      false;  // workers after the first send from ports of their own, here and at neighbours
   std::chrono::microseconds linger{};
   Offloads offloads;
 };

@@ -31,8 +31,8 @@ class SessionKeys {
   static constexpr std::uint64_t kRekeyPackets = std::uint64_t{1} << 48;  // then rekey (wire.md §2)
   static constexpr std::uint64_t kRejectPackets = std::uint64_t{1}
                                                   << 49;  // then stop, whatever the rekey does
-  static constexpr std::size_t kMaxPathSlots =
-      16;  // with 16 bucket groups: as many windows as a receiver keeps
+  // With 17 bucket groups: as many windows as a receiver keeps.
+  static constexpr std::size_t kMaxPathSlots = 15;
 
   SessionKeys(const SessionSecrets& secrets, base::Time created, std::size_t window_bits = 8192,
               CipherEngine engine = CipherEngine::Best);

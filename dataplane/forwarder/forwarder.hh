@@ -46,6 +46,9 @@ struct ForwarderOptions {
   packet::Coalescer::Options coalesce{};
   WorkerShare share{};
   crypto::SessionPolicy session{};
+  // Neighbours' workers may send tenants' packets from ports of their own: then only what the control bucket carries
+  // is held to the line's port. Off: every relayed datagram comes from the neighbour's address and port, or is dropped.
+  bool neighbours_ports = false;
 };
 
 // One thread: a box of several workers has one forwarder each, of which the lead runs sessions and probes (message.hh).

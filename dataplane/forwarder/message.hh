@@ -26,9 +26,12 @@
 namespace qanat::forwarder {
 
 // Buckets share sequence spaces and trains in groups, so that a train meets one worker at the far end whatever number of
-// workers (a divisor of 16) runs there.
+// workers (a divisor of 16) runs there. The control bucket has a group to itself: the lead seals in it, whoever's the
+// others are, and a nonce used by two would break the cipher.
 inline constexpr unsigned kBucketGroups = 16;
-constexpr std::uint8_t group_of(std::uint8_t bucket) { return bucket % kBucketGroups; }
+constexpr std::uint8_t group_of(std::uint8_t bucket) {
+  return bucket == packet::kControlBucket ? kBucketGroups : bucket % kBucketGroups;
+}
 
 // Which of a box's workers one forwarder is. count divides kBucketGroups, so that no two workers ever seal in one
 // sequence space: nonces are disjoint by construction.

@@ -100,11 +100,10 @@ void Forwarder::on_routed(packet::MutableBytes datagram, const Arrival& arrival,
   if (keys == nullptr) return drops_.count(DropReason::UnknownReceiver);
   auto route = keys->open_link(*header, datagram);
   if (!route) return drops_.count(route.error());
-  // Its workers send from ports of their own; only the control bucket is bound to the line's.
-  const bool control = header->bucket == packet::kControlBucket;
+  const bool any_port = options_.neighbours_ports && header->bucket != packet::kControlBucket;
   if (std::none_of(
           neighbour->addresses.begin(), neighbour->addresses.end(), [&](const packet::UdpAddress& a) {
-            return a.address == arrival.remote.address && (!control || a.port == arrival.remote.port);
+            return a.address == arrival.remote.address && (any_port || a.port == arrival.remote.port);
           }))
     return drops_.count(DropReason::LinkSourceMismatch);
   if (neighbour->session.confirm(header->receiver)) on_established(*neighbour, now);

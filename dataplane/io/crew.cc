@@ -61,6 +61,7 @@ Crew::Crew(forwarder::ForwarderOptions forwarder, CrewOptions options, Worker::E
     auto sockets = open_line(forwarder.lines[i].address, static_cast<std::uint8_t>(i), options);
     for (unsigned w = 0; w < options.workers; ++w) lines[w].push_back(std::move(sockets[w]));
   }
+  forwarder.neighbours_ports = options.port_per_worker;
   const std::vector<int> cpus = allowed_cpus();
   const auto route = [this](forwarder::Message&& message) {
     if (message.to != forwarder::Message::kFollowers)

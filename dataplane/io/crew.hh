@@ -16,8 +16,8 @@ namespace qanat::io {
 struct CrewOptions {
   unsigned workers = 1;  // 1, 2, 4, 8 or 16
   bool pin = true;       // several workers: each to a CPU of its own
-  bool port_per_worker =
-      true;  // workers after the first send from a port of their own: entropy for ECMP and RSS
+  // Workers after the first send from a port of their own (entropy for ECMP and RSS), and neighbours' may too.
+  bool port_per_worker = false;
   WorkerOptions worker{};
 };
 

@@ -174,10 +174,10 @@ TEST_F(Attack, SentFromElsewhere) {
   expect_drop(2, DropReason::LinkSourceMismatch, [&] {
     rogue.send_from({packet::IpAddress::v4(0x0a010063), 7700}, 2, d);
   });
-  // A box's workers send data from ports of their own; what the lead sends comes from the line's port, or not at all.
+  const packet::UdpAddress another_port{Overlay::line_address(1, 1).address, 7701};
+  expect_drop(2, DropReason::LinkSourceMismatch, [&] { rogue.send_from(another_port, 2, genuine_routed()); });
   expect_drop(2, DropReason::LinkSourceMismatch, [&] {
-    rogue.send_from({Overlay::line_address(1, 1).address, 7701}, 2,
-                    rogue.routed(2, by_relay(), genuine(), packet::kControlBucket));
+    rogue.send_from(another_port, 2, rogue.routed(2, by_relay(), genuine(), packet::kControlBucket));
   });
 }
 
