@@ -26,17 +26,21 @@ constexpr std::uint32_t of_packet(int field) { return static_cast<std::uint32_t>
 }  // namespace
 
 LoopWatch::LoopWatch(const lab::LabState& lab) {
-  // Leaving this node; UDP; of that length; to an underlay port.
+  // Leaving this node; UDP; of that length; of the scavenger tier, as nothing else in a soak is (the outer DSCP is the
+  // tier's); to an underlay port.
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, of_packet(SKF_AD_PKTTYPE)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 0, 11),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 0, 14),
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, of_packet(SKF_AD_PROTOCOL)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 9),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 12),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 9),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 7),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 10),
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 2),
-      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kShortest, 0, 5),
-      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, kLongest, 4, 0),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kShortest, 0, 8),
+      BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, kLongest, 7, 0),
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 1),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xfc),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, Probes::kTosLoop, 0, 4),
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 22),
       BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, lab::kUnderlayPort, 0, 2),
       BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, lab::kUnderlayPort + 15, 1, 0),

@@ -98,8 +98,13 @@ void Probes::send(std::size_t f, std::size_t payload, base::Time) {
   for (std::size_t i = sizeof header; i < payload; ++i) bytes[i] = filler(header.number, i);
   std::memcpy(bytes.data(), &header, sizeof header);
   const sockaddr_in& to = endpoints_[details_[f].to].address;
-  const auto n = sendto(endpoints_[details_[f].from].fd.get(), bytes.data(), payload,
-                        MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  const int fd = endpoints_[details_[f].from].fd.get();
+  const bool for_loops = payload != kPayload;
+  const int usual = flow.critical ? kTosCritical : kTosInteractive;
+  if (for_loops) setsockopt(fd, IPPROTO_IP, IP_TOS, &kTosLoop, sizeof kTosLoop);
+  const auto n = sendto(fd, bytes.data(), payload, MSG_DONTWAIT | MSG_NOSIGNAL,
+                        reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  if (for_loops) setsockopt(fd, IPPROTO_IP, IP_TOS, &usual, sizeof usual);
   if (n != static_cast<ssize_t>(payload)) {
     ++flow.refused;
     return;

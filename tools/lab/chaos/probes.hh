@@ -30,6 +30,7 @@ class Probes {
   // Bytes of the datagrams that the loop watch counts, each one byte longer than the last, kLoopLengths of them: longer
   // than the messages of daemons and tenants, shorter than full segments.
   static constexpr std::size_t kLoopPayload = 1140, kLoopLengths = 64;
+  static constexpr int kTosLoop = 0x04;  // LE (RFC 8622): the scavenger tier, for them alone
 
   using Report = std::function<void(const char* invariant, std::string what)>;
 
