@@ -81,6 +81,7 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
     if (!state->wanted) want(*state, now, snapshot_->self() < id ? base::Duration{1} : kPoliteness);
   mtu_stale_ = true;
   drain_prober_events();
+  choice_ = {};  // followers have forgotten it, whether or not it is another one now
   share_paths();
 }
 

@@ -87,6 +87,26 @@ TEST_F(Workers, OnePeerUsesAllOfThem) {
   EXPECT_LT(strays, moved / 10);
 }
 
+// A configuration that chooses the same paths as the one before is no news to the lead, but it is to the others.
+TEST_F(Workers, GoOnByTheNextConfiguration) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  Overlay overlay(1);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {1});
+  overlay.add_tenant(100, {1, 2});
+  TestBox box_a(overlay, 1, a, 4);
+  TestBox box_b(overlay, 2, b, 4);
+  ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
+  ASSERT_TRUE(box_b.wait_for_path(1, 10));
+  for (TestBox* box : {&box_a, &box_b})
+    box->crew().post([snapshot = overlay.snapshot(box == &box_a ? 1 : 2, 2)](
+                         forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
+  many_flows(a, b);
+  for (TestBox* box : {&box_a, &box_b}) expect_all_busy(*box, forwarder::Counter::InnerPacketsReceived);
+}
+
 TEST_F(Workers, RelaysToo) {
   const auto a = net.add("a");
   const auto b = net.add("b");
