@@ -80,6 +80,17 @@ TEST_F(Recovery, ABoxThatIsKilledTakesPartAgain) {
 TEST_F(Recovery, ARelayThatIsKilledCostsLittleAndTakesPartAgain) {
   ASSERT_TRUE(within(20s, [] { return active_path("city", "far1").at("names").size() == 2; }))
       << active_path("city", "far1");
+  // A box that has just come back is still meeting the others: its backups count once they are alive.
+  const auto alive_both_ways = [] {
+    for (const auto& [from, to] : {std::pair{"city", "far1"}, std::pair{"far1", "city"}}) {
+      int alive = 0;
+      for (const auto& path : get(socket(from), std::string("/v1/paths?tier=interactive&to=") + to))
+        alive += path.value("alive", false);
+      if (alive < 2) return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(within(20s, alive_both_ways)) << get(socket("far1"), "/v1/paths?to=city");
   auto outage = flow();
   std::this_thread::sleep_for(500ms);
   outage.mark();
