@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "dataplane/packet/ack.hh"
 #include "dataplane/packet/inner_header.hh"
 #include "dataplane/packet/link_header.hh"
 #include "dataplane/packet/probe.hh"
@@ -29,5 +30,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   round_trip<InnerHeader>(input, InnerHeader::kBytes);
   round_trip<RouteHeader>(input, size);
   if (const auto probe = Probe::parse(input); probe.has_value()) round_trip<Probe>(input, probe->bytes());
+  if (const auto ack = Ack::parse(input); ack.has_value()) round_trip<Ack>(input, ack->bytes());
   return 0;
 }

@@ -62,18 +62,23 @@ TEST(InnerHeader, LayoutIsThatOfTheSpecification) {
   Octets out(InnerHeader::kBytes);
   InnerHeader{.kind = InnerKind::Packet,
               .checksum_partial = true,
+              .ack_wanted = true,
+              .copied = true,
               .tier = ids::Tier::Scavenger,
               .hop_count = 2,
               .vni = ids::Vni{0x0a0b0c},
-              .sequence = 0x010203040506}
+              .sequence = 0x010203040506,
+              .hold = 25}
       .serialize(out);
-  EXPECT_THAT(out, ElementsAreArray(Octets{0, 1, 3, 2, 0x0a, 0x0b, 0x0c, 1, 2, 3, 4, 5, 6, 0}));
+  EXPECT_THAT(out, ElementsAreArray(Octets{0, 7, 3, 2, 0x0a, 0x0b, 0x0c, 1, 2, 3, 4, 5, 6, 25}));
 }
 
 TEST(InnerHeader, UnknownKindTierOrShortIsRefused) {
   Octets bytes(InnerHeader::kBytes);
   EXPECT_TRUE(InnerHeader::parse(bytes).has_value());
-  bytes[0] = 7;
+  bytes[0] = 8;
+  EXPECT_TRUE(InnerHeader::parse(bytes).has_value());
+  bytes[0] = 9;
   EXPECT_EQ(InnerHeader::parse(bytes).error(), DropReason::InnerMalformed);
   bytes[0] = 0;
   bytes[2] = 4;
@@ -83,8 +88,7 @@ TEST(InnerHeader, UnknownKindTierOrShortIsRefused) {
 
 TEST(InnerHeader, ReservedBitsAreIgnored) {
   Octets bytes(InnerHeader::kBytes);
-  bytes[1] = 0xfe;
-  bytes[13] = 0xff;
+  bytes[1] = 0xf8;
   InnerHeader expected;
   expected.tier = ids::Tier::Critical;
   EXPECT_EQ(*InnerHeader::parse(bytes), expected);
@@ -239,13 +243,17 @@ RC_GTEST_PROP(WireProperty, RouteHeadersRoundTrip, ()) {
 }
 
 RC_GTEST_PROP(WireProperty, InnerHeadersRoundTrip,
-              (std::uint8_t hops, bool partial, std::uint64_t sequence)) {
-  const InnerHeader h{.kind = static_cast<InnerKind>(*rc::gen::inRange(0, 3)),
+              (std::uint8_t hops, bool partial, bool wanted, bool copied, std::uint64_t sequence,
+               std::uint8_t hold)) {
+  const InnerHeader h{.kind = static_cast<InnerKind>(*rc::gen::inRange(0, 9)),
                       .checksum_partial = partial,
+                      .ack_wanted = wanted,
+                      .copied = copied,
                       .tier = ids::kTiers[*rc::gen::inRange<std::size_t>(0, 4)],
                       .hop_count = hops,
                       .vni = ids::Vni{*rc::gen::inRange(0u, 1u << 24)},
-                      .sequence = sequence & InnerHeader::kMaxSequence};
+                      .sequence = sequence & InnerHeader::kMaxSequence,
+                      .hold = hold};
   Octets bytes(InnerHeader::kBytes);
   h.serialize(bytes);
   RC_ASSERT(*InnerHeader::parse(bytes) == h);
