@@ -1,0 +1,117 @@
+// Bundle: the managed pipes from one worker to one peer, and what was lost on them and is worth sending again. It is what
+// a forwarder talks to:
+//
+//   1. now and then   set_pipe(i, …) for every path; preferred(i)
+//   2. pump           while (r = next_lost(now)) { seal r->plain on r->pipe; resent(…) }
+//                     while (p = choose(tier, …)) { take a segment, seal it on pipe *p; sent(…) }
+//   3. an Ack came    on_ack(ack)         4. next_timeout() → on_timer(now), then pump again
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/time.hh"
+#include "dataplane/path/pipe.hh"
+#include "dataplane/path/scheduler.hh"
+
+namespace qanat::path {
+
+struct BundleOptions {
+  SchedulerOptions scheduler;
+  std::size_t most_copies_bytes = 32u
+                                  << 20;  // of plaintext kept for sending again; past it nothing new is kept
+  // How much later than without a loss a packet may still arrive to be of use (the tier's latency budget); 0: never again.
+  base::Duration budget[ids::kTierCount] = {std::chrono::milliseconds{0}, std::chrono::milliseconds{60},
+                                            std::chrono::milliseconds{800}, std::chrono::milliseconds{800}};
+};
+
+// One thread. Pipes keep their index for as long as they live.
+class Bundle {
+ public:
+  struct Counts {
+    std::uint64_t resent = 0;    // datagrams
+    std::uint64_t given_up = 0;  // lost, and no longer worth it
+    std::uint64_t not_kept = 0;  // lost, and no copy: too long, or no memory
+    std::uint64_t kept = 0;      // copies made
+    std::uint64_t released = 0;  // copies whose datagram arrived
+  };
+  // A lost datagram that should go again, by this pipe. `plain` is the inner header and what follows, as it was given;
+  // writable, so that `copied` and `hold` can be set anew. Valid until resent() or the next call that is not const.
+  struct Again {
+    std::size_t pipe = 0;
+    ids::Tier tier{};
+    std::uint8_t bucket = 0;
+    std::span<std::uint8_t> plain;
+  };
+
+  Bundle(const BundleOptions& options, base::Time now);
+  ~Bundle();
+
+  // The pipe's index: the first that is free. `reverse`: tells of the same path in status and tests.
+  std::size_t add_pipe(const Pipe::Options& options, base::Time now);
+  // What was under way on it is lost, and goes by the others.
+  void remove_pipe(std::size_t pipe, base::Time now);
+  // The prober's word: dead pipes get nothing, and what is under way on them goes by the others at once.
+  void set_usable(std::size_t pipe, bool usable, base::Time now);
+  // The prober's choice for the tier.
+  void set_preferred(ids::Tier tier, std::size_t pipe) { preferred_[static_cast<std::size_t>(tier)] = pipe; }
+  std::size_t size() const { return pipes_.size(); }
+  bool has(std::size_t pipe) const { return pipe < pipes_.size() && pipes_[pipe].pipe != nullptr; }
+  Pipe& pipe(std::size_t pipe) { return *pipes_[pipe].pipe; }
+  const Pipe& pipe(std::size_t pipe) const { return *pipes_[pipe].pipe; }
+
+  // The pipe for the tier's next datagram, or nothing while it has to wait. `backlog`, `urgent`: see Scheduler.
+  std::optional<std::size_t> choose(ids::Tier tier, std::uint64_t backlog, std::uint64_t urgent,
+                                    base::Time now);
+  // It left as `counter` of `space`, `wire_bytes` long. `plain` is copied if it may have to go again. `backlog`: bytes
+  // that still wait for this peer, whatever the tier.
+  void sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes, ids::Tier tier,
+            std::uint8_t bucket, std::span<const std::uint8_t> plain, std::uint64_t backlog, base::Time now);
+
+  std::optional<Again> next_lost(base::Time now);
+  void resent(const Again& again, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
+              base::Time now);
+
+  // False: none of our pipes knows it (counted by the caller).
+  bool on_ack(const packet::Ack& ack, base::Time now);
+  void on_timer(base::Time now);
+  // The earliest of: a loss timer, a pacer with room while something waits (`waiting`, or a retransmission).
+  base::Time next_timeout(bool waiting) const;
+
+  // For the inner header: how long the receiver may hold later packets of this tier's streams, in its units.
+  std::uint8_t hold(ids::Tier tier) const;
+  // Packets of this tier may arrive more than once.
+  bool copied(ids::Tier tier) const { return options_.budget[static_cast<std::size_t>(tier)].count() > 0; }
+  bool striping() const { return scheduler_.striping(); }
+  std::size_t lost_waiting() const { return again_.size() - again_next_; }
+  std::size_t copies() const { return slab_.used(); }
+  std::uint64_t in_flight() const;
+  const Counts& counts() const { return counts_; }
+
+ private:
+  struct Member {
+    std::unique_ptr<Pipe> pipe;
+    bool usable = true;
+    double delay_mean = 0, delay_variance = 0;  // of its queue, for coupling
+  };
+  void collect_lost(base::Time now);
+  void refresh(base::Time now);
+  void couple(base::Time now);
+
+  BundleOptions options_;
+  PacketSlab slab_;
+  std::vector<Member> pipes_;
+  std::vector<Candidate> candidates_;
+  Scheduler scheduler_;
+  std::size_t preferred_[ids::kTierCount] = {};
+  std::vector<Kept> again_;  // a queue: again_next_ is its head
+  std::size_t again_next_ = 0;
+  std::vector<double> covariance_;  // of the queues of pipes i, j
+  base::Time next_couple_{};
+  Counts counts_;
+};
+
+}  // namespace qanat::path

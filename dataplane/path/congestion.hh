@@ -1,0 +1,140 @@
+// Congestion: how much may be under way on one pipe, and how fast it leaves. A model of the path (bandwidth and least
+// round trip, after BBR, Cardwell et al. 2017) while we are alone on it, so that its queue stays short and random loss is
+// no reason to slow down; a Cubic-like window (RFC 9438) for as long as somebody else keeps the queue full, as in
+// Copa (NSDI 2018) and Nimbus (SIGCOMM 2022): then being polite would mean to starve.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/time.hh"
+
+namespace qanat::path {
+
+struct CongestionOptions {
+  bool scavenger = false;      // yields within a round trip to whoever else queues (after LEDBAT, RFC 6817)
+  std::uint64_t max_rate = 0;  // bytes/s that the line was promised to carry; 0: unknown
+  base::Duration initial_rtt = std::chrono::milliseconds{50};
+  base::Duration queue_target = std::chrono::milliseconds{5};
+};
+
+// What one ack brought.
+struct AckEvent {
+  base::Time now;
+  base::Duration rtt{};                 // of the newest datagram it is the first to confirm; 0: none
+  std::uint64_t acked_bytes = 0;        // newly
+  std::uint64_t ce_bytes = 0;           // of those, marked on the way (estimated)
+  std::uint64_t in_flight = 0;          // after it
+  double delivered_rate = 0;            // bytes/s over the newest one's flight; 0: no sample
+  double lost_share = 0;                // of what was sent in that flight
+  bool app_limited = false;             // the sample says what was offered, not what the path can carry
+  std::uint64_t delivered = 0;          // bytes, in all
+  std::uint64_t delivered_at_send = 0;  // the same, when the newest was sent: tells rounds apart
+};
+struct LossEvent {
+  base::Time now;
+  std::uint64_t lost_bytes = 0;
+  std::uint64_t in_flight = 0;  // after it
+  base::Time newest_lost_sent;  // a congestion event lasts a round: what was sent before is part of it
+};
+
+// The window of a Cubic flow in bytes (RFC 9438). Pipes that share a bottleneck share one, so that together they take what
+// one flow would.
+class CubicWindow {
+ public:
+  void reset(double bytes, base::Time now);
+  void on_ack(double acked_bytes, base::Duration rtt, base::Time now);
+  void on_congestion(base::Time now);
+  double bytes() const { return window_; }
+
+ private:
+  double window_ = 0, max_ = 0, origin_ = 0, reno_ = 0;
+  double k_ = 0;  // seconds until the old maximum is reached again
+  base::Time epoch_{};
+};
+
+// state \ event | queue short      | queue above target      | queue not drained  | congestive loss    | silence (PTO × 3)
+//               |                  |                         | for 8 rounds       | (≥ threshold)      |
+// --------------+------------------+-------------------------+--------------------+--------------------+------------------
+// Startup       | 2.9 × a round    | Drain                   | –                  | Drain              | Startup, least window
+// Drain         | Cruise           | Drain                   | Compete            | Drain              | Startup, least window
+// Cruise        | 1.25 every 6th   | down to what it carries | Compete            | down to it too     | Startup, least window
+// Compete       | Cruise, if empty | Cubic growth            | Cubic growth       | Cubic decrease     | Startup, least window
+// scavenger     | grows            | halves within a round   | least window       | halves             | Startup, least window
+class Congestion {
+ public:
+  enum class State : std::uint8_t { Startup, Drain, Cruise, Compete };
+  static constexpr std::uint64_t kLeastWindow = 4 * 1500;
+  static constexpr double kRandomLoss = 0.10;  // up to here, loss without a queue is not ours to answer
+
+  explicit Congestion(const CongestionOptions& options = {});
+
+  void on_ack(const AckEvent& event);
+  void on_loss(const LossEvent& event);
+  // Nothing came back for so long that the path may be another one.
+  void on_silence(base::Time now);
+  // Shares its bottleneck with `others` (≥ 1) more pipes of ours, `share` of their common rate being its own.
+  void couple(unsigned others, double share);
+
+  std::uint64_t window() const { return window_; }            // bytes
+  std::uint64_t pacing_rate() const { return pacing_rate_; }  // bytes/s
+  double bandwidth() const { return bandwidth_; }             // bytes/s; 0: no sample yet
+  base::Duration least_rtt() const { return least_rtt_; }
+  base::Duration queue_delay() const { return queue_delay_; }  // standing, of the newest rounds
+  double random_loss() const { return random_loss_; }          // share
+  State state() const { return state_; }
+  bool measured() const { return bandwidth_ > 0; }
+
+ private:
+  struct MaxFilter {
+    std::array<double, 12> rounds{};
+    std::size_t at = 0;
+    void advance(std::size_t keep);
+    void add(double v) { rounds[at] = v > rounds[at] ? v : rounds[at]; }
+    double max(std::size_t last) const;
+    void reset(double v);
+  };
+  void on_round(const AckEvent& event);
+  void update_rtt(const AckEvent& event);
+  void update_output(base::Time now);
+  void enter(State state, base::Time now);
+  double bdp() const;
+
+  CongestionOptions options_;
+  State state_ = State::Startup;
+  double bandwidth_ = 0;
+  MaxFilter rates_;
+  std::uint64_t window_ = 10 * 1500;
+  std::uint64_t pacing_rate_ = 0;
+  double gain_ = 2.89;
+  // round trips
+  base::Duration least_rtt_{};
+  base::Time least_rtt_at_{};
+  base::Duration smoothed_rtt_{};
+  base::Duration standing_rtt_{};  // least of this round and the one before
+  base::Duration round_rtt_{};     // least of this round
+  base::Duration last_round_rtt_{};
+  base::Duration queue_delay_{};
+  base::Duration most_queue_{};  // lately
+  // rounds
+  std::uint64_t round_end_ = 0;  // delivered bytes at which this round is over
+  std::uint64_t rounds_ = 0;
+  unsigned cycle_ = 0;        // Cruise: rounds since the last probe
+  unsigned full_rounds_ = 0;  // Startup: without growth
+  double full_rate_ = 0;
+  unsigned crowded_rounds_ = 0;  // since the queue was last nearly empty
+  base::Time state_since_{};
+  bool round_app_limited_ = false;
+  // losses
+  double random_loss_ = 0;
+  std::uint64_t round_lost_ = 0, round_acked_ = 0;
+  base::Time recovery_until_sent_{};  // losses of what was sent before are answered
+  CubicWindow cubic_;
+  base::Time next_look_{};  // Compete: when to look whether we are alone again
+  base::Time look_until_{};
+  base::Duration queue_before_look_{};
+  unsigned others_ = 0;
+  double share_ = 1;
+};
+
+}  // namespace qanat::path

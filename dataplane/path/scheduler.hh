@@ -1,0 +1,67 @@
+// Scheduler: which pipe the next datagram of a tier goes by, if any. Decisions only: what is under way and what is lost
+// is the Bundle's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/time.hh"
+#include "identifiers/ids/tier.hh"
+
+namespace qanat::path {
+
+// A pipe, as a decision sees it.
+struct Candidate {
+  bool usable = true;        // alive
+  bool ready = false;        // room now
+  base::Time ready_at;       // when the pacer lets it go; Time::max(): an ack has to come first
+  base::Duration latency{};  // until what leaves now arrives
+  double rate = 0;           // bytes/s
+  double loss = 0;           // share
+};
+
+struct SchedulerOptions {
+  base::Duration most_skew =
+      std::chrono::milliseconds{250};           // a pipe that much later than the best is not striped over
+  std::uint64_t most_reorder_bytes = 8u << 20;  // the receiver's resequencer
+  double least_gain = 0.07;                     // a pipe that adds less is not worth its latency
+  base::Duration promote_after = std::chrono::milliseconds{40};   // of backlog without a break
+  base::Duration demote_after = std::chrono::milliseconds{1000};  // without any
+};
+
+//  tier        | pipe
+// -------------+------------------------------------------------------------------------------------------------
+//  critical    | the preferred one; copies are the caller's. Waits for no pacer.
+//  interactive | the preferred one, or the first other usable one with room if that arrives earlier than its turn comes
+//  bulk        | pinned to the preferred one; striped once it stays backlogged: the earliest arrival among pipes with
+//              | room, except those that would finish later than the better ones drain the backlog
+//  scavenger   | as bulk when pinned, and only while nothing else waits
+class Scheduler {
+ public:
+  explicit Scheduler(const SchedulerOptions& options = {}) : options_(options) {}
+
+  // `preferred` indexes `pipes` (the prober's choice). `backlog`: bytes of the tier that wait for this peer, this datagram
+  // included; `urgent`: bytes of other tiers that do. Nothing: wait until a pipe has room.
+  std::optional<std::size_t> choose(ids::Tier tier, std::size_t preferred, std::span<const Candidate> pipes,
+                                    std::uint64_t backlog, std::uint64_t urgent, base::Time now);
+  // The way by which a lost datagram arrives earliest, if one has room.
+  std::optional<std::size_t> choose_again(std::span<const Candidate> pipes) const;
+  // Over more than one pipe, so that the receiver has to put in order.
+  bool striping() const { return striping_; }
+  // Between the earliest and the latest pipe in use.
+  base::Duration skew() const { return skew_; }
+
+ private:
+  void note_backlog(bool waits, base::Time now);
+  bool worth(std::size_t pipe, std::size_t preferred, std::span<const Candidate> pipes) const;
+
+  SchedulerOptions options_;
+  bool striping_ = false;
+  bool backlogged_ = false;
+  base::Time backlog_since_{};
+  base::Time backlog_last_{};
+  base::Duration skew_{};
+};
+
+}  // namespace qanat::path
