@@ -34,6 +34,7 @@ std::string_view to_string(DropReason reason) noexcept {
     case DropReason::InnerMalformed: return "inner_malformed";
     case DropReason::Mtu: return "mtu";
     case DropReason::QueueFull: return "queue_full";
+    case DropReason::Aqm: return "aqm";
     case DropReason::Shed: return "shed";
     case DropReason::Duplicate: return "duplicate";
     case DropReason::SendFailed: return "send_failed";

@@ -38,6 +38,7 @@ enum class DropReason : std::uint8_t {
   InnerMalformed,        // inner packet is not a sane IPv4 or IPv6 packet, or its sealed header isn't
   Mtu,                   // does not fit the path and may not be cut
   QueueFull,             // tier queue is full
+  Aqm,                   // CoDel kept its queue short
   Shed,                  // given up under overload, scavenger first
   Duplicate,             // a copy that arrived earlier by another path won
   SendFailed,            // the kernel refused the datagram

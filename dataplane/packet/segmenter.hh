@@ -29,6 +29,10 @@ class Segmenter {
   // segment_bytes().
   void cut_to(std::size_t max_packet_bytes) noexcept;
 
+  // The same bytes, copied elsewhere: of the whole packet that make() was given, or at least of its first
+  // view().total_bytes.
+  void rebase(MutableBytes copy) noexcept { packet_ = copy.first(packet_.size()); }
+
   const IpView& view() const noexcept { return view_; }
   std::size_t count() const noexcept { return count_; }
   // The sealed bit: every segment's transport checksum holds only the pseudo-header sum.
