@@ -116,7 +116,7 @@ class Pipe {
     std::uint64_t head = 0, tail = 0;
     std::uint64_t newest_acked = 0;  // counter
     bool any_acked = false;
-    base::Time newest_acked_sent{};
+    base::Duration rack_rtt{};       // what the newest took, its ack included
     std::uint32_t ce = 0;
     base::Time used{};
     Sent& at(std::uint64_t i) { return ring[i & (ring.size() - 1)]; }

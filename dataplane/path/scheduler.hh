@@ -18,6 +18,7 @@ struct Candidate {
   base::Time ready_at;       // when the pacer lets it go; Time::max(): an ack has to come first
   base::Duration latency{};  // until what leaves now arrives
   double rate = 0;           // bytes/s
+  bool settled = true;  // its rate is measured, not a guess
   double loss = 0;           // share
 };
 
@@ -47,21 +48,19 @@ class Scheduler {
                                     std::uint64_t backlog, std::uint64_t urgent, base::Time now);
   // The way by which a lost datagram arrives earliest, if one has room.
   std::optional<std::size_t> choose_again(std::span<const Candidate> pipes) const;
+  // Whether bulk still waited after the last one left.
+  void note_backlog(bool waits, base::Time now);
   // Over more than one pipe, so that the receiver has to put in order.
   bool striping() const { return striping_; }
-  // Between the earliest and the latest pipe in use.
-  base::Duration skew() const { return skew_; }
 
  private:
-  void note_backlog(bool waits, base::Time now);
-  bool worth(std::size_t pipe, std::size_t preferred, std::span<const Candidate> pipes) const;
+  bool worth(std::size_t pipe, std::size_t best, std::span<const Candidate> pipes) const;
 
   SchedulerOptions options_;
   bool striping_ = false;
   bool backlogged_ = false;
   base::Time backlog_since_{};
   base::Time backlog_last_{};
-  base::Duration skew_{};
 };
 
 }  // namespace qanat::path

@@ -1,0 +1,39 @@
+#include <algorithm>
+#include <cmath>
+
+#include "dataplane/path/congestion.hh"
+
+namespace qanat::path {
+namespace {
+constexpr double kSegment = 1448;  // bytes: the unit of RFC 9438's formulas
+constexpr double kC = 0.4;         // segments/s³
+constexpr double kBeta = 0.7;
+constexpr double kRenoAlpha = 3 * (1 - kBeta) / (1 + kBeta);
+}  // namespace
+
+void CubicWindow::reset(double bytes, base::Time now) {
+  window_ = max_ = origin_ = reno_ = bytes;
+  k_ = 0;
+  epoch_ = now;
+}
+
+// RFC 9438 §4.2 to 4.5: towards the old maximum, across it, and never slower than Reno.
+void CubicWindow::on_ack(double acked_bytes, base::Duration rtt, base::Time now) {
+  const double t = std::chrono::duration<double>(now - epoch_ + rtt).count();
+  const double target =
+      std::clamp(origin_ + kC * std::pow(t - k_, 3) * kSegment, window_, 1.5 * window_);
+  window_ += (target - window_) / window_ * acked_bytes;
+  reno_ += kRenoAlpha * acked_bytes / reno_ * kSegment;
+  window_ = std::max(window_, reno_);
+}
+
+void CubicWindow::on_congestion(base::Time now) {
+  max_ = window_ < max_ ? window_ * (1 + kBeta) / 2 : window_;  // §4.7, fast convergence
+  window_ *= kBeta;
+  reno_ = window_;
+  origin_ = max_;
+  k_ = std::cbrt(std::max(max_ - window_, 0.0) / kSegment / kC);
+  epoch_ = now;
+}
+
+}  // namespace qanat::path

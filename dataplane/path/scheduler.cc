@@ -1,0 +1,97 @@
+#include "dataplane/path/scheduler.hh"
+
+#include <algorithm>
+
+namespace qanat::path {
+namespace {
+
+std::optional<std::size_t> earliest(std::span<const Candidate> pipes) {
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < pipes.size(); ++i)
+    if (pipes[i].usable && (!best || pipes[i].latency < pipes[*best].latency)) best = i;
+  return best;
+}
+
+double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+void Scheduler::note_backlog(bool waits, base::Time now) {
+  if (waits) {
+    if (!backlogged_) backlog_since_ = now;
+    backlogged_ = true;
+    backlog_last_ = now;
+    if (now - backlog_since_ >= options_.promote_after) striping_ = true;
+  } else {
+    backlogged_ = false;
+    if (now - backlog_last_ >= options_.demote_after) striping_ = false;
+  }
+}
+
+// Whether striping over this pipe gains anything over those that are earlier: its rate must be felt, and what it delays
+// must fit the receiver's memory and patience.
+bool Scheduler::worth(std::size_t pipe, std::size_t best, std::span<const Candidate> pipes) const {
+  if (pipe == best) return true;
+  const base::Duration late = pipes[pipe].latency - pipes[best].latency;
+  if (late > options_.most_skew) return false;
+  double better = 0;
+  for (std::size_t i = 0; i < pipes.size(); ++i)
+    if (i != pipe && pipes[i].usable && pipes[i].settled && pipes[i].latency <= pipes[pipe].latency) better += pipes[i].rate;
+  if (seconds(late) * better > static_cast<double>(options_.most_reorder_bytes)) return false;
+  return !pipes[pipe].settled || pipes[pipe].rate >= options_.least_gain * better;
+}
+
+std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferred,
+                                             std::span<const Candidate> pipes, std::uint64_t backlog,
+                                             std::uint64_t urgent, base::Time now) {
+  const auto best = earliest(pipes);
+  if (!best) return std::nullopt;
+  if (preferred >= pipes.size() || !pipes[preferred].usable) preferred = *best;
+  const Candidate& first = pipes[preferred];
+  const auto only = [&]() { return first.ready ? std::optional{preferred} : std::nullopt; };
+  switch (tier) {
+    case ids::Tier::Critical: return preferred;
+    case ids::Tier::Interactive: {
+      if (first.ready) return preferred;
+      const base::Duration wait =
+          first.ready_at == base::Time::max() ? first.latency : std::max(first.ready_at - now, base::Duration{});
+      std::optional<std::size_t> other;
+      for (std::size_t i = 0; i < pipes.size(); ++i)
+        if (pipes[i].usable && pipes[i].ready && pipes[i].latency < first.latency + wait &&
+            (!other || pipes[i].latency < pipes[*other].latency))
+          other = i;
+      return other;
+    }
+    case ids::Tier::Scavenger: return urgent > 0 ? std::nullopt : only();
+    case ids::Tier::Bulk: break;
+  }
+  if (!striping_) return only();
+
+  // Earliest arrival among those with room …
+  std::optional<std::size_t> chosen;
+  for (std::size_t i = 0; i < pipes.size(); ++i)
+    if (pipes[i].usable && pipes[i].ready && worth(i, *best, pipes) &&
+        (!chosen || pipes[i].latency < pipes[*chosen].latency))
+      chosen = i;
+  if (!chosen || *chosen == *best) return chosen;
+  // … unless the better ones would have drained all that waits before this one delivers. A backlog that does not end is
+  // as good as endless.
+  if (backlogged_ && now - backlog_since_ >= options_.promote_after) return chosen;
+  double better = 0;
+  for (std::size_t i = 0; i < pipes.size(); ++i)
+    if (pipes[i].usable && pipes[i].latency < pipes[*chosen].latency) better += pipes[i].rate;
+  if (better > 0 && seconds(pipes[*best].latency) + static_cast<double>(backlog) / better <
+                        seconds(pipes[*chosen].latency))
+    return std::nullopt;
+  return chosen;
+}
+
+std::optional<std::size_t> Scheduler::choose_again(std::span<const Candidate> pipes) const {
+  std::optional<std::size_t> chosen;
+  for (std::size_t i = 0; i < pipes.size(); ++i)
+    if (pipes[i].usable && pipes[i].ready && (!chosen || pipes[i].latency < pipes[*chosen].latency))
+      chosen = i;
+  return chosen;
+}
+
+}  // namespace qanat::path
