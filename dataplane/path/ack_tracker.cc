@@ -80,7 +80,8 @@ std::optional<packet::Ack> AckTracker::poll(base::Time now) {
   if (due_ > now || count_ == 0) return std::nullopt;
   due_ = base::Time::max();
   owed_ = 0;
-  packet::Ack ack{.receiver = receiver_, .space = space_, .largest = ranges_[0].high, .received = received_, .ce = ce_};
+  packet::Ack ack{
+      .receiver = receiver_, .space = space_, .largest = ranges_[0].high, .received = received_, .ce = ce_};
   const auto age = std::chrono::duration_cast<std::chrono::microseconds>(now - largest_at_).count();
   ack.age_us = static_cast<std::uint32_t>(std::clamp<std::int64_t>(age, 0, 0xffffffff));
   for (std::size_t i = 0; i < count_; ++i) {

@@ -36,7 +36,6 @@ class Bundle {
     std::uint64_t given_up = 0;  // lost, and no longer worth it
     std::uint64_t not_kept = 0;  // lost, and no copy: too long, or no memory
     std::uint64_t kept = 0;      // copies made
-    std::uint64_t released = 0;  // copies whose datagram arrived
   };
   // A lost datagram that should go again, by this pipe. `plain` is the inner header and what follows, as it was given;
   // writable, so that `copied` and `hold` can be set anew. Valid until resent() or the next call that is not const.
@@ -50,7 +49,7 @@ class Bundle {
   Bundle(const BundleOptions& options, base::Time now);
   ~Bundle();
 
-  // The pipe's index: the first that is free. `reverse`: tells of the same path in status and tests.
+  // The pipe's index: the first that is free.
   std::size_t add_pipe(const Pipe::Options& options, base::Time now);
   // What was under way on it is lost, and goes by the others.
   void remove_pipe(std::size_t pipe, base::Time now);
@@ -95,7 +94,7 @@ class Bundle {
   struct Member {
     std::unique_ptr<Pipe> pipe;
     bool usable = true;
-    double delay_mean = 0, delay_variance = 0;  // of its queue, for coupling
+    double queue = 0, queue_mean = 0;  // seconds, for coupling
   };
   void collect_lost(base::Time now);
   void refresh(base::Time now);

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/time.hh"
+#include "dataplane/path/cubic_window.hh"
 
 namespace qanat::path {
 
@@ -36,21 +37,6 @@ struct LossEvent {
   std::uint64_t lost_bytes = 0;
   std::uint64_t in_flight = 0;  // after it
   base::Time newest_lost_sent;  // a congestion event lasts a round: what was sent before is part of it
-};
-
-// The window of a Cubic flow in bytes (RFC 9438). Pipes that share a bottleneck share one, so that together they take what
-// one flow would.
-class CubicWindow {
- public:
-  void reset(double bytes, base::Time now);
-  void on_ack(double acked_bytes, base::Duration rtt, base::Time now);
-  void on_congestion(base::Time now);
-  double bytes() const { return window_; }
-
- private:
-  double window_ = 0, max_ = 0, origin_ = 0, reno_ = 0;
-  double k_ = 0;  // seconds until the old maximum is reached again
-  base::Time epoch_{};
 };
 
 // state \ event | queue short      | queue above target      | queue not drained  | congestive loss    | silence (PTO × 3)
@@ -86,53 +72,69 @@ class Congestion {
   bool measured() const { return bandwidth_ > 0; }
 
  private:
+  // The greatest of each of the last rounds.
   struct MaxFilter {
-    std::array<double, 12> rounds{};
+    static constexpr std::size_t kRounds = 10;
+    std::array<double, kRounds> rounds{};
     std::size_t at = 0;
-    void advance(std::size_t keep);
+    void advance() { rounds[at = (at + 1) % kRounds] = 0; }
     void add(double v) { rounds[at] = v > rounds[at] ? v : rounds[at]; }
-    double max(std::size_t last) const;
+    double most(std::size_t last) const;
     void reset(double v);
   };
+  // The least of the last half to whole interval.
+  struct MinFilter {
+    base::Duration now = base::Duration::max(), before = base::Duration::max();
+    base::Time turned{};
+    void add(base::Duration v, base::Duration interval, base::Time at);
+    base::Duration least() const { return now < before ? now : before; }
+  };
+  void take_rtt(const AckEvent& event);
   void on_round(const AckEvent& event);
-  void update_rtt(const AckEvent& event);
-  void update_output(base::Time now);
+  void startup_round(const AckEvent& event);
+  void cruise_round();
+  void compete(const AckEvent& event);
+  void scavenge(const AckEvent& event, bool round);
+  void slow_to(double rate);
   void enter(State state, base::Time now);
+  void update_output();
   double bdp() const;
+  base::Duration target() const;  // of the queue
 
   CongestionOptions options_;
   State state_ = State::Startup;
   double bandwidth_ = 0;
   MaxFilter rates_;
-  std::uint64_t window_ = 10 * 1500;
+  double gain_;
+  double probe_extra_ = 0.25;  // Cruise: how much more than it is known to carry the path is asked for next
+  std::uint64_t window_;
   std::uint64_t pacing_rate_ = 0;
-  double gain_ = 2.89;
-  // round trips
-  base::Duration least_rtt_{};
-  base::Time least_rtt_at_{};
-  base::Duration smoothed_rtt_{};
-  base::Duration standing_rtt_{};  // least of this round and the one before
-  base::Duration round_rtt_{};     // least of this round
-  base::Duration last_round_rtt_{};
+  // Round trips.
+  base::Duration least_rtt_{}, next_least_rtt_{};
+  base::Time least_rtt_at_{}, next_least_since_{};
+  base::Duration smoothed_rtt_;
+  base::Duration last_rtt_{}, jitter_{};
+  MinFilter standing_;
   base::Duration queue_delay_{};
-  base::Duration most_queue_{};  // lately
-  // rounds
-  std::uint64_t round_end_ = 0;  // delivered bytes at which this round is over
-  std::uint64_t rounds_ = 0;
-  unsigned cycle_ = 0;        // Cruise: rounds since the last probe
-  unsigned full_rounds_ = 0;  // Startup: without growth
+  base::Duration most_queue_{};  // forgotten by a hundredth a round
+  // Rounds.
+  std::uint64_t round_end_ = 0;  // delivered bytes at which this one is over
+  std::uint64_t round_lost_ = 0, round_acked_ = 0;
+  base::Duration round_queue_ = base::Duration::max();  // the least of this round
+  unsigned cycle_ = 0;                                  // Cruise: rounds since the last probe began
+  unsigned full_rounds_ = 0;                            // Startup: without growth
   double full_rate_ = 0;
   unsigned crowded_rounds_ = 0;  // since the queue was last nearly empty
-  base::Time state_since_{};
-  bool round_app_limited_ = false;
-  // losses
-  double random_loss_ = 0;
-  std::uint64_t round_lost_ = 0, round_acked_ = 0;
-  base::Time recovery_until_sent_{};  // losses of what was sent before are answered
+  double uncrowded_rate_ = 0;    // bandwidth when it was
+  bool limited_ = false;         // the newest sample was the application's limit
+  // Losses.
+  double cruise_loss_ = 0, drain_loss_ = 0, random_loss_ = 0;
+  bool drain_loss_known_ = false;
+  base::Time answered_until_{};  // losses of what was sent before are answered
+  bool congestive_ = false;      // in this round
+  // Compete.
   CubicWindow cubic_;
-  base::Time next_look_{};  // Compete: when to look whether we are alone again
-  base::Time look_until_{};
-  base::Duration queue_before_look_{};
+  base::Time look_at_{}, look_until_{};
   unsigned others_ = 0;
   double share_ = 1;
 };

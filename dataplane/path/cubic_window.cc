@@ -1,7 +1,7 @@
+#include "dataplane/path/cubic_window.hh"
+
 #include <algorithm>
 #include <cmath>
-
-#include "dataplane/path/congestion.hh"
 
 namespace qanat::path {
 namespace {
@@ -20,8 +20,7 @@ void CubicWindow::reset(double bytes, base::Time now) {
 // RFC 9438 §4.2 to 4.5: towards the old maximum, across it, and never slower than Reno.
 void CubicWindow::on_ack(double acked_bytes, base::Duration rtt, base::Time now) {
   const double t = std::chrono::duration<double>(now - epoch_ + rtt).count();
-  const double target =
-      std::clamp(origin_ + kC * std::pow(t - k_, 3) * kSegment, window_, 1.5 * window_);
+  const double target = std::clamp(origin_ + kC * std::pow(t - k_, 3) * kSegment, window_, 1.5 * window_);
   window_ += (target - window_) / window_ * acked_bytes;
   reno_ += kRenoAlpha * acked_bytes / reno_ * kSegment;
   window_ = std::max(window_, reno_);

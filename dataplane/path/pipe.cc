@@ -6,7 +6,8 @@ namespace qanat::path {
 namespace {
 constexpr std::size_t kLeastRing = 64;
 constexpr base::Duration kGranularity = std::chrono::milliseconds{1};
-constexpr base::Duration kFarAckDelay = std::chrono::milliseconds{6};  // AckTracker's, and the far end's batch
+constexpr base::Duration kFarAckDelay =
+    std::chrono::milliseconds{6};  // AckTracker's, and the far end's batch
 constexpr base::Duration kSpaceIdle = std::chrono::seconds{5};
 constexpr unsigned kSilentPtos = 3;
 constexpr double kLossMemory = 1.0 / 1024;  // of a datagram
@@ -90,21 +91,23 @@ void Pipe::on_sent(SpaceKey key, std::uint64_t counter, std::uint32_t bytes, con
     for (std::uint64_t i = space.head; i != space.tail; ++i)
       if (space.at(i).fate == Fate::UnderWay) {
         const std::uint64_t lost_bytes = space.at(i).bytes;
-        lose(space.at(i), now);
+        lose(space.at(i));
         after_loss(lost_bytes, space.at(i).at, now);
-        trim(space);
+        trim(space, now);
         break;
       }
 }
 
-void Pipe::trim(Space& space) {
-  while (space.head != space.tail && space.at(space.head).fate != Fate::UnderWay &&
-         (space.at(space.head).fate == Fate::Acked || space.tail - space.head > 1024 ||
-          space.at(space.head).counter + 4096 < space.newest_acked || space.used - space.at(space.head).at > kSpaceIdle))
+// What is resolved goes; a lost one stays a while, in case it was only late.
+void Pipe::trim(Space& space, base::Time now) {
+  while (space.head != space.tail) {
+    const Sent& s = space.at(space.head);
+    if (s.fate == Fate::UnderWay || (s.fate == Fate::Lost && now - s.at < 2 * smoothed_rtt_)) return;
     ++space.head;
+  }
 }
 
-void Pipe::lose(Sent& sent, base::Time now) {
+void Pipe::lose(Sent& sent) {
   sent.fate = Fate::Lost;
   in_flight_ -= sent.bytes;
   lost_total_ += sent.bytes;
@@ -118,7 +121,6 @@ void Pipe::lose(Sent& sent, base::Time now) {
   }
   lost_.push_back(sent.kept);
   sent.kept.copy = kNoCopy;
-  (void)now;
 }
 
 void Pipe::after_loss(std::uint64_t lost_bytes, base::Time newest_sent, base::Time now) {
@@ -149,14 +151,14 @@ std::uint64_t Pipe::detect_lost(Space& space, base::Time now) {
     if (due <= now) {
       newest = std::max(newest, s.at);
       lost_bytes += s.bytes;
-      lose(s, now);
+      lose(s);
     } else {
       loss_due_ = std::min(loss_due_, due);
       break;  // later ones are due later
     }
   }
   if (lost_bytes > 0) after_loss(lost_bytes, newest, now);
-  trim(space);
+  trim(space, now);
   return lost_bytes;
 }
 
@@ -226,7 +228,8 @@ bool Pipe::on_ack(const packet::Ack& ack, base::Time now) {
   event.ce_bytes = std::min<std::uint64_t>(std::uint64_t{ce} * 1500, acked_bytes);
   if (newest->counter == ack.largest && arrived > newest->at) {
     event.rtt = arrived - newest->at;
-    const base::Duration off = event.rtt > smoothed_rtt_ ? event.rtt - smoothed_rtt_ : smoothed_rtt_ - event.rtt;
+    const base::Duration off =
+        event.rtt > smoothed_rtt_ ? event.rtt - smoothed_rtt_ : smoothed_rtt_ - event.rtt;
     rtt_variation_ = rtt_measured_ ? rtt_variation_ + (off - rtt_variation_) / 4 : event.rtt / 2;
     smoothed_rtt_ = rtt_measured_ ? smoothed_rtt_ + (event.rtt - smoothed_rtt_) / 8 : event.rtt;
     rtt_measured_ = true;
@@ -273,7 +276,7 @@ void Pipe::on_timer(base::Time now) {
   }
   if (in_flight_ == 0 || std::max(last_sent_, last_acked_) + pto() > now) return;
   if (++ptos_ >= kSilentPtos) {
-    abandon(now);
+    abandon();
     congestion_.on_silence(now);
     pacer_.set_rate(congestion_.pacing_rate());
     return;
@@ -286,7 +289,7 @@ void Pipe::on_timer(base::Time now) {
         break;
       }
   last_acked_ = now;  // the next one is as long from here
-  if (oldest != nullptr) lose(*oldest, now);
+  if (oldest != nullptr) lose(*oldest);
 }
 
 std::optional<Kept> Pipe::poll_lost() {
@@ -294,10 +297,10 @@ std::optional<Kept> Pipe::poll_lost() {
   return lost_[lost_next_++];
 }
 
-void Pipe::abandon(base::Time now) {
+void Pipe::abandon() {
   for (Space& space : spaces_) {
     for (std::uint64_t i = space.head; i != space.tail; ++i)
-      if (Sent& s = space.at(i); s.fate == Fate::UnderWay) lose(s, now);
+      if (Sent& s = space.at(i); s.fate == Fate::UnderWay) lose(s);
     space.head = space.tail;
   }
   loss_due_ = base::Time::max();

@@ -83,7 +83,7 @@ class Pipe {
   // A lost datagram; the caller takes over what was kept.
   std::optional<Kept> poll_lost();
   // Gives everything under way up as lost: the path is dead, or its keys are gone.
-  void abandon(base::Time now);
+  void abandon();
 
   base::Duration rtt() const { return smoothed_rtt_; }  // initial_rtt until measured
   base::Duration least_rtt() const;
@@ -116,7 +116,7 @@ class Pipe {
     std::uint64_t head = 0, tail = 0;
     std::uint64_t newest_acked = 0;  // counter
     bool any_acked = false;
-    base::Duration rack_rtt{};       // what the newest took, its ack included
+    base::Duration rack_rtt{};  // what the newest took, its ack included
     std::uint32_t ce = 0;
     base::Time used{};
     Sent& at(std::uint64_t i) { return ring[i & (ring.size() - 1)]; }
@@ -124,10 +124,10 @@ class Pipe {
   };
   Space& space_for(SpaceKey key, base::Time now);
   Space* find(SpaceKey key);
-  void lose(Sent& sent, base::Time now);
+  void lose(Sent& sent);
   std::uint64_t detect_lost(Space& space, base::Time now);
   void after_loss(std::uint64_t lost_bytes, base::Time newest_sent, base::Time now);
-  static void trim(Space& space);
+  void trim(Space& space, base::Time now);
   base::Duration reorder_window() const;
   base::Duration pto() const;
 

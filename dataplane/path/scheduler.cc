@@ -36,7 +36,8 @@ bool Scheduler::worth(std::size_t pipe, std::size_t best, std::span<const Candid
   if (late > options_.most_skew) return false;
   double better = 0;
   for (std::size_t i = 0; i < pipes.size(); ++i)
-    if (i != pipe && pipes[i].usable && pipes[i].settled && pipes[i].latency <= pipes[pipe].latency) better += pipes[i].rate;
+    if (i != pipe && pipes[i].usable && pipes[i].settled && pipes[i].latency <= pipes[pipe].latency)
+      better += pipes[i].rate;
   if (seconds(late) * better > static_cast<double>(options_.most_reorder_bytes)) return false;
   return !pipes[pipe].settled || pipes[pipe].rate >= options_.least_gain * better;
 }
@@ -53,8 +54,9 @@ std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferr
     case ids::Tier::Critical: return preferred;
     case ids::Tier::Interactive: {
       if (first.ready) return preferred;
-      const base::Duration wait =
-          first.ready_at == base::Time::max() ? first.latency : std::max(first.ready_at - now, base::Duration{});
+      const base::Duration wait = first.ready_at == base::Time::max()
+                                      ? first.latency
+                                      : std::max(first.ready_at - now, base::Duration{});
       std::optional<std::size_t> other;
       for (std::size_t i = 0; i < pipes.size(); ++i)
         if (pipes[i].usable && pipes[i].ready && pipes[i].latency < first.latency + wait &&
@@ -80,8 +82,8 @@ std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferr
   double better = 0;
   for (std::size_t i = 0; i < pipes.size(); ++i)
     if (pipes[i].usable && pipes[i].latency < pipes[*chosen].latency) better += pipes[i].rate;
-  if (better > 0 && seconds(pipes[*best].latency) + static_cast<double>(backlog) / better <
-                        seconds(pipes[*chosen].latency))
+  if (better > 0 &&
+      seconds(pipes[*best].latency) + static_cast<double>(backlog) / better < seconds(pipes[*chosen].latency))
     return std::nullopt;
   return chosen;
 }

@@ -18,7 +18,7 @@ struct Candidate {
   base::Time ready_at;       // when the pacer lets it go; Time::max(): an ack has to come first
   base::Duration latency{};  // until what leaves now arrives
   double rate = 0;           // bytes/s
-  bool settled = true;  // its rate is measured, not a guess
+  bool settled = true;       // its rate is measured, not a guess
   double loss = 0;           // share
 };
 

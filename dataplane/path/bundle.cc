@@ -1,0 +1,235 @@
+#include "dataplane/path/bundle.hh"
+
+#include <algorithm>
+#include <cmath>
+
+#include "dataplane/packet/inner_header.hh"
+
+namespace qanat::path {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::Duration kCoupleEvery = 20ms;
+constexpr double kCoupleMemory = 1.0 / 100;  // of a sample: two seconds
+constexpr double kCorrelated = 0.7;
+constexpr double kLeastVariation = 1e-3;    // seconds; a queue that does not move says nothing
+constexpr base::Duration kRecovery = 15ms;  // ack delay, reorder window, and a batch
+constexpr double kNoticedLoss = 0.0005;
+
+double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+std::size_t index(ids::Tier tier) { return static_cast<std::size_t>(tier); }
+
+}  // namespace
+
+Bundle::Bundle(const BundleOptions& options, base::Time now)
+    : options_(options), scheduler_(options.scheduler), next_couple_(now) {}
+
+Bundle::~Bundle() = default;
+
+std::size_t Bundle::add_pipe(const Pipe::Options& options, base::Time now) {
+  const auto free =
+      std::find_if(pipes_.begin(), pipes_.end(), [](const Member& m) { return m.pipe == nullptr; });
+  const auto i = static_cast<std::size_t>(free - pipes_.begin());
+  if (free == pipes_.end()) pipes_.emplace_back();
+  pipes_[i] = Member{};
+  pipes_[i].pipe = std::make_unique<Pipe>(slab_, options, now);
+  candidates_.resize(pipes_.size());
+  covariance_.assign(pipes_.size() * pipes_.size(), 0);
+  return i;
+}
+
+void Bundle::remove_pipe(std::size_t i, base::Time now) {
+  if (!has(i)) return;
+  pipes_[i].pipe->abandon();
+  collect_lost(now);
+  pipes_[i] = Member{};
+}
+
+void Bundle::set_usable(std::size_t i, bool usable, base::Time now) {
+  if (!has(i) || pipes_[i].usable == usable) return;
+  pipes_[i].usable = usable;
+  if (usable) return;
+  pipes_[i].pipe->abandon();
+  pipes_[i].pipe->congestion().on_silence(now);
+  collect_lost(now);
+}
+
+void Bundle::refresh(base::Time now) {
+  for (std::size_t i = 0; i < pipes_.size(); ++i) {
+    Candidate& c = candidates_[i];
+    const Member& m = pipes_[i];
+    c.usable = m.pipe != nullptr && m.usable;
+    if (!c.usable) {
+      c.ready = false;
+      continue;
+    }
+    c.ready = m.pipe->ready(now);
+    c.ready_at = m.pipe->ready_at();
+    c.latency = m.pipe->latency();
+    c.rate = m.pipe->bandwidth();
+    c.settled = m.pipe->congestion().measured() && m.pipe->congestion().state() != Congestion::State::Startup;
+    c.loss = m.pipe->loss();
+  }
+}
+
+std::optional<std::size_t> Bundle::choose(ids::Tier tier, std::uint64_t backlog, std::uint64_t urgent,
+                                          base::Time now) {
+  refresh(now);
+  return scheduler_.choose(tier, preferred_[index(tier)], candidates_, backlog, urgent, now);
+}
+
+void Bundle::sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
+                  ids::Tier tier, std::uint8_t bucket, std::span<const std::uint8_t> plain,
+                  std::uint64_t backlog, base::Time now) {
+  Kept kept;
+  kept.tier = tier;
+  kept.bucket = bucket;
+  kept.attempts = 1;
+  const base::Duration budget = options_.budget[index(tier)];
+  if (budget > base::Duration{} && plain.size() <= PacketSlab::kSlotBytes &&
+      (slab_.used() + 1) * PacketSlab::kSlotBytes <= options_.most_copies_bytes) {
+    kept.copy = slab_.acquire();
+    kept.bytes = static_cast<std::uint16_t>(plain.size());
+    kept.deadline = now + budget + pipes_[pipe].pipe->latency();
+    std::copy(plain.begin(), plain.end(), slab_.bytes(kept.copy).begin());
+    ++counts_.kept;
+  }
+  pipes_[pipe].pipe->on_sent(space, counter, static_cast<std::uint32_t>(wire_bytes), kept, now);
+  if (tier == ids::Tier::Bulk) scheduler_.note_backlog(backlog > 0, now);
+  if (backlog == 0 && lost_waiting() == 0)
+    for (Member& m : pipes_)
+      if (m.pipe != nullptr && m.pipe->has_window()) m.pipe->on_app_limited();
+}
+
+void Bundle::collect_lost(base::Time now) {
+  for (Member& m : pipes_) {
+    if (m.pipe == nullptr) continue;
+    while (const auto kept = m.pipe->poll_lost()) {
+      if (kept->copy == kNoCopy) {
+        ++counts_.not_kept;
+      } else if (now >= kept->deadline) {
+        ++counts_.given_up;
+        slab_.release(kept->copy);
+      } else {
+        again_.push_back(*kept);
+      }
+    }
+  }
+}
+
+std::optional<Bundle::Again> Bundle::next_lost(base::Time now) {
+  while (again_next_ < again_.size()) {
+    const Kept& kept = again_[again_next_];
+    if (now < kept.deadline) break;
+    ++counts_.given_up;
+    slab_.release(kept.copy);
+    ++again_next_;
+  }
+  if (again_next_ == again_.size()) {
+    again_.clear();
+    again_next_ = 0;
+    return std::nullopt;
+  }
+  refresh(now);
+  const auto pipe = scheduler_.choose_again(candidates_);
+  if (!pipe) return std::nullopt;
+  const Kept& kept = again_[again_next_];
+  return Again{*pipe, kept.tier, kept.bucket, slab_.bytes(kept.copy).first(kept.bytes)};
+}
+
+void Bundle::resent(const Again& again, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
+                    base::Time now) {
+  Kept kept = again_[again_next_++];
+  if (kept.attempts < 0xff) ++kept.attempts;
+  ++counts_.resent;
+  pipes_[again.pipe].pipe->on_sent(space, counter, static_cast<std::uint32_t>(wire_bytes), kept, now);
+}
+
+bool Bundle::on_ack(const packet::Ack& ack, base::Time now) {
+  bool known = false;
+  for (Member& m : pipes_)
+    if (m.pipe != nullptr && m.pipe->on_ack(ack, now)) {
+      known = true;
+      break;
+    }
+  collect_lost(now);
+  if (now >= next_couple_) couple(now);
+  return known;
+}
+
+void Bundle::on_timer(base::Time now) {
+  for (Member& m : pipes_)
+    if (m.pipe != nullptr) m.pipe->on_timer(now);
+  collect_lost(now);
+}
+
+base::Time Bundle::next_timeout(bool waiting) const {
+  base::Time next = base::Time::max();
+  for (const Member& m : pipes_) {
+    if (m.pipe == nullptr) continue;
+    next = std::min(next, m.pipe->next_timeout());
+    if (m.usable && (waiting || lost_waiting() > 0)) next = std::min(next, m.pipe->ready_at());
+  }
+  return next;
+}
+
+std::uint64_t Bundle::in_flight() const {
+  std::uint64_t sum = 0;
+  for (const Member& m : pipes_)
+    if (m.pipe != nullptr) sum += m.pipe->in_flight();
+  return sum;
+}
+
+std::uint8_t Bundle::hold(ids::Tier tier) const {
+  // Order matters where the tenants' TCP would take a gap for congestion, not where each packet counts by itself.
+  if (tier == ids::Tier::Critical || tier == ids::Tier::Interactive) return 0;
+  base::Duration least = base::Duration::max(), most{}, rtt{};
+  for (const Member& m : pipes_) {
+    if (m.pipe == nullptr || !m.usable) continue;
+    least = std::min(least, m.pipe->latency());
+    most = std::max(most, m.pipe->latency());
+    rtt = std::max(rtt, m.pipe->rtt());
+  }
+  if (most == base::Duration{}) return 0;
+  // The later path, and two recoveries one after the other.
+  const base::Duration hold =
+      std::min(most - least + 2 * (rtt + rtt / 4 + kRecovery), options_.budget[index(tier)]);
+  const auto units = hold / std::chrono::milliseconds{packet::InnerHeader::kHoldUnitMs};
+  return static_cast<std::uint8_t>(std::clamp<std::int64_t>(units, 1, 255));
+}
+
+// Queues that rise and fall together are one queue: pipes that share it take together what one flow would.
+void Bundle::couple(base::Time now) {
+  next_couple_ = now + kCoupleEvery;
+  const std::size_t n = pipes_.size();
+  if (n < 2) return;
+  for (std::size_t i = 0; i < n; ++i)
+    if (Member& m = pipes_[i]; m.pipe != nullptr) {
+      m.queue = seconds(m.pipe->congestion().queue_delay());
+      m.queue_mean += (m.queue - m.queue_mean) * kCoupleMemory;
+    }
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j <= i; ++j) {
+      double& c = covariance_[i * n + j];
+      c += ((pipes_[i].queue - pipes_[i].queue_mean) * (pipes_[j].queue - pipes_[j].queue_mean) - c) *
+           kCoupleMemory;
+    }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (pipes_[i].pipe == nullptr) continue;
+    unsigned others = 0;
+    double sum = pipes_[i].pipe->bandwidth();
+    for (std::size_t j = 0; j < n; ++j) {
+      if (j == i || pipes_[j].pipe == nullptr || pipes_[j].pipe->in_flight() == 0) continue;
+      const double vi = covariance_[i * n + i], vj = covariance_[j * n + j];
+      const double c = covariance_[std::max(i, j) * n + std::min(i, j)];
+      if (std::min(vi, vj) < kLeastVariation * kLeastVariation || c < kCorrelated * std::sqrt(vi * vj))
+        continue;
+      ++others;
+      sum += pipes_[j].pipe->bandwidth();
+    }
+    pipes_[i].pipe->congestion().couple(others, sum > 0 ? pipes_[i].pipe->bandwidth() / sum : 1);
+  }
+}
+
+}  // namespace qanat::path

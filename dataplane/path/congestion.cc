@@ -1,0 +1,358 @@
+#include "dataplane/path/congestion.hh"
+
+#include <algorithm>
+
+namespace qanat::path {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr double kStartupGain = 2.89;  // 2 ÷ ln 2: doubles each round
+constexpr double kDrainGain = 0.75;
+constexpr double kProbeExtra = 0.25;
+constexpr double kGrowth = 1.25;        // Startup: a round that brings less is not growth
+constexpr unsigned kFullRounds = 3;     // that many of them: the path is full
+constexpr unsigned kCycle = 6;          // Cruise: probe, drain, four quiet rounds
+constexpr unsigned kCrowdedRounds = 8;  // a queue of our own would have drained in a cycle
+constexpr std::uint64_t kInitialWindow = 32 * 1500;
+constexpr std::uint64_t kLeastScavenging = 2 * 1500;
+constexpr base::Duration kRttMemory = 10s;
+constexpr base::Duration kAckDelay = 6ms;  // AckTracker's most, and the far end's batch
+constexpr base::Duration kLookEvery = 2s;
+
+double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+double Congestion::MaxFilter::most(std::size_t last) const {
+  double best = 0;
+  for (std::size_t i = 0; i < std::min(last, kRounds); ++i)
+    best = std::max(best, rounds[(at + kRounds - i) % kRounds]);
+  return best;
+}
+
+void Congestion::MaxFilter::reset(double v) {
+  rounds.fill(0);
+  rounds[at] = v;
+}
+
+void Congestion::MinFilter::add(base::Duration v, base::Duration interval, base::Time at) {
+  if (at - turned >= interval) {
+    before = at - turned >= 2 * interval ? v : now;
+    now = v;
+    turned = at;
+  }
+  now = std::min(now, v);
+}
+
+Congestion::Congestion(const CongestionOptions& options)
+    : options_(options),
+      gain_(kStartupGain),
+      window_(options.scavenger ? kLeastScavenging * 2 : kInitialWindow),
+      smoothed_rtt_(options.initial_rtt) {
+  update_output();
+}
+
+double Congestion::bdp() const {
+  return bandwidth_ * seconds(least_rtt_ > base::Duration{} ? least_rtt_ : options_.initial_rtt);
+}
+
+base::Duration Congestion::target() const { return options_.queue_target + 2 * jitter_; }
+
+void Congestion::take_rtt(const AckEvent& event) {
+  const base::Duration rtt = event.rtt;
+  if (rtt <= base::Duration{}) return;
+  if (last_rtt_ > base::Duration{}) {
+    const base::Duration step = rtt > last_rtt_ ? rtt - last_rtt_ : last_rtt_ - rtt;
+    jitter_ += (step - jitter_) / 16;
+    smoothed_rtt_ += (rtt - smoothed_rtt_) / 8;
+  } else {
+    smoothed_rtt_ = rtt;
+  }
+  last_rtt_ = rtt;
+  // The least of the last ten to twenty seconds; while somebody else holds the queue, it cannot be measured.
+  if (least_rtt_ == base::Duration{} || rtt <= least_rtt_) {
+    least_rtt_ = rtt;
+    least_rtt_at_ = event.now;
+    next_least_rtt_ = rtt;
+    next_least_since_ = event.now;
+  } else {
+    next_least_rtt_ = std::min(next_least_rtt_, rtt);
+    const base::Duration memory = state_ == State::Compete ? 4 * kRttMemory : kRttMemory;
+    if (event.now - next_least_since_ > memory) {
+      if (event.now - least_rtt_at_ > memory) least_rtt_ = next_least_rtt_;
+      next_least_rtt_ = rtt;
+      next_least_since_ = event.now;
+    }
+  }
+  standing_.add(rtt, std::max(smoothed_rtt_ / 2, base::Duration{5ms}), event.now);
+  queue_delay_ = std::max(standing_.least() - least_rtt_, base::Duration{});
+  most_queue_ = std::max(most_queue_, queue_delay_);
+  round_queue_ = std::min(round_queue_, queue_delay_);
+}
+
+void Congestion::enter(State state, base::Time now) {
+  state_ = state;
+  cycle_ = 0;
+  crowded_rounds_ = 0;
+  if (state == State::Drain) gain_ = 1 / kStartupGain;
+  if (state == State::Cruise) {
+    gain_ = 1;
+    cycle_ = 2;
+    probe_extra_ = kProbeExtra;
+    look_until_ = {};
+  }
+  if (state == State::Compete) {
+    const double rtt = seconds(std::max(smoothed_rtt_, least_rtt_));
+    cubic_.reset(std::max(uncrowded_rate_ * rtt / 2, bandwidth_ * rtt), now);
+    look_at_ = now + kLookEvery;
+    most_queue_ = queue_delay_;
+  }
+}
+
+// The path carries only so much: what was measured before is forgotten.
+void Congestion::slow_to(double rate) {
+  if (rate <= 0 || rate >= bandwidth_) return;
+  rates_.reset(rate);
+  bandwidth_ = rate;
+}
+
+void Congestion::startup_round(const AckEvent& event) {
+  if (queue_delay_ > std::max(target(), std::min(least_rtt_ / 4, base::Duration{16ms})))
+    return enter(State::Drain, event.now);
+  if (limited_) return;
+  if (bandwidth_ > full_rate_ * kGrowth) {
+    full_rate_ = bandwidth_;
+    full_rounds_ = 0;
+  } else if (++full_rounds_ >= kFullRounds) {
+    enter(State::Drain, event.now);
+  }
+}
+
+void Congestion::cruise_round() {
+  const bool high = round_queue_ > target();
+  const bool probed = cycle_ == 1;  // this round's acks are those of the probe
+  if (high) {
+    // Down to what it carries now, and below that until the queue is gone, about a round from here.
+    slow_to(rates_.most(2));
+    gain_ = std::clamp(1 - seconds(queue_delay_) / seconds(smoothed_rtt_), 0.5, 0.9);
+    probe_extra_ = kProbeExtra;
+    cycle_ = 2;
+    return;
+  }
+  if (probed && !limited_) {
+    // It carried more and no queue grew: ask for twice as much more at once.
+    const bool more = rates_.most(2) > full_rate_ * (1 + probe_extra_ / 2);
+    if (more && round_queue_ < target() / 2) {
+      probe_extra_ = std::min(2 * probe_extra_, 1.0);
+      full_rate_ = bandwidth_;
+      gain_ = 1 + probe_extra_;
+      cycle_ = 0;
+    } else {
+      probe_extra_ = kProbeExtra;
+      gain_ = kDrainGain;
+    }
+  } else if (cycle_ + 1 >= kCycle && round_queue_ < target() / 2) {
+    // The queue that a probe leaves when nothing more is to be had stays below the target.
+    const double rtt = std::max(seconds(least_rtt_), 1e-3);
+    gain_ = 1 + (probe_extra_ > kProbeExtra ? probe_extra_
+                                            : std::clamp(2 * seconds(target()) / rtt, 0.06, kProbeExtra));
+    full_rate_ = bandwidth_;
+    cycle_ = 0;
+    return;
+  } else {
+    gain_ = 1;
+  }
+  ++cycle_;
+}
+
+void Congestion::on_round(const AckEvent& event) {
+  // 1. Loss that is there whatever we send: the lesser of what quiet rounds and what draining rounds see.
+  const double all = static_cast<double>(round_lost_ + round_acked_);
+  if (all > 8 * 1500 && state_ != State::Startup && gain_ <= 1) {
+    const double share = std::min(static_cast<double>(round_lost_) / all, 0.5);
+    double& of = gain_ < 1 ? drain_loss_ : cruise_loss_;
+    of += (share - of) * std::min(0.25, all / (512 * 1500));
+    if (gain_ < 1) drain_loss_known_ = true;
+    random_loss_ = std::min(
+        drain_loss_known_ ? std::min(cruise_loss_, 1.5 * drain_loss_ + 0.005) : cruise_loss_, kRandomLoss);
+  }
+  // 2. Is somebody else there?
+  if (round_queue_ != base::Duration::max()) {
+    if (round_queue_ <= std::max(target() / 2, most_queue_ / 10)) {
+      crowded_rounds_ = 0;
+      uncrowded_rate_ = bandwidth_;
+    } else {
+      ++crowded_rounds_;
+    }
+  }
+  most_queue_ -= most_queue_ / 100;
+  // 3. The state's own business.
+  switch (state_) {
+    case State::Startup: startup_round(event); break;
+    case State::Drain:
+      if (queue_delay_ <= target() || static_cast<double>(event.in_flight) <= bdp())
+        enter(State::Cruise, event.now);
+      else if (crowded_rounds_ >= kCrowdedRounds)
+        enter(State::Compete, event.now);
+      break;
+    case State::Cruise:
+      if (crowded_rounds_ >= kCrowdedRounds)
+        enter(State::Compete, event.now);
+      else
+        cruise_round();
+      break;
+    case State::Compete:
+      if (crowded_rounds_ == 0) {
+        slow_to(rates_.most(2));
+        enter(State::Cruise, event.now);
+      }
+      break;
+  }
+  rates_.advance();
+  round_lost_ = round_acked_ = 0;
+  round_queue_ = base::Duration::max();
+  congestive_ = false;
+}
+
+void Congestion::compete(const AckEvent& event) {
+  if (!limited_) cubic_.on_ack(static_cast<double>(event.acked_bytes) / share_, smoothed_rtt_, event.now);
+  // Now and then hold back for two rounds: a queue that then empties was ours alone.
+  if (event.now >= look_at_) {
+    look_until_ = event.now + 2 * smoothed_rtt_;
+    look_at_ =
+        base::Time{(event.now.time_since_epoch() / kLookEvery + 1) * kLookEvery} + (look_until_ - event.now);
+  }
+  if (look_until_ != base::Time{} && event.now >= look_until_) look_until_ = {};
+}
+
+void Congestion::scavenge(const AckEvent& event, bool round) {
+  const base::Duration goal = std::min(options_.queue_target, base::Duration{3ms}) + 2 * jitter_;
+  auto window = static_cast<double>(window_);
+  if (queue_delay_ > 2 * goal) {
+    window = kLeastScavenging;
+  } else if (queue_delay_ > goal) {
+    if (round) window /= 2;
+  } else if (!limited_) {
+    const double room = 1 - seconds(queue_delay_) / seconds(goal);
+    const double most = std::max(2 * bdp(), 8.0 * 1500);
+    window = std::min(window + room * static_cast<double>(event.acked_bytes) * (window < bdp() ? 0.5 : 0.05),
+                      most);
+  }
+  window_ = static_cast<std::uint64_t>(std::max(window, static_cast<double>(kLeastScavenging)));
+  gain_ = 1.2;
+}
+
+void Congestion::on_ack(const AckEvent& event) {
+  take_rtt(event);
+  round_acked_ += event.acked_bytes;
+  limited_ = event.app_limited;
+  if (event.delivered_rate > 0) {
+    // What was lost at random had crossed the bottleneck too.
+    const double carried = event.delivered_rate / (1 - std::min(random_loss_, kRandomLoss));
+    if (!event.app_limited || carried > bandwidth_) rates_.add(carried);
+  }
+  const double most = rates_.most(MaxFilter::kRounds);
+  if (most > 0) bandwidth_ = most;
+  if (event.ce_bytes > 0 && event.now > answered_until_) {
+    answered_until_ = event.now + smoothed_rtt_;
+    if (state_ == State::Compete)
+      cubic_.on_congestion(event.now);
+    else
+      slow_to(0.9 * bandwidth_);
+  }
+  const bool round = event.delivered_at_send >= round_end_;
+  if (round) {
+    round_end_ = event.delivered;
+    if (!(event.app_limited && event.delivered_rate <= 0)) on_round(event);
+  }
+  if (state_ == State::Startup &&
+      queue_delay_ > std::max(target(), std::min(least_rtt_ / 4, base::Duration{16ms})))
+    enter(State::Drain, event.now);
+  if (state_ == State::Drain && static_cast<double>(event.in_flight) <= bdp())
+    enter(State::Cruise, event.now);
+  if (options_.scavenger)
+    scavenge(event, round);
+  else if (state_ == State::Compete)
+    compete(event);
+  update_output();
+}
+
+void Congestion::on_loss(const LossEvent& event) {
+  round_lost_ += event.lost_bytes;
+  if (event.newest_lost_sent < answered_until_) return;
+  const double all = static_cast<double>(round_lost_ + round_acked_);
+  const double share = all > 0 ? static_cast<double>(round_lost_) / all : 0;
+  // Ours to answer: with the queue as full as it gets, or far beyond what is lost anyway.
+  const bool full = most_queue_ > target() && queue_delay_ >= most_queue_ * 7 / 10;
+  const bool many = round_lost_ > 4 * 1500 && all > 16 * 1500 && share > 2 * random_loss_ + 0.02;
+  if (options_.scavenger) {
+    if (full || many) window_ = std::max(window_ / 2, kLeastScavenging);
+  } else if (state_ == State::Compete) {
+    if (!full && !(many && random_loss_ < kRandomLoss / 2)) return;
+    cubic_.on_congestion(event.now);
+  } else if (state_ == State::Startup) {
+    if (!(full || (many && share > kRandomLoss))) return;
+    enter(State::Drain, event.now);
+  } else {
+    if (!full && !(share > kRandomLoss + random_loss_ && all > 32 * 1500)) return;
+    slow_to(std::max(rates_.most(2) * (1 - std::min(share, 0.3)), bandwidth_ * 0.7));
+  }
+  congestive_ = true;
+  answered_until_ = event.now;
+  update_output();
+}
+
+void Congestion::on_silence(base::Time now) {
+  rates_.reset(0);
+  bandwidth_ = full_rate_ = 0;
+  full_rounds_ = 0;
+  least_rtt_ = {};
+  jitter_ = {};
+  last_rtt_ = {};
+  standing_ = {};
+  queue_delay_ = most_queue_ = {};
+  round_lost_ = round_acked_ = 0;
+  enter(State::Startup, now);
+  gain_ = kStartupGain;
+  window_ = kLeastWindow;
+  pacing_rate_ = static_cast<std::uint64_t>(static_cast<double>(kLeastWindow) / seconds(smoothed_rtt_));
+}
+
+void Congestion::couple(unsigned others, double share) {
+  others_ = others;
+  share_ = others == 0 ? 1 : std::clamp(share, 0.05, 1.0);
+}
+
+void Congestion::update_output() {
+  const base::Duration least = least_rtt_ > base::Duration{} ? least_rtt_ : options_.initial_rtt;
+  double rate = 0;
+  if (options_.scavenger) {
+    rate = 1.2 * static_cast<double>(window_) / seconds(std::max(smoothed_rtt_, base::Duration{1ms}));
+  } else if (bandwidth_ <= 0) {
+    window_ = std::max(window_, kLeastWindow);
+    rate =
+        kStartupGain * static_cast<double>(window_) / seconds(std::max(smoothed_rtt_, base::Duration{1ms}));
+  } else if (state_ == State::Compete) {
+    double window = share_ * cubic_.bytes();
+    if (look_until_ != base::Time{}) window /= 2;
+    window_ = static_cast<std::uint64_t>(std::max(window, static_cast<double>(kLeastWindow)));
+    rate = 1.25 * static_cast<double>(window_) / seconds(std::max(smoothed_rtt_, base::Duration{1ms}));
+  } else {
+    // What the path holds, what its queue may, what waits for a late ack, and what is lost but not known to be yet.
+    const double hold = state_ == State::Startup ? kStartupGain : 1.25 * std::max(gain_, 1.0);
+    const double window =
+        bandwidth_ * (hold * seconds(least) * (1 + random_loss_) + seconds(target() + kAckDelay + jitter_)) +
+        8 * 1500;
+    window_ = static_cast<std::uint64_t>(
+        std::max(window, static_cast<double>(state_ == State::Startup ? kInitialWindow : kLeastWindow)));
+    rate = gain_ * bandwidth_;
+    if (state_ == State::Startup)
+      rate = std::max(rate, kStartupGain * static_cast<double>(kInitialWindow) /
+                                seconds(std::max(least, base::Duration{10ms})));
+  }
+  if (options_.max_rate != 0) rate = std::min(rate, static_cast<double>(options_.max_rate));
+  pacing_rate_ = static_cast<std::uint64_t>(rate);
+}
+
+}  // namespace qanat::path
