@@ -42,10 +42,15 @@ Forecast forecast(const descriptor::EngineState& engine, const Unseen& unseen, c
   // 4. Prompts are computed in order; those queued come before ours.
   const double prefill_us = engine.prefill.time_us(static_cast<double>(engine.queued_prefill_tokens) +
                                                    static_cast<double>(unseen.started_prompt) + prompt);
+  // 5. Prompts are chunked in between steps: while a batch lasts, each of its places meets one prompt per answer.
+  const double usual_prompt = unseen.mean_prompt_tokens > 0 ? unseen.mean_prompt_tokens : prompt;
+  const double turnover_us =
+      (batch - 1) * engine.prefill.time_us(usual_prompt) / std::max(unseen.mean_output_tokens, 1.0);
+
   Forecast f;
   f.wait = capped_us(wait_us);
   f.ttft = capped_us(wait_us + prefill_us + step_us) + path_rtt;
-  f.tpot = capped_us(step_us);
+  f.tpot = capped_us(step_us + turnover_us);
   return f;
 }
 

@@ -22,6 +22,7 @@ struct Unseen {
   std::uint64_t started_prompt = 0;   // their prompt tokens
   std::uint32_t ended = 0;            // calls in the sample that have ended since
   double mean_output_tokens = 256.0;  // of this pool's recent calls
+  double mean_prompt_tokens = 0;      // of the same; 0: none yet, taken to be like the call at hand
 };
 
 struct Forecast {

@@ -9,13 +9,15 @@ namespace {
 // Samples older than this are stale anyway.
 constexpr base::Duration kMemory = std::chrono::seconds{10};
 constexpr std::size_t kMaxEnded = 4096;
-constexpr double kOutputGain = 1.0 / 32;  // of the running mean of output lengths
+constexpr double kMeanGain = 1.0 / 32;  // of the running means of lengths
 
 }  // namespace
 
 PoolLoad::Ticket PoolLoad::dispatch(std::uint64_t prompt_tokens, base::Time now) {
   const Ticket ticket{now, next_serial_++};
   open_.emplace(std::pair{ticket.dispatched, ticket.serial}, prompt_tokens);
+  const auto prompt = static_cast<double>(prompt_tokens);
+  mean_prompt_tokens_ += (mean_prompt_tokens_ > 0 ? kMeanGain : 1.0) * (prompt - mean_prompt_tokens_);
   return ticket;
 }
 
@@ -25,12 +27,13 @@ void PoolLoad::finish(const Ticket& ticket, std::uint64_t output_tokens, base::T
   while (!ended_.empty() && (ended_.front().ended + kMemory < now || ended_.size() > kMaxEnded))
     ended_.pop_front();
   if (output_tokens > 0)
-    mean_output_tokens_ += kOutputGain * (static_cast<double>(output_tokens) - mean_output_tokens_);
+    mean_output_tokens_ += kMeanGain * (static_cast<double>(output_tokens) - mean_output_tokens_);
 }
 
 Unseen PoolLoad::since(base::Time sampled) const {
   Unseen unseen;
   unseen.mean_output_tokens = mean_output_tokens_;
+  unseen.mean_prompt_tokens = mean_prompt_tokens_;
   for (auto it = open_.upper_bound({sampled, UINT64_MAX}); it != open_.end(); ++it) {
     ++unseen.started;
     unseen.started_prompt += it->second;

@@ -33,6 +33,7 @@ class PoolLoad {
   std::deque<Ended> ended_;                                             // of the last few seconds, by end
   std::uint64_t next_serial_ = 0;
   double mean_output_tokens_ = 256.0;
+  double mean_prompt_tokens_ = 0;
 };
 
 }  // namespace qanat::place

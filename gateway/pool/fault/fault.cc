@@ -25,7 +25,7 @@ boost::system::result<Fault, std::string> parse_fault(const nlohmann::json& json
   Fault fault;
   bool named = false;
   for (const auto& [key, value] : json.items()) {
-    const auto number = [&](double low, double high) {
+    const auto number = [&value = value](double low, double high) {
       return value.is_number() && value.get<double>() >= low && value.get<double>() <= high;
     };
     if (key == "kind" && value.is_string()) {

@@ -178,6 +178,15 @@ TEST(Forecast, CountsWhatTheSampleHasNotSeen) {
   EXPECT_EQ(forecast(engine(8, 0, 8), ended, {100, 100}, 0ms).wait.count(), 0);
 }
 
+TEST(Forecast, OthersPromptsSlowEveryonesTokens) {
+  Unseen load;
+  load.mean_output_tokens = 100;
+  load.mean_prompt_tokens = 2000;
+  // Four others, each with a prompt of 205 ms once in a hundred tokens.
+  EXPECT_EQ(forecast(engine(4, 0, 8), load, {100, 100}, 0ms).tpot, base::Duration{10'500us + 4 * 2'050us});
+  EXPECT_EQ(forecast(engine(0, 0, 8), load, {100, 100}, 0ms).tpot, base::Duration{10'100us});
+}
+
 TEST(Forecast, FullCacheIsAFullBatch) {
   auto e = engine(4, 0, 64);
   e.kv_total_tokens = 2000;  // four sequences of 500
@@ -202,6 +211,7 @@ TEST(PoolLoad, CountsAtDispatchAndBySample) {
   EXPECT_EQ(load.since(at(20ms)).started, 1u);
   EXPECT_EQ(load.since(at(20ms)).started_prompt, 200u);
   EXPECT_EQ(load.since(at(0ms)).started, 2u);
+  EXPECT_GT(load.since(at(0ms)).mean_prompt_tokens, 100);
   load.finish(a, 50, at(40ms));
   load.finish(a, 50, at(41ms));  // twice is once
   EXPECT_EQ(load.in_flight(), 1u);
