@@ -118,6 +118,8 @@ class Snapshot {
   std::uint64_t version() const noexcept { return version_; }
   bool relay() const noexcept { return self_peer_->relay; }
   const crypto::SecretKey& network_psk() const noexcept { return psk_; }
+  // The one to come while it is rotated, else the same.
+  const crypto::SecretKey& next_network_psk() const noexcept { return next_psk_ ? *next_psk_ : psk_; }
   const ProbePlan& probe_plan() const noexcept { return probe_plan_; }
 
   std::span<const Peer> peers() const noexcept { return peers_; }  // ascending id, ourselves included
@@ -144,6 +146,7 @@ class Snapshot {
   std::uint64_t epoch_ = 0;
   std::uint64_t version_ = 0;
   crypto::SecretKey psk_;
+  std::optional<crypto::SecretKey> next_psk_;
   ProbePlan probe_plan_;
   std::vector<Peer> peers_;
   std::vector<std::pair<crypto::PublicKey, std::uint32_t>> by_key_;  // ascending key → index in peers_

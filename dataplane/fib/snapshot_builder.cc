@@ -51,6 +51,7 @@ void SnapshotBuilder::add_relay_key(RelayKey key) { snapshot_->relay_keys_.push_
 void SnapshotBuilder::deny_headend(ids::NodeId headend) { snapshot_->denied_.push_back(headend); }
 void SnapshotBuilder::set_probe_plan(const ProbePlan& plan) { snapshot_->probe_plan_ = plan; }
 void SnapshotBuilder::set_network_psk(const crypto::SecretKey& psk) { snapshot_->psk_ = psk; }
+void SnapshotBuilder::set_next_network_psk(const crypto::SecretKey& psk) { snapshot_->next_psk_ = psk; }
 
 void SnapshotBuilder::add_tenant(ids::Vni vni, std::string name, std::vector<TenantMember> members,
                                  std::optional<std::vector<AclRule>> rules) {

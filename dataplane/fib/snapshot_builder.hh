@@ -50,6 +50,8 @@ class SnapshotBuilder {
   void deny_headend(ids::NodeId headend);
   void set_probe_plan(const ProbePlan& plan);
   void set_network_psk(const crypto::SecretKey& psk);
+  // While it is rotated: the one to come.
+  void set_next_network_psk(const crypto::SecretKey& psk);
 
   // The snapshot, or null with every problem found in `problems`. The builder is spent.
   SnapshotPtr build(std::vector<BuildProblem>& problems) &&;

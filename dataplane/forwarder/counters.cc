@@ -25,6 +25,7 @@ std::string_view to_string(Counter counter) noexcept {
     case Counter::PacketsInPieces: return "packets_in_pieces";
     case Counter::TooBigAnswered: return "too_big_answered";
     case Counter::EndpointsMoved: return "endpoints_moved";
+    case Counter::CopiesSent: return "copies_sent";
   }
   return "unknown";
 }

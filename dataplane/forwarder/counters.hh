@@ -30,8 +30,9 @@ enum class Counter : std::uint8_t {
   PacketsInPieces,  // sealed as two fragments
   TooBigAnswered,   // tenants' packets answered with ICMP "too big"
   EndpointsMoved,   // a peer proved that it lives at a new address
+  CopiesSent,       // `critical` packets sealed a second time, for a disjoint route
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::EndpointsMoved) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::CopiesSent) + 1;
 
 // "inner_packets_sent".
 std::string_view to_string(Counter counter) noexcept;

@@ -31,7 +31,10 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   tokens_.clear();
   std::erase_if(peers_, [&](const auto& entry) {
     const bool gone = snapshot_->peer(entry.first) == nullptr || entry.first == snapshot_->self();
-    if (gone) indices_.release_all(entry.second.get());
+    if (gone) {
+      indices_.release_all(entry.second.get());
+      eliminator_.forget(entry.first);
+    }
     return gone;
   });
   by_address_.clear();
@@ -50,6 +53,7 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   // Counts of paths that stay, stay.
   const RouteTable before = std::move(routes_);
   routes_ = RouteTable(*snapshot_, options_.lines);
+  ++paths_generation_;
   for (Route& route : routes_.routes())
     for (const Route& old : before.routes())
       if (old.peer == route.peer && old.id == route.id) {
@@ -89,12 +93,14 @@ void Forwarder::on_timer(base::Time now) {
   if (now >= next_sessions_) {
     next_sessions_ = now + kSessionTick;
     for (auto& [id, state] : peers_) run_session(*state, now);
+    eliminator_.on_timer(now);
   }
   if (!options_.share.lead()) return;
   prober_.on_timer(now);
   drain_prober_events();
   send_probes(now);
   share_paths();
+  watch_copies(now);
 }
 
 base::Time Forwarder::next_timeout() const {
@@ -175,6 +181,8 @@ const char* to_string(Event::Kind kind) {
     case Event::Kind::PathUp: return "path_up";
     case Event::Kind::PathDown: return "path_down";
     case Event::Kind::PathSwitched: return "path_switched";
+    case Event::Kind::CopiesStopped: return "copies_stopped";
+    case Event::Kind::CopiesResumed: return "copies_resumed";
   }
   return "unknown";
 }

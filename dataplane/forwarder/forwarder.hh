@@ -18,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/time.hh"
@@ -35,6 +36,7 @@
 #include "dataplane/forwarder/status.hh"
 #include "dataplane/forwarder/train_writer.hh"
 #include "dataplane/packet/segmenter.hh"
+#include "dataplane/path/eliminator.hh"
 #include "dataplane/path/prober.hh"
 
 namespace qanat::forwarder {
@@ -120,6 +122,12 @@ class Forwarder {
     std::uint8_t traffic_class = 0;
     PeerState* neighbour = nullptr;  // who relayed it; null when it came directly
   };
+  // The routes that `critical` of one policy takes now; null: none.
+  struct CopyPair {
+    std::uint64_t generation = 0;
+    Route* first = nullptr;
+    Route* second = nullptr;
+  };
   // Transit datagrams that lie one behind the other and go on as one train.
   struct TransitRun {
     Datagrams train;
@@ -146,8 +154,19 @@ class Forwarder {
   packet::MutableBytes begin_seal(const Sender& sender, std::size_t plain_bytes);
   void end_seal(const Sender& sender, packet::Bytes text);
   void hold(PeerState& peer, ids::Vni vni, packet::Bytes frame);
-  std::uint64_t next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket);
-  Route* choose(ids::NodeId endpoint, ids::Tier tier);
+  // The first of `count` that follow one another.
+  std::uint64_t next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket, std::size_t count);
+  Route* choose(std::uint32_t policy);
+  // A super-packet's segments, numbered from `inner.sequence` on.
+  std::uint64_t seal_segments(const Sender& sender, packet::InnerHeader inner,
+                              const packet::Segmenter& segmenter, bool in_pieces, std::uint32_t fragment);
+
+  // copies.cc
+  const CopyPair& copies(std::uint32_t policy);
+  void watch_copies(base::Time now);
+  // False: another copy of this packet has arrived.
+  bool first_copy(const PeerState& from, const packet::InnerHeader& inner, std::uint8_t bucket,
+                  base::Time session, base::Time now);
 
   // receive.cc
   void on_datagram(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
@@ -168,9 +187,10 @@ class Forwarder {
   // What does not fit: in two pieces where it must arrive, else its sender is told. True: it is dealt with.
   bool too_big_here(ids::Vni vni, packet::Segmenter& segmenter, packet::Bytes packet, std::uint16_t inner_mtu,
                     base::Time now);
-  void seal_in_pieces(const Sender& sender, const packet::InnerHeader& inner, packet::Bytes packet);
+  void seal_in_pieces(const Sender& sender, const packet::InnerHeader& inner, packet::Bytes packet,
+                      std::uint32_t fragment);
   void on_fragment(PeerState& from, const packet::InnerHeader& inner, const packet::SealedHeader& header,
-                   packet::Bytes body, std::uint8_t ecn, base::Time now);
+                   packet::Bytes body, std::uint8_t ecn, base::Time session, base::Time now);
   void tell_headend(const packet::RouteHeader& route, std::size_t datagram_bytes, base::Time now);
   void on_too_big(PeerState& from, packet::Bytes body, base::Time now);
 
@@ -216,12 +236,17 @@ class Forwarder {
   crypto::SecretKey previous_psk_;  // the network's before its last rotation
   RouteTable routes_;
   path::Prober prober_;
+  std::uint64_t paths_generation_ = 1;    // of what is chosen and usable
+  std::uint64_t watched_generation_ = 0;  // that watch_copies() has seen
+  std::vector<CopyPair> pairs_;           // by policy
+  std::unordered_set<ids::NodeId> alone_;
   bool mtu_stale_ = true;  // the routes' MTUs are older than the prober's
   crypto::TokenCache tokens_;
   TrainWriter trains_;
   packet::MutableBytes slot_;         // between begin_seal and end_seal
   std::unique_ptr<FlowTable> flows_;  // null while no tenant has a policy
   Delivery delivery_;
+  path::Eliminator eliminator_;
   Reassembler reassembler_;
   std::uint32_t next_fragment_ = 0;
   std::vector<std::uint8_t> scratch_;  // a packet put together to be sent in pieces

@@ -42,7 +42,14 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
 
   // 3. Which way?
   const ids::Tier tier = asked.value_or(ids::tier_of_dscp(view.dscp()));
-  Route* route = choose(*endpoint, tier);
+  const std::uint32_t policy = routes_.policy(*endpoint, tier);
+  Route* route = choose(policy);
+  Route* second = nullptr;
+  if (tier == ids::Tier::Critical && route != nullptr) {
+    const CopyPair& pair = copies(policy);
+    route = pair.first;
+    second = pair.second;
+  }
   if (route == nullptr) return drops_.count(DropReason::NoPath);
   on_traffic(*to, now);
   if (to->session.current(now) == nullptr) {
@@ -53,7 +60,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (!prepare(sender, *to, *route, bucket, tier, view.ecn(), now)) {
     // The list's first relay has no session with us yet: it is asked for; this packet takes what else there is.
     Route* other = nullptr;
-    for (const std::uint32_t r : routes_.policies()[routes_.policy(*endpoint, tier)].routes) {
+    for (const std::uint32_t r : routes_.policies()[policy].routes) {
       Route& candidate = routes_.routes()[r];
       if (&candidate != route && usable(candidate.probe) &&
           prepare(sender, *to, candidate, bucket, tier, view.ecn(), now)) {
@@ -64,48 +71,65 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
     if (other == nullptr) return drops_.count(DropReason::NoAdjacency);
   }
 
-  const std::uint16_t inner_mtu = routes_.policies()[routes_.policy(*endpoint, tier)].inner_mtu;
+  const std::uint16_t inner_mtu = routes_.policies()[policy].inner_mtu;
   segmenter->cut_to(inner_mtu);
   const bool wide = segmenter->segment_bytes(0) > inner_mtu;
   if (wide && too_big_here(vni, *segmenter, body, inner_mtu, now)) return;
   if (view.protocol == packet::kProtocolTcp)
     packet::clamp_mss(body.first(view.total_bytes), view, inner_mtu, segmenter->checksum_partial());
+  Sender copy;
+  const bool copied = second != nullptr && sender.route != second && second->mtu >= inner_mtu &&
+                      prepare(copy, *to, *second, bucket, tier, view.ecn(), now);
 
-  // 4. Segment and seal, each straight into its place in a train.
+  // 4. Segment and seal, each straight into its place in a train; `critical` twice, for two routes.
   packet::InnerHeader inner;
   inner.checksum_partial = segmenter->checksum_partial();
   inner.tier = tier;
   inner.vni = vni;
-  const std::size_t header_bytes = segmenter->header_bytes();
   const std::size_t count = segmenter->count();
-  std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    inner.sequence = next_sequence(*to, tier, bucket);
-    const packet::Bytes payload = segmenter->payload(i);
-    const std::size_t size = header_bytes + payload.size();
-    if (wide) {
-      scratch_.resize(size);
-      segmenter->write_header(i, scratch_.data());
-      std::copy(payload.begin(), payload.end(), scratch_.begin() + static_cast<std::ptrdiff_t>(header_bytes));
-      seal_in_pieces(sender, inner, scratch_);
-      bytes += size;
-      continue;
-    }
-    const auto text = begin_seal(sender, packet::InnerHeader::kBytes + size);
-    inner.serialize(text);
-    segmenter->write_header(i, text.data() + packet::InnerHeader::kBytes);
-    std::memcpy(text.data() + packet::InnerHeader::kBytes + header_bytes, payload.data(), payload.size());
-    end_seal(sender, text);
-    bytes += size;
+  inner.sequence = next_sequence(*to, tier, bucket, count);
+  inner.copied = copied;
+  const std::uint32_t fragment = next_fragment_;
+  if (wide) next_fragment_ += static_cast<std::uint32_t>(count);
+  const std::uint64_t bytes = seal_segments(sender, inner, *segmenter, wide, fragment);
+  if (copied) {
+    seal_segments(copy, inner, *segmenter, wide, fragment);
+    counters_.add(Counter::CopiesSent, count);
   }
   counters_.add(Counter::InnerPacketsSent, count);
   counters_.add(Counter::InnerBytesSent, bytes);
-  sender.route->packets += count;
-  sender.route->bytes += bytes;
 }
 
-Route* Forwarder::choose(ids::NodeId endpoint, ids::Tier tier) {
-  const std::uint32_t policy = routes_.policy(endpoint, tier);
+std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader inner,
+                                       const packet::Segmenter& segmenter, bool in_pieces,
+                                       std::uint32_t fragment) {
+  const std::size_t header_bytes = segmenter.header_bytes();
+  const std::size_t count = segmenter.count();
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const packet::Bytes payload = segmenter.payload(i);
+    const std::size_t size = header_bytes + payload.size();
+    bytes += size;
+    if (in_pieces) {
+      scratch_.resize(size);
+      segmenter.write_header(i, scratch_.data());
+      std::copy(payload.begin(), payload.end(), scratch_.begin() + static_cast<std::ptrdiff_t>(header_bytes));
+      seal_in_pieces(sender, inner, scratch_, fragment++);
+    } else {
+      const auto text = begin_seal(sender, packet::InnerHeader::kBytes + size);
+      inner.serialize(text);
+      segmenter.write_header(i, text.data() + packet::InnerHeader::kBytes);
+      std::memcpy(text.data() + packet::InnerHeader::kBytes + header_bytes, payload.data(), payload.size());
+      end_seal(sender, text);
+    }
+    inner.sequence = (inner.sequence + 1) & packet::InnerHeader::kMaxSequence;
+  }
+  sender.route->packets += count;
+  sender.route->bytes += bytes;
+  return bytes;
+}
+
+Route* Forwarder::choose(std::uint32_t policy) {
   if (policy == path::kNoPath) return nullptr;
   const std::uint32_t probe = chosen(policy);
   return probe == path::kNoPath ? nullptr : routes_.route(policy, probe);
@@ -148,10 +172,18 @@ void Forwarder::end_seal(const Sender& sender, packet::Bytes text) {
   trains_.commit();
 }
 
-std::uint64_t Forwarder::next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket) {
-  if (peer.stream == nullptr)
+// A box that starts again is taken at its word: its streams begin somewhere else (path/eliminator.hh).
+std::uint64_t Forwarder::next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket,
+                                       std::size_t count) {
+  if (peer.stream == nullptr) {
     peer.stream = std::make_unique<std::array<std::array<std::uint64_t, 256>, ids::kTierCount>>();
-  return (*peer.stream)[static_cast<std::size_t>(tier)][bucket]++ & packet::InnerHeader::kMaxSequence;
+    const std::uint64_t begin = std::uint64_t{handshaker_.random_u32()} << 16;
+    for (auto& buckets : *peer.stream) buckets.fill(begin);
+  }
+  std::uint64_t& next = (*peer.stream)[static_cast<std::size_t>(tier)][bucket];
+  const std::uint64_t first = next & packet::InnerHeader::kMaxSequence;
+  next += count;
+  return first;
 }
 
 void Forwarder::hold(PeerState& peer, ids::Vni vni, packet::Bytes frame) {

@@ -47,11 +47,12 @@ bool Forwarder::too_big_here(ids::Vni vni, packet::Segmenter& segmenter, packet:
 }
 
 // The pieces are as near in size as can be: neither is small enough to be treated better than the other on its way.
-void Forwarder::seal_in_pieces(const Sender& sender, const packet::InnerHeader& inner, packet::Bytes packet) {
+void Forwarder::seal_in_pieces(const Sender& sender, const packet::InnerHeader& inner, packet::Bytes packet,
+                               std::uint32_t fragment) {
   counters_.add(Counter::PacketsInPieces);
   packet::InnerHeader piece = inner;
   piece.kind = packet::InnerKind::Fragment;
-  FragmentHeader header{next_fragment_++, static_cast<std::uint16_t>(packet.size()), 0};
+  FragmentHeader header{fragment, static_cast<std::uint16_t>(packet.size()), 0};
   const std::size_t half = (packet.size() + 1) / 2;
   for (const packet::Bytes part : {packet.first(half), packet.subspan(half)}) {
     const auto text = begin_seal(sender, packet::InnerHeader::kBytes + FragmentHeader::kBytes + part.size());
@@ -65,12 +66,13 @@ void Forwarder::seal_in_pieces(const Sender& sender, const packet::InnerHeader& 
 
 void Forwarder::on_fragment(PeerState& from, const packet::InnerHeader& inner,
                             const packet::SealedHeader& header, packet::Bytes body, std::uint8_t ecn,
-                            base::Time now) {
+                            base::Time session, base::Time now) {
   unsigned given_up = 0;
   const auto whole = reassembler_.add(from.id, header.bucket, body, now, given_up);
   drops_.count(DropReason::FragmentTimeout, given_up);
   if (!whole) return drops_.count(whole.error());
   if (!*whole) return;
+  if (inner.copied && !first_copy(from, inner, header.bucket, session, now)) return;
   delivery_.accept(from.id, inner, **whole, header.space, header.counter, ecn);
 }
 
@@ -80,7 +82,7 @@ void Forwarder::on_fragment(PeerState& from, const packet::InnerHeader& inner,
 void Forwarder::tell_headend(const packet::RouteHeader& route, std::size_t datagram_bytes, base::Time now) {
   PeerState* to = peer(route.headend);
   if (to == nullptr || now - to->told_too_big < kTellEvery) return;
-  Route* way = choose(to->id, ids::Tier::Critical);
+  Route* way = choose(routes_.policy(to->id, ids::Tier::Critical));
   Sender sender;
   if (way == nullptr || !prepare(sender, *to, *way, packet::kControlBucket, ids::Tier::Critical, 0, now))
     return;

@@ -70,6 +70,7 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
   switch (inner->kind) {
     case packet::InnerKind::Packet:
       on_traffic(*from, now);
+      if (inner->copied && !first_copy(*from, *inner, header->bucket, keys->created(), now)) return;
       return delivery_.accept(from->id, *inner, body, header->space, header->counter,
                               arrival.traffic_class & 3);
     case packet::InnerKind::Probe: {
@@ -82,10 +83,12 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
     case packet::InnerKind::Keepalive: return;
     case packet::InnerKind::Fragment:
       on_traffic(*from, now);
-      return on_fragment(*from, *inner, *header, body, arrival.traffic_class & 3, now);
+      return on_fragment(*from, *inner, *header, body, arrival.traffic_class & 3, keys->created(), now);
     case packet::InnerKind::TooBig: return on_too_big(*from, body, now);
     case packet::InnerKind::Challenge: return on_challenge(*from, body, arrival, now);
     case packet::InnerKind::ChallengeReply: return on_challenge_reply(*from, body, arrival, now);
+    case packet::InnerKind::Ack:
+    case packet::InnerKind::Repair: return;
   }
 }
 

@@ -19,6 +19,19 @@ RouteTable::RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine>
       }
 }
 
+Overlap overlap(const Route& a, const Route& b) {
+  if (a.probe == b.probe) return Overlap::Relay;
+  if (!a.direct && !b.direct)
+    for (const ids::Sid one : a.header.list().first(a.header.count - 1u))
+      for (const ids::Sid other : b.header.list().first(b.header.count - 1u))
+        if (one.node() == other.node()) return Overlap::Relay;
+  return (a.planes & b.planes) != 0 ? Overlap::Plane : Overlap::None;
+}
+
+namespace {
+std::uint16_t plane_bit(ids::PlaneId plane) { return static_cast<std::uint16_t>(1u << plane.value); }
+}  // namespace
+
 void RouteTable::add_adjacencies(const fib::Peer& peer) {
   PeerRoutes& mine = peers_[peer.id];
   for (const bool same_plane : {true, false})
@@ -32,6 +45,7 @@ void RouteTable::add_adjacencies(const fib::Peer& peer) {
         route.line = l;
         route.to = remote.address;
         route.to_plane = remote.plane;
+        route.planes = plane_bit(lines_[l].plane) | plane_bit(remote.plane);
         route.probe = static_cast<std::uint32_t>(probe_routes_.size());
         probe_routes_.push_back(static_cast<std::uint32_t>(routes_.size()));
         mine.adjacencies.push_back(static_cast<std::uint32_t>(routes_.size()));
@@ -57,6 +71,7 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
     route.line = first->line;
     route.to = first->to;
     route.to_plane = first->to_plane;
+    route.planes = first->planes;
     route.direct = path.direct();
     route.preference = path.preference;
     const auto index = static_cast<std::uint32_t>(routes_.size());
@@ -71,6 +86,9 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
       header.token_epoch = path.token_epoch;
       header.segments = path.segments;
       header.tokens = path.tokens;
+      // What plain End will take is its relay's choice.
+      for (const ids::Sid sid : header.list())
+        if (sid.plane().value != 0) route.planes |= plane_bit(sid.plane());
       route.overhead = packet::routed_overhead_bytes(path.count);
       // Tiers that share a list share its probes: the tokens differ, the way does not.
       auto& relayed = peers_[policy.endpoint].relayed;

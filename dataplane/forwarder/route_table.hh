@@ -28,8 +28,9 @@ struct Route {
   ids::NodeId first_hop;  // the peer itself, or the list's first relay
   ids::PathId id;
   std::uint8_t line = 0;
-  packet::UdpAddress to;  // of the first hop
-  ids::PlaneId to_plane;  // of the first hop's line there
+  packet::UdpAddress to;     // of the first hop
+  ids::PlaneId to_plane;     // of the first hop's line there
+  std::uint16_t planes = 0;  // that it is known to cross: bit n for plane n
   bool direct = true;
   packet::RouteHeader header;  // of a list: pointer at segment 0
   std::size_t overhead = 0;    // bytes before the inner datagram
@@ -39,6 +40,14 @@ struct Route {
   std::uint64_t packets = 0;  // sent on it
   std::uint64_t bytes = 0;
 };
+
+// What two routes to one peer have in common: what one failure could take from both.
+enum class Overlap : std::uint8_t {
+  None,
+  Plane,  // no relay, but a network
+  Relay,  // a relay, or everything
+};
+Overlap overlap(const Route& a, const Route& b);
 
 struct PolicyRoutes {
   ids::NodeId endpoint;

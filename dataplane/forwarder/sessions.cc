@@ -149,7 +149,8 @@ void Forwarder::on_initiation(packet::Bytes datagram, const Arrival& arrival, ba
 void Forwarder::on_response(packet::Bytes datagram, const Arrival& arrival, base::Time now) {
   PeerState* from = indices_.find(crypto::receiver_index(datagram));
   if (from == nullptr) return drops_.count(DropReason::HandshakeUnexpected);
-  const std::array<crypto::SecretKey, 2> psks{snapshot_->network_psk(), previous_psk_};
+  const std::array<crypto::SecretKey, 3> psks{snapshot_->network_psk(), previous_psk_,
+                                              snapshot_->next_network_psk()};
   const auto secrets = handshaker_.on_response(*from, datagram, arrival.remote, psks, now);
   if (!secrets) return drops_.count(secrets.error());
   install(*from, *secrets, now);
@@ -232,6 +233,7 @@ void Forwarder::send_probe(std::uint32_t path, base::Time now) {
 
 void Forwarder::drain_prober_events() {
   while (const auto event = prober_.poll_event()) {
+    ++paths_generation_;
     switch (event->kind) {
       case path::Event::Kind::PathUp:
         mtu_stale_ = true;

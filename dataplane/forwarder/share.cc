@@ -45,6 +45,7 @@ void Forwarder::on_message(Message& message, base::Time now) {
     });
   } else if (auto* paths = std::get_if<PathsChosen>(&message.payload)) {
     choice_ = *paths->choice;
+    ++paths_generation_;
     routes_.refresh_mtu(choice_);
   } else if (auto* moved = std::get_if<PeerMoved>(&message.payload)) {
     known(moved->peer, [&](PeerState& p) {

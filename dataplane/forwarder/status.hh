@@ -61,7 +61,16 @@ struct Status {
 };
 
 struct Event {
-  enum class Kind : std::uint8_t { PeerUp, PeerDown, PathUp, PathDown, PathSwitched } kind{};
+  // CopiesStopped: `critical` to this peer has no second route that is disjoint and usable.
+  enum class Kind : std::uint8_t {
+    PeerUp,
+    PeerDown,
+    PathUp,
+    PathDown,
+    PathSwitched,
+    CopiesStopped,
+    CopiesResumed
+  } kind{};
   ids::NodeId peer;
   ids::Tier tier{};  // PathSwitched
   ids::PathId path;
