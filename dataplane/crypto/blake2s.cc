@@ -31,20 +31,42 @@ void run_mac(EVP_MAC* mac, const OSSL_PARAM* params, Bytes key, std::initializer
           "MAC final");
 }
 
+// A key's block, wiped.
+template <std::size_t N>
+struct SecretBlock {
+  std::array<std::uint8_t, N> bytes{};
+  ~SecretBlock() { wipe(bytes.data(), N); }
+};
+
+// The thread's hash state, begun anew each time: a fresh one costs more than a short hash does.
+class Hashing {
+ public:
+  Hashing() noexcept { require(EVP_DigestInit_ex2(context(), blake2s_md(), nullptr) == 1, "BLAKE2s init"); }
+  void add(Bytes part) noexcept {
+    if (!part.empty()) require(EVP_DigestUpdate(context(), part.data(), part.size()) == 1, "BLAKE2s update");
+  }
+  Digest finish() noexcept {
+    Digest digest;
+    unsigned size = 0;
+    require(EVP_DigestFinal_ex(context(), digest.data(), &size) == 1 && size == digest.size(),
+            "BLAKE2s final");
+    return digest;
+  }
+
+ private:
+  static EVP_MD_CTX* context() noexcept {
+    thread_local const Handle<EVP_MD_CTX> state(EVP_MD_CTX_new());
+    require(state != nullptr, "BLAKE2s state");
+    return state.get();
+  }
+};
+
 }  // namespace
 
 Digest blake2s(std::initializer_list<Bytes> parts) noexcept {
-  Digest digest;
-  const Handle<EVP_MD_CTX> context(EVP_MD_CTX_new());
-  require(context != nullptr && EVP_DigestInit_ex2(context.get(), blake2s_md(), nullptr) == 1,
-          "BLAKE2s init");
-  for (const auto part : parts)
-    if (!part.empty())
-      require(EVP_DigestUpdate(context.get(), part.data(), part.size()) == 1, "BLAKE2s update");
-  unsigned size = 0;
-  require(EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1 && size == digest.size(),
-          "BLAKE2s final");
-  return digest;
+  Hashing hash;
+  for (const auto part : parts) hash.add(part);
+  return hash.finish();
 }
 
 void blake2s_keyed(Bytes key, std::initializer_list<Bytes> parts, MutableBytes out) noexcept {
@@ -56,13 +78,17 @@ void blake2s_keyed(Bytes key, std::initializer_list<Bytes> parts, MutableBytes o
 }
 
 Digest hmac_blake2s(Bytes key, std::initializer_list<Bytes> parts) noexcept {
-  static EVP_MAC* const mac = mac_named("HMAC");
-  char name[] = "BLAKE2S-256";
-  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-                               OSSL_PARAM_construct_end()};
-  Digest digest;
-  run_mac(mac, params, key, parts, digest);
-  return digest;
+  constexpr std::size_t kBlock = 64;
+  SecretBlock<kBlock> pad;
+  const Digest hashed = key.size() > kBlock ? blake2s({key}) : Digest{};
+  if (key.size() > kBlock) key = hashed;
+  for (std::size_t i = 0; i < kBlock; ++i) pad.bytes[i] = 0x36 ^ (i < key.size() ? key[i] : 0);
+  Hashing inner;
+  inner.add(pad.bytes);
+  for (const auto part : parts) inner.add(part);
+  const Digest message = inner.finish();
+  for (auto& byte : pad.bytes) byte ^= 0x36 ^ 0x5c;
+  return blake2s({pad.bytes, message});
 }
 
 template <std::size_t N>

@@ -10,12 +10,21 @@ namespace qanat::crypto {
 using openssl::Handle;
 using openssl::require;
 
+namespace {
+
+// Fetched once: a fetch by name costs more than a short seal. It lives as long as the process.
+const EVP_CIPHER* cipher() noexcept {
+  static const EVP_CIPHER* const fetched = EVP_CIPHER_fetch(nullptr, "ChaCha20-Poly1305", nullptr);
+  return fetched;
+}
+
+}  // namespace
+
 void chacha20_poly1305_seal(const SecretKey& key, const Nonce12& nonce, Bytes aad, Bytes plain,
                             MutableBytes out) noexcept {
   const Handle<EVP_CIPHER_CTX> c(EVP_CIPHER_CTX_new());
   int size = 0;
-  require(c != nullptr &&
-              EVP_EncryptInit_ex(c.get(), EVP_chacha20_poly1305(), nullptr, key.data(), nonce.data()) == 1,
+  require(c != nullptr && EVP_EncryptInit_ex2(c.get(), cipher(), key.data(), nonce.data(), nullptr) == 1,
           "ChaCha20-Poly1305 init");
   if (!aad.empty())
     require(EVP_EncryptUpdate(c.get(), nullptr, &size, aad.data(), static_cast<int>(aad.size())) == 1, "AAD");
@@ -36,8 +45,7 @@ bool chacha20_poly1305_open(const SecretKey& key, const Nonce12& nonce, Bytes aa
   std::memcpy(tag, sealed.data() + text.size(), sizeof tag);
   const Handle<EVP_CIPHER_CTX> c(EVP_CIPHER_CTX_new());
   int size = 0;
-  require(c != nullptr &&
-              EVP_DecryptInit_ex(c.get(), EVP_chacha20_poly1305(), nullptr, key.data(), nonce.data()) == 1,
+  require(c != nullptr && EVP_DecryptInit_ex2(c.get(), cipher(), key.data(), nonce.data(), nullptr) == 1,
           "ChaCha20-Poly1305 init");
   if (!aad.empty())
     require(EVP_DecryptUpdate(c.get(), nullptr, &size, aad.data(), static_cast<int>(aad.size())) == 1, "AAD");

@@ -59,8 +59,8 @@ struct KeyPair {
   static KeyPair from_secret(const SecretKey& secret);
 };
 
-// X25519(secret, public). Nothing when the result is all zero: a low-order point (RFC 7748 §6.1).
-std::optional<SecretKey> x25519(const SecretKey& secret, const PublicKey& public_key) noexcept;
+// X25519(own secret, public). Nothing when the result is all zero: a low-order point (RFC 7748 §6.1).
+std::optional<SecretKey> x25519(const KeyPair& own, const PublicKey& public_key) noexcept;
 
 }  // namespace qanat::crypto
 

@@ -72,8 +72,8 @@ void mix_ephemeral(NoiseSymmetricState& state, const PublicKey& ephemeral) noexc
   state.mix_key(ephemeral.bytes);
 }
 
-bool mix_dh(NoiseSymmetricState& state, const SecretKey& secret, const PublicKey& public_key) noexcept {
-  const auto shared = x25519(secret, public_key);
+bool mix_dh(NoiseSymmetricState& state, const KeyPair& own, const PublicKey& public_key) noexcept {
+  const auto shared = x25519(own, public_key);
   if (!shared) return false;
   state.mix_key(shared->view());
   return true;
@@ -90,10 +90,10 @@ bool NoiseIkInitiator::write_first(const KeyPair& ephemeral, Bytes payload, Muta
                                    MutableBytes static_out, MutableBytes payload_out) noexcept {
   ephemeral_ = ephemeral;
   std::copy(ephemeral_.public_key.bytes.begin(), ephemeral_.public_key.bytes.end(), ephemeral_out.begin());
-  mix_ephemeral(state_, ephemeral_.public_key);                      // e
-  if (!mix_dh(state_, ephemeral_.secret, responder_)) return false;  // es
-  state_.encrypt_and_hash(self_.public_key.bytes, static_out);       // s
-  if (!mix_dh(state_, self_.secret, responder_)) return false;       // ss
+  mix_ephemeral(state_, ephemeral_.public_key);                 // e
+  if (!mix_dh(state_, ephemeral_, responder_)) return false;    // es
+  state_.encrypt_and_hash(self_.public_key.bytes, static_out);  // s
+  if (!mix_dh(state_, self_, responder_)) return false;         // ss
   state_.encrypt_and_hash(payload, payload_out);
   return true;
 }
@@ -104,10 +104,10 @@ std::optional<NoiseSplit> NoiseIkInitiator::read_second(Bytes ephemeral, Bytes s
   const auto remote = PublicKey::from_bytes(ephemeral);
   if (!remote) return std::nullopt;
   NoiseSymmetricState state = state_;
-  mix_ephemeral(state, *remote);                                        // e
-  if (!mix_dh(state, ephemeral_.secret, *remote)) return std::nullopt;  // ee
-  if (!mix_dh(state, self_.secret, *remote)) return std::nullopt;       // se
-  state.mix_key_and_hash(psk.view());                                   // psk
+  mix_ephemeral(state, *remote);                                 // e
+  if (!mix_dh(state, ephemeral_, *remote)) return std::nullopt;  // ee
+  if (!mix_dh(state, self_, *remote)) return std::nullopt;       // se
+  state.mix_key_and_hash(psk.view());                            // psk
   if (!state.decrypt_and_hash(sealed_payload, payload_out)) return std::nullopt;
   return split(state);
 }
@@ -124,9 +124,9 @@ std::optional<PublicKey> NoiseIkResponder::read_first(Bytes ephemeral, Bytes sea
   if (!remote) return std::nullopt;
   remote_ephemeral_ = *remote;
   mix_ephemeral(state_, remote_ephemeral_);                                                // e
-  if (!mix_dh(state_, self_.secret, remote_ephemeral_)) return std::nullopt;               // es
+  if (!mix_dh(state_, self_, remote_ephemeral_)) return std::nullopt;                      // es
   if (!state_.decrypt_and_hash(sealed_static, remote_static_.bytes)) return std::nullopt;  // s
-  if (!mix_dh(state_, self_.secret, remote_static_)) return std::nullopt;                  // ss
+  if (!mix_dh(state_, self_, remote_static_)) return std::nullopt;                         // ss
   if (!state_.decrypt_and_hash(sealed_payload, payload_out)) return std::nullopt;
   return remote_static_;
 }
@@ -135,10 +135,10 @@ std::optional<NoiseSplit> NoiseIkResponder::write_second(const KeyPair& ephemera
                                                          Bytes payload, MutableBytes ephemeral_out,
                                                          MutableBytes payload_out) noexcept {
   std::copy(ephemeral.public_key.bytes.begin(), ephemeral.public_key.bytes.end(), ephemeral_out.begin());
-  mix_ephemeral(state_, ephemeral.public_key);                                    // e
-  if (!mix_dh(state_, ephemeral.secret, remote_ephemeral_)) return std::nullopt;  // ee
-  if (!mix_dh(state_, ephemeral.secret, remote_static_)) return std::nullopt;     // se
-  state_.mix_key_and_hash(psk.view());                                            // psk
+  mix_ephemeral(state_, ephemeral.public_key);                             // e
+  if (!mix_dh(state_, ephemeral, remote_ephemeral_)) return std::nullopt;  // ee
+  if (!mix_dh(state_, ephemeral, remote_static_)) return std::nullopt;     // se
+  state_.mix_key_and_hash(psk.view());                                     // psk
   state_.encrypt_and_hash(payload, payload_out);
   return split(state_);
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include "dataplane/crypto/agreement_memo.hh"
 #include "tools/sim/judge.hh"
 #include "tools/sim/world_builder.hh"
 
@@ -12,6 +13,18 @@ namespace {
 
 constexpr std::size_t kDiagramRows = 40;
 constexpr std::size_t kDiagramNodes = 5;
+
+// Both ends of every handshake are in this process: each agreement is computed once, on the thread that asks first.
+class Agreements {
+ public:
+  Agreements() { crypto::AgreementMemo::use(&memo_); }
+  ~Agreements() { crypto::AgreementMemo::use(nullptr); }
+  Agreements(const Agreements&) = delete;
+  Agreements& operator=(const Agreements&) = delete;
+
+ private:
+  crypto::AgreementMemo memo_;
+};
 
 // Runs the second shard beside the first, window by window. Spins for a moment, since windows are short, then yields.
 class Partner {
@@ -36,6 +49,7 @@ class Partner {
     }
   }
   void work() {
+    const Agreements agreements;
     for (std::uint64_t round = 1;; ++round) {
       if (await(asked_, round) == ~0ull) return;
       shard_.run(until_);
@@ -60,6 +74,7 @@ class Simulation {
   }
 
   SimResult run() {
+    const Agreements agreements;
     for (auto& shard : shards_) shard->start();
     if (shards_.size() == 2 && options_.threads > 1) partner_ = std::make_unique<Partner>(*shards_[1]);
     const base::Time end = kStart + options_.length;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "dataplane/crypto/agreement_memo.hh"
 #include "dataplane/crypto/blake2s.hh"
 #include "dataplane/crypto/chacha20_poly1305.hh"
 #include "dataplane/crypto/packet_cipher.hh"
@@ -47,7 +48,8 @@ TEST(Blake2s, OutputLengthIsPartOfTheHash) {
 TEST(X25519, Rfc7748Section5) {
   const auto u =
       *PublicKey::from_bytes(hex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"));
-  const auto shared = x25519(secret("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"), u);
+  const auto shared = x25519(
+      KeyPair::from_secret(secret("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4")), u);
   ASSERT_TRUE(shared.has_value());
   EXPECT_EQ(copy(shared->view()), hex("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"));
 }
@@ -55,14 +57,32 @@ TEST(X25519, Rfc7748Section5) {
 TEST(X25519, BothEndsAgree) {
   const auto a = test::pair_of(1);
   const auto b = test::pair_of(2);
-  EXPECT_EQ(*x25519(a.secret, b.public_key), *x25519(b.secret, a.public_key));
+  EXPECT_EQ(*x25519(a, b.public_key), *x25519(b, a.public_key));
+}
+
+TEST(X25519, AMemoGivesTheSameBytes) {
+  const auto a = test::pair_of(1);
+  const auto b = test::pair_of(2);
+  const auto computed = x25519(a, b.public_key);
+  AgreementMemo memo(8);
+  EXPECT_EQ(memo.find(a.public_key, b.public_key), nullptr);
+  AgreementMemo::use(&memo);
+  const auto first = x25519(a, b.public_key);
+  ASSERT_NE(memo.find(b.public_key, a.public_key), nullptr);
+  const auto other = x25519(b, a.public_key);
+  const auto third = x25519(b, test::pair_of(3).public_key);
+  AgreementMemo::use(nullptr);
+  EXPECT_EQ(*first, *computed);
+  EXPECT_EQ(*other, *computed);
+  EXPECT_EQ(*third, *x25519(test::pair_of(3), b.public_key));
 }
 
 TEST(X25519, LowOrderPointsAreRefused) {
-  EXPECT_FALSE(x25519(secret_of(7), PublicKey{}).has_value());
+  const auto own = KeyPair::from_secret(secret_of(7));
+  EXPECT_FALSE(x25519(own, PublicKey{}).has_value());
   PublicKey one;
   one.bytes[0] = 1;
-  EXPECT_FALSE(x25519(secret_of(7), one).has_value());
+  EXPECT_FALSE(x25519(own, one).has_value());
 }
 
 TEST(ChaCha20Poly1305, Rfc8439Section282) {
