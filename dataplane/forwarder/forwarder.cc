@@ -73,6 +73,11 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   }
   if (flows_ != nullptr) flows_->renew();
   delivery_.set_snapshot(snapshot_, flows_.get());
+  sessions_.clear();
+  for (const auto& [id, state] : peers_) {
+    state->slot = static_cast<std::uint32_t>(sessions_.size());
+    sessions_.push_back({{}, state.get()});
+  }
   next_sessions_ = now;
   if (!options_.share.lead()) {
     // Nothing is chosen or usable until the lead says so, which it does next.
@@ -92,7 +97,8 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
 void Forwarder::on_timer(base::Time now) {
   if (now >= next_sessions_) {
     next_sessions_ = now + kSessionTick;
-    for (auto& [id, state] : peers_) run_session(*state, now);
+    for (std::size_t i = 0; i < sessions_.size(); ++i)
+      if (sessions_[i].due <= now) run_session(*sessions_[i].peer, now);
     eliminator_.on_timer(now);
   }
   if (!options_.share.lead()) return;

@@ -210,6 +210,7 @@ class Forwarder {
   void adopt_key(PeerState& peer, const crypto::PublicKey& key);
   void want(PeerState& peer, base::Time now, base::Duration delay = {});
   void run_session(PeerState& peer, base::Time now);
+  void look_again(PeerState& peer) { sessions_[peer.slot].due = {}; }
   void start_handshake(PeerState& peer, base::Time now);
   void on_initiation(packet::Bytes datagram, const Arrival& arrival, base::Time now);
   void on_response(packet::Bytes datagram, const Arrival& arrival, base::Time now);
@@ -257,6 +258,12 @@ class Forwarder {
   PathChoice choice_;  // the lead's last word; followers forward by it
   std::deque<Message> messages_;
   std::vector<std::unique_ptr<Stray>> strays_;  // by owner, filled during one batch
+  // Peers and when their sessions want to be looked at, side by side: a mesh of hundreds is walked twenty times a second.
+  struct SessionDue {
+    base::Time due{};
+    PeerState* peer = nullptr;
+  };
+  std::vector<SessionDue> sessions_;
   base::Time next_sessions_{};
   std::deque<Event> events_;
 };

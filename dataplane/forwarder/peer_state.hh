@@ -41,6 +41,7 @@ struct PeerState {
       : id(node), public_key(key), session(policy), macs(key) {}
 
   ids::NodeId id;
+  std::uint32_t slot = 0;  // among the forwarder's sessions_
   crypto::PublicKey public_key;
   crypto::Session session;
   crypto::MacMaker macs;

@@ -10,6 +10,7 @@ using packet::DropReason;
 namespace {
 
 constexpr std::size_t kMaxEvents = 1024;
+constexpr base::Duration kLongestLook = std::chrono::seconds{1};      // between two looks at a session
 constexpr base::Duration kAskAgain = std::chrono::milliseconds{100};  // a follower its lead, for a session
 
 }  // namespace
@@ -36,6 +37,7 @@ void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
     peer.wanted_from = now + kAskAgain;
     return send_message(0, Wanted{peer.id});
   }
+  look_again(peer);
   const base::Time from = now + delay;
   if (!peer.wanted || from < peer.wanted_from) peer.wanted_from = from;
   peer.wanted = true;
@@ -45,6 +47,9 @@ void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
 // Whatever time asks of one session: a handshake that is due, indices that no longer receive.
 void Forwarder::run_session(PeerState& peer, base::Time now) {
   const crypto::Session::Actions actions = peer.session.on_timer(now);
+  // What packets alone bring about (a rekey by their number, copies that stop) may wait this long.
+  sessions_[peer.slot].due =
+      options_.share.lead() ? std::min(peer.session.next_timeout(), now + kLongestLook) : now;
   for (std::size_t i = 0; i < actions.expired_count; ++i) indices_.release(actions.expired[i]);
   if (!options_.share.lead()) {
     // Only the lead shakes hands, and it cannot see how much was sealed here.
@@ -248,7 +253,7 @@ void Forwarder::drain_prober_events() {
         const auto relayed = routes_.relayed(event->peer);
         if (lost != nullptr && std::none_of(direct.begin(), direct.end(), usable) &&
             std::none_of(relayed.begin(), relayed.end(), usable))
-          lost->session.rekey_now();
+          lost->session.rekey_now(), look_again(*lost);
         break;
       }
       case path::Event::Kind::MtuChanged:

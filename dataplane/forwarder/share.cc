@@ -55,7 +55,7 @@ void Forwarder::on_message(Message& message, base::Time now) {
   } else if (auto* wanted = std::get_if<Wanted>(&message.payload)) {
     known(wanted->peer, [&](PeerState& p) { want(p, now); });
   } else if (auto* asked = std::get_if<RekeyAsked>(&message.payload)) {
-    known(asked->peer, [](PeerState& p) { p.session.rekey_now(); });
+    known(asked->peer, [this](PeerState& p) { p.session.rekey_now(), look_again(p); });
   } else if (auto* traffic = std::get_if<TrafficSeen>(&message.payload)) {
     prober_.on_traffic(traffic->peer, now);
   } else if (auto* stray = std::get_if<Stray>(&message.payload)) {
