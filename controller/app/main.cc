@@ -42,8 +42,8 @@ class Controller {
   Controller(boost::asio::io_context& io, const Settings& settings)
       : store_(settings.state),
         authority_(store_, settings.name, base::unix_now()),
-        listener_(io, base::server_context(authority_.server_identity(settings.name, base::unix_now()),
-                                           authority_.ca_pem(), base::ClientCertificate::Optional)),
+        name_(settings.name),
+        listener_(io, door()),
         tick_(io),
         report_(io),
         report_interval_(settings.report_interval_ms) {
@@ -83,12 +83,11 @@ class Controller {
     domain_ = owned.get();
     level_ = std::move(owned);
     if (settings.parent_addresses.empty()) return;
-    const auto ca = authority_.ca_public();
     const session::UplinkConfig up{.addresses = settings.parent_addresses,
                                    .join_token_file = settings.join_token_file,
                                    .name = settings.name,
                                    .domain = settings.domain,
-                                   .ca_public = {ca.begin(), ca.end()}};
+                                   .ca_public = authority_.ca_publics()};
     domain_->on_parent(false);
     uplink_.emplace(
         io, store_, up,
@@ -111,11 +110,22 @@ class Controller {
                                       }});
   }
 
+  // What southbound connections see: a leaf of our own, and whose clients' certificates are good.
+  base::TlsContext door() {
+    door_serial_ = authority_.serial();
+    door_made_ = base::unix_now();
+    return base::server_context(authority_.server_identity(name_, door_made_), authority_.ca_pem(),
+                                base::ClientCertificate::Optional);
+  }
+
   void tick() {
     tick_.expires_after(std::chrono::milliseconds(100));
     tick_.async_wait([this](boost::system::error_code cancelled) {
       if (cancelled) return;
       level_->on_timer(now());
+      // The CAs in force changed, or the leaf is a month old.
+      if (authority_.serial() != door_serial_ || base::unix_now() - door_made_ > 30 * 86'400)
+        listener_.set_tls(door());
       tick();
     });
   }
@@ -132,6 +142,9 @@ class Controller {
 
   store::Store store_;
   session::Authority authority_;
+  std::string name_;
+  std::uint64_t door_serial_ = 0;
+  base::UnixSeconds door_made_ = 0;
   session::Listener listener_;
   std::unique_ptr<session::Level> level_;
   domain::Domain* domain_ = nullptr;  // level_, where it is one

@@ -55,6 +55,7 @@ class Compiler {
     config.mutable_denied_headends()->Add(world_.denied.begin(), world_.denied.end());
     *config.mutable_probe_plan() = probe_plan();
     config.set_network_psk(world_.network_psk);
+    config.set_network_psk_next(world_.network_psk_next);
     proto::canonicalise(config);
     return std::move(out_);
   }

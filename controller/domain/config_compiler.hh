@@ -40,6 +40,7 @@ struct World {
   proto::v1::ProbePlan probe_plan;
   std::uint32_t mesh_probes_per_s = 100;
   std::string network_psk;
+  std::string network_psk_next;  // empty unless it is being rotated
   // What a node is known to hold (empty configuration: nothing).
   std::function<const proto::v1::NodeConfig&(std::uint32_t node)> held;
 };

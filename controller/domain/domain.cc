@@ -5,8 +5,6 @@
 
 #include "base/hex.hh"
 #include "base/log.hh"
-#include "controller/paths/affected.hh"
-#include "controller/paths/selection.hh"
 #include "controller/policy/token_schedule.hh"
 #include "identifiers/proto/config_state.hh"
 
@@ -14,13 +12,18 @@ namespace qanat::domain {
 
 using session::Event;
 
-Domain::Domain(DomainConfig config, store::Store& store, const session::Authority& authority,
+Domain::Domain(DomainConfig config, store::Store& store, session::Authority& authority,
                session::Members& members, Now now)
     : config_(std::move(config)),
       store_(store),
       authority_(authority),
       members_(members),
       membership_(store, authority, session::Membership::Kind::Nodes, config_.domain),
+      ca_rotation_(authority, membership_, members,
+                   [this](MemberId member) {
+                     const auto at = rollouts_.find(member);
+                     return at != rollouts_.end() && at->second.bound == authority_.serial();
+                   }),
       started_(now.mono) {
   load(now);
 }
@@ -42,6 +45,7 @@ void Domain::load(Now now) {
     psk_.assign(fresh.begin(), fresh.end());
     store_.set_value("network_psk", psk_);
   }
+  next_psk_ = store_.value("network_psk_next").value_or("");
   for (const store::RelayKeyRow& row : store_.relay_keys()) relay_keys_[{row.relay, row.week}] = row.key;
   tenants_ = store_.tenants();
   if (const auto kept = store_.value("directive")) {
@@ -98,6 +102,8 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
     }
   }
   if (known) rollout.version = std::max(rollout.version, hello.version());
+  ca_rotation_.on_open(member, hello);
+  note_bindings(member);
   base::log_info("node {} ({}) connected, holds version {}", member, name_of(member), hello.version());
   emit({"node_connected", {{"name", name_of(member)}}});
   push(now);
@@ -107,6 +113,8 @@ bool Domain::on_envelope(MemberId member, const proto::v1::Envelope& envelope, N
   switch (envelope.body_case()) {
     case proto::v1::Envelope::kAck: on_ack(member, envelope.ack(), now); return true;
     case proto::v1::Envelope::kTelemetry: on_telemetry(member, envelope.telemetry(), now); return true;
+    case proto::v1::Envelope::kTrustAck: ca_rotation_.on_ack(member, envelope.trust_ack()); return true;
+    case proto::v1::Envelope::kRenew: on_renew(member, envelope.renew(), now); return true;
     default: return false;
   }
 }
@@ -116,6 +124,7 @@ void Domain::on_closed(MemberId member, Now) {
   if (at == rollouts_.end()) return;
   at->second.connected = false;
   at->second.inflight.Clear();
+  ca_rotation_.on_closed(member);
   base::log_info("node {} ({}) disconnected", member, name_of(member));
   emit({"node_lost", {{"name", name_of(member)}}});
 }
@@ -137,6 +146,7 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
   rollout.held = std::move(rollout.inflight);
   rollout.inflight.Clear();
   store_.set_acknowledged(member, ack.version());
+  note_bindings(member);
   emit({"config_acked", {{"name", name_of(member)}, {"version", std::to_string(ack.version())}}});
   // Lists wait for relays alone.
   const auto self = membership_.current().find(member);
@@ -176,6 +186,7 @@ void Domain::expire(base::Time now) {
 
 void Domain::on_timer(Now now) {
   rotate_keys(now);
+  run_rotations(now);
   if (now.mono - computed_ >= kTick) {
     if (now.mono - expired_ >= kExpiry) expire(now.mono);
     recompute(now);
@@ -195,23 +206,25 @@ void Domain::recompute(Now now) {
   if (warming_up != warming_up_) everything_ = true;
   warming_up_ = warming_up;
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
-  std::vector<topology::Node> nodes;
-  for (const auto& [id, member] : membership_.current()) {
-    nodes.push_back(
-        {ids::NodeId{id}, ids::DomainId{static_cast<std::uint16_t>(config_.domain)}, member.record.relay()});
-  }
-  const topology::Topology topology(std::move(nodes), links_.links());
-  const auto unknowns = warming_up ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;
   const auto changes = links_.take_changes();
-  const auto affected = everything_ ? paths::Affected::everything() : paths::Affected(topology, changes);
-  const auto unsettled = std::exchange(unsettled_, {});
-  if (std::exchange(everything_, false)) settle_pairs();
-  for (const Pair& pair : pairs_) {
-    const auto from = topology.index_of(ids::NodeId{pair.first}),
-               to = topology.index_of(ids::NodeId{pair.second});
-    if (from && to && (affected.pair(*from, *to) || unsettled.contains(pair)))
-      compute(topology, *from, *to, unknowns);
+  if (everything_ || !engine_.update(changes)) {
+    settle_pairs();
+    std::vector<topology::Node> nodes;
+    for (const auto& [id, member] : membership_.current()) {
+      topology::Node node{.id = ids::NodeId{id}, .domain = {}};
+      node.domain = ids::DomainId{static_cast<std::uint16_t>(config_.domain)};
+      node.relay = member.record.relay();
+      nodes.push_back(node);
+    }
+    engine_.rebuild(std::move(nodes), links_.links(), pairs_);
+    everything_ = false;
   }
+  const auto unknowns = warming_up ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;
+  const auto unsettled = std::exchange(unsettled_, {});
+  paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
+  for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
+  for (const Pair& pair : pairs_)
+    if (engine_.affects(pair) || unsettled.contains(pair)) compute(pair, unknowns, load);
 }
 
 // Who gets lists to whom: everybody in a small domain, tenants' members in a large one.
@@ -237,14 +250,13 @@ void Domain::settle_pairs() {
   });
 }
 
-void Domain::compute(const topology::Topology& topology, topology::Index from, topology::Index to,
-                     paths::Unknowns unknowns) {
-  const auto every_relay = [](topology::Index) { return true; };
-  const Pair pair{topology.nodes()[from].id.value, topology.nodes()[to].id.value};
+void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load) {
   const auto old = selections_.find(pair);
   const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-  auto chosen = paths::select(topology, from, to, every_relay, held, unknowns);
+  auto chosen = engine_.choose(pair, held, unknowns, load);
   if (chosen == held) return;
+  if (!held.empty()) load.remove(held.front().route);
+  load.add(chosen.front().route);
   unsettled_.insert(pair);
   const bool moved = held.empty() || chosen.front().route != held.front().route;
   selections_[pair] = std::move(chosen);
@@ -320,7 +332,8 @@ World Domain::world() const {
   for (const auto& headend : directive_.headends()) w.directives[headend.headend()] = &headend;
   w.probe_plan = config_.probe_plan;
   w.mesh_probes_per_s = config_.mesh_probes_per_s;
-  w.network_psk = directive_.network_psk().empty() ? psk_ : directive_.network_psk();
+  w.network_psk = network_key();
+  w.network_psk_next = next_network_key();
   w.held = [this](std::uint32_t node) -> const proto::v1::NodeConfig& {
     static const proto::v1::NodeConfig kNothing;
     const auto at = rollouts_.find(node);

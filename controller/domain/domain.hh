@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
-#include "controller/paths/selection.hh"
+#include "controller/paths/engine.hh"
+#include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
 #include "controller/telemetry/matrix.hh"
@@ -46,8 +47,8 @@ class Domain final : public session::Level {
   static constexpr base::Duration kWarmUp = std::chrono::seconds(8);
 
   // All three outlive it.
-  Domain(DomainConfig config, store::Store& store, const session::Authority& authority,
-         session::Members& members, Now now);
+  Domain(DomainConfig config, store::Store& store, session::Authority& authority, session::Members& members,
+         Now now);
   ~Domain() override;
 
   std::string_view member_kind() const override { return "node"; }
@@ -69,6 +70,12 @@ class Domain final : public session::Level {
   std::vector<std::string> put_tenant(const session::TenantView& tenant, Now now) override;
   bool remove_tenant(const std::string& name, Now now) override;
   bool revoke(const std::string& name, Now now) override;
+  session::RotationStatus ca_status() const override;
+  std::vector<std::string> rotate_ca(Now now) override;
+  std::vector<std::string> advance_ca(Now now) override;
+  session::RotationStatus network_key_status() const override;
+  std::vector<std::string> rotate_network_key(Now now) override;
+  std::optional<std::vector<std::string>> rotate_member(const std::string& name) override;
 
   // ---- the global level above, when there is one ----
   // Epoch and version of the directive held.
@@ -86,8 +93,9 @@ class Domain final : public session::Level {
     proto::v1::NodeConfig inflight;  // sent, not yet acknowledged; version 0: none
     std::uint64_t version = 0;       // the highest ever sent
     bool connected = false;
-    bool dirty = true;     // what it should hold may have changed
-    bool waiting = false;  // for a relay's acknowledgement
+    bool dirty = true;        // what it should hold may have changed
+    bool waiting = false;     // for a relay's acknowledgement
+    std::uint64_t bound = 0;  // the authority's serial whose bindings it holds all of
     base::Time not_before{};
     base::Time sent{};
   };
@@ -101,9 +109,15 @@ class Domain final : public session::Level {
   std::map<std::string, std::uint32_t> own_names() const;
   std::vector<proto::v1::Tenant> tenants_in_force() const;
   void recompute(Now now);
-  void compute(const topology::Topology& topology, topology::Index from, topology::Index to,
-               paths::Unknowns unknowns);
+  void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load);
   void rotate_keys(Now now);
+  // domain_keys.cc
+  void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
+  void note_bindings(MemberId member);
+  void run_rotations(Now now);
+  bool holds_next_key(const Rollout& rollout) const;
+  const std::string& network_key() const;
+  const std::string& next_network_key() const;
   void push(Now now);
   void all_dirty();
   void leave(MemberId member, Now now);
@@ -116,13 +130,15 @@ class Domain final : public session::Level {
 
   DomainConfig config_;
   store::Store& store_;
-  const session::Authority& authority_;
+  session::Authority& authority_;
   session::Members& members_;
   session::Membership membership_;
+  session::CaRotation ca_rotation_;
   telemetry::Matrix matrix_;
   topology::LinkTable links_;
   std::set<telemetry::LinkKey> unreported_;  // published since the last report to the global level
-  Selections selections_;
+  paths::Engine engine_;
+  Selections selections_;     // none of them empty
   std::set<Pair> pairs_;      // that get lists
   std::set<Pair> unsettled_;  // whose last computation changed them: once more, until it does not
   RelayKeys relay_keys_;
@@ -132,6 +148,7 @@ class Domain final : public session::Level {
   std::map<std::uint32_t, const proto::v1::NodeRecord*> remote_;
   std::uint64_t epoch_ = 0;
   std::string psk_;
+  std::string next_psk_;  // while it is rotated
   std::uint64_t report_sequence_ = 0;
   base::Time started_{};
   base::Time computed_{};

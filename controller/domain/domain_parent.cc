@@ -6,6 +6,7 @@
 #include "controller/domain/domain.hh"
 #include "controller/policy/tenant_check.hh"
 #include "controller/policy/token_schedule.hh"
+#include "controller/session/join_token.hh"
 
 namespace qanat::domain {
 
@@ -53,6 +54,10 @@ bool Domain::adopt_directive(const proto::v1::DomainDirective& directive, std::s
   }
   if (!directive.network_psk().empty() && directive.network_psk().size() != 32) {
     why = "the network PSK is not 32 bytes";
+    return false;
+  }
+  if (!directive.network_psk_next().empty() && directive.network_psk_next().size() != 32) {
+    why = "the next network PSK is not 32 bytes";
     return false;
   }
   // A node refuses a whole configuration for one bad row, so bad rows end here.
@@ -197,6 +202,12 @@ proto::v1::DomainReport Domain::report(Now now) {
       if (const auto link = matrix_.link(key, now.mono)) add(*link);
   }
   unreported_.clear();
+  if (authority_.serial() != 0) *report.mutable_trust() = authority_.trust();
+  const auto& key = next_network_key().empty() ? network_key() : next_network_key();
+  if (std::all_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) {
+        return r.second.held.network_psk() == key || holds_next_key(r.second);
+      }))
+    report.set_psk_held(session::hash_of(key));
   report.mutable_denied_headends()->Add(membership_.denied().begin(), membership_.denied().end());
   return report;
 }

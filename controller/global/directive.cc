@@ -134,6 +134,7 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
     if (!policies.policies().empty()) *directive.add_headends() = std::move(policies);
   }
   directive.set_network_psk(psk_);
+  directive.set_network_psk_next(next_psk_);
   return directive;
 }
 

@@ -7,8 +7,6 @@
 
 #include "base/hex.hh"
 #include "base/log.hh"
-#include "controller/paths/affected.hh"
-#include "controller/paths/selection.hh"
 #include "controller/policy/tenant_check.hh"
 #include "controller/policy/token_schedule.hh"
 #include "identifiers/proto/config_state.hh"
@@ -17,12 +15,13 @@ namespace qanat::global {
 
 using session::Membership;
 
-Global::Global(std::string name, store::Store& store, const session::Authority& authority,
+Global::Global(std::string name, store::Store& store, session::Authority& authority,
                session::Members& members, Now now, session::RandomSource random)
     : name_(std::move(name)),
       store_(store),
       members_(members),
       membership_(store, authority, Membership::Kind::Domains, 0),
+      ca_rotation_(authority, membership_, members, [](MemberId) { return true; }),
       quiet_until_(now.mono) {
   load(now, random);
 }
@@ -44,6 +43,7 @@ void Global::load(Now now, const session::RandomSource& random) {
     psk_.assign(fresh.begin(), fresh.end());
     store_.set_value("network_psk", psk_);
   }
+  next_psk_ = store_.value("network_psk_next").value_or("");
   tenants_ = store_.tenants();
   for (const auto& [id, member] : membership_.current()) domains_[id];
   for (const auto& [id, bytes] : store_.reported()) {
@@ -99,6 +99,7 @@ void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
   proto::v1::Envelope ping;
   ping.set_ping(1);
   members_.send(member, ping);
+  ca_rotation_.on_open(member, hello);
   base::log_info("domain {} connected, holds version {}", member, hello.version());
   emit({"domain_connected", {{"domain", std::to_string(member)}}});
 }
@@ -106,6 +107,8 @@ void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
 bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {
   switch (envelope.body_case()) {
     case proto::v1::Envelope::kDomainReport: on_report(member, envelope.domain_report(), now); return true;
+    case proto::v1::Envelope::kTrustAck: ca_rotation_.on_ack(member, envelope.trust_ack()); return true;
+    case proto::v1::Envelope::kRenew: on_renew(member, envelope.renew(), now); return true;
     case proto::v1::Envelope::kMinted: on_minted(member, envelope.minted()); return true;
     case proto::v1::Envelope::kAck: {
       DomainState& state = domains_[member];
@@ -133,6 +136,7 @@ void Global::on_closed(MemberId member, Now) {
   if (at == domains_.end()) return;
   at->second.connected = false;
   at->second.awaiting = false;
+  ca_rotation_.on_closed(member);
   std::erase_if(requests_, [&](const auto& r) { return Membership::domain_of(r.second.relay) == member; });
   base::log_info("domain {} disconnected", member);
   emit({"domain_lost", {{"domain", std::to_string(member)}}});
@@ -146,13 +150,13 @@ bool Global::sound(MemberId domain, const proto::v1::NodeRecord& record) const {
       !policy::problems_of(record).empty()) {
     return false;
   }
-  proto::Ed25519Public ca{};
-  std::copy(member->second.ca_public.begin(), member->second.ca_public.end(), ca.begin());
-  return proto::verify(proto::binding_signing_input(record), record.binding_signature(), ca);
+  return bound_by(member->second.ca_public, proto::binding_signing_input(record), record.binding_signature());
 }
 
 void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, Now now) {
   DomainState& state = domains_[domain];
+  if (report.has_trust()) adopt_cas(domain, report.trust());
+  state.psk_held = report.psk_held();
   std::map<std::uint32_t, proto::v1::NodeRecord> nodes;
   bool changed = false;
   for (const auto& record : report.nodes()) {
@@ -239,6 +243,7 @@ void Global::name_nodes() {
 }
 
 void Global::on_timer(Now now) {
+  run_rotations(now);
   if (now.mono - computed_ < kTick) return;
   computed_ = now.mono;
   if (now.mono - expired_ >= kExpiry) {
@@ -258,26 +263,32 @@ void Global::on_timer(Now now) {
 // As Domain::recompute: what is left out would not change.
 void Global::recompute(Now) {
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
-  std::vector<topology::Node> nodes;
-  for (const auto& [id, state] : domains_) {
-    for (const auto& [node, record] : state.nodes) {
-      nodes.push_back({ids::NodeId{node}, ids::DomainId{static_cast<std::uint16_t>(id)}, record.relay()});
-    }
-  }
-  const topology::Topology topology(std::move(nodes), links_.links());
   const auto changes = links_.take_changes();
-  const auto affected = everything_ ? paths::Affected::everything() : paths::Affected(topology, changes);
+  if (everything_ || !engine_.update(changes)) {
+    settle_pairs();
+    std::vector<topology::Node> nodes;
+    for (const auto& [id, state] : domains_) {
+      for (const auto& [node, record] : state.nodes) {
+        topology::Node added{.id = ids::NodeId{node},
+                             .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
+        added.relay = record.relay();
+        nodes.push_back(added);
+      }
+    }
+    engine_.rebuild(std::move(nodes), links_.links(), pairs_);
+    everything_ = false;
+  }
   const auto unsettled = std::exchange(unsettled_, {});
-  if (std::exchange(everything_, false)) settle_pairs();
-  const auto every_relay = [](topology::Index) { return true; };
+  paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
+  for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
   for (const domain::Pair& pair : pairs_) {
-    const auto from = topology.index_of(ids::NodeId{pair.first}),
-               to = topology.index_of(ids::NodeId{pair.second});
-    if (!from || !to || !(affected.pair(*from, *to) || unsettled.contains(pair))) continue;
+    if (!engine_.affects(pair) && !unsettled.contains(pair)) continue;
     const auto old = selections_.find(pair);
     const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-    auto chosen = paths::select(topology, *from, *to, every_relay, held, paths::Unknowns::AreLost);
+    auto chosen = engine_.choose(pair, held, paths::Unknowns::AreLost, load);
     if (chosen == held || chosen.empty()) continue;
+    if (!held.empty()) load.remove(held.front().route);
+    load.add(chosen.front().route);
     if (held.empty() || chosen.front().route != held.front().route) {
       emit({"path_changed",
             {{"from", name_of(pair.first)},

@@ -11,12 +11,17 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
+#include "controller/paths/engine.hh"
+#include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
 #include "controller/telemetry/matrix.hh"
 #include "controller/topology/link_table.hh"
 
 namespace qanat::global {
+
+// Whether one of the Ed25519 keys in `keys` (32 bytes each) made the signature.
+bool bound_by(std::string_view keys, std::string_view message, std::string_view signature);
 
 using session::MemberId;
 using session::Now;
@@ -35,8 +40,8 @@ class Global final : public session::Level {
   static constexpr base::Duration kWarmUp = std::chrono::seconds(5);
   static constexpr std::size_t kMostMintsInFlight = 4096;
 
-  Global(std::string name, store::Store& store, const session::Authority& authority,
-         session::Members& members, Now now, session::RandomSource random = session::system_random());
+  Global(std::string name, store::Store& store, session::Authority& authority, session::Members& members,
+         Now now, session::RandomSource random = session::system_random());
   ~Global() override;
 
   std::string_view member_kind() const override { return "domain"; }
@@ -59,11 +64,18 @@ class Global final : public session::Level {
   bool remove_tenant(const std::string& name, Now now) override;
   // A domain: its session ends, its nodes leave the others' configurations and are denied.
   bool revoke(const std::string& name, Now now) override;
+  session::RotationStatus ca_status() const override;
+  std::vector<std::string> rotate_ca(Now now) override;
+  std::vector<std::string> advance_ca(Now now) override;
+  session::RotationStatus network_key_status() const override;
+  std::vector<std::string> rotate_network_key(Now now) override;
+  std::optional<std::vector<std::string>> rotate_member(const std::string& name) override;
 
  private:
   struct DomainState {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
+    std::string psk_held;  // SHA-256, as reported last
     proto::v1::DomainDirective sent;
     std::uint64_t version = 0;
     std::uint64_t acknowledged = 0;
@@ -100,6 +112,10 @@ class Global final : public session::Level {
   void recompute(Now now);
   void settle_pairs();
   void all_dirty();
+  // global_keys.cc
+  void adopt_cas(MemberId domain, const proto::v1::Trust& trust);
+  void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
+  void run_rotations(Now now);
   void push(Now now);
   proto::v1::DomainDirective compile(MemberId domain, Now now);
   bool make_path(std::uint32_t headend, std::uint32_t endpoint, std::uint32_t tier,
@@ -110,11 +126,13 @@ class Global final : public session::Level {
   store::Store& store_;
   session::Members& members_;
   session::Membership membership_;
+  session::CaRotation ca_rotation_;
   telemetry::Matrix matrix_;
   topology::LinkTable links_;
   std::set<domain::Pair> pairs_;      // across domains, that get lists
   std::set<domain::Pair> unsettled_;  // whose last computation changed them
-  domain::Selections selections_;
+  paths::Engine engine_;
+  domain::Selections selections_;  // none of them empty
   std::map<MemberId, DomainState> domains_;
   std::map<std::uint32_t, std::string> names_;  // of all nodes, unique
   std::map<std::string, std::uint32_t> node_by_name_;
@@ -124,6 +142,7 @@ class Global final : public session::Level {
   std::uint64_t next_request_ = 0;
   std::uint64_t epoch_ = 0;
   std::string psk_;
+  std::string next_psk_;  // while it is rotated
   base::Time quiet_until_{};
   base::Time computed_{};
   base::Time expired_{};

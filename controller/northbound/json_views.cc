@@ -84,6 +84,16 @@ std::string to_json(const session::Status& s) {
   return text(json);
 }
 
+std::string to_json(const session::RotationStatus& s) {
+  Json json{{"phase", s.phase}, {"members", s.members}, {"done", s.done}, {"waiting_for", s.waiting_for}};
+  if (!s.fingerprint.empty()) {
+    json["serial"] = s.serial;
+    json["fingerprint"] = s.fingerprint;
+    json["expires_unix_s"] = s.expires_unix_s;
+  }
+  return text(json);
+}
+
 std::string to_json(const std::vector<session::NodeView>& nodes) {
   Json out = Json::array();
   for (const auto& n : nodes) {

@@ -60,6 +60,7 @@ struct Northbound::State {
   Answer mint(Request& in, Responder& out);
   Answer put_tenant(Request& in, Responder& out);
   Answer paths(Request& in, Responder& out);
+  Answer rotate_node(Request& in, Responder& out);
 };
 
 Northbound::Northbound(boost::asio::io_context& io, session::Level& level, const session::Listener& listener)
@@ -123,6 +124,18 @@ Answer Northbound::State::paths(Request& in, Responder& out) {
   co_await out.json(200, to_json(level.paths(query)));
 }
 
+// What was begun, or why it cannot be now.
+Answer begun(Responder& out, Problems problems, std::string_view hint) {
+  if (problems.empty()) co_return (void) co_await out.json(202, "{}");
+  co_await out.error(409, "not_now", joined(problems), hint);
+}
+
+Answer Northbound::State::rotate_node(Request& in, Responder& out) {
+  const auto problems = level.rotate_member(std::string(in.capture("name")));
+  if (problems) co_return co_await begun(out, *problems, "GET /v1/nodes says who is connected");
+  co_await out.error(404, "no_such_node", "no member of that name", "GET /v1/nodes lists them");
+}
+
 void Northbound::State::add_routes(HttpServer& server, bool guarded) {
   const auto route = [&](std::string_view method, std::string_view pattern, HttpServer::Handler handler) {
     if (!guarded) return server.route(method, pattern, std::move(handler), 256 * 1024);
@@ -159,6 +172,19 @@ void Northbound::State::add_routes(HttpServer& server, bool guarded) {
   route("DELETE", "/v1/nodes/{name}", [this](Request& in, Responder& out) -> Answer {
     if (level.revoke(std::string(in.capture("name")), now())) co_return (void) co_await out.json(200, "{}");
     co_await out.error(404, "no_such_node", "no member of that name", "GET /v1/nodes lists them");
+  });
+  route("POST", "/v1/nodes/{name}/rotate-key",
+        [this](Request& in, Responder& out) { return rotate_node(in, out); });
+  get("/v1/ca", [this] { return to_json(level.ca_status()); });
+  route("POST", "/v1/ca/rotate", [this](Request&, Responder& out) {
+    return begun(out, level.rotate_ca(now()), "GET /v1/ca says how far it is");
+  });
+  route("POST", "/v1/ca/advance", [this](Request&, Responder& out) {
+    return begun(out, level.advance_ca(now()), "POST /v1/ca/rotate begins one");
+  });
+  get("/v1/network-key", [this] { return to_json(level.network_key_status()); });
+  route("POST", "/v1/network-key/rotate", [this](Request&, Responder& out) {
+    return begun(out, level.rotate_network_key(now()), "GET /v1/network-key says how far it is");
   });
   route("GET", "/v1/events", [this](Request&, Responder& out) {
     return events.serve(out, [this] { return to_json(level.status(now())); });

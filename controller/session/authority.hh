@@ -1,8 +1,15 @@
 // Authority: a controller's own CA (Ed25519, X.509) and its configuration signing key.
 // Made at first start, kept in the store; issues certificates to nodes (or domains) and signs bindings and configurations.
+//
+// The CA is replaced without a stop, in three steps (who waits for whom: ca_rotation.hh):
+//   Stable ── announce() ──> Announced   both are believed, the old one signs
+//          ── switch_over() ──> Switched  the new one signs; our own leaf is still the old one's
+//          ── retire() ──> Stable         the old one's key is gone
+// A step is on disk before anybody hears of it.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,7 +23,8 @@ class Store;
 }
 namespace qanat::proto::v1 {
 class NodeRecord;
-}
+class Trust;
+}  // namespace qanat::proto::v1
 
 namespace qanat::session {
 
@@ -25,12 +33,31 @@ std::uint32_t member_of(const base::PeerIdentity& identity, std::string_view kin
 
 class Authority {
  public:
+  enum class Phase : std::uint8_t { Stable, Announced, Switched };
+
   // Loads the keys, or makes them. Throws std::system_error or DatabaseError.
   Authority(store::Store& store, std::string_view name, base::UnixSeconds now);
 
-  const std::string& ca_pem() const { return ca_pem_; }
-  const base::Fingerprint& fingerprint() const { return fingerprint_; }
-  proto::Ed25519Public ca_public() const { return proto::public_of(ca_key_); }
+  Phase phase() const { return phase_; }
+  // Grows with every step: of what trust() says.
+  std::uint64_t serial() const { return serial_; }
+  // Every CA in force, first the one that signs.
+  std::string ca_pem() const;
+  // What a new member pins: the CA of our own leaf.
+  const base::Fingerprint& fingerprint() const { return ca_.fingerprint; }
+  // Of the one that signs.
+  const base::Fingerprint& issuer() const { return signer().fingerprint; }
+  proto::Ed25519Public ca_public() const { return proto::public_of(signer().key); }
+  // Of every CA in force, 32 bytes each, first the one that signs.
+  std::string ca_publics() const;
+  base::UnixSeconds ca_expires() const { return signer().expires; }
+  // For members: ca_pem(), vouched for by the CA that all of them believe.
+  proto::v1::Trust trust() const;
+
+  void announce(base::UnixSeconds now);
+  void switch_over();
+  void retire();
+
   proto::Ed25519Public config_public() const { return proto::public_of(config_key_); }
   const proto::Ed25519Private& config_key() const { return config_key_; }
 
@@ -46,10 +73,23 @@ class Authority {
   std::string bind(const proto::v1::NodeRecord& record) const;
 
  private:
-  proto::Ed25519Private ca_key_{};
+  struct Ca {
+    proto::Ed25519Private key{};
+    std::string pem;
+    base::Fingerprint fingerprint{};
+    base::UnixSeconds expires = 0;
+  };
+  const Ca& signer() const { return phase_ == Phase::Switched ? *next_ : ca_; }
+  Ca make_ca(const proto::Ed25519Private& key, base::UnixSeconds now) const;
+  static Ca read_ca(const proto::Ed25519Private& key, std::string pem);
+
+  store::Store& store_;
+  std::string name_;
+  Ca ca_;
+  std::optional<Ca> next_;  // in Announced and Switched
+  Phase phase_ = Phase::Stable;
+  std::uint64_t serial_ = 0;
   proto::Ed25519Private config_key_{};
-  std::string ca_pem_;
-  base::Fingerprint fingerprint_{};
 };
 
 // For a domain that enrols with the global level: a fresh Ed25519 key (PKCS #8 PEM) and its request (DER).

@@ -118,6 +118,16 @@ struct TenantView {
   bool from_parent = false;
   std::optional<std::vector<std::string>> policy = {};  // rules; none: members reach each other freely
 };
+// A CA or a network key that is being replaced: how far it is, and whom it waits for.
+struct RotationStatus {
+  std::string phase;             // "stable", "announced", "switched"
+  std::uint64_t serial = 0;      // of the CAs; 0 before the first rotation
+  std::string fingerprint = {};  // of the CA that signs, SHA-256, hexadecimal
+  base::UnixSeconds expires_unix_s = 0;
+  std::size_t members = 0;
+  std::size_t done = 0;                       // with what this phase asks of them
+  std::vector<std::string> waiting_for = {};  // the others; " (away)" after those without a session
+};
 struct Event {
   std::string kind;  // "node_connected", "paths_changed" …
   std::vector<std::pair<std::string, std::string>> fields;
@@ -162,6 +172,16 @@ class Level {
   virtual bool remove_tenant(const std::string& name, Now now) = 0;
   // False: no such member. The member's session ends and it is denied everywhere at once.
   virtual bool revoke(const std::string& name, Now now) = 0;
+
+  // ---- keys anew; what is wrong, or empty: begun ----
+  virtual RotationStatus ca_status() const = 0;
+  virtual std::vector<std::string> rotate_ca(Now now) = 0;
+  // Goes on without those that are missing: they have to join again.
+  virtual std::vector<std::string> advance_ca(Now now) = 0;
+  virtual RotationStatus network_key_status() const = 0;
+  virtual std::vector<std::string> rotate_network_key(Now now) = 0;
+  // Asks a member for a new static key; nothing: no such member.
+  virtual std::optional<std::vector<std::string>> rotate_member(const std::string& name) = 0;
 
   // Somebody who wants to hear of events; called on the same thread.
   void on_event(std::function<void(const Event&)> listener) { listener_ = std::move(listener); }

@@ -41,6 +41,8 @@ class Listener final : public Members {
   Listener(boost::asio::io_context& io, base::TlsContext tls);
   ~Listener() override;
 
+  // For connections from now on; those that stand, stay.
+  void set_tls(base::TlsContext tls) { tls_ = std::move(tls); }
   // Before listen().
   void serve(Level& level) { level_ = &level; }
   // "192.0.2.1:7443", "[::]:7443", port 0 for any. Throws std::system_error that names the address.

@@ -80,7 +80,8 @@ std::vector<std::string> Membership::problems_of(const proto::v1::EnrolRequest& 
   if (kind_ == Kind::Domains) {
     if (request.domain_id() == 0 || request.domain_id() > kMaxDomain)
       problems.push_back("domain is not 1 to 4095");
-    if (request.ca_public().size() != kKeyBytes) problems.push_back("the domain's CA key is not 32 bytes");
+    if (request.ca_public().empty() || request.ca_public().size() % kKeyBytes != 0)
+      problems.push_back("the domain's CA keys are not of 32 bytes each");
     const auto at = current_.find(request.domain_id());
     if (at != current_.end() && at->second.record.name() != request.name()) {
       problems.push_back("domain " + std::to_string(request.domain_id()) + " is '" +
@@ -134,6 +135,7 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
     if (!good_request) return;
     const auto leaf = base::certificate_fingerprint(*issued);
     m.fingerprint = std::string(bytes_of(*leaf));
+    m.issuer = std::string(bytes_of(authority_.issuer()));
     reply.set_certificate_pem(*issued);
     if (kind_ == Kind::Domains) return;
     m.record.set_node_id(m.id);
@@ -156,6 +158,7 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
   if (kind_ == Kind::Nodes) reply.set_node_id(joined);
   reply.set_domain_id(added->record.domain_id());
   reply.set_ca_pem(authority_.ca_pem());
+  reply.set_trust_serial(authority_.serial());
   const auto config_public = authority_.config_public();
   reply.set_config_public(config_public.data(), config_public.size());
   reply.set_binding_signature(added->record.binding_signature());
@@ -166,7 +169,7 @@ std::optional<proto::v1::Refusal> Membership::admit(MemberId member, const base:
                                                     const proto::v1::Hello& hello) const {
   const auto at = current_.find(member);
   if (at == current_.end()) return refusal("revoked", "this certificate's owner is not a member any more");
-  if (at->second.fingerprint != bytes_of(leaf))
+  if (at->second.fingerprint != bytes_of(leaf) && at->second.previous != bytes_of(leaf))
     return refusal("revoked", "a newer certificate has replaced this one");
   if (kind_ == Kind::Domains) return std::nullopt;
   if (hello.node_id() != member)
@@ -186,6 +189,71 @@ bool Membership::update(MemberId member, const proto::v1::Hello& hello) {
   store_.update_record(member, next);
   record = std::move(next);
   return true;
+}
+
+proto::v1::RenewReply Membership::renew(MemberId id, const proto::v1::RenewRequest& request, Now now,
+                                        bool& rebound) {
+  proto::v1::RenewReply reply;
+  const auto refuse = [&](std::string_view code, std::string message) {
+    *reply.mutable_refusal() = refusal(code, std::move(message));
+    return reply;
+  };
+  rebound = false;
+  const auto at = current_.find(id);
+  if (at == current_.end()) return refuse("revoked", "not a member any more");
+  store::Member next = at->second;
+  const std::string& key = request.x25519_public();
+  if (request.csr_der().size() > kMostCsrBytes)
+    return refuse("bad_request", "certificate request is too long");
+  if (!key.empty() && key != next.record.x25519_public()) {
+    if (kind_ != Kind::Nodes || key.size() != kKeyBytes)
+      return refuse("bad_request", "the X25519 key is not 32 bytes");
+    for (const auto& [other, member] : current_)
+      if (member.record.x25519_public() == key)
+        return refuse("key_taken", "the X25519 key is that of '" + member.record.name() + "'");
+    next.record.set_x25519_public(key);
+    next.record.set_binding_signature(authority_.bind(next.record));
+    rebound = true;
+  }
+  const std::string kind = kind_ == Kind::Nodes ? "node" : "domain";
+  const auto issued = authority_.issue(request.csr_der(), next.record.name(),
+                                       "qanat:" + kind + ":" + std::to_string(id), now.unix_s);
+  if (!issued) {
+    rebound = false;
+    return refuse("bad_request", "not a certificate request for an Ed25519 key");
+  }
+  // What it was admitted with stays good until it shows the new one: the reply may be lost.
+  if (next.previous.empty()) next.previous = next.fingerprint;
+  next.fingerprint = std::string(bytes_of(*base::certificate_fingerprint(*issued)));
+  next.issuer = std::string(bytes_of(authority_.issuer()));
+  store_.update_keys(next);
+  at->second = std::move(next);
+  reply.set_certificate_pem(*issued);
+  return reply;
+}
+
+void Membership::seen(MemberId id, std::string_view leaf) {
+  const auto at = current_.find(id);
+  if (at == current_.end() || at->second.previous.empty() || at->second.fingerprint != leaf) return;
+  at->second.previous.clear();
+  store_.update_keys(at->second);
+}
+
+void Membership::bind_anew() {
+  if (kind_ != Kind::Nodes) return;
+  for (auto& [id, member] : current_) {
+    const std::string bound = authority_.bind(member.record);
+    if (bound == member.record.binding_signature()) continue;  // Ed25519 signs alike each time
+    member.record.set_binding_signature(bound);
+    store_.update_keys(member);
+  }
+}
+
+void Membership::set_ca_public(MemberId id, std::string keys) {
+  const auto at = current_.find(id);
+  if (at == current_.end() || at->second.ca_public == keys) return;
+  at->second.ca_public = std::move(keys);
+  store_.update_keys(at->second);
 }
 
 void Membership::forget(MemberId member) {

@@ -40,6 +40,19 @@ class Membership {
   bool update(MemberId member, const proto::v1::Hello& hello);
   // The id that was revoked; nullopt: no such member.
   std::optional<MemberId> revoke(const std::string& name);
+
+  // ---- keys anew ----
+  // A new certificate, and a node's new static key if the request names one (then `rebound`). What it refuses, it says
+  // in the reply.
+  proto::v1::RenewReply renew(MemberId member, const proto::v1::RenewRequest& request, Now now,
+                              bool& rebound);
+  // The member showed that it holds this certificate: the one before is no good any more.
+  void seen(MemberId member, std::string_view leaf);
+  // Every node's binding by the CA that signs now.
+  void bind_anew();
+  // Of a domain: the CAs that bind its nodes, 32 bytes each.
+  void set_ca_public(MemberId member, std::string keys);
+
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
                                                                       std::uint64_t ttl_s, Now now);
 

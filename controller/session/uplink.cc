@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "base/certificate.hh"
 #include "base/clock.hh"
 #include "base/errc.hh"
 #include "base/file.hh"
@@ -18,6 +19,7 @@
 #include "controller/session/channel.hh"
 #include "controller/session/join_token.hh"
 #include "controller/store/store.hh"
+#include "identifiers/proto/config_state.hh"
 
 namespace qanat::session {
 
@@ -137,20 +139,73 @@ asio::awaitable<base::Result<void>> Uplink::enrol(const std::string& address) {
   request.set_ca_public(state->config.ca_public);
   channel->write(envelope);
   const auto reply = co_await channel->read(kSilence);
-  const auto ca = base::pinned_ca_pem(channel->ssl(), token->ca);
   channel->finish();
   if (!reply) co_return reply.error();
-  if (!reply->has_enrolled() || !ca) {
+  const auto cas = base::read_certificates(reply->enrolled().ca_pem());
+  const bool pinned = cas && std::any_of(cas->begin(), cas->end(),
+                                         [&](const auto& ca) { return ca.fingerprint == token->ca; });
+  if (!reply->has_enrolled() || !pinned) {
     base::log_error("global controller {} refused to enrol this domain: {}", address,
                     reply->refusal().message());
     co_return make_error_code(base::Errc::UntrustedPeer);
   }
   // The certificate is written last: without it, enrolment is tried again.
   state->store.set_value("parent_key", key);
-  state->store.set_value("parent_ca", *ca);
+  state->store.set_value("parent_ca", reply->enrolled().ca_pem());
+  state->store.set_value("parent_trust", std::to_string(reply->enrolled().trust_serial()));
   state->store.set_value("parent_certificate", reply->enrolled().certificate_pem());
   base::log_info("enrolled with the global controller at {}", address);
   co_return base::Result<void>{};
+}
+
+void Uplink::acknowledge(Channel& channel, std::uint64_t serial, std::string error) {
+  const auto leaf = base::certificate_fingerprint(state_->store.value("parent_certificate").value_or(""));
+  proto::v1::Envelope envelope;
+  auto& ack = *envelope.mutable_trust_ack();
+  ack.set_serial(serial);
+  if (leaf) ack.set_certificate(leaf->data(), leaf->size());
+  ack.set_error(std::move(error));
+  channel.write(envelope);
+}
+
+// Asks for a certificate when the CA that signs now has not made ours, or a third of its life is left.
+void Uplink::keep_certificate(Channel& channel) {
+  const auto cas = base::read_certificates(state_->store.value("parent_ca").value_or(""));
+  const auto own = state_->store.value("parent_certificate").value_or("");
+  if (!cas || !base::renewal_due(own, cas->front().key, base::unix_now())) return;
+  proto::v1::Envelope envelope;
+  envelope.mutable_renew()->set_csr_der(
+      make_request(state_->store.value("parent_key").value_or(""), state_->config.name));
+  channel.write(envelope);
+}
+
+void Uplink::adopt(Channel& channel, const proto::v1::Trust& trust) {
+  store::Store& store = state_->store;
+  const std::uint64_t serial = std::stoull(store.value("parent_trust").value_or("0"));
+  if (trust.serial() > serial) {
+    const auto held = store.value("parent_ca").value_or(""),
+               own = store.value("parent_certificate").value_or("");
+    const auto message = proto::trust_signing_input(trust.serial(), trust.ca_pem());
+    const auto problem = base::problem_of({held, trust.ca_pem(), message, trust.signature(), own});
+    if (!problem.empty()) {
+      base::log_warn("the global controller's new CAs are not taken: {}", problem);
+      return acknowledge(channel, serial, problem);
+    }
+    store.set_values({{"parent_ca", trust.ca_pem()}, {"parent_trust", std::to_string(trust.serial())}});
+    base::log_info("the global controller's CAs of serial {} are believed", trust.serial());
+  }
+  acknowledge(channel, std::max(serial, trust.serial()), {});
+  keep_certificate(channel);
+}
+
+void Uplink::adopt(Channel& channel, const proto::v1::RenewReply& reply) {
+  store::Store& store = state_->store;
+  const auto cas = base::read_certificates(store.value("parent_ca").value_or(""));
+  if (reply.has_refusal() || !cas || !base::signed_by(reply.certificate_pem(), cas->front().key)) {
+    return base::log_warn("the global controller gives no certificate: {}", reply.refusal().message());
+  }
+  store.set_value("parent_certificate", reply.certificate_pem());
+  acknowledge(channel, std::stoull(store.value("parent_trust").value_or("0")), {});
 }
 
 asio::awaitable<base::Result<void>> Uplink::connect(const std::string& address) {
@@ -165,7 +220,9 @@ asio::awaitable<base::Result<void>> Uplink::connect(const std::string& address) 
   proto::v1::Envelope hello;
   *hello.mutable_hello() = state->handlers.hello();
   hello.mutable_hello()->set_protocol(1);
+  hello.mutable_hello()->set_trust_serial(std::stoull(state->store.value("parent_trust").value_or("0")));
   channel->write(hello);
+  keep_certificate(*channel);
   state->session = channel;
   bool heard = false;
   base::Result<void> result;
@@ -203,6 +260,10 @@ asio::awaitable<base::Result<void>> Uplink::connect(const std::string& address) 
       proto::v1::Envelope pong;
       pong.set_pong(envelope->ping());
       channel->write(pong);
+    } else if (envelope->has_trust()) {
+      adopt(*channel, envelope->trust());
+    } else if (envelope->has_renewed()) {
+      adopt(*channel, envelope->renewed());
     } else if (!envelope->has_pong()) {
       state->handlers.envelope(*envelope);
     }

@@ -29,7 +29,7 @@ struct UplinkConfig {
   std::string join_token_file;         // read only until enrolled
   std::string name;
   std::uint32_t domain = 0;
-  std::string ca_public;  // of our own CA, 32 bytes
+  std::string ca_public;  // of our own CAs, 32 bytes each
 };
 
 class Uplink {
@@ -59,6 +59,10 @@ class Uplink {
   boost::asio::awaitable<base::Result<void>> enrol(const std::string& address);
   boost::asio::awaitable<base::Result<std::shared_ptr<Channel>>> open(const std::string& address,
                                                                       bool enrolling);
+  void adopt(Channel& channel, const proto::v1::Trust& trust);
+  void adopt(Channel& channel, const proto::v1::RenewReply& reply);
+  void keep_certificate(Channel& channel);
+  void acknowledge(Channel& channel, std::uint64_t serial, std::string error);
 
   struct State;
   std::shared_ptr<State> state_;

@@ -5,7 +5,7 @@
 namespace qanat::store {
 namespace {
 
-constexpr std::int64_t kSchema = 1;
+constexpr std::int64_t kSchema = 2;
 constexpr std::string_view kSchema1 = R"(
 CREATE TABLE value(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE join_token(hash BLOB PRIMARY KEY, name TEXT NOT NULL, relay INTEGER NOT NULL, expires INTEGER NOT NULL,
@@ -18,6 +18,12 @@ CREATE TABLE relay_key(relay INTEGER NOT NULL, week INTEGER NOT NULL, key BLOB N
 CREATE TABLE pushed(id INTEGER PRIMARY KEY, version INTEGER NOT NULL, content BLOB NOT NULL, acknowledged INTEGER NOT NULL);
 CREATE TABLE reported(domain INTEGER PRIMARY KEY, report BLOB NOT NULL);
 PRAGMA user_version = 1;
+)";
+// Certificates are renewed, and CAs change.
+constexpr std::string_view kSchema2 = R"(
+ALTER TABLE member ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
+ALTER TABLE member ADD COLUMN issuer BLOB NOT NULL DEFAULT x'';
+PRAGMA user_version = 2;
 )";
 
 template <class Message>
@@ -37,7 +43,8 @@ Store::Store(const std::string& file) : db_(file) {
   }
   if (version == kSchema) return;
   Transaction transaction(db_);
-  db_.execute(kSchema1);
+  if (version < 1) db_.execute(kSchema1);
+  db_.execute(kSchema2);
   transaction.commit();
 }
 
@@ -51,6 +58,19 @@ std::optional<std::string> Store::value(std::string_view name) {
 void Store::set_value(std::string_view name, std::string_view value) {
   Statement s = db_.prepare("INSERT OR REPLACE INTO value(name, value) VALUES(?, ?)");
   s.bind_text(name).bind_blob(value).run();
+}
+
+void Store::set_values(const std::vector<std::pair<std::string, std::string>>& values) {
+  Transaction transaction(db_);
+  for (const auto& [name, value] : values) {
+    if (!value.empty()) {
+      set_value(name, value);
+      continue;
+    }
+    Statement s = db_.prepare("DELETE FROM value WHERE name = ?");
+    s.bind_text(name).run();
+  }
+  transaction.commit();
 }
 
 void Store::add_join_token(std::string_view hash, const JoinToken& token) {
@@ -99,21 +119,22 @@ std::optional<Member> Store::enrol(std::string_view token_hash, base::UnixSecond
   }
   if (member.id > highest) return std::nullopt;
   finish(member);
-  Statement s =
-      db_.prepare("INSERT INTO member(id, name, record, fingerprint, ca_public) VALUES(?, ?, ?, ?, ?)");
+  Statement s = db_.prepare(
+      "INSERT INTO member(id, name, record, fingerprint, ca_public, issuer) VALUES(?, ?, ?, ?, ?, ?)");
   s.bind(member.id).bind_text(member.record.name()).bind_blob(member.record.SerializeAsString());
-  s.bind_blob(member.fingerprint).bind_blob(member.ca_public).run();
+  s.bind_blob(member.fingerprint).bind_blob(member.ca_public).bind_blob(member.issuer).run();
   transaction.commit();
   return member;
 }
 
 std::vector<Member> Store::members() {
   std::vector<Member> out;
-  Statement s = db_.prepare("SELECT id, record, fingerprint, ca_public, revoked FROM member ORDER BY id");
+  Statement s = db_.prepare(
+      "SELECT id, record, fingerprint, ca_public, revoked, previous, issuer FROM member ORDER BY id");
   while (s.step()) {
     out.push_back({static_cast<std::uint32_t>(s.integer(0)),
                    parsed<proto::v1::NodeRecord>(s.bytes(1), "node record"), s.bytes(2), s.bytes(3),
-                   s.integer(4) != 0});
+                   s.integer(4) != 0, s.bytes(5), s.bytes(6)});
   }
   return out;
 }
@@ -126,6 +147,13 @@ void Store::update_record(std::uint32_t id, const proto::v1::NodeRecord& record)
 void Store::revoke(std::uint32_t id) {
   Statement s = db_.prepare("UPDATE member SET revoked = 1 WHERE id = ?");
   s.bind(id).run();
+}
+
+void Store::update_keys(const Member& member) {
+  Statement s = db_.prepare(
+      "UPDATE member SET record = ?, fingerprint = ?, ca_public = ?, previous = ?, issuer = ? WHERE id = ?");
+  s.bind_blob(member.record.SerializeAsString()).bind_blob(member.fingerprint).bind_blob(member.ca_public);
+  s.bind_blob(member.previous).bind_blob(member.issuer).bind(member.id).run();
 }
 
 std::vector<proto::v1::Tenant> Store::tenants() {

@@ -22,8 +22,11 @@ struct Member {
   std::uint32_t id = 0;
   proto::v1::NodeRecord record;  // of a domain: name and domain_id alone
   std::string fingerprint;       // SHA-256 of the certificate it was issued, 32 bytes
-  std::string ca_public;         // of a domain: its CA's Ed25519 key
+  std::string ca_public;         // of a domain: its CAs' Ed25519 keys, 32 bytes each
   bool revoked = false;
+  std::string previous{};  // the certificate before, good until the newer one was seen; may be empty
+  std::string
+      issuer{};  // SHA-256 of the CA certificate that signed the newer one; empty: the first CA there was
 };
 
 struct JoinToken {
@@ -55,6 +58,8 @@ class Store {
   // Small named values: keys, certificates, the epoch.
   std::optional<std::string> value(std::string_view name);
   void set_value(std::string_view name, std::string_view value);
+  // All or none; an empty value erases its name.
+  void set_values(const std::vector<std::pair<std::string, std::string>>& values);
 
   // Join tokens are kept as SHA-256 of their secret.
   void add_join_token(std::string_view hash, const JoinToken& token);
@@ -71,6 +76,8 @@ class Store {
   std::vector<Member> members();
   void update_record(std::uint32_t id, const proto::v1::NodeRecord& record);
   void revoke(std::uint32_t id);
+  // Record, certificates and CA keys as they stand in `member`.
+  void update_keys(const Member& member);
 
   std::vector<proto::v1::Tenant> tenants();
   void put_tenant(const proto::v1::Tenant& tenant);

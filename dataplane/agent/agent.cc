@@ -13,7 +13,7 @@
 #include "dataplane/agent/agent_machine.hh"
 #include "dataplane/agent/controller_connection.hh"
 #include "dataplane/agent/join_token.hh"
-#include "dataplane/agent/node_identity.hh"
+#include "dataplane/agent/node_keys.hh"
 #include "dataplane/agent/snapshot_compiler.hh"
 #include "dataplane/agent/state_store.hh"
 
@@ -48,11 +48,9 @@ class Agent::Impl {
   Impl(asio::io_context& io, AgentConfig config)
       : config_(std::move(config)),
         store_(config_.state_dir),
-        identity_key_(store_.identity_key()),
-        static_keys_(store_.static_keys()),
+        keys_(store_, config_.name),
         boot_(store_.next_boot()),
-        enrolled_(store_.enrolment()),
-        machine_(settings(), stored_enrolment()),
+        machine_(settings(), keys_.enrolment()),
         connection_(io, {[this] { event([this](auto now) { machine_.on_connected(now); }); },
                          [this](proto::v1::Envelope&& e) {
                            event([&](auto now) { machine_.on_envelope(std::move(e), now); });
@@ -106,7 +104,7 @@ class Agent::Impl {
   std::function<void(const Applied&)> applied_;
   std::function<void(const std::string&, const std::string&)> told_;
   TelemetrySource* telemetry_ = nullptr;
-  const crypto::KeyPair& static_keys() const { return static_keys_; }
+  const NodeKeys& keys() const { return keys_; }
   std::uint32_t boot() const { return boot_; }
 
  private:
@@ -123,40 +121,6 @@ class Agent::Impl {
     s.compile = compile_snapshot;
     s.seed = random_seed();
     return s;
-  }
-
-  std::optional<Enrolment> stored_enrolment() const {
-    if (!enrolled_) return std::nullopt;
-    std::string why;
-    auto enrolment = check(*enrolled_, why);
-    if (!enrolment) {
-      throw std::system_error(std::make_error_code(std::errc::bad_message),
-                              store_.path("enrolment") + ": " + why);
-    }
-    return enrolment;
-  }
-
-  // What an EnrolReply says of us and of whom we believe, or why it is not for us.
-  std::optional<Enrolment> check(const proto::v1::EnrolReply& reply, std::string& why) const {
-    Enrolment out{reply.node_id(), reply.domain_id(), {}, {}};
-    const auto ours = public_key_of_private(identity_key_);
-    const auto certified = public_key_of_certificate(reply.certificate_pem());
-    const auto ca = public_key_of_certificate(reply.ca_pem());
-    if (out.node == 0 || out.node > 0xffffff || out.domain == 0 || out.domain > 0xffff) {
-      why = "node " + std::to_string(out.node) + " of domain " + std::to_string(out.domain) +
-            " is out of range";
-    } else if (!certified || !ours || *certified != *ours) {
-      why = "its certificate is not for the key in " + store_.path("identity.key");
-    } else if (!ca) {
-      why = "its CA certificate holds no Ed25519 key";
-    } else if (reply.config_public().size() != out.config_public.size()) {
-      why = "it holds no configuration key";
-    } else {
-      std::copy(reply.config_public().begin(), reply.config_public().end(), out.config_public.begin());
-      out.ca_public = *ca;
-      return out;
-    }
-    return std::nullopt;
   }
 
   // Runs one event of the machine and whatever it asks for, which may raise further events.
@@ -192,9 +156,7 @@ class Agent::Impl {
         read_token();
         connection_.open(action.address, base::pinned_client_context(token_.ca_fingerprint));
       } else {
-        connection_.open(action.address, base::client_context(
-                                             enrolled_->ca_pem(),
-                                             base::TlsIdentity{enrolled_->certificate_pem(), identity_key_}));
+        connection_.open(action.address, base::client_context(keys_.ca_pem(), keys_.tls_identity()));
       }
     } catch (const std::system_error& e) {
       machine_.on_lost(Loss::Silent, attempt + ": " + e.what(), base::monotonic_now());
@@ -218,7 +180,7 @@ class Agent::Impl {
   void run(Send& action) { connection_.send(action.envelope); }
 
   void run(SendEnrolment&) {
-    const auto request = certificate_request(identity_key_, config_.name);
+    const auto request = keys_.certificate_request();
     if (!request) {
       return machine_.on_enrolment_bad("cannot make a certificate request for '" + config_.name + "'",
                                        base::monotonic_now());
@@ -228,7 +190,7 @@ class Agent::Impl {
     enrol.set_join_token(token_.text);
     enrol.set_name(config_.name);
     enrol.set_csr_der(*request);
-    enrol.set_x25519_public(text_of(static_keys_.public_key.bytes));
+    enrol.set_x25519_public(text_of(keys_.static_keys().public_key.bytes));
     fill(*enrol.mutable_lines(), config_.lines);
     enrol.set_relay(config_.relay);
     enrol.set_location(config_.location);
@@ -238,20 +200,59 @@ class Agent::Impl {
   void run(AdoptEnrolment& action) {
     const auto now = base::monotonic_now();
     std::string why;
-    const auto enrolment = check(action.reply, why);
-    if (!enrolment) return machine_.on_enrolment_bad("enrolment not accepted: " + why, now);
-    const auto fingerprint = base::certificate_fingerprint(action.reply.ca_pem());
-    if (!fingerprint || *fingerprint != token_.ca_fingerprint) {
-      return machine_.on_enrolment_bad(
-          "enrolment not accepted: its CA is not the one that the join token names", now);
-    }
     try {
-      store_.keep_enrolment(action.reply);
+      if (const auto enrolment = keys_.adopt(action.reply, token_.ca_fingerprint, why))
+        return machine_.on_enrolled(*enrolment, now);
     } catch (const std::system_error& e) {
       return machine_.on_enrolment_bad(e.what(), now);
     }
-    enrolled_ = std::make_unique<proto::v1::EnrolReply>(action.reply);
-    machine_.on_enrolled(*enrolment, now);
+    machine_.on_enrolment_bad("enrolment not accepted: " + why, now);
+  }
+
+  // A state folder that cannot be written leaves the keys as they are; the controller waits, and is told.
+  template <class Step>
+  void with_keys(Step step) {
+    proto::v1::Envelope envelope;
+    auto& ack = *envelope.mutable_trust_ack();
+    std::string why;
+    try {
+      why = step();
+    } catch (const std::system_error& e) {
+      why = e.what();
+    }
+    ack = keys_.acknowledgement();
+    ack.set_error(why);
+    if (!why.empty()) tell("keys_refused", why);
+    connection_.send(envelope);
+  }
+  void run(AdoptTrust& action) {
+    with_keys([&] {
+      std::string why;
+      if (const auto enrolment = keys_.adopt(action.trust, why)) {
+        machine_.on_trusted(*enrolment);
+        tell("cas_changed", "serial " + std::to_string(enrolment->trust_serial) + ", " +
+                                std::to_string(enrolment->cas.size()) + " in force");
+      }
+      return why;
+    });
+    renew_if_due(false);
+  }
+  void run(AdoptCertificate& action) {
+    with_keys([&] { return keys_.adopt(action.reply); });
+  }
+  void run(RotateStatic&) { renew_if_due(true); }
+  void run(RenewIfDue&) { renew_if_due(false); }
+  void renew_if_due(bool rotate_static) {
+    proto::v1::Envelope envelope;
+    try {
+      if (rotate_static) keys_.rotate_static();
+      const auto request = keys_.renewal(base::unix_now(), config_.rotate_static_days);
+      if (!request) return;
+      *envelope.mutable_renew() = *request;
+    } catch (const std::system_error& e) {
+      return tell("keys_refused", e.what());
+    }
+    connection_.send(envelope);
   }
 
   // A disk that cannot be written must not stop forwarding: it is told, and tried again with the next configuration.
@@ -266,6 +267,11 @@ class Agent::Impl {
   }
 
   void run(Install& action) {
+    try {
+      if (keys_.promote(*action.held->effective)) tell("static_key_rotated", "the new one is in use");
+    } catch (const std::system_error& e) {
+      tell("keys_refused", e.what());  // the old one goes on; the next configuration tries again
+    }
     tell("config_applied", to_string(action.held->version()) + (action.rolled_back ? " (rolled back)"
                                                                 : action.from_disk ? " (from disk)"
                                                                                    : ""));
@@ -288,10 +294,8 @@ class Agent::Impl {
 
   AgentConfig config_;
   StateStore store_;
-  std::string identity_key_;
-  crypto::KeyPair static_keys_;
+  NodeKeys keys_;
   std::uint32_t boot_;
-  std::unique_ptr<proto::v1::EnrolReply> enrolled_;
   JoinToken token_;
   AgentMachine machine_;
   ControllerConnection connection_;
@@ -313,7 +317,8 @@ void Agent::set_telemetry(TelemetrySource* source) { impl_->telemetry_ = source;
 void Agent::start() { impl_->start(); }
 void Agent::stop() { impl_->stop(); }
 AgentStatus Agent::status() const { return impl_->status(); }
-const crypto::KeyPair& Agent::static_keys() const { return impl_->static_keys(); }
+const crypto::KeyPair& Agent::static_keys() const { return impl_->keys().static_keys(); }
+const crypto::KeyPair* Agent::previous_static_keys() const { return impl_->keys().previous_static_keys(); }
 std::uint32_t Agent::boot() const { return impl_->boot(); }
 
 }  // namespace qanat::agent

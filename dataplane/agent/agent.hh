@@ -42,8 +42,9 @@ struct AgentConfig {
   std::filesystem::path state_dir;       // made with mode 0700 if it is not there
   std::vector<std::string> controllers;  // "192.0.2.1:7443", "[fd00::1]:7443": every known one, tried in turn
   std::filesystem::path
-      join_token_file;              // read only while state_dir holds no certificate; may be empty after
-  std::string software = "qanatd";  // name and version, told to the controller
+      join_token_file;               // read only while state_dir holds no certificate; may be empty after
+  std::string software = "qanatd";   // name and version, told to the controller
+  unsigned rotate_static_days = 90;  // a new static key when the old one is so old; 0: only when told to
 };
 
 // A configuration that was verified, compiled and is now in force.
@@ -102,8 +103,11 @@ class Agent {
   void stop();
 
   AgentStatus status() const;
-  // The X25519 static of this box, for the handshake room. Valid from construction.
+  // The X25519 static of this box, for the handshake room. Valid from construction; replaced before on_applied() is called
+  // with the configuration that binds the new one.
   const crypto::KeyPair& static_keys() const;
+  // The one before, while some peer may not have heard of the new one; may be null.
+  const crypto::KeyPair* previous_static_keys() const;
   // Persisted and incremented at each start: the first half of a handshake's anti-replay payload (wire.md
   // §2).
   std::uint32_t boot() const;

@@ -80,6 +80,7 @@ void AgentMachine::on_connected(base::Time now) {
   hello = settings_.hello;
   hello.set_protocol(1);
   hello.set_node_id(enrolment_->node);
+  hello.set_trust_serial(enrolment_->trust_serial);
   if (held_) {
     hello.set_epoch(held_->version().epoch);
     hello.set_version(held_->version().version);
@@ -107,6 +108,15 @@ void AgentMachine::on_envelope(proto::v1::Envelope&& envelope, base::Time now) {
       pong.set_pong(envelope.ping());
       return act(Send{std::move(pong)});
     }
+    case Body::kTrust:
+      if (!session) break;
+      return act(AdoptTrust{std::move(*envelope.mutable_trust())});
+    case Body::kRenewed:
+      if (!session) break;
+      return act(AdoptCertificate{std::move(*envelope.mutable_renewed())});
+    case Body::kRotateKey:
+      if (!session) break;
+      return act(RotateStatic{});
     case Body::kPong:
       if (!session) break;
       return on_pong(envelope.pong(), now);
@@ -123,6 +133,8 @@ void AgentMachine::on_pong(std::uint64_t number, base::Time now) {
   state_ = State::Steady;
   last_error_.clear();
   next_report_ = now + report_interval();
+  next_keys_ = now + kKeysInterval;
+  act(RenewIfDue{});
   note("controller_connected", address() + ", at " + to_string(held_->version()));
 }
 
@@ -159,6 +171,8 @@ void AgentMachine::on_enrolled(const Enrolment& enrolment, base::Time now) {
   act(Disconnect{});
   connect(now);
 }
+
+void AgentMachine::on_trusted(const Enrolment& enrolment) { enrolment_ = enrolment; }
 
 void AgentMachine::on_enrolment_bad(std::string_view why, base::Time now) {
   if (state_ != State::Enrolling) return;
@@ -199,6 +213,10 @@ void AgentMachine::on_timer(base::Time now) {
       if (state_ == State::Steady && now >= next_report_) {
         act(CollectTelemetry{++telemetry_sequence_});
         next_report_ = std::max(next_report_ + report_interval(), now);
+      }
+      if (state_ == State::Steady && now >= next_keys_) {
+        next_keys_ = now + kKeysInterval;
+        act(RenewIfDue{});
       }
   }
 }

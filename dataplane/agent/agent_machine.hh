@@ -42,7 +42,9 @@ struct Enrolment {
   std::uint32_t node = 0;
   std::uint32_t domain = 0;
   std::array<std::uint8_t, 32> config_public{};  // Ed25519: signs configurations
-  std::array<std::uint8_t, 32> ca_public{};      // Ed25519: signs bindings of this domain's nodes
+  std::vector<std::array<std::uint8_t, 32>>
+      cas{};                       // Ed25519: one of them signed each binding of this domain's nodes
+  std::uint64_t trust_serial = 0;  // of that set of CAs
 };
 
 // How a connection ended. ByPeer: the controller's host answered (close, reset, refused), so the way to it is
@@ -62,7 +64,15 @@ struct Send {
 struct AdoptEnrolment {  // check, store, then on_enrolled() or on_enrolment_bad()
   proto::v1::EnrolReply reply;
 };
-struct Keep {  // write atomically to disk
+struct AdoptTrust {  // check, store, then on_trusted(); acknowledge either way
+  proto::v1::Trust trust;
+};
+struct AdoptCertificate {  // check, store, acknowledge
+  proto::v1::RenewReply reply;
+};
+struct RenewIfDue {};    // send a RenewRequest if certificate or static key ask for one
+struct RotateStatic {};  // make the next static key, then as RenewIfDue
+struct Keep {            // write atomically to disk
   Held in_force;
   Held other;  // empty once the trial is over
 };
@@ -78,8 +88,9 @@ struct Note {  // for the log and /v1/events
   std::string kind;
   std::string text;
 };
-using Action = std::variant<Connect, Disconnect, SendEnrolment, Send, AdoptEnrolment, Keep, Install,
-                            CollectTelemetry, Note>;
+using Action =
+    std::variant<Connect, Disconnect, SendEnrolment, Send, AdoptEnrolment, AdoptTrust, AdoptCertificate,
+                 RenewIfDue, RotateStatic, Keep, Install, CollectTelemetry, Note>;
 
 class AgentMachine {
  public:
@@ -90,6 +101,8 @@ class AgentMachine {
   static constexpr base::Duration kPingInterval = std::chrono::seconds(1);
   static constexpr base::Duration kSilence = std::chrono::seconds(4);
   static constexpr base::Duration kRefusedWait = std::chrono::seconds(30);
+  // Between two looks at the age of keys, while a session stands.
+  static constexpr base::Duration kKeysInterval = std::chrono::hours(1);
   static constexpr base::Duration kReportDefault = std::chrono::milliseconds(500);
   // Configurations refused in a row in one session before it is closed: the controller is not getting better.
   static constexpr unsigned kRefusalsPerSession = 3;
@@ -112,6 +125,8 @@ class AgentMachine {
   void on_lost(Loss loss, std::string_view why, base::Time now);
   void on_enrolled(const Enrolment& enrolment, base::Time now);
   void on_enrolment_bad(std::string_view why, base::Time now);
+  // What is believed from now on; the session goes on.
+  void on_trusted(const Enrolment& enrolment);
   void on_timer(base::Time now);
   // When on_timer() is due; nothing only while Idle.
   std::optional<base::Time> next_timeout() const;
@@ -170,6 +185,7 @@ class AgentMachine {
   base::Time next_ping_{};
   base::Time ping_sent_{};
   base::Time next_report_{};
+  base::Time next_keys_{};
 };
 
 std::string_view to_string(AgentMachine::State state);

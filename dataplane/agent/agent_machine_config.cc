@@ -28,7 +28,12 @@ void AgentMachine::load(const StoredConfig& stored, base::Time now) {
   if (!enrolment_) return;
   std::vector<std::string> problems;
   const Held in_force = verify(nullptr, *stored.in_force, problems);
-  const Held other = stored.other ? verify(nullptr, *stored.other, problems) : nullptr;
+  // The one before, which was on trial no more: it may be bound by a CA that was retired since.
+  std::vector<std::string> of_other;
+  const Held other = stored.other ? verify(nullptr, *stored.other, of_other) : nullptr;
+  const bool newer = stored.other && in_force &&
+                     in_force->version() < ConfigVersion{stored.other->epoch(), stored.other->to_version()};
+  if (newer) problems.insert(problems.end(), of_other.begin(), of_other.end());
   if (!problems.empty()) {
     last_error_ = "the stored configuration is not used: " + joined(problems);
     return note("config_refused", last_error_);
@@ -83,7 +88,7 @@ Held AgentMachine::verify(const HeldConfig* held, const proto::v1::ConfigDelta& 
     return refuse(make_error_code(proto::Errc::DeniedShrunk).message());
   }
   const auto unbound =
-      check_bindings(*next, held ? held->config.get() : nullptr, enrolment_->domain, enrolment_->ca_public);
+      check_bindings(*next, held ? held->config.get() : nullptr, enrolment_->domain, enrolment_->cas);
   problems.insert(problems.end(), unbound.begin(), unbound.end());
   Compiled compiled = settings_.compile(*next);
   problems.insert(problems.end(), compiled.problems.begin(), compiled.problems.end());

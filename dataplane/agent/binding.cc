@@ -17,7 +17,7 @@ bool same_binding(const proto::v1::NodeRecord& a, const proto::v1::NodeRecord& b
 
 std::vector<std::string> check_bindings(const proto::v1::NodeConfig& config,
                                         const proto::v1::NodeConfig* checked, std::uint32_t domain,
-                                        const std::array<std::uint8_t, 32>& ca_public) {
+                                        const std::vector<std::array<std::uint8_t, 32>>& cas) {
   std::vector<std::string> problems;
   for (const auto& record : config.nodes()) {
     if (record.domain_id() != domain) continue;
@@ -27,10 +27,10 @@ std::vector<std::string> check_bindings(const proto::v1::NodeConfig& config,
                                        [](const auto& n, std::uint32_t id) { return n.node_id() < id; });
       if (at != known.end() && same_binding(*at, record)) continue;
     }
-    if (record.x25519_public().size() == 32 &&
-        proto::verify(proto::binding_signing_input(record), record.binding_signature(), ca_public)) {
-      continue;
-    }
+    const auto bound_by = [&record](const auto& ca) {
+      return proto::verify(proto::binding_signing_input(record), record.binding_signature(), ca);
+    };
+    if (record.x25519_public().size() == 32 && std::any_of(cas.begin(), cas.end(), bound_by)) continue;
     problems.push_back("node " + std::to_string(record.node_id()) + " (" + record.name() +
                        "): its key is not bound by this domain's CA");
   }

@@ -15,10 +15,11 @@ class NodeConfig;
 
 namespace qanat::agent {
 
-// Every record of `domain` whose binding does not verify under ca_public (Ed25519); empty: all are good.
+// Every record of `domain` whose binding verifies under none of `cas` (Ed25519; two while the CA is replaced); empty: all
+// are good.
 // Records that stand unchanged in `checked` (may be null) are not verified again.
 std::vector<std::string> check_bindings(const proto::v1::NodeConfig& config,
                                         const proto::v1::NodeConfig* checked, std::uint32_t domain,
-                                        const std::array<std::uint8_t, 32>& ca_public);
+                                        const std::vector<std::array<std::uint8_t, 32>>& cas);
 
 }  // namespace qanat::agent

@@ -32,6 +32,11 @@ class Compiler {
     } else {
       problem("network_psk", std::to_string(config_.network_psk().size()) + " bytes, not 32");
     }
+    if (const auto next = crypto::SecretKey::from_bytes(bytes_of(config_.network_psk_next()))) {
+      builder_.set_next_network_psk(*next);
+    } else if (!config_.network_psk_next().empty()) {
+      problem("network_psk_next", std::to_string(config_.network_psk_next().size()) + " bytes, not 32");
+    }
     std::vector<fib::BuildProblem> found;
     fib::SnapshotPtr snapshot = std::move(builder_).build(found);
     for (const auto& p : found) problem_text(fib::to_string(p));

@@ -25,6 +25,8 @@ namespace {
 
 constexpr int kCorrupt = EBADMSG;
 constexpr int kLockTries = 50;  // of 20 ms
+constexpr std::chrono::hours kPreviousLife{
+    24};  // of a static key that was rotated, for boxes that did not hear of it
 
 }  // namespace
 
@@ -72,21 +74,57 @@ std::string StateStore::identity_key() {
   return pem;
 }
 
-crypto::KeyPair StateStore::static_keys() {
-  std::vector<std::uint8_t> bytes;
-  if (const auto text = read("static.key")) {
-    auto parsed = base::from_hex(std::string_view(*text).substr(0, text->find_last_not_of(" \r\n") + 1));
-    if (!parsed || parsed->size() != crypto::kKeyBytes) {
-      fail(kCorrupt, path("static.key") + " holds no X25519 private key (64 hexadecimal digits)");
-    }
-    bytes = std::move(*parsed);
-  } else {
-    bytes = base::random_bytes(crypto::kKeyBytes);
-    base::write_file(path("static.key"), base::to_hex(bytes) + "\n");
-  }
+std::optional<crypto::KeyPair> StateStore::read_pair(std::string_view file) const {
+  const auto text = read(file);
+  if (!text) return std::nullopt;
+  auto bytes = base::from_hex(std::string_view(*text).substr(0, text->find_last_not_of(" \r\n") + 1));
+  if (!bytes || bytes->size() != crypto::kKeyBytes)
+    fail(kCorrupt, path(file) + " holds no X25519 private key (64 hexadecimal digits)");
+  const auto pair = crypto::KeyPair::from_secret(*crypto::SecretKey::from_bytes(*bytes));
+  crypto::wipe(bytes->data(), bytes->size());
+  return pair;
+}
+
+crypto::KeyPair StateStore::make_pair(std::string_view file) {
+  auto bytes = base::random_bytes(crypto::kKeyBytes);
+  base::write_file(path(file), base::to_hex(bytes) + "\n");
   const auto pair = crypto::KeyPair::from_secret(*crypto::SecretKey::from_bytes(bytes));
   crypto::wipe(bytes.data(), bytes.size());
   return pair;
+}
+
+std::optional<std::chrono::seconds> StateStore::age(std::string_view file) const {
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(path(file), error);
+  if (error) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::seconds>(std::filesystem::file_time_type::clock::now() -
+                                                          written);
+}
+
+crypto::KeyPair StateStore::static_keys() {
+  if (const auto pair = read_pair("static.key")) return *pair;
+  return make_pair("static.key");
+}
+
+std::optional<crypto::KeyPair> StateStore::next_static_keys() const { return read_pair("static.next"); }
+crypto::KeyPair StateStore::make_next_static_keys() { return make_pair("static.next"); }
+
+std::optional<crypto::KeyPair> StateStore::previous_static_keys() const {
+  const auto since = age("static.previous");
+  if (!since || *since > kPreviousLife) return std::nullopt;
+  return read_pair("static.previous");
+}
+
+// At no instant is the key in use nowhere on disk.
+void StateStore::promote_next_static_keys() {
+  if (const auto old = read("static.key")) base::write_file(path("static.previous"), *old);
+  std::filesystem::rename(path("static.next"), path("static.key"));
+  std::filesystem::last_write_time(path("static.key"), std::filesystem::file_time_type::clock::now());
+}
+
+unsigned StateStore::static_key_days() const {
+  const auto since = age("static.key").value_or(std::chrono::seconds{0});
+  return since.count() <= 0 ? 0u : static_cast<unsigned>(since / std::chrono::hours(24));
 }
 
 std::uint32_t StateStore::next_boot() {

@@ -1,11 +1,13 @@
 // StateStore: the folder that holds what a box needs to come up alone, mode 0700, every file 0600 and
 // replaced whole.
 //   identity.key   Ed25519 private key, PEM              enrolment   certificate, CA, node number
-//   (EnrolReply) static.key     X25519 private key, hexadecimal       config      last good signed
+//   (EnrolReply) static.key     X25519 private key, hexadecimal; static.next, static.previous while it is rotated
+//   config      last good signed
 //   configuration (held_config.hh) boot           number of starts, decimal             lock        held by
 //   the running daemon
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -33,6 +35,13 @@ class StateStore {
   // Made on first use.
   std::string identity_key();
   crypto::KeyPair static_keys();
+  // A static key that is being rotated: the next one, until a configuration binds it; the one before, for a day.
+  std::optional<crypto::KeyPair> next_static_keys() const;
+  crypto::KeyPair make_next_static_keys();
+  std::optional<crypto::KeyPair> previous_static_keys() const;
+  void promote_next_static_keys();
+  // Days since the static key was made or promoted.
+  unsigned static_key_days() const;
   // One more than at the last start, written before it is returned.
   std::uint32_t next_boot();
 
@@ -47,6 +56,9 @@ class StateStore {
 
  private:
   std::optional<std::string> read(std::string_view file) const;
+  std::optional<crypto::KeyPair> read_pair(std::string_view file) const;
+  crypto::KeyPair make_pair(std::string_view file);
+  std::optional<std::chrono::seconds> age(std::string_view file) const;
 
   std::filesystem::path folder_;
   int lock_ = -1;

@@ -16,16 +16,13 @@ namespace qanat::app {
 namespace {
 
 constexpr std::chrono::milliseconds kStatusPatience{500};
+constexpr std::chrono::seconds kWindowTurn{5};  // how late a tenant's window may begin
 
 void fill_random(packet::MutableBytes bytes) {
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t n = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
     if (n > 0) done += static_cast<std::size_t>(n);
   }
-}
-
-std::uint32_t to_us(base::Duration d) {
-  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count());
 }
 
 // Whether TUNs here take UDP super-packets (Linux 6.2): asked of a throw-away device.
@@ -45,6 +42,7 @@ agent::AgentConfig agent_config(const BoxConfig& config) {
   out.state_dir = config.state_dir;
   out.controllers = config.controllers;
   out.join_token_file = config.join_token_file;
+  out.rotate_static_days = config.rotate_key_days;
   return out;
 }
 
@@ -53,12 +51,16 @@ agent::AgentConfig agent_config(const BoxConfig& config) {
 Box::Box(boost::asio::io_context& io, BoxConfig config)
     : io_(io),
       config_(std::move(config)),
+      policy_(std::make_shared<qos::Policy>(config_.qos.at(week_time_now()))),
+      window_timer_(io),
       started_(base::monotonic_now()),
       agent_(std::make_unique<agent::Agent>(io, agent_config(config_))),
       tenants_(config_.tenants, config_.workers, config_.forwarding.offloads),
       alive_(std::make_shared<std::atomic<bool>>(true)) {
   forwarder::ForwarderOptions options;
-  options.identity.keys = agent_->static_keys();
+  // Peers that have not heard of a new static key ask for the old one: it answers too (on_applied).
+  const crypto::KeyPair* previous = agent_->previous_static_keys();
+  options.identity.keys = previous != nullptr ? *previous : agent_->static_keys();
   options.identity.boot = agent_->boot();
   options.random = fill_random;
   for (const LineSettings& line : config_.lines)
@@ -66,6 +68,8 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
                              {*packet::parse_ip_address(line.address), line.port}});
   options.coalesce.tcp = config_.forwarding.offloads.tun_tcp;
   options.coalesce.udp = config_.forwarding.offloads.tun_udp && tun_takes_udp();
+  options.policy = policy_;
+  options.adaptive = config_.forwarding.adaptive;
   io::CrewOptions crew;
   crew.workers = config_.workers;
   crew.pin = config_.forwarding.pin;
@@ -86,6 +90,7 @@ void Box::start() {
   test_offloads();
   open_srv6();
   crew_->start();
+  follow_windows();
   agent_->on_applied([this](const agent::Applied& applied) { on_applied(applied); });
   agent_->on_event([this](const std::string& kind, const std::string& text) {
     base::log_info("controller: {}: {}", kind, text);
@@ -98,6 +103,7 @@ void Box::start() {
 void Box::stop() {
   if (!*alive_) return;
   *alive_ = false;
+  window_timer_.cancel();
   agent_->set_telemetry(nullptr);
   agent_->stop();
   crew_->stop();
@@ -154,8 +160,10 @@ void Box::on_applied(const agent::Applied& applied) {
   snapshot_ = applied.snapshot;
   for (const std::string& problem : tenants_.apply(*snapshot_)) base::log_warn("{}", problem);
   crew_->set_tuns(tenants_.tuns());
-  crew_->post(
-      [snapshot = snapshot_](forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
+  crew_->post([snapshot = snapshot_, keys = agent_->static_keys()](forwarder::Forwarder& f, base::Time now) {
+    f.set_static_keys(keys);
+    f.set_snapshot(snapshot, now);
+  });
   base::log_info("configuration {}.{} in force: {} nodes, {} policies, {} tenants{}", snapshot_->epoch(),
                  snapshot_->version(), snapshot_->peers().size(), snapshot_->policies().size(),
                  snapshot_->tenants().size(),
@@ -185,6 +193,10 @@ void Box::on_forwarder_event(const forwarder::Event& event) {
   } else if (event.kind == Kind::PathUp || event.kind == Kind::PathDown) {
     data += fmt::format(R"(,"path":{})", event.path.value);
     base::log_info("path {:#x} to {}: {}", event.path.value, who, event.kind == Kind::PathUp ? "up" : "down");
+  } else if (event.kind == Kind::CopiesStopped || event.kind == Kind::CopiesResumed) {
+    base::log_info(
+        "critical to {}: {}", who,
+        event.kind == Kind::CopiesStopped ? "one path only, no second is disjoint and alive" : "two paths");
   } else {
     base::log_info("peer {}: {}", who, event.kind == Kind::PeerUp ? "up" : "down");
   }
@@ -199,45 +211,33 @@ base::Duration Box::uptime() const { return base::monotonic_now() - started_; }
 forwarder::Status Box::status(bool take) { return crew_->status(kStatusPatience, take); }
 
 void Box::collect(proto::v1::Telemetry& out) {
-  const forwarder::Status s = status(true);
-  for (const forwarder::PeerStatus& peer : s.peers)
-    for (const forwarder::AdjacencyStatus& a : peer.adjacencies) {
-      auto& report = *out.add_adjacencies();
-      report.set_peer(peer.node.value);
-      report.set_local_plane(a.local_plane.value);
-      report.set_remote_plane(a.remote_plane.value);
-      report.set_rtt_min_us(to_us(a.samples != 0 ? a.rtt_min : a.rtt));
-      report.set_rtt_mean_us(to_us(a.samples != 0 ? a.rtt_mean : a.rtt));
-      report.set_one_way_raw_us(a.one_way_raw_us);
-      report.set_jitter_us(to_us(a.jitter));
-      report.set_probes_sent(a.probes);
-      report.set_probes_lost(a.lost);
-      report.set_alive(a.state == path::State::Alive);
-    }
-  for (const forwarder::PathStatus& p : s.paths) {
-    auto& report = *out.add_paths();
-    report.set_path_id(p.id.value);
-    report.set_endpoint(p.endpoint.value);
-    report.set_tier(static_cast<std::uint32_t>(p.tier));
-    report.set_rtt_us(to_us(p.rtt));
-    report.set_loss_ppm(p.loss_ppm);
-    report.set_alive(p.state == path::State::Alive);
-    report.set_active(p.active);
-    report.set_bytes_sent(p.bytes);
-  }
-  const auto add = [&](std::string name, std::uint64_t value) {
-    auto& counter = *out.add_counters();
-    counter.set_name(std::move(name));
-    counter.set_value(value);
-  };
+  packet::DropCounters drops;
   for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
     const auto reason = static_cast<packet::DropReason>(i);
-    if (const auto n = crew_->drops(reason); n != 0) add("drop_" + std::string(packet::to_string(reason)), n);
+    drops.count(reason, crew_->drops(reason));
   }
+  forwarder::Counters counters;
   for (std::size_t i = 0; i < forwarder::kCounterCount; ++i) {
     const auto counter = static_cast<forwarder::Counter>(i);
-    add(std::string(forwarder::to_string(counter)), crew_->counter(counter));
+    counters.add(counter, crew_->counter(counter));
   }
+  reporter_.append(status(true), drops, counters, base::monotonic_now(), out);
+}
+
+// Tenants' rates change with the time of the week.
+void Box::follow_windows() {
+  const qos::WeekTime now = week_time_now();
+  bool any = false;
+  for (const auto& [vni, plan] : config_.qos.plans) {
+    if (plan.windows.empty()) continue;
+    any = true;
+    policy_->tenant(ids::Vni{vni})->set(plan.at(now));
+  }
+  if (!any) return;
+  window_timer_.expires_after(kWindowTurn);
+  window_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (!error && *alive) follow_windows();
+  });
 }
 
 void Box::export_metrics() {

@@ -26,6 +26,7 @@ void read_line(base::ConfigTable& table, BoxConfig& config, std::set<std::uint32
   if (line.plane != 0 && !planes.insert(line.plane).second)
     table.problem("plane", "plane " + std::to_string(line.plane) + " has a line already",
                   "one line per plane");
+  read_line_rate(table, config.qos);
   config.lines.push_back(std::move(line));
 }
 
@@ -39,6 +40,7 @@ void read_tenant(const std::string& key, base::ConfigTable& table, BoxConfig& co
   tenant.netns = table.string("netns", "");
   if (tenant.device.size() > io::kMaxDeviceName)
     table.problem("device", "'" + tenant.device + "' is too long", "at most 15 characters");
+  read_tenant_rates(table, vni, config.qos);
   config.tenants[vni] = std::move(tenant);
 }
 
@@ -46,6 +48,10 @@ void read_forwarding(base::ConfigTable& table, ForwardingSettings& out) {
   out.pin = table.boolean("pin", out.pin);
   out.port_per_worker = table.boolean("port_per_worker", out.port_per_worker);
   out.linger = std::chrono::microseconds{table.integer("linger_us", {0, 1000}, out.linger.count())};
+  const std::string adaptive = table.one_of("adaptive", {"auto", "on", "off"}, "auto");
+  out.adaptive = adaptive == "on"    ? forwarder::Adaptive::On
+                 : adaptive == "off" ? forwarder::Adaptive::Off
+                                     : forwarder::Adaptive::Auto;
   out.offloads.tun_tcp = table.boolean("tun_tcp", out.offloads.tun_tcp);
   out.offloads.tun_udp = table.boolean("tun_udp", out.offloads.tun_udp);
   out.offloads.udp_segment = table.boolean("udp_segment", out.offloads.udp_segment);
@@ -70,10 +76,12 @@ void read(base::ConfigTable& root, BoxConfig& config) {
       if (!base::split_address(a))
         controller->problem("addresses", "'" + a + "' is no address", "\"192.0.2.1:7443\"");
     config.join_token_file = controller->string("join_token_file", "");
+    config.rotate_key_days = static_cast<unsigned>(controller->integer("rotate_key_days", {0, 3650}, 90));
   }
   std::set<std::uint32_t> planes;
   for (auto& line : root.tables("line", true)) read_line(line, config, planes);
   for (auto& [key, table] : root.named_tables("tenant")) read_tenant(key, table, config);
+  read_qos(root, config.qos);
   read_srv6(root, config.srv6);
 }
 
@@ -88,6 +96,7 @@ workers = 1                         # forwarding threads: 1, 2, 4, 8 or 16, at m
 [controller]
 addresses = ["192.0.2.1:7443"]      # every known address, tried in turn
 join_token_file = "/etc/qanat/join" # used once, when state_dir holds no certificate
+rotate_key_days = 90                # a new static key so often; 0: only by `qanat node rotate`
 
 # One per operator line.
 [[line]]
@@ -95,6 +104,7 @@ plane = 1                           # 1 private, 2 internet
 address = "10.1.0.1"                # of this machine, on that line
 port = 7700
 name = "private"
+# rate = "50mbit"                   # what the line carries, where it is less than its port: nothing waits outside this box
 
 # How the workers move packets; these are the defaults.
 [forwarding]
@@ -102,6 +112,7 @@ pin = true                          # several workers: each to a CPU of its own
 port_per_worker = false             # workers after the first send from UDP ports of their own (entropy for ECMP);
                                     #   set it on every box of an installation, or on none
 linger_us = 0                       # after work, look for more this long before sleeping; 0 to 1000 (busy polling)
+adaptive = "auto"                   # watch paths, keep their queues short, stripe and repair: auto where it helps, on, off
 tun_tcp = true                      # offloads, each to be switched off where a kernel gets it wrong:
 tun_udp = true                      #   TCP and UDP super-packets at tenants' devices,
 udp_segment = true                  #   UDP_SEGMENT and
@@ -111,6 +122,29 @@ udp_gather = true                   #   UDP_GRO on the lines
 [tenant.100]
 device = "qt100"
 netns = ""
+# committed = "20mbit"              # served before others of the same tier up to here,
+# burst = "200mbit"                 #   and never more than this, all tiers together
+# critical_rate = "5mbit"           # admitted as critical, every copy counted; what is more goes as interactive
+# bulk = "10mbit"                   # bulk and scavenger, when no window holds; "none": they wait for one
+# [[tenant.100.window]]             # nights, in this machine's time zone
+# days = ["mon-fri"]
+# hours = "22:00-06:00"
+# bulk = "200mbit"                  # left out: without limit
+
+# Shares of a path, or of a line, when not everything can leave at once; these are the defaults.
+[qos]
+critical_share = 0.5                # of what leaves, at most, while others wait
+interactive_weight = 4              # interactive against bulk
+bulk_weight = 1
+queue_target = "5ms"                # a queue that stands longer than this
+queue_interval = "100ms"            #   for so long is cut (CoDel, RFC 8289)
+
+# Which flows travel in which tier, instead of what their DSCP asks for. The first rule that fits decides, once a flow.
+# [[classify]]
+# tenant = 100
+# destination_port = "9000-9100"    # dscp, protocol, source, destination, source_port; every one that is given has to fit
+# pcap = "tcp and greater 100"      # an expression as tcpdump takes them
+# tier = "interactive"
 
 # An SRv6 edge: real segment routing packets in and out of this box. Where there is one:
 # [srv6]

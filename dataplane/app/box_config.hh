@@ -8,7 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/app/qos_config.hh"
 #include "dataplane/app/srv6_config.hh"
+#include "dataplane/forwarder/mode_watch.hh"
 
 namespace qanat::base {
 class ConfigTable;
@@ -42,6 +44,7 @@ struct ForwardingSettings {
   bool port_per_worker =
       false;  // workers after the first send from ports of their own, here and at neighbours
   std::chrono::microseconds linger{};
+  forwarder::Adaptive adaptive = forwarder::Adaptive::Auto;
   Offloads offloads;
 };
 
@@ -54,9 +57,11 @@ struct BoxConfig {
   unsigned workers = 1;
   ForwardingSettings forwarding;
   std::vector<std::string> controllers;
+  unsigned rotate_key_days = 90;
   std::string join_token_file;
   std::vector<LineSettings> lines;
   std::map<std::uint32_t, TenantSettings> tenants;  // by VNI
+  QosConfig qos;
   Srv6Config srv6;
 };
 

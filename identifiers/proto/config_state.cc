@@ -169,6 +169,17 @@ std::string binding_signing_input(const v1::NodeRecord& record) {
   return out;
 }
 
+std::string trust_signing_input(std::uint64_t serial, std::string_view ca_pem) {
+  std::string out = "qanat-trust-v1";
+  append_big_endian(out, serial, 8);
+  Digest digest{};
+  unsigned length = 0;
+  if (EVP_Digest(ca_pem.data(), ca_pem.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1)
+    crypto_broken("SHA-256");
+  out.append(digest.begin(), digest.end());
+  return out;
+}
+
 boost::system::result<v1::NodeConfig> apply(const v1::NodeConfig& held, const v1::ConfigDelta& delta) {
   const v1::NodeConfig& up = delta.upserts();
   if (delta.to_version() == 0 || delta.epoch() == 0 || !keys_present(up)) return Errc::MalformedDelta;
@@ -199,7 +210,10 @@ boost::system::result<v1::NodeConfig> apply(const v1::NodeConfig& held, const v1
     next.mutable_relay_keys()->MergeFrom(up.relay_keys());
     next.mutable_denied_headends()->MergeFrom(up.denied_headends());
     if (up.has_probe_plan()) *next.mutable_probe_plan() = up.probe_plan();
-    if (!up.network_psk().empty()) next.set_network_psk(up.network_psk());
+    if (!up.network_psk().empty()) {
+      next.set_network_psk(up.network_psk());
+      next.set_network_psk_next(up.network_psk_next());
+    }
   }
   next.set_epoch(delta.epoch());
   next.set_version(delta.to_version());
@@ -246,7 +260,10 @@ v1::ConfigDelta make_delta(const v1::NodeConfig& held, const v1::NodeConfig& tar
     if (target.has_probe_plan() && serialise(target.probe_plan()) != serialise(held.probe_plan())) {
       *up.mutable_probe_plan() = target.probe_plan();
     }
-    if (target.network_psk() != held.network_psk()) up.set_network_psk(target.network_psk());
+    if (target.network_psk() != held.network_psk() || target.network_psk_next() != held.network_psk_next()) {
+      up.set_network_psk(target.network_psk());
+      up.set_network_psk_next(target.network_psk_next());
+    }
   }
   const Digest digest = digest_of(target);
   delta.set_digest(digest.data(), digest.size());

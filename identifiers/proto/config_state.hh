@@ -41,6 +41,9 @@ std::string config_signing_input(std::uint64_t epoch, std::uint64_t version, con
 // covers.
 std::string binding_signing_input(const v1::NodeRecord& record);
 
+// "qanat-trust-v1" ‖ serial (u64) ‖ SHA-256(ca_pem): what Trust.signature covers.
+std::string trust_signing_input(std::uint64_t serial, std::string_view ca_pem);
+
 // `held` with `delta` applied, canonical, at the delta's (epoch, to_version). Checks versions and keys,
 // neither digest nor signature: StaleBase, VersionRegressed, MalformedDelta, DeniedShrunk. `held` may be a
 // default NodeConfig (nothing held).

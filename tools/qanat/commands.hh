@@ -15,6 +15,14 @@ int list_tenants(const Options& options);
 int show_paths(const Options& options, const std::string& from, const std::string& to,
                const std::string& tier, bool planned);
 
+// Keys anew. `wait`: until nobody is waited for, saying how far it is.
+int rotate_node_key(const Options& options, const std::string& node);
+int show_ca(const Options& options);
+int rotate_ca(const Options& options, bool wait);
+int advance_ca(const Options& options);
+int show_network_key(const Options& options);
+int rotate_network_key(const Options& options, bool wait);
+
 struct CaptureRequest {
   std::string node;
   std::string side = "clear";  // clear, sealed, both

@@ -73,6 +73,7 @@ struct Arguments {
   Options options;
   std::string first, second, tier;
   bool planned = false;
+  bool wait = false;
   DialRequest dial;
   CaptureRequest capture;
 };
@@ -82,9 +83,14 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
   with_socket(command(app, o, action, "status", "what runs, and how it is", "qanat status --json",
                       [&o] { return show_status(o); }),
               o);
-  with_socket(command(*noun(app, "node", "boxes"), o, action, "list", "every box and its lines",
-                      "qanat node list", [&o] { return list_nodes(o); }),
+  CLI::App* boxes = noun(app, "node", "boxes");
+  with_socket(command(*boxes, o, action, "list", "every box and its lines", "qanat node list",
+                      [&o] { return list_nodes(o); }),
               o);
+  CLI::App* rotate = command(*boxes, o, action, "rotate", "a new static key for a box, while it works",
+                             "qanat node rotate city", [&a] { return rotate_node_key(a.options, a.first); });
+  rotate->add_option("node", a.first, "the box's name")->required();
+  with_socket(rotate, o);
   with_socket(command(*noun(app, "tenant", "tenants"), o, action, "list", "every tenant and its members",
                       "qanat tenant list", [&o] { return list_tenants(o); }),
               o);
@@ -98,6 +104,31 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
       ->type_name("TIER");
   show->add_flag("--planned", a.planned, "what the controller computed, rather than what the box uses");
   with_socket(show, o);
+}
+
+void add_key_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* ca = noun(app, "ca", "the controller's certification authority");
+  with_socket(command(*ca, o, action, "status", "the CA that signs; whom a rotation waits for",
+                      "qanat ca status", [&o] { return show_ca(o); }),
+              o);
+  CLI::App* fresh = command(*ca, o, action, "rotate", "a new CA takes the old one's place, without a stop",
+                            "qanat ca rotate --wait", [&a] { return rotate_ca(a.options, a.wait); });
+  fresh->add_flag("--wait", a.wait, "return when the old CA is retired");
+  with_socket(fresh, o);
+  with_socket(command(*ca, o, action, "advance",
+                      "the rotation's next step without those that are away: they have to join again",
+                      "qanat ca advance", [&o] { return advance_ca(o); }),
+              o);
+  CLI::App* network = noun(app, "network-key", "the key that all boxes of a network share");
+  with_socket(command(*network, o, action, "status", "whom a rotation waits for", "qanat network-key status",
+                      [&o] { return show_network_key(o); }),
+              o);
+  CLI::App* next =
+      command(*network, o, action, "rotate", "a new network key, without a stop",
+              "qanat network-key rotate --wait", [&a] { return rotate_network_key(a.options, a.wait); });
+  next->add_flag("--wait", a.wait, "return when every box has it");
+  with_socket(next, o);
 }
 
 void add_sight_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -183,6 +214,7 @@ int run(int argc, char** argv) {
   app.add_subcommand("pool", "a pool's state, its models' lives, its faults");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
+  add_key_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
   add_call_commands(app, arguments, action);
   add_c_url_commands(app, arguments, action);

@@ -73,6 +73,11 @@ class Box {
   void run(agent::SendEnrolment& action, base::Time now);
   void run(agent::Send& action, base::Time now);
   void run(agent::AdoptEnrolment& action, base::Time now);
+  // Keys are not renewed in simulations.
+  void run(agent::AdoptTrust&, base::Time) {}
+  void run(agent::AdoptCertificate&, base::Time) {}
+  void run(agent::RenewIfDue&, base::Time) {}
+  void run(agent::RotateStatic&, base::Time) {}
   void run(agent::Keep& action, base::Time now);
   void run(agent::Install& action, base::Time now);
   void run(agent::CollectTelemetry& action, base::Time now);

@@ -80,8 +80,11 @@ agent::Enrolment Controller::enrol_box(const std::string& name, const crypto::Pu
   if (!reply.has_enrolled()) throw std::invalid_argument("enrol " + name + ": " + reply.refusal().message());
   const auto& enrolled = reply.enrolled();
   leaves_[enrolled.node_id()] = *base::certificate_fingerprint(enrolled.certificate_pem());
-  agent::Enrolment out{enrolled.node_id(), enrolled.domain_id(), authority_->config_public(),
-                       authority_->ca_public()};
+  agent::Enrolment out{enrolled.node_id(),
+                       enrolled.domain_id(),
+                       authority_->config_public(),
+                       {authority_->ca_public()},
+                       authority_->serial()};
   return out;
 }
 

@@ -142,9 +142,10 @@ class AgentStory {
       if (const auto* send = std::get_if<Send>(&action);
           send && send->envelope.body_case() == proto::v1::Envelope::kPing)
         last_ping = send->envelope.ping();
-      static constexpr const char* kNames[] = {"Connect", "Disconnect",       "SendEnrolment",
-                                               "Send",    "AdoptEnrolment",   "Keep",
-                                               "Install", "CollectTelemetry", "Note"};
+      static constexpr const char* kNames[] = {
+          "Connect",    "Disconnect",       "SendEnrolment", "Send",         "AdoptEnrolment",
+          "AdoptTrust", "AdoptCertificate", "RenewIfDue",    "RotateStatic", "Keep",
+          "Install",    "CollectTelemetry", "Note"};
       log << ' ' << kNames[action.index()];
       if (const auto* n = std::get_if<Note>(&action)) log << "(" << n->kind << ": " << n->text << ")";
       fresh.push_back(std::move(action));
