@@ -55,6 +55,8 @@ class PacketSlab {
   // A block of at least `bytes`; null when the limit stands in the way.
   QueuedPacket* take(std::size_t bytes);
   void give(QueuedPacket* packet);
+  // What it takes up, whatever its bytes.
+  static std::size_t held(const QueuedPacket& packet) { return block_bytes(packet.size_class); }
 
   std::size_t limit_bytes() const { return limit_; }
   std::size_t used_bytes() const { return used_; }            // in packets that wait

@@ -23,6 +23,7 @@ struct TierScheduler::Class {
   QueuedPacket* first = nullptr;
   QueuedPacket* last = nullptr;
   std::size_t bytes = 0;
+  std::size_t held = 0;      // memory
   std::int64_t deficit = 0;  // what it may still send in this turn; a debt when it sent more
   CoDel codel;
   Class* before = nullptr;  // in its tier's round
@@ -37,6 +38,7 @@ struct TierScheduler::TierQueue {
   Class* tail = nullptr;
   std::size_t active = 0;
   std::size_t bytes = 0;
+  std::size_t held = 0;
   std::size_t promises = 0;  // active classes whose tenant was promised a rate
   std::int64_t deficit = 0;  // interactive against bulk
   std::int64_t quantum = kQuantum;
@@ -136,7 +138,7 @@ bool TierScheduler::enqueue(Tier tier, const ClassKey& key, std::uint8_t bucket,
   const std::size_t count = segmenter.count();
   const std::size_t bytes = (count - 1) * segmenter.segment_bytes(0) + segmenter.segment_bytes(count - 1);
   tally(tier).queued_bytes += bytes;
-  QueuedPacket* const entry = make_room(tier, packet.size());
+  QueuedPacket* const entry = make_room(packet.size());
   if (entry == nullptr) {
     tally(tier).dropped_bytes += bytes;
     drops_.count(DropReason::QueueFull, count);
@@ -164,22 +166,24 @@ bool TierScheduler::enqueue(Tier tier, const ClassKey& key, std::uint8_t bucket,
   }
   c.bytes += bytes;
   q.bytes += bytes;
+  c.held += PacketSlab::held(*entry);
+  q.held += PacketSlab::held(*entry);
   segments_ += count;
   if (tier != Tier::Scavenger) urgent_[key.peer] += count;
   return true;
 }
 
-// The least urgent lose first, and among them whoever has most waiting: nobody's flood costs others their place.
-QueuedPacket* TierScheduler::make_room(Tier tier, std::size_t bytes) {
+QueuedPacket* TierScheduler::make_room(std::size_t bytes) {
   for (;;) {
     if (QueuedPacket* const packet = slab_.take(bytes)) return packet;
+    // One of four holds a quarter of what is held.
     TierQueue* victim = nullptr;
-    for (std::size_t t = ids::kTierCount; victim == nullptr && t-- > index_of(tier);)
-      if (tiers_[t]->head != nullptr) victim = tiers_[t].get();
-    if (victim == nullptr) return nullptr;
+    for (std::size_t t = ids::kTierCount; victim == nullptr && t-- > 0;)
+      if (tiers_[t]->held * ids::kTierCount >= slab_.used_bytes()) victim = tiers_[t].get();
+    if (victim->head == nullptr) return nullptr;  // larger than all there is
     Class* fattest = victim->head;
     for (Class* c = victim->head; c != nullptr; c = c->behind)
-      if (c->bytes > fattest->bytes) fattest = c;
+      if (c->held > fattest->held) fattest = c;
     drop_packet(*victim, *fattest, DropReason::QueueFull);
   }
 }
@@ -305,6 +309,8 @@ void TierScheduler::advance(TierQueue& tier, Class& of) {
   if (tier.tier != Tier::Scavenger)
     if (const auto it = urgent_.find(of.key.peer); --it->second == 0) urgent_.erase(it);
   if (++head.next < head.segmenter.count()) return;
+  of.held -= PacketSlab::held(head);
+  tier.held -= PacketSlab::held(head);
   of.first = head.behind;
   if (of.first == nullptr) {
     of.last = nullptr;

@@ -7,7 +7,8 @@
 //   scavenger    when nothing else waits that could go, and nothing at all waits for the same box
 //
 // All of it acts on segments: a super-packet of 64 KB gives way after each of them. Interactive and bulk queues are held
-// short by CoDel, class by class. When the slab is full, the longest class of the least urgent tier loses its oldest.
+// short by CoDel, class by class. When the slab is full, the least urgent tier that holds more than its quarter gives up
+// the oldest of its longest class: nobody's flood costs others their place.
 #pragma once
 
 #include <array>
@@ -94,7 +95,7 @@ class TierScheduler {
   Class* pick(TierQueue& tier, base::Time now, const Eligible& eligible);
   Class* pick_weighted(base::Time now, const Eligible& eligible);
   bool settle(TierQueue& tier, Class& of, base::Time now);
-  QueuedPacket* make_room(ids::Tier tier, std::size_t bytes);
+  QueuedPacket* make_room(std::size_t bytes);
   void advance(TierQueue& tier, Class& of);
   void drop_packet(TierQueue& tier, Class& of, packet::DropReason reason);
   TierQueue& queue(ids::Tier tier) { return *tiers_[static_cast<std::size_t>(tier)]; }
