@@ -24,6 +24,8 @@ std::uint16_t MtuSearch::on_send(std::uint32_t sequence, base::Time now) {
   }
   const std::uint32_t every = confirmed_losses_ != 0 ? kPaddedEveryInDoubt : kPaddedEvery;
   if (sequence % every != 1) return 0;
+  if (confirmed_losses_ == 0 && now - padded_at_ < kPaddedSpacing) return 0;
+  padded_at_ = now;
   const bool check = !searching_ || confirmed_losses_ != 0 || (check_next_ && confirmed_ > kLeastDatagram);
   check_next_ = !check_next_;
   const std::uint16_t size = check ? confirmed_ : target();

@@ -13,6 +13,8 @@ inline constexpr std::uint16_t kLeastDatagram = 1232;  // what IPv6's least MTU 
 inline constexpr std::uint16_t kLargestDatagram4 = 1472;  // over IPv4 and Ethernet's 1500
 inline constexpr std::uint16_t kLargestDatagram6 = 1452;  // over IPv6
 inline constexpr std::uint32_t kPaddedEvery = 5;  // liveness probes: small ones cannot see a black hole
+inline constexpr base::Duration kPaddedSpacing =
+    std::chrono::milliseconds{40};  // at least, but in doubt: fast probes would be a load
 inline constexpr std::uint32_t kPaddedEveryInDoubt =
     2;  // once one was lost: never two in a row, liveness counts three
 inline constexpr unsigned kLossesToNarrow = 3;   // RFC 8899's MAX_PROBES
@@ -65,6 +67,7 @@ class MtuSearch {
   std::uint32_t expected_losses_ = 0;
   bool check_next_ = false;  // while searching, every other padded probe checks the confirmed size
   base::Time settled_at_{};
+  base::Time padded_at_{};
   std::array<Sent, 16> ring_{};
   std::size_t next_ = 0;
 };

@@ -11,13 +11,21 @@ constexpr base::Duration kReorderHorizon = std::chrono::seconds{2};
 constexpr std::size_t kMaxEvents = 1024;
 constexpr std::uint32_t kHopelessProbes = 50;
 constexpr int kHopelessFactor = 10;
+constexpr std::int64_t kOtherClockUs = 10'000'000;  // a one-way value that leaps further is of another life
+constexpr std::int64_t kMostRawUs = std::int64_t{1} << 52;
 
 std::uint64_t to_us(base::Time t) {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(t.time_since_epoch()).count());
 }
+// Whatever a peer says: 142 years at most, so that sums stay sums.
 base::Time from_us(std::uint64_t us) {
-  return base::Time{std::chrono::microseconds{static_cast<std::int64_t>(us & 0x7fffffffffffffULL)}};
+  return base::Time{std::chrono::microseconds{static_cast<std::int64_t>(us & 0xfffffffffffffULL)}};
+}
+// When a report's newest probe was heard, by the clock of who heard it.
+std::int64_t arrival_us(const packet::ProbeReport& report) {
+  return static_cast<std::int64_t>(report.last_transmit_us +
+                                   static_cast<std::uint64_t>(report.one_way_raw_us));
 }
 // The next multiple of the interval, so that all fast probes of a box leave in one wake-up.
 base::Time aligned(base::Time now, base::Duration interval) {
@@ -27,17 +35,20 @@ base::Time aligned(base::Time now, base::Duration interval) {
 }  // namespace
 
 void Prober::configure(ProberConfig config, base::Time now) {
-  std::unordered_map<std::uint64_t, Path> old;
+  std::unordered_map<std::uint64_t, std::pair<Path, base::Time>> old;
   std::unordered_map<std::uint64_t, std::uint64_t> chosen;
   for (const Policy& p : policies_)
     if (p.chosen != kNoPath)
       chosen[std::uint64_t{p.config.endpoint.value} << 8 | static_cast<std::uint8_t>(p.config.tier)] =
           paths_[p.chosen].config.identity;
-  for (Path& p : paths_) old.emplace(p.config.identity, std::move(p));
+  for (std::size_t i = 0; i < paths_.size(); ++i)
+    old.emplace(paths_[i].config.identity, std::pair(std::move(paths_[i]), probe_due_[i]));
 
   config_ = std::move(config);
   active_interval_ = config_.active_interval;
+  busy_interval_ = config_.active_interval / 2;
   paths_.clear();
+  probe_due_.clear();
   policies_.clear();
   due_.clear();
   due_next_ = 0;
@@ -45,19 +56,22 @@ void Prober::configure(ProberConfig config, base::Time now) {
   for (std::uint32_t i = 0; i < config_.paths.size(); ++i) {
     const PathConfig& c = config_.paths[i];
     Path path;
+    base::Time due{};
     if (const auto it = old.find(c.identity); it != old.end()) {
-      path = std::move(it->second);
+      path = std::move(it->second.first);
+      due = it->second.second;
     } else {
       // Spread over the interval, so that a mesh does not beat in time.
-      path.due =
-          now + config_.mesh_interval * static_cast<int>(c.identity * 0x9e3779b97f4a7c15ULL >> 56) / 256;
+      due = now + config_.mesh_interval * static_cast<int>(c.identity * 0x9e3779b97f4a7c15ULL >> 56) / 256;
     }
     if (path.config.largest != c.largest || path.sequence == 0) path.mtu = MtuSearch(c.largest);
     path.config = c;
     path.in_policy = false;
     path.policies.clear();
+    path.peer = &peers_[c.peer];
+    path.peer->paths.push_back(i);
     paths_.push_back(std::move(path));
-    peers_[c.peer].paths.push_back(i);
+    probe_due_.push_back(due);
   }
   std::erase_if(peers_, [](const auto& entry) { return entry.second.paths.empty(); });
   for (std::uint32_t i = 0; i < config_.policies.size(); ++i) {
@@ -74,6 +88,7 @@ void Prober::configure(ProberConfig config, base::Time now) {
     policies_.push_back(std::move(policy));
   }
   for (Policy& p : policies_) select(p, now);
+  look_due_.assign(paths_.size(), now);
   next_scan_ = now;
   next_housekeeping_ = now;
 }
@@ -97,20 +112,25 @@ void Prober::set_active(Peer& peer, bool active, base::Time now) {
   peer.active = active;
   if (active)
     for (const std::uint32_t p : peer.paths)
-      if (paths_[p].in_policy) paths_[p].due = std::min(paths_[p].due, now);
+      if (paths_[p].in_policy) probe_due_[p] = std::min(probe_due_[p], now);
   next_scan_ = std::min(next_scan_, now);
   std::int64_t fast = 0;
   for (const auto& [id, other] : peers_)
     if (other.active)
       fast +=
           std::count_if(other.paths.begin(), other.paths.end(), [&](auto p) { return paths_[p].in_policy; });
-  active_interval_ = std::max(config_.active_interval,
-                              base::Duration{std::chrono::seconds{1}} * fast / kMostProbesPerSecond);
+  const base::Duration least = base::Duration{std::chrono::seconds{1}} * fast / kMostProbesPerSecond;
+  active_interval_ = std::max(config_.active_interval, least);
+  busy_interval_ = std::max(config_.active_interval / 2, least);
 }
 
-base::Duration Prober::interval(const Path& path, const Peer& peer) const {
-  if (path.in_policy)
-    return peer.active ? std::min(active_interval_, config_.mesh_interval) : config_.mesh_interval;
+base::Duration Prober::interval(std::uint32_t index, const Peer& peer, base::Time now) const {
+  const Path& path = paths_[index];
+  if (path.in_policy) {
+    if (!peer.active) return config_.mesh_interval;
+    const bool busy = now - peer.traffic < kBusyFor && foremost(index);
+    return std::min(busy ? busy_interval_ : active_interval_, config_.mesh_interval);
+  }
   // Lines that do not reach each other are asked now and then only.
   const State state = path.liveness.state();
   const bool hopeless = path.sequence > kHopelessProbes && (state == State::Untested || state == State::Dead);
@@ -122,34 +142,114 @@ void Prober::on_probe(ids::NodeId from, const packet::Probe& probe, base::Time n
   if (it == peers_.end()) return;
   Peer& peer = it->second;
 
-  // 1. What we heard of their path; kept newest first.
+  // 1. What we heard of their path.
+  if (lies_behind(peer, note_heard(peer, probe, now), now)) peer.suspects = suspects_ = true;
+
+  // 2. What they heard of ours: first of all paths when, then of each what that means.
+  const auto each = [&](auto&& take) {
+    for (const packet::ProbeReport& report : probe.entries())
+      for (const std::uint32_t p : peer.paths)
+        if (paths_[p].config.id == report.path) {
+          take(paths_[p], report);
+          break;
+        }
+  };
+  each([&](Path& path, const packet::ProbeReport& report) { note_arrival(path, report); });
+  each([&](Path& path, const packet::ProbeReport& report) { on_report(path, report, probe, now); });
+}
+
+void Prober::note_arrival(Path& path, const packet::ProbeReport& report) {
+  const Path::Arrival& newest = path.arrivals[(path.next_arrival - 1) % path.arrivals.size()];
+  if (report.last_transmit_us <= newest.transmit_us) return;
+  path.arrivals[path.next_arrival++ % path.arrivals.size()] = {report.last_transmit_us, arrival_us(report)};
+  const std::int64_t above = std::clamp(report.one_way_raw_us, -kMostRawUs, kMostRawUs) - path.least_raw_us;
+  path.least_raw_us += path.next_arrival == 1 || above < 0 || above > kOtherClockUs ? above : above / 256;
+}
+
+// Beside the other paths that this peer's traffic could take: probes of all leave in the same instants.
+void Prober::compare(const Path& path, const packet::ProbeReport& report, Heard& heard) const {
+  if (!path.in_policy) return;
+  const std::int64_t written = arrival_us(report) + report.since_heard_us;
+  const auto slack_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(path.liveness.slack(path.estimate.jitter()))
+          .count();
+  std::uint64_t overtaken = 0;
+  std::int64_t behind = 0;
+  for (const std::uint32_t p : peers_.at(path.config.peer).paths) {
+    const Path& other = paths_[p];
+    if (&other == &path || !other.in_policy) continue;
+    const std::int64_t apart = path.least_raw_us - other.least_raw_us;
+    for (const Path::Arrival& a : other.arrivals) {
+      if (a.transmit_us <= report.last_transmit_us) continue;
+      const std::int64_t expected = a.at_us + apart;
+      behind = std::max(behind, written - expected);
+      if (expected + slack_us <= written) overtaken = std::max(overtaken, a.transmit_us);
+    }
+  }
+  if (overtaken != 0) heard.overtaken = from_us(overtaken);
+  heard.behind = std::chrono::microseconds{std::min(behind, kOtherClockUs)};
+}
+
+// Kept newest first.
+Prober::HeardPath& Prober::note_heard(Peer& peer, const packet::Probe& probe, base::Time now) {
   auto heard =
       std::find_if(peer.heard.begin(), peer.heard.end(), [&](const auto& h) { return h.id == probe.path; });
   if (heard == peer.heard.end()) {
     if (peer.heard.size() == packet::Probe::kMaxReports) peer.heard.pop_back();
-    peer.heard.insert(peer.heard.begin(), HeardPath{probe.path, 0, 0, now - kReorderHorizon, 0, 0, 0});
+    HeardPath fresh;
+    fresh.id = probe.path;
+    fresh.now.at = now - kReorderHorizon;
+    heard = peer.heard.insert(peer.heard.begin(), fresh);
+  }
+  if (heard->drains != drains_) {
+    heard->drained = heard->now;
+    heard->drains = drains_;
+  }
+  Seen& seen = heard->now;
+  ++seen.received;
+  const bool again =
+      now - seen.at >= kReorderHorizon;  // after a long silence: perhaps another life of theirs
+  if (probe.padded_bytes != 0 && (again || probe.sequence > seen.padded_sequence))
+    seen.padded_sequence = probe.sequence;
+  // Newer by their clock.
+  if (probe.transmit_us > seen.transmit_us || again) {
+    heard->spacing_us = again ? 0 : probe.transmit_us - seen.transmit_us;
+    seen.sequence = probe.sequence;
+    seen.transmit_us = probe.transmit_us;
+    seen.at = now;
+    seen.one_way_raw_us = static_cast<std::int64_t>(to_us(now) - probe.transmit_us);
+    std::rotate(peer.heard.begin(), heard, heard + 1);
     heard = peer.heard.begin();
   }
-  ++heard->received;
-  const bool again = now - heard->at >= kReorderHorizon;  // as below: perhaps another life of theirs
-  if (probe.padded_bytes != 0 && (again || probe.sequence > heard->padded_sequence))
-    heard->padded_sequence = probe.sequence;
-  // Newer by their clock; after a long silence anything is (they may have started again).
-  if (probe.transmit_us > heard->transmit_us || now - heard->at >= kReorderHorizon) {
-    heard->sequence = probe.sequence;
-    heard->transmit_us = probe.transmit_us;
-    heard->at = now;
-    heard->one_way_raw_us = static_cast<std::int64_t>(to_us(now) - probe.transmit_us);
-    std::rotate(peer.heard.begin(), heard, heard + 1);
-  }
+  return *heard;
+}
 
-  // 2. What they heard of ours.
-  for (const packet::ProbeReport& report : probe.entries())
+// Whether some other path of theirs is missing probes that left no later than `ahead`'s newest.
+bool Prober::lies_behind(const Peer& peer, const HeardPath& ahead, base::Time now) {
+  constexpr auto kLatest = std::chrono::duration_cast<std::chrono::microseconds>(kLatestHaste).count();
+  for (const HeardPath& h : peer.heard) {
+    if (h.spacing_us == 0 || h.spacing_us > kLatest / 5 || now - h.now.at > kLatestHaste) continue;
+    const std::uint64_t lag = ahead.now.transmit_us - h.now.transmit_us;
+    if (ahead.now.transmit_us > h.now.transmit_us && 2 * lag > 5 * h.spacing_us) return true;
+  }
+  return false;
+}
+
+void Prober::on_drained(base::Time now) {
+  drained_ = now;
+  ++drains_;
+  if (!suspects_) return;
+  suspects_ = false;
+  for (auto& [id, peer] : peers_) {
+    if (!std::exchange(peer.suspects, false) || !peer.active) continue;
+    // Still behind, now that all sockets were read?
+    if (peer.heard.empty() || !lies_behind(peer, peer.heard.front(), now)) continue;
+    if (now - peer.hastened < kLeastHaste) continue;
+    peer.hastened = now;
     for (const std::uint32_t p : peer.paths)
-      if (paths_[p].config.id == report.path) {
-        on_report(paths_[p], report, probe, now);
-        break;
-      }
+      if (paths_[p].in_policy) probe_due_[p] = std::min(probe_due_[p], now);
+    next_scan_ = std::min(next_scan_, now);
+  }
 }
 
 void Prober::on_report(Path& path, const packet::ProbeReport& report, const packet::Probe& carrier,
@@ -176,22 +276,42 @@ void Prober::on_report(Path& path, const packet::ProbeReport& report, const pack
   if (report.last_sequence <= path.sequence &&
       path.mtu.on_report(report.padded_sequence, report.last_sequence, now))
     push({Event::Kind::MtuChanged, path.config.peer, {}, path.config.id, {}, now});
-  const Heard heard{report.last_sequence, transmitted, since};
-  if (path.liveness.on_report(heard, path.estimate.jitter(), now))
-    state_changed(static_cast<std::uint32_t>(&path - paths_.data()), now);
+  Heard heard{report.last_sequence, transmitted, since, report.received + path.mtu.expected_losses()};
+  if (!advanced) compare(path, report, heard);
+  const auto index = static_cast<std::uint32_t>(&path - paths_.data());
+  const bool changed =
+      path.liveness.on_report(heard, {path.estimate.jitter(), path.estimate.loss_ppm()}, now);
+  look_due_[index] = path.liveness.next_timeout();
+  if (changed) state_changed(index, now);
 }
 
 void Prober::state_changed(std::uint32_t index, base::Time now) {
   Path& path = paths_[index];
   const State state = path.liveness.state();
-  if (state == State::Alive || state == State::Dead)
-    push({state == State::Alive ? Event::Kind::PathUp : Event::Kind::PathDown,
+  // What comes back, or loses too much, counts as down until it is used again.
+  if (state == State::Alive || state == State::Dead || path.told_up) {
+    path.told_up = state == State::Alive;
+    push({path.told_up ? Event::Kind::PathUp : Event::Kind::PathDown,
           path.config.peer,
           {},
           path.config.id,
           {},
           now});
+  }
   for (const std::uint32_t p : path.policies) select(policies_[p], now);
+}
+
+// In use by a policy, or what would be if that died now: probed twice as often while there is traffic.
+bool Prober::foremost(std::uint32_t path) const {
+  for (const std::uint32_t i : paths_[path].policies) {
+    const Policy& policy = policies_[i];
+    if (policy.chosen == path) return true;
+    for (const std::uint32_t p : policy.config.paths) {
+      if (p == path) return true;
+      if (p != policy.chosen && paths_[p].liveness.usable()) break;
+    }
+  }
+  return false;
 }
 
 // The first alive by preference; without one, what delivers again although held down; then what was never tested;
@@ -219,25 +339,26 @@ void Prober::on_timer(base::Time now) {
     next_housekeeping_ = now + kHousekeeping;
     for (auto& [id, peer] : peers_)
       if (peer.active && now - peer.traffic >= kActiveFor) set_active(peer, false, now);
-    for (std::uint32_t i = 0; i < paths_.size(); ++i)
-      if (paths_[i].liveness.on_timer(now)) state_changed(i, now);
+    for (std::uint32_t i = 0; i < paths_.size(); ++i) {
+      if (look_due_[i] > now) continue;
+      const bool changed = paths_[i].liveness.on_timer(now);
+      look_due_[i] = paths_[i].liveness.next_timeout();
+      if (changed) state_changed(i, now);
+    }
   }
   if (now < next_scan_) return;
   due_.erase(due_.begin(), due_.begin() + static_cast<std::ptrdiff_t>(due_next_));
   due_next_ = 0;
   base::Time next = now + config_.mesh_interval;
-  for (auto& [id, peer] : peers_) {
-    for (const std::uint32_t p : peer.paths) {
-      Path& path = paths_[p];
-      const base::Duration every = interval(path, peer);
-      if (path.due <= now) {
-        due_.push_back(p);
-        // No catching up after lateness: a burst of probes would say nothing more than one.
-        path.due = every >= config_.mesh_interval ? std::max(path.due + every, now + every / 2)
-                                                  : aligned(now, every);
-      }
-      next = std::min(next, path.due);
+  for (std::uint32_t p = 0; p < probe_due_.size(); ++p) {
+    base::Time& due = probe_due_[p];
+    if (due <= now) {
+      due_.push_back(p);
+      const base::Duration every = interval(p, *paths_[p].peer, now);
+      // No catching up after lateness: a burst of probes would say nothing more than one.
+      due = every >= config_.mesh_interval ? std::max(due + every, now + every / 2) : aligned(now, every);
     }
+    next = std::min(next, due);
   }
   next_scan_ = next;
 }
@@ -260,12 +381,15 @@ packet::Probe Prober::make_probe(std::uint32_t index, base::Time now) {
   probe.transmit_us = to_us(now);
   probe.padded_bytes = path.mtu.on_send(probe.sequence, now);
   path.liveness.on_sent(probe.sequence, now);
+  look_due_[index] = path.liveness.next_timeout();
   const base::Time reference = std::min(now, std::max(drained_, base::Time{}));
   for (const HeardPath& h : peers_.at(path.config.peer).heard) {
-    const auto since = std::chrono::duration_cast<std::chrono::microseconds>(reference - h.at).count();
-    probe.add({h.id, h.sequence, h.transmit_us,
-               static_cast<std::uint32_t>(std::clamp<std::int64_t>(since, 0, 0xffffffffLL)), h.received,
-               h.one_way_raw_us, h.padded_sequence});
+    const Seen& seen = h.drains == drains_ ? h.drained : h.now;
+    if (seen.sequence == 0) continue;
+    const auto since = std::chrono::duration_cast<std::chrono::microseconds>(reference - seen.at).count();
+    probe.add({h.id, seen.sequence, seen.transmit_us,
+               static_cast<std::uint32_t>(std::clamp<std::int64_t>(since, 0, 0xffffffffLL)), seen.received,
+               seen.one_way_raw_us, seen.padded_sequence});
   }
   return probe;
 }

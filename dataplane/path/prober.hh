@@ -2,6 +2,7 @@
 // (endpoint, tier) the best path that does: instant on bad news, patient on good (DESIGN §6, wire.md §7).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -36,7 +37,8 @@ struct PolicyConfig {
 };
 
 struct ProberConfig {
-  base::Duration active_interval = std::chrono::milliseconds{10};
+  base::Duration active_interval =
+      std::chrono::milliseconds{10};  // halved for what is in use while traffic flows
   base::Duration mesh_interval = std::chrono::milliseconds{200};
   std::vector<PathConfig> paths;
   std::vector<PolicyConfig> policies;
@@ -67,6 +69,13 @@ struct PathView {
 inline constexpr std::uint32_t kNoPath = 0xffffffff;
 inline constexpr std::size_t kProbedPerPolicy = 3;  // the best and two backups get fast probes
 inline constexpr base::Duration kActiveFor = std::chrono::seconds{10};
+inline constexpr base::Duration kBusyFor =
+    std::chrono::seconds{1};  // after traffic: the path in use and its backup
+                              // are probed twice as often
+// A path of the peer's that falls behind another by more than two and a half of its probes is reported at once, not
+// with our next probe; while it is behind by no more than this.
+inline constexpr base::Duration kLatestHaste = std::chrono::milliseconds{150};
+inline constexpr base::Duration kLeastHaste = std::chrono::milliseconds{3};  // between two such reports
 inline constexpr unsigned kMostProbesPerSecond = 2000;
 
 // One thread. Indexes of paths and policies are those of the newest configure().
@@ -79,8 +88,8 @@ class Prober {
   // An authenticated probe of `peer`'s.
   void on_probe(ids::NodeId peer, const packet::Probe& probe, base::Time now);
   // Everything that had arrived by `now` has been given to on_probe. Until it is said again, reports speak of that
-  // instant: a peer is not blamed for probes that wait in our own queue.
-  void on_drained(base::Time now) { drained_ = now; }
+  // instant and of what was heard by then, on all paths: a peer is not blamed for probes that wait in our own queues.
+  void on_drained(base::Time now);
   void on_timer(base::Time now);
   base::Time next_timeout() const;
 
@@ -104,6 +113,7 @@ class Prober {
   std::optional<Event> poll_event();
 
  private:
+  struct Peer;
   struct Path {
     PathConfig config;
     Liveness liveness;
@@ -111,22 +121,39 @@ class Prober {
     MtuSearch mtu;
     std::uint32_t sequence = 0;      // of our newest probe
     std::uint32_t rtt_sequence = 0;  // the newest one whose round trip was taken
-    base::Time due{};
+    Peer* peer = nullptr;
     bool in_policy = false;
+    bool told_up = false;  // the newest event was PathUp
+    // When the far end heard our newest probes, by its clock; the newest at next_arrival − 1.
+    struct Arrival {
+      std::uint64_t transmit_us = 0;
+      std::int64_t at_us = 0;
+    };
+    std::array<Arrival, 16> arrivals{};
+    std::size_t next_arrival = 0;
+    std::int64_t least_raw_us = 0;        // one-way, of late
     std::vector<std::uint32_t> policies;  // that name it
   };
-  struct HeardPath {
-    ids::PathId id;
-    std::uint32_t sequence = 0;
+  struct Seen {
+    std::uint32_t sequence = 0;  // 0: nothing yet
     std::uint64_t transmit_us = 0;
     base::Time at;
     std::uint32_t received = 0;
     std::int64_t one_way_raw_us = 0;
     std::uint32_t padded_sequence = 0;
   };
+  struct HeardPath {
+    ids::PathId id;
+    Seen now;
+    Seen drained;                  // what we knew when our sockets were empty
+    std::uint64_t drains = 0;      // how often they had been when `now` changed
+    std::uint64_t spacing_us = 0;  // between the newest two, by the sender's clock
+  };
   struct Peer {
     base::Time traffic{};
     bool active = false;
+    bool suspects = false;  // a path of theirs lies behind another
+    base::Time hastened{};
     std::vector<HeardPath> heard;  // newest first, kMaxReports at most
     std::vector<std::uint32_t> paths;
   };
@@ -135,15 +162,24 @@ class Prober {
     std::uint32_t chosen = kNoPath;
   };
 
+  HeardPath& note_heard(Peer& peer, const packet::Probe& probe, base::Time now);
+  static bool lies_behind(const Peer& peer, const HeardPath& ahead, base::Time now);
   void on_report(Path& path, const packet::ProbeReport& report, const packet::Probe& carrier, base::Time now);
+  void note_arrival(Path& path, const packet::ProbeReport& report);
+  void compare(const Path& path, const packet::ProbeReport& report, Heard& heard) const;
   void select(Policy& policy, base::Time now);
+  bool foremost(std::uint32_t path) const;
   void state_changed(std::uint32_t path, base::Time now);
-  base::Duration interval(const Path& path, const Peer& peer) const;
+  base::Duration interval(std::uint32_t path, const Peer& peer, base::Time now) const;
   void set_active(Peer& peer, bool active, base::Time now);
   void push(Event event);
 
   ProberConfig config_;
   std::vector<Path> paths_;
+  // Of each path: when it is to be probed, and when its liveness is to be looked at. Apart from the rest, since timers
+  // walk all of them: a mesh of hundreds fits a few cache lines.
+  std::vector<base::Time> probe_due_;
+  std::vector<base::Time> look_due_;
   std::vector<Policy> policies_;
   std::unordered_map<ids::NodeId, Peer> peers_;
   std::vector<std::uint32_t> due_;  // found by on_timer, handed out by poll_due
@@ -151,7 +187,10 @@ class Prober {
   base::Time next_scan_{};
   base::Time next_housekeeping_{};
   base::Time drained_{};
+  std::uint64_t drains_ = 1;
+  bool suspects_ = false;  // some peer has some
   base::Duration active_interval_{};
+  base::Duration busy_interval_{};
   ids::NodeId traffic_peer_;  // of the last on_traffic()
   base::Time traffic_at_{};
   std::deque<Event> events_;
