@@ -35,6 +35,17 @@ void LinkTable::forget(ids::NodeId node) {
   });
 }
 
+std::vector<telemetry::Link> LinkTable::take_changes() {
+  std::vector<telemetry::Link> out;
+  out.reserve(changes_.size());
+  for (const telemetry::LinkKey& key : changes_) {
+    const auto at = links_.find(key);
+    out.push_back(at == links_.end() ? telemetry::Link{.key = key} : at->second.link);
+  }
+  changes_.clear();
+  return out;
+}
+
 std::vector<telemetry::Link> LinkTable::links() const {
   std::vector<telemetry::Link> out;
   out.reserve(links_.size());

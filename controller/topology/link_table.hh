@@ -31,8 +31,8 @@ class LinkTable {
   // Published links in the order of their keys: what a Topology is made from.
   std::vector<telemetry::Link> links() const;
   std::size_t size() const { return links_.size(); }
-  // Links published or taken out since the last call, in order; may repeat.
-  std::vector<telemetry::LinkKey> take_changes() { return std::exchange(changes_, {}); }
+  // Links published or taken out since the last call, as they are now, those gone as Unknown; in order, may repeat.
+  std::vector<telemetry::Link> take_changes();
   bool changed() const { return !changes_.empty(); }
 
  private:

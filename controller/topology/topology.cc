@@ -22,35 +22,16 @@ Topology::Topology(std::vector<Node> nodes, std::span<const telemetry::Link> lin
   for (Index i = 0; i < n; ++i) {
     if (nodes_[i].relay) relays_.push_back(i);
   }
-  std::vector<std::pair<std::size_t, PlaneLink>> found;
-  found.reserve(links.size());
+  std::uint32_t seen = 0;
   for (const telemetry::Link& link : links) {
-    if (link.key.from_plane != link.key.to_plane || link.state == LinkState::Unknown) continue;
-    const auto from = index_of(link.key.from), to = index_of(link.key.to);
-    if (!from || !to || *from == *to) continue;
-    PlaneLink out{.plane = link.key.from_plane, .state = link.state};
-    if (out.state == LinkState::Usable) out.cost_us = link_cost_us(link.rtt_us, link.loss_ppm);
-    if (out.cost_us == kUnreachable) out.state = LinkState::Dead;
-    found.emplace_back(*from * n + *to, out);
+    if (link.key.from_plane == link.key.to_plane) seen |= 1u << (link.key.from_plane.value & 31);
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.first, a.second.plane) < std::pair(b.first, b.second.plane);
-  });
-  offsets_.resize(n * n + 1);
-  best_.resize(n * n);
-  links_.reserve(found.size());
-  std::size_t next = 0;
-  for (std::size_t pair = 0; pair < n * n; ++pair) {
-    offsets_[pair] = static_cast<std::uint32_t>(links_.size());
-    const PlaneLink* best = nullptr;
-    for (; next < found.size() && found[next].first == pair; ++next) {
-      links_.push_back(found[next].second);  // reserved above: pointers stay
-      if (links_.back().state != LinkState::Usable) continue;
-      if (best == nullptr || links_.back().cost_us < best->cost_us) best = &links_.back();
-    }
-    best_[pair] = best;
+  for (std::uint8_t plane = 1; plane <= ids::PlaneId::kMax; ++plane) {
+    if (seen >> plane & 1) planes_.push_back(ids::PlaneId{plane});
   }
-  offsets_[n * n] = static_cast<std::uint32_t>(links_.size());
+  links_.resize(n * n * planes_.size());
+  for (std::size_t at = 0; at < links_.size(); ++at) links_[at].plane = planes_[at % planes_.size()];
+  for (const telemetry::Link& link : links) set(link);
 }
 
 std::optional<Index> Topology::index_of(ids::NodeId id) const {
@@ -60,18 +41,34 @@ std::optional<Index> Topology::index_of(ids::NodeId id) const {
   return static_cast<Index>(at - nodes_.begin());
 }
 
-std::span<const PlaneLink> Topology::links(Index from, Index to) const {
-  const std::size_t pair = from * nodes_.size() + to;
-  return std::span(links_).subspan(offsets_[pair], offsets_[pair + 1] - offsets_[pair]);
-}
-
-const PlaneLink* Topology::best(Index from, Index to) const { return best_[from * nodes_.size() + to]; }
-
 PlaneLink Topology::link(Index from, Index to, ids::PlaneId plane) const {
   for (const PlaneLink& link : links(from, to)) {
     if (link.plane == plane) return link;
   }
   return PlaneLink{.plane = plane};
+}
+
+Topology::Change Topology::set(const telemetry::Link& link) {
+  if (link.key.from_plane != link.key.to_plane) return Change::Same;
+  const auto from = index_of(link.key.from), to = index_of(link.key.to);
+  if (!from || !to || *from == *to) return Change::Same;
+  const auto plane = std::lower_bound(planes_.begin(), planes_.end(), link.key.from_plane);
+  if (plane == planes_.end() || *plane != link.key.from_plane) {
+    return link.state == LinkState::Unknown ? Change::Same : Change::NewPlane;
+  }
+  PlaneLink now{.plane = *plane, .state = link.state};
+  if (now.state == LinkState::Usable) {
+    now.cost_us = link_cost_us(link.rtt_us, link.loss_ppm);
+    now.rtt_us = link.rtt_us;
+    now.loss_ppm = link.loss_ppm;
+    now.jitter_us = link.jitter_us;
+    if (now.cost_us == kUnreachable) now = {.plane = *plane, .state = LinkState::Dead};
+  }
+  PlaneLink& known = links_[(std::size_t{*from} * nodes_.size() + *to) * planes_.size() +
+                            static_cast<std::size_t>(plane - planes_.begin())];
+  if (known == now) return Change::Same;
+  known = now;
+  return Change::Changed;
 }
 
 }  // namespace qanat::topology

@@ -1,4 +1,4 @@
-// Topology: one tick's frozen view for path computation: nodes by index, usable links by pair and plane, with costs.
+// Topology: path computation's view of one tick: nodes by index and what is known of the links between them, with costs.
 // Integers throughout, so that two controllers compute the same bytes from the same input.
 #pragma once
 
@@ -17,6 +17,9 @@ struct Node {
   ids::NodeId id;
   ids::DomainId domain;
   bool relay = false;
+  bool border = false;     // a relay that backups may always go over (DESIGN §7: R ≤ 64)
+  std::uint8_t zone = 0;   // of residency, 0 … 63
+  std::uint32_t risk = 0;  // bit r: shares risk r (an operator, a city, a cable) with whoever has that bit
 };
 
 using Index = std::uint32_t;  // of a node in Topology::nodes()
@@ -27,6 +30,10 @@ struct PlaneLink {
   ids::PlaneId plane;
   telemetry::LinkState state = telemetry::LinkState::Unknown;
   std::uint32_t cost_us = kUnreachable;
+  std::uint32_t rtt_us = 0;
+  std::uint32_t loss_ppm = 0;
+  std::uint32_t jitter_us = 0;
+  bool operator==(const PlaneLink&) const = default;
 };
 
 // Loss as delay: a lost packet costs a retransmission, no sooner than an RTT and a minimal timeout of 200 ms after
@@ -37,27 +44,31 @@ std::uint32_t link_cost_us(std::uint32_t rtt_us, std::uint32_t loss_ppm);
 class Topology {
  public:
   // Nodes in any order, ids distinct; links as Matrix::links() gives them; links of other nodes or between different
-  // planes are left out.
+  // planes are left out. Planes are those that the links use.
   Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links);
-  Topology(const Topology&) = delete;  // best_ points into links_
-  Topology& operator=(const Topology&) = delete;
 
-  std::span<const Node> nodes() const { return nodes_; }     // ascending id
-  std::span<const Index> relays() const { return relays_; }  // ascending
+  std::span<const Node> nodes() const { return nodes_; }            // ascending id
+  std::span<const Index> relays() const { return relays_; }         // ascending
+  std::span<const ids::PlaneId> planes() const { return planes_; }  // ascending
   std::optional<Index> index_of(ids::NodeId id) const;
 
-  // What is known of the links from → to, ascending plane; Unknown ones are absent.
-  std::span<const PlaneLink> links(Index from, Index to) const;
-  // The cheapest usable plane; ties go to the lower plane. Null when there is none.
-  const PlaneLink* best(Index from, Index to) const;
+  // The links from → to, one for each of planes(), in that order.
+  std::span<const PlaneLink> links(Index from, Index to) const {
+    return std::span(links_).subspan((std::size_t{from} * nodes_.size() + to) * planes_.size(),
+                                     planes_.size());
+  }
   PlaneLink link(Index from, Index to, ids::PlaneId plane) const;
+
+  // A link as it is now; Unknown takes it out. Same when nothing is different or it is none of ours; NewPlane when this
+  // topology has to be made anew.
+  enum class Change : std::uint8_t { Same, Changed, NewPlane };
+  Change set(const telemetry::Link& link);
 
  private:
   std::vector<Node> nodes_;
   std::vector<Index> relays_;
-  std::vector<PlaneLink> links_;
-  std::vector<std::uint32_t> offsets_;  // of pair (from, to) at from · n + to; one more at the end
-  std::vector<const PlaneLink*> best_;
+  std::vector<ids::PlaneId> planes_;
+  std::vector<PlaneLink> links_;  // of pair (from, to) from (from · n + to) · planes on
 };
 
 }  // namespace qanat::topology

@@ -2,47 +2,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
-#include "controller/paths/candidates.hh"
 #include "controller/paths/selection.hh"
+#include "tests/unit/controller/net.hh"
 
 namespace qanat::paths {
 namespace {
 
-using telemetry::Link;
 using telemetry::LinkState;
-using topology::Index;
 using topology::kUnreachable;
 using topology::link_cost_us;
 using topology::Topology;
-
-bool any_relay(Index) { return true; }
-
-// A small world: nodes 1 … n, links both ways.
-struct Net {
-  std::vector<topology::Node> nodes;
-  std::vector<Link> links;
-
-  explicit Net(std::uint32_t count, std::set<std::uint32_t> relays = {}) {
-    for (std::uint32_t i = 1; i <= count; ++i)
-      nodes.push_back({ids::NodeId{i}, ids::DomainId{1}, relays.contains(i)});
-  }
-  Net& link(std::uint32_t a, std::uint32_t b, std::uint8_t plane, std::uint32_t rtt_us,
-            LinkState state = LinkState::Usable, std::uint32_t loss_ppm = 0) {
-    std::erase_if(links, [&](const Link& l) {
-      return l.key.from_plane.value == plane && ((l.key.from.value == a && l.key.to.value == b) ||
-                                                 (l.key.from.value == b && l.key.to.value == a));
-    });
-    const telemetry::LinkKey key{ids::NodeId{a}, ids::NodeId{b}, ids::PlaneId{plane}, ids::PlaneId{plane}};
-    for (const auto& k : {key, key.reversed()}) {
-      links.push_back({.key = k, .state = state, .rtt_us = rtt_us, .loss_ppm = loss_ppm});
-    }
-    return *this;
-  }
-  Topology topology() const { return Topology(nodes, links); }
-};
 
 Route route(std::vector<std::uint32_t> relays, std::vector<std::uint8_t> planes) {
   Route r;
@@ -52,78 +25,16 @@ Route route(std::vector<std::uint32_t> relays, std::vector<std::uint8_t> planes)
   return r;
 }
 
+Choices select_of(const Net& net, Index from, Index to, const Choices& held,
+                  Unknowns unknowns = Unknowns::AreLost, const RelayLoad& load = RelayLoad(),
+                  const Objective& objective = {}) {
+  const Topology topology = net.topology();
+  CandidateTable table(topology, objective);
+  table.build();
+  return select(table, from, to, held, unknowns, load);
+}
 Choices select_12(const Net& net, const Choices& held, Unknowns unknowns = Unknowns::AreLost) {
-  return select(net.topology(), 0, 1, any_relay, held, unknowns);
-}
-
-// All ways over at most two relays, written the slow way.
-std::uint32_t brute_force(const Topology& t, Index from, Index to) {
-  const auto hop = [&](Index a, Index b) {
-    std::uint64_t least = kUnreachable;
-    for (const auto& link : t.links(a, b)) least = std::min<std::uint64_t>(least, link.cost_us);
-    return least;
-  };
-  std::uint64_t least = hop(from, to);
-  const Index n = static_cast<Index>(t.nodes().size());
-  for (Index a = 0; a < n; ++a) {
-    if (a == from || a == to || !t.nodes()[a].relay) continue;
-    least = std::min(least, hop(from, a) + hop(a, to) + kRelayCostUs);
-    for (Index b = 0; b < n; ++b) {
-      if (b == from || b == to || b == a || !t.nodes()[b].relay) continue;
-      least = std::min(least, hop(from, a) + hop(a, b) + hop(b, to) + 2 * kRelayCostUs);
-    }
-  }
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(least, kUnreachable));
-}
-
-Net random_net(std::mt19937& random) {
-  const std::uint32_t n = 3 + random() % 6;
-  std::set<std::uint32_t> relays;
-  for (std::uint32_t i = 1; i <= n; ++i) {
-    if (random() % 2) relays.insert(i);
-  }
-  Net net(n, relays);
-  for (std::uint32_t a = 1; a <= n; ++a) {
-    for (std::uint32_t b = a + 1; b <= n; ++b) {
-      for (std::uint8_t plane = 1; plane <= 2; ++plane) {
-        const auto kind = random() % 5;
-        if (kind == 0) continue;
-        net.link(a, b, plane, 1000 + random() % 80'000, kind == 1 ? LinkState::Dead : LinkState::Usable,
-                 random() % 60'000);
-      }
-    }
-  }
-  return net;
-}
-
-TEST(PathsProperty, TheBestIsThatOfBruteForceAndNoListLoops) {
-  std::mt19937 random(3);
-  for (int round = 0; round < 300; ++round) {
-    const Net net = random_net(random);
-    const Topology t = net.topology();
-    const Index n = static_cast<Index>(t.nodes().size());
-    for (Index from = 0; from < n; ++from) {
-      for (Index to = 0; to < n; ++to) {
-        if (from == to) continue;
-        const auto choices = select(t, from, to, any_relay, {}, Unknowns::AreLost);
-        const std::uint32_t expected = brute_force(t, from, to);
-        ASSERT_EQ(choices.empty(), expected == kUnreachable);
-        if (choices.empty()) continue;
-        EXPECT_EQ(choices.front().cost_us, expected) << "round " << round;
-        ASSERT_LE(choices.size(), kMaxLists);
-        std::set<Route> routes;
-        for (const Choice& c : choices) {
-          EXPECT_TRUE(routes.insert(c.route).second) << "a list twice";
-          std::set<std::uint32_t> seen{t.nodes()[from].id.value, t.nodes()[to].id.value};
-          for (const ids::NodeId relay : c.route.relay_list())
-            EXPECT_TRUE(seen.insert(relay.value).second) << "a loop";
-          const RouteNow now = evaluate(t, from, to, c.route, any_relay);
-          EXPECT_EQ(now.state, LinkState::Usable);
-          EXPECT_EQ(now.cost_us, c.cost_us);
-        }
-      }
-    }
-  }
+  return select_of(net, 0, 1, held, unknowns);
 }
 
 TEST(PathsProperty, SameInputSameChoicesWhateverTheOrderOfLinks) {
@@ -194,10 +105,10 @@ TEST(Paths, SmallImprovementsDoNotMoveTraffic) {
 }
 
 TEST(Paths, UnderTenMillisecondsAMillisecondDecides) {
-  EXPECT_FALSE(worth_moving(5000, 4100));
-  EXPECT_TRUE(worth_moving(5000, 4000));
-  EXPECT_FALSE(worth_moving(100'001, 90'001)) << "a tenth is rounded up";
-  EXPECT_FALSE(worth_moving(5000, 6000));
+  EXPECT_FALSE(Margin{}.worth_moving(5000, 4100));
+  EXPECT_TRUE(Margin{}.worth_moving(5000, 4000));
+  EXPECT_FALSE(Margin{}.worth_moving(100'001, 90'001)) << "a tenth is rounded up";
+  EXPECT_FALSE(Margin{}.worth_moving(5000, 6000));
 }
 
 TEST(Paths, ADeadListIsLeftAtOnceForAWorseOne) {
@@ -227,6 +138,107 @@ TEST(Paths, KeptChoicesKeepTheCostTheyWereMadeAt) {
   const auto held = select_12(net, {});
   net.link(1, 2, 1, 20'900);
   EXPECT_EQ(select_12(net, held), held) << "measurement noise must not become configuration changes";
+}
+
+// One tick after the other over the same log of measurements: the same bytes each time, and at every tick no list that
+// loops, repeats, or breaks a limit while another does not.
+TEST(PathsProperty, TheSameTickLogGivesTheSameBytesAndNoLimitStaysBroken) {
+  Objective objective;
+  objective.most_rtt_us = 120'000;
+  objective.most_loss_ppm = 80'000;
+  const auto replay = [&](std::uint32_t seed, bool check) {
+    std::mt19937 random(seed);
+    Net net = random_net(random, 8);
+    const Index n = static_cast<Index>(net.nodes.size());
+    std::map<std::pair<Index, Index>, Choices> held;
+    std::vector<std::uint64_t> bytes;
+    for (int tick = 0; tick < 12; ++tick) {
+      for (auto& link : net.links) {
+        if (random() % 4 == 0) link.rtt_us = 1000 + random() % 80'000;
+        if (random() % 20 == 0) link.state = random() % 2 != 0 ? LinkState::Dead : LinkState::Usable;
+      }
+      const Topology topology = net.topology();
+      CandidateTable table(topology, objective);
+      table.build();
+      RelayLoad load(4);
+      for (const auto& [pair, choices] : held)
+        if (!choices.empty()) load.add(choices.front().route);
+      for (Index from = 0; from < n; ++from) {
+        for (Index to = 0; to < n; ++to) {
+          if (from == to) continue;
+          auto& now = held[{from, to}];
+          auto chosen = select(table, from, to, now, Unknowns::AreLost, load);
+          if (!now.empty()) load.remove(now.front().route);
+          if (!chosen.empty()) load.add(chosen.front().route);
+          now = std::move(chosen);
+          std::set<Route> seen;
+          for (const Choice& c : now) {
+            bytes.insert(bytes.end(), {c.cost_us, c.route.relay_count, c.route.relays[0].value,
+                                       c.route.relays[1].value, c.route.planes[0].value});
+            if (!check || table.lists(from, to).empty()) continue;
+            EXPECT_TRUE(seen.insert(c.route).second);
+            EXPECT_EQ(evaluate(table, from, to, c.route).state, LinkState::Usable) << "dead, or over a limit";
+          }
+        }
+      }
+    }
+    return bytes;
+  };
+  for (const std::uint32_t seed : {1u, 2u, 3u, 4u, 5u}) EXPECT_EQ(replay(seed, true), replay(seed, false));
+}
+
+TEST(Paths, PairsDoNotHerdOntoOneRelay) {
+  // Relay 3 is best for everybody, relay 4 nearly as good: six pairs share them when each has room for four.
+  Net net(10, {3, 4});
+  for (std::uint32_t a : {1u, 5u, 6u, 7u, 8u, 9u})
+    net.link(a, 3, 1, 10'000).link(a, 4, 1, 11'000).link(a, 2, 1, 90'000);
+  net.link(3, 2, 1, 10'000).link(4, 2, 1, 11'000);
+  const Topology topology = net.topology();
+  CandidateTable table(topology, {});
+  table.build();
+  RelayLoad load(4);
+  std::map<Index, Choices> held;
+  for (const Index from : {0u, 4u, 5u, 6u, 7u, 8u}) {
+    held[from] = select(table, from, 1, {}, Unknowns::AreLost, load);
+    load.add(held[from].front().route);
+  }
+  EXPECT_EQ(load.pairs(ids::NodeId{3}), 4u);
+  EXPECT_EQ(load.pairs(ids::NodeId{4}), 2u);
+  for (auto& [from, choices] : held)
+    EXPECT_EQ(select(table, from, 1, choices, Unknowns::AreLost, load), choices) << "and stay";
+}
+
+TEST(Paths, ARelayThatCarriesTooManyIsLeftUntilItDoesNot) {
+  Net net(10, {3, 4});
+  for (std::uint32_t a : {1u, 5u, 6u, 7u, 8u, 9u}) net.link(a, 3, 1, 10'000).link(a, 4, 1, 11'000);
+  net.link(3, 2, 1, 10'000).link(4, 2, 1, 11'000);
+  const Topology topology = net.topology();
+  CandidateTable table(topology, {});
+  table.build();
+  RelayLoad load(4);
+  const Choices crowd{{route({3}, {1, 1}), 20'200}};
+  for (int pair = 0; pair < 6; ++pair) load.add(crowd.front().route);
+  int moved = 0;
+  for (const Index from : {0u, 4u, 5u, 6u, 7u, 8u}) {
+    const auto chosen = select(table, from, 1, crowd, Unknowns::AreLost, load);
+    if (chosen.front().route == crowd.front().route) continue;
+    load.remove(crowd.front().route);
+    load.add(chosen.front().route);
+    ++moved;
+  }
+  EXPECT_EQ(moved, 2);
+}
+
+TEST(Paths, AListOverALimitIsLeftForAWorseOneWithin) {
+  Net net(3, {3});
+  net.link(1, 2, 1, 20'000).link(1, 3, 1, 40'000).link(3, 2, 1, 40'000);
+  Objective objective;
+  objective.most_loss_ppm = 10'000;
+  const auto held = select_of(net, 0, 1, {}, Unknowns::AreLost, RelayLoad(), objective);
+  EXPECT_EQ(held[0].route, route({}, {1}));
+  net.link(1, 2, 1, 20'000, LinkState::Usable, 20'000);
+  EXPECT_EQ(select_of(net, 0, 1, held, Unknowns::AreLost, RelayLoad(), objective)[0].route,
+            route({3}, {1, 1}));
 }
 
 TEST(Paths, SegmentsAndRoutesAreTwoSpellingsOfOneThing) {

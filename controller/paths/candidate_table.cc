@@ -1,0 +1,229 @@
+#include "controller/paths/candidate_table.hh"
+
+#include <algorithm>
+
+namespace qanat::paths {
+
+using topology::PlaneLink;
+
+void one_after_another(std::size_t tasks, const std::function<void(std::size_t)>& work) {
+  for (std::size_t task = 0; task < tasks; ++task) work(task);
+}
+
+CandidateTable::CandidateTable(const topology::Topology& topology, const Objective& objective,
+                               const MinPlus& kernels, Parallel parallel)
+    : topology_(topology), objective_(objective), kernels_(kernels), parallel_(std::move(parallel)) {
+  const std::size_t n = nodes(), r = relays();
+  direct_ = {n, n, kNoWay};
+  plane_ = {n, n, 0};
+  if (topology.planes().size() > 1) {
+    for (std::size_t p = 0; p < topology.planes().size(); ++p) flat_.emplace_back(n, n, kNoWay);
+  }
+  out_ = {n, r, kNoWay};
+  in_ = {n, r, kNoWay};
+  on_ = {r, n, kNoWay};
+  on_turned_ = {n, r, kNoWay};
+  on_relay_ = {r, n, kNoRelay};
+  via_ = {n, n, kNoWay};
+  via_relay_ = {n, n, kNoRelay};
+  uses_ = {n, r, 0};
+  near_.resize(n);
+  near_place_ = {n, r, kFar};
+  for (auto& rank : ways_) rank = {n, n, Way{}};
+  wanted_ = {n, blocks(), ~Lanes{0}};
+  further_ = {n, blocks(), 0};
+  constrained_ = {n, blocks(), 0};
+  no_way_.assign(padded(n), kNoWay);
+  relay_of_.assign(n, kNoRelay);
+  for (std::size_t k = 0; k < r; ++k) relay_of_[node_of(k)] = static_cast<std::uint16_t>(k);
+  for (const Index relay : topology.relays()) risks_ |= topology.nodes()[relay].risk != 0;
+  if (objective.limited()) {
+    least_out_.resize(n);
+    least_in_.resize(n);
+    const std::array<std::uint32_t, 3> most{objective.most_rtt_us, objective.most_loss_ppm,
+                                            objective.most_jitter_us};
+    for (std::size_t s = 0; s < most.size(); ++s) {
+      if (most[s] == 0) continue;
+      sums_[s] = {n, n, kNoWay};
+      beyond_[s].assign(kLanes, std::min(most[s], kNoWay - 1) + 1);
+    }
+  }
+}
+
+void CandidateTable::want(std::span<const std::pair<Index, Index>> pairs) {
+  for (std::size_t i = 0; i < nodes(); ++i) std::fill_n(wanted_[i], blocks(), Lanes{0});
+  for (const auto& [from, to] : pairs) wanted_[from][to / kLanes] |= Lanes{1} << to % kLanes;
+}
+
+void CandidateTable::build() {
+  for (const Stage stage : kStages) run(stage);
+}
+
+// A task is as many rows as the widest product takes at a time, so that rows of one task share what they read.
+void CandidateTable::for_rows(std::size_t rows, const std::function<void(std::size_t)>& work) const {
+  constexpr std::size_t kRows = 16;
+  parallel_((rows + kRows - 1) / kRows, [&](std::size_t task) {
+    for (std::size_t i = task * kRows; i < std::min(rows, (task + 1) * kRows); ++i) work(i);
+  });
+}
+
+// A cache line of every row at a time.
+void CandidateTable::turn(const std::function<const std::uint32_t*(std::size_t)>& row_of,
+                          Grid<std::uint32_t>& to) const {
+  constexpr std::size_t kLine = 16;
+  parallel_((nodes() + kLine - 1) / kLine, [&](std::size_t task) {
+    const std::size_t first = task * kLine, end = std::min(nodes(), first + kLine);
+    for (std::size_t k = 0; k < relays(); ++k) {
+      const std::uint32_t* row = row_of(k);
+      for (std::size_t j = first; j < end; ++j) to[j][k] = row[j];
+    }
+  });
+}
+
+void CandidateTable::run(Stage stage) {
+  const std::size_t n = nodes(), r = relays();
+  // Products go by large strips of rows: each prepares its right side once.
+  const auto products = [&](std::size_t rows, const auto& product) {
+    const std::size_t strip = std::max<std::size_t>(64, (rows + 7) / 8 / 4 * 4);
+    parallel_((rows + strip - 1) / strip,
+              [&](std::size_t task) { product(task * strip, std::min(strip, rows - task * strip)); });
+  };
+  switch (stage) {
+    case Stage::Load:
+      for_rows(n, [&](std::size_t i) {
+        for (Index j = 0; j < n; ++j) load_link(static_cast<Index>(i), j);
+      });
+      turn([this](std::size_t k) { return direct_[node_of(k)]; }, in_);
+      for_rows(n, [&](std::size_t j) {
+        load_least(static_cast<Index>(j));
+        find_near(static_cast<Index>(j));
+      });
+      break;
+    case Stage::On: {
+      std::vector<const std::uint32_t*> left(padded(r), out_[0]), right(padded(r), no_way_.data());
+      for (std::size_t k = 0; k < r; ++k) {
+        left[k] = out_[node_of(k)];
+        right[k] = direct_[node_of(k)];
+      }
+      products(r, [&](std::size_t k, std::size_t rows) {
+        kernels_.product(left.data() + k, rows, right.data(), in_.rows(), out_.stride(), via_.stride(),
+                         on_.rows() + k, on_relay_.rows() + k);
+      });
+      for_rows(r, [&](std::size_t k) {
+        const std::uint32_t* straight = direct_[node_of(k)];
+        for (Index j = 0; j < n; ++j) {
+          if (straight[j] > on_[k][j]) continue;
+          on_[k][j] = straight[j];
+          on_relay_[k][j] = kNoRelay;
+        }
+        on_[k][node_of(k)] = kNoWay;
+      });
+      turn([this](std::size_t k) { return on_[k]; }, on_turned_);
+      break;
+    }
+    case Stage::Via:
+      products(n, [&](std::size_t i, std::size_t rows) {
+        kernels_.product(out_.rows() + i, rows, on_.rows(), on_turned_.rows(), out_.stride(), via_.stride(),
+                         via_.rows() + i, via_relay_.rows() + i);
+      });
+      for_rows(n, [&](std::size_t i) {
+        via_[i][i] = kNoWay;
+        via_relay_[i][i] = kNoRelay;
+        std::fill_n(uses_[i], r, std::uint16_t{0});
+        for (Index j = 0; j < n; ++j)
+          if (via_relay_[i][j] != kNoRelay) ++uses_[i][via_relay_[i][j]];
+      });
+      break;
+    case Stage::Choose:
+      for_rows(n, [&](std::size_t i) {
+        for (std::size_t block = 0; block < blocks(); ++block)
+          choose(static_cast<Index>(i), block, ~Lanes{0});
+      });
+      break;
+  }
+}
+
+void CandidateTable::load_link(Index from, Index to) {
+  std::uint32_t best = kNoWay;
+  std::uint8_t plane = 0;
+  if (from != to) {
+    const auto links = topology_.links(from, to);
+    for (std::size_t p = 0; p < links.size(); ++p) {
+      const std::uint32_t cost = objective_.cost(links[p]);
+      if (!flat_.empty()) flat_[p][from][to] = cost;
+      if (cost >= best) continue;
+      best = cost;
+      plane = links[p].plane.value;
+    }
+  }
+  direct_[from][to] = best;
+  plane_[from][to] = plane;
+  if (objective_.limited() && from != to) {
+    const PlaneLink link = plane == 0 ? PlaneLink{} : topology_.link(from, to, ids::PlaneId{plane});
+    const std::array<std::uint32_t, 3> sums{link.rtt_us, link.loss_ppm, link.jitter_us};
+    for (std::size_t s = 0; s < sums.size(); ++s)
+      if (!beyond_[s].empty()) sums_[s][from][to] = plane == 0 ? kNoWay : std::min(sums[s], kNoWay);
+  }
+  const std::uint16_t relay = relay_of_[to];
+  if (relay == kNoRelay) return;
+  const bool usable = best != kNoWay && objective_.allows(topology_.nodes()[to]);
+  out_[from][relay] = usable ? std::min(best + objective_.relay_us, kNoWay) : kNoWay;
+}
+
+// The best way on from a relay to everywhere, as the product gives it, and to one node.
+void CandidateTable::go_on(std::size_t relay) {
+  const std::uint32_t* left = out_[node_of(relay)];
+  for (Index to = 0; to < nodes(); ++to) {
+    on_[relay][to] = kernels_.least(left, in_[to], out_.stride(), on_relay_[relay][to]);
+    if (direct_[node_of(relay)][to] <= on_[relay][to]) {
+      on_[relay][to] = direct_[node_of(relay)][to];
+      on_relay_[relay][to] = kNoRelay;
+    }
+  }
+  on_[relay][node_of(relay)] = kNoWay;
+}
+
+void CandidateTable::go_on(std::size_t relay, Index to) {
+  const Index at = node_of(relay);
+  if (at == to) return;
+  on_[relay][to] = kernels_.least(out_[at], in_[to], out_.stride(), on_relay_[relay][to]);
+  if (direct_[at][to] > on_[relay][to]) return;
+  on_[relay][to] = direct_[at][to];
+  on_relay_[relay][to] = kNoRelay;
+}
+
+std::uint32_t CandidateTable::cost(Index from, Index to, Way way) const {
+  if (!way.exists()) return kNoWay;
+  std::uint64_t sum = 0;
+  Index at = from;
+  for (std::size_t hop = 0; hop < way.hops(); ++hop) {
+    const bool last = hop + 1 == way.hops();
+    const Index next = last ? to : node_of(hop == 0 ? way.first : way.second);
+    sum += objective_.cost(topology_.link(at, next, ids::PlaneId{way.plane(hop)})) +
+           (last ? 0 : objective_.relay_us);
+    at = next;
+  }
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, kNoWay));
+}
+
+Route CandidateTable::route(Way way) const {
+  Route out;
+  out.relay_count = static_cast<std::uint8_t>(way.hops() - 1);
+  for (std::size_t hop = 0; hop < way.hops(); ++hop) {
+    out.planes[hop] = ids::PlaneId{way.plane(hop)};
+    if (hop > 0) out.relays[hop - 1] = topology_.nodes()[node_of(hop == 1 ? way.first : way.second)].id;
+  }
+  return out;
+}
+
+Choices CandidateTable::lists(Index from, Index to) const {
+  Choices out;
+  for (std::size_t rank = 0; rank < kMaxLists; ++rank) {
+    const Way found = way(from, to, rank);
+    if (!found.exists()) break;
+    out.push_back({route(found), cost(from, to, found)});
+  }
+  return out;
+}
+
+}  // namespace qanat::paths

@@ -1,0 +1,143 @@
+// Stage A of path computation: for every pair of nodes up to four ways over at most two relays, with their costs, a pure
+// function of one topology and one objective. Rank 1 is exact: the cheapest way that meets every limit. The others are
+// chosen greedily: disjoint first, then cheap.
+//
+//   load    costs of links under the objective                 direct[i][j], out[i][k] to relay k with its work
+//   on      the best way on from relay k, over one more relay  on[k][j] = min(direct[k][j], min over b of out[k][b] + direct[b][j])
+//   via     the best way over relays                           via[i][j] = min over k of out[i][k] + on[k][j]
+//   choose  rank 1 = min(direct, via), limits checked; ranks 2–4
+//
+// Ties of cost: the direct way, then the lower first relay, then no second relay, then the lower one; the lower plane.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "controller/paths/grid.hh"
+#include "controller/paths/objective.hh"
+#include "controller/paths/segment_route.hh"
+#include "controller/paths/way.hh"
+
+namespace qanat::paths {
+
+using topology::Index;
+
+// Backups go over borders and over this many relays nearest to the headend.
+inline constexpr std::size_t kNearRelays = 16;
+
+// Runs work(0) … work(tasks − 1), possibly several at a time; the caller's, because a core starts no threads.
+using Parallel = std::function<void(std::size_t tasks, const std::function<void(std::size_t)>& work)>;
+void one_after_another(std::size_t tasks, const std::function<void(std::size_t)>& work);
+
+class CandidateTable {
+ public:
+  // The topology outlives it; at most 4,096 nodes. Empty until build().
+  CandidateTable(const topology::Topology& topology, const Objective& objective,
+                 const MinPlus& kernels = min_plus(), Parallel parallel = one_after_another);
+
+  // Only these pairs get ways (until then all do): those that policy permits. Before build().
+  void want(std::span<const std::pair<Index, Index>> pairs);
+
+  enum class Stage : std::uint8_t { Load, On, Via, Choose };
+  static constexpr std::array<Stage, 4> kStages{Stage::Load, Stage::On, Stage::Via, Stage::Choose};
+  // All stages, in order; run() one of them, for who wants to know what each takes.
+  void build();
+  void run(Stage stage);
+
+  using Link = std::pair<Index, Index>;
+  // The links of these pairs of nodes are different now. Leaves the same bytes as build(). Returns how many pairs of
+  // nodes got other ways.
+  std::size_t update(std::span<const Link> changed);
+
+  const Objective& objective() const { return objective_; }
+  const topology::Topology& topology() const { return topology_; }
+  // rank 0 … kMaxLists − 1; ways of one pair exist up to some rank and not beyond.
+  Way way(Index from, Index to, std::size_t rank) const { return ways_[rank][from][to]; }
+  std::uint32_t cost(Index from, Index to, Way way) const;
+  Route route(Way way) const;
+  // What the pair gets, best first; empty when no way meets the limits.
+  Choices lists(Index from, Index to) const;
+
+ private:
+  struct Near {  // a relay that a headend's backups may go over
+    std::uint32_t cost_us;
+    std::uint16_t relay;
+    auto operator<=>(const Near&) const = default;
+  };
+  using Lanes = std::uint64_t;  // of one block of kLanes endpoints
+  static constexpr std::uint8_t kFar = 255;
+
+  std::size_t nodes() const { return topology_.nodes().size(); }
+  std::size_t relays() const { return topology_.relays().size(); }
+  Index node_of(std::size_t relay) const { return topology_.relays()[relay]; }
+  std::size_t blocks() const { return padded(nodes()) / kLanes; }
+  void for_rows(std::size_t rows, const std::function<void(std::size_t row)>& work) const;
+  // to[j][k] = row_of(k)[j] for all nodes j and relays k.
+  void turn(const std::function<const std::uint32_t*(std::size_t relay)>& row_of,
+            Grid<std::uint32_t>& to) const;
+
+  void load_link(Index from, Index to);
+  void load_least(Index node);
+  void find_near(Index from);
+  bool is_near(Index from, std::uint16_t relay) const { return near_place_[from][relay] != kFar; }
+  void go_on(std::size_t relay);
+  void go_on(std::size_t relay, Index to);
+
+  Way rank1(Index from, Index to) const;
+  void choose(Index from, std::size_t block, Lanes lanes);
+  Lanes choose_disjoint(Index from, std::size_t first, Lanes lanes);
+  bool choose_disjoint(Index from, Index to);
+  bool settle_disjoint(Index from, Index to, const std::array<std::uint32_t, 3>& what);
+  void choose_greedily(Index from, std::size_t block, Lanes lanes);
+  template <typename Try>
+  void sweep(std::uint32_t base, const std::uint32_t* row, const std::uint32_t* limit, Way way,
+             Try&& attempt);
+  std::uint32_t overlap(Way a, Way b) const;
+
+  // ---- limits over a whole way ----
+  Sums sums(Index from, Index to, Way way) const;
+  bool cheapest_meets(Index from, Index to, Way way) const;
+  bool hopeless(Index from, Index to) const;
+  Way constrained(Index from, Index to) const;
+  Way constrained(Index from, Index to, bool near_only, std::uint64_t& least) const;
+  bool concerns(Index from, Index to, std::uint16_t first, std::uint16_t second) const;
+
+  struct Difference;
+
+  const topology::Topology& topology_;
+  Objective objective_;
+  const MinPlus& kernels_;
+  Parallel parallel_;
+
+  Grid<std::uint32_t> direct_;             // [node][node] the cheapest plane
+  Grid<std::uint8_t> plane_;               // [node][node] that plane
+  std::vector<Grid<std::uint32_t>> flat_;  // [plane][node][node], where there are several
+  Grid<std::uint32_t> out_;                // [node][relay] with the relay's own cost
+  Grid<std::uint32_t> in_;                 // [node][relay] direct_, turned
+  Grid<std::uint32_t> on_;                 // [relay][node]
+  Grid<std::uint32_t> on_turned_;          // [node][relay]
+  Grid<std::uint16_t> on_relay_;           // [relay][node] kNoRelay: direct
+  Grid<std::uint32_t> via_;                // [node][node]
+  Grid<std::uint16_t> via_relay_;          // [node][node]
+  // The reverse index: how many endpoints a headend's via_ reaches over a relay first. Worse news of a relay's ways
+  // concerns only headends with some.
+  Grid<std::uint16_t> uses_;               // [node][relay]
+  std::vector<std::vector<Near>> near_;    // [node] ascending
+  Grid<std::uint8_t> near_place_;          // [node][relay] its place in near_, or kFar
+  std::array<Grid<Way>, kMaxLists> ways_;  // [rank][node][node]
+  Grid<Lanes> wanted_;                     // [node][block]
+  Grid<Lanes> further_;                    // [node][block] whose backups looked at ways over two relays
+  Grid<Lanes> constrained_;                // [node][block] whose cheapest way breaks a limit
+  std::vector<std::uint32_t> no_way_;      // a row of kNoWay
+  std::vector<std::uint16_t> relay_of_;    // [node] its index among relays, or kNoRelay
+  // [rtt, loss, jitter][node][node] of the cheapest plane, capped at kNoWay, and a row of its limit + 1; where limited.
+  std::array<Grid<std::uint32_t>, 3> sums_;
+  std::array<std::vector<std::uint32_t>, 3> beyond_;
+  bool risks_ = false;                      // some relay shares a risk
+  std::vector<Sums> least_out_, least_in_;  // [node] the least of each sum over its links, where limits are
+};
+
+}  // namespace qanat::paths

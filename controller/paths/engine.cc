@@ -1,0 +1,50 @@
+#include "controller/paths/engine.hh"
+
+namespace qanat::paths {
+
+void Engine::rebuild(std::vector<topology::Node> nodes, std::span<const telemetry::Link> links,
+                     const std::set<Pair>& wanted) {
+  table_.reset();
+  topology_ = std::make_unique<topology::Topology>(std::move(nodes), links);
+  table_ = std::make_unique<CandidateTable>(*topology_, Objective{});
+  std::vector<CandidateTable::Link> pairs;
+  for (const auto& [from, to] : wanted) {
+    const auto a = topology_->index_of(ids::NodeId{from}), b = topology_->index_of(ids::NodeId{to});
+    if (a && b) pairs.emplace_back(*a, *b);
+  }
+  table_->want(pairs);
+  table_->build();
+  affected_ = std::make_unique<Affected>(Affected::everything());
+}
+
+bool Engine::update(std::span<const telemetry::Link> changed) {
+  if (!table_) return false;
+  std::vector<CandidateTable::Link> pairs;
+  std::vector<telemetry::LinkKey> keys;
+  for (const telemetry::Link& link : changed) {
+    const auto change = topology_->set(link);
+    if (change == topology::Topology::Change::NewPlane) return false;
+    if (change == topology::Topology::Change::Same) continue;
+    pairs.emplace_back(*topology_->index_of(link.key.from), *topology_->index_of(link.key.to));
+    keys.push_back(link.key);
+  }
+  if (!pairs.empty()) table_->update(pairs);
+  affected_ = std::make_unique<Affected>(*topology_, keys);
+  return true;
+}
+
+bool Engine::affects(const Pair& pair) const {
+  if (!topology_) return false;
+  const auto from = topology_->index_of(ids::NodeId{pair.first}),
+             to = topology_->index_of(ids::NodeId{pair.second});
+  return from && to && affected_->pair(*from, *to);
+}
+
+Choices Engine::choose(const Pair& pair, const Choices& held, Unknowns unknowns,
+                       const RelayLoad& load) const {
+  const auto from = topology_->index_of(ids::NodeId{pair.first}),
+             to = topology_->index_of(ids::NodeId{pair.second});
+  return from && to ? select(*table_, *from, *to, held, unknowns, load) : held;
+}
+
+}  // namespace qanat::paths

@@ -1,0 +1,36 @@
+// Engine: both stages for a controller: it keeps the topology and the candidates from tick to tick, is told which links
+// changed, and says which pairs may have to choose anew. All others would choose what they have.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "controller/paths/affected.hh"
+#include "controller/paths/selection.hh"
+
+namespace qanat::paths {
+
+class Engine {
+ public:
+  using Pair = std::pair<std::uint32_t, std::uint32_t>;  // node numbers: headend, endpoint
+
+  // Everything anew; only `wanted` pairs get lists.
+  void rebuild(std::vector<topology::Node> nodes, std::span<const telemetry::Link> links,
+               const std::set<Pair>& wanted);
+  // These links are different, Unknown ones gone. False when everything has to be made anew: a plane is new, or there is
+  // nothing yet.
+  bool update(std::span<const telemetry::Link> changed);
+
+  // May the pair choose differently since the tick before?
+  bool affects(const Pair& pair) const;
+  Choices choose(const Pair& pair, const Choices& held, Unknowns unknowns, const RelayLoad& load) const;
+  std::size_t relays() const { return topology_ ? topology_->relays().size() : 0; }
+
+ private:
+  std::unique_ptr<topology::Topology> topology_;
+  std::unique_ptr<CandidateTable> table_;
+  std::unique_ptr<Affected> affected_;
+};
+
+}  // namespace qanat::paths
