@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <string>
 
@@ -10,6 +11,7 @@
 #include "dataplane/agent/agent.hh"
 #include "dataplane/app/box_config.hh"
 #include "dataplane/app/event_hub.hh"
+#include "dataplane/app/telemetry.hh"
 #include "dataplane/app/tenants.hh"
 #include "dataplane/forwarder/status.hh"
 #include "dataplane/io/crew.hh"
@@ -50,14 +52,18 @@ class Box final : public agent::TelemetrySource {
   void test_offloads();
   void open_srv6();
   void export_metrics();
+  void follow_windows();
 
   boost::asio::io_context& io_;
   BoxConfig config_;
+  std::shared_ptr<const qos::Policy> policy_;  // shared with the workers
+  boost::asio::steady_timer window_timer_;
   base::Time started_;
   base::MetricsRegistry metrics_;
   EventHub events_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<io::Crew> crew_;
+  TelemetryReporter reporter_;
   Tenants tenants_;
   std::shared_ptr<io::Srv6Port> srv6_;
   bool capturing_ = false;

@@ -136,8 +136,8 @@ netns = ""
 critical_share = 0.5                # of what leaves, at most, while others wait
 interactive_weight = 4              # interactive against bulk
 bulk_weight = 1
-queue_target = "5ms"                # a queue that stands longer than this
-queue_interval = "100ms"            #   for so long is cut (CoDel, RFC 8289)
+interactive_queue = "5ms"           # a tenant's queue that stands longer than this is cut (CoDel, RFC 8289);
+bulk_queue = "25ms"                 #   longer for bulk, which may have several paths to fill
 
 # Which flows travel in which tier, instead of what their DSCP asks for. The first rule that fits decides, once a flow.
 # [[classify]]

@@ -1,6 +1,7 @@
 // CoDel: keeps a standing queue short without knowing the link's rate (RFC 8289); one per class of traffic.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -9,9 +10,13 @@
 namespace qanat::qos {
 
 struct CoDelOptions {
-  base::Duration target = std::chrono::milliseconds{5};  // a queue that stands this long is too long …
-  base::Duration interval =
-      std::chrono::milliseconds{100};  // … if it never got shorter within a typical round trip
+  base::Duration target = std::chrono::milliseconds{5};      // a queue that stands this long is too long …
+  base::Duration interval = std::chrono::milliseconds{100};  // … if it never got shorter within a round trip
+
+  // RFC 8289 §4.4: the interval is a worst-case round trip, the target 5 to 10 % of it; a fifth where queues must be long.
+  static CoDelOptions for_target(base::Duration target) {
+    return {target, std::max<base::Duration>(std::chrono::milliseconds{100}, 5 * target)};
+  }
 };
 
 // Asked once for every segment that is about to leave; a class's segments in order.

@@ -41,7 +41,10 @@ void TenantLimits::charge(ids::Tier tier, std::size_t wire_bytes, base::Time now
 }
 
 Policy::Policy(PolicyConfig config)
-    : shares_(config.shares), codel_(config.codel), rules_(std::move(config.rules)) {
+    : shares_(config.shares),
+      interactive_queue_(config.interactive_queue),
+      bulk_queue_(config.bulk_queue),
+      rules_(std::move(config.rules)) {
   for (const std::uint64_t rate : config.line_bps) {
     lines_.push_back(std::make_unique<TokenBucket>(rate, kLineBurst));
     shapes_lines_ = shapes_lines_ || rate != 0;

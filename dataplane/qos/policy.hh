@@ -37,7 +37,10 @@ struct PolicyConfig {
   std::vector<std::uint64_t> line_bps;           // by line, in configuration order; 0 or missing: not known
   std::map<std::uint32_t, TenantRates> tenants;  // by VNI
   TierShares shares;
-  CoDelOptions codel;
+  // Interactive is kept short; bulk has to fill several paths of different delays at once, which one queue of 5 ms in
+  // front of all of them would not let a single flow do.
+  CoDelOptions interactive_queue;
+  CoDelOptions bulk_queue = CoDelOptions::for_target(std::chrono::milliseconds{25});  // and scavenger's
   std::vector<Rule> rules;
 };
 
@@ -71,7 +74,9 @@ class Policy {
   explicit Policy(PolicyConfig config);
 
   const TierShares& shares() const { return shares_; }
-  const CoDelOptions& codel() const { return codel_; }
+  const CoDelOptions& codel(ids::Tier tier) const {
+    return tier == ids::Tier::Bulk || tier == ids::Tier::Scavenger ? bulk_queue_ : interactive_queue_;
+  }
   const RuleSet& rules() const { return rules_; }
   // Null: a line whose rate nobody told. Shared by all workers: ready() before a datagram leaves, charge() with its bytes
   // and those of its IP and UDP headers after.
@@ -96,7 +101,7 @@ class Policy {
 
  private:
   TierShares shares_;
-  CoDelOptions codel_;
+  CoDelOptions interactive_queue_, bulk_queue_;
   RuleSet rules_;
   bool shapes_lines_ = false;
   std::vector<std::unique_ptr<TokenBucket>> lines_;

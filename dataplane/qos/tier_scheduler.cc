@@ -111,7 +111,7 @@ void TierScheduler::set_policy(std::shared_ptr<const Policy> policy) {
     tier->promises = 0;
     for (auto& [key, c] : tier->classes) {
       c->limits = policy_->tenant(c->key.vni);
-      c->codel = CoDel(policy_->codel());
+      c->codel = CoDel(policy_->codel(tier->tier));
       if (c->first != nullptr && c->limits != nullptr && c->limits->promises()) ++tier->promises;
     }
   }
@@ -123,7 +123,7 @@ TierScheduler::Class& TierScheduler::class_of(TierQueue& tier, const ClassKey& k
   auto made = std::make_unique<Class>();
   made->key = key;
   made->limits = policy_->tenant(key.vni);
-  made->codel = CoDel(policy_->codel());
+  made->codel = CoDel(policy_->codel(tier.tier));
   Class& c = *made;
   slot = std::move(made);
   if (tier.classes.size() > tier.active + kIdleClasses)

@@ -254,7 +254,7 @@ TEST_F(Scheduling, AStandingQueueIsMarkedOrDropped) {
     const std::uint64_t before = drops_[packet::DropReason::Aqm];
     base::Time now = kStart;
     std::size_t marks = 0;
-    for (int i = 0; i < 400; ++i, now += milliseconds{1}) {
+    for (int i = 0; i < 600; ++i, now += milliseconds{1}) {
       put(Tier::Bulk, kA, udp_frame(1000, 1, ecn), now);
       put(Tier::Bulk, kA, udp_frame(1000, 1, ecn), now);
       const auto next = scheduler_->next(now, kAll);
