@@ -60,6 +60,15 @@ int udp_socket() {
   return fd;
 }
 
+// QANAT_MPTCP=1: the kernel's multipath TCP (RFC 8684) instead.
+int tcp_socket() {
+  const char* multipath = std::getenv("QANAT_MPTCP");
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC,
+                        multipath != nullptr && *multipath == '1' ? 262 /* IPPROTO_MPTCP */ : 0);
+  if (fd < 0) fail("make a TCP socket");
+  return fd;
+}
+
 int bound(const char* ip, const char* port) {
   int fd = udp_socket();
   auto a = address(ip, port);
@@ -216,7 +225,7 @@ int stream(char** arg) {
   std::vector<std::thread> threads;
   for (int f = 0; f < flows; ++f)
     threads.emplace_back([&] {
-      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const int fd = tcp_socket();
       auto to = address(arg[0], arg[1]);
       if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
         return std::perror("bench_flow send");
@@ -233,7 +242,7 @@ int stream(char** arg) {
 
 int drain(char** arg) {
   const double limit = std::atof(arg[2]);
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int fd = tcp_socket();
   const int on = 1;
   auto at = address(arg[0], arg[1]);
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

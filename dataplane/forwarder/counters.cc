@@ -26,6 +26,9 @@ std::string_view to_string(Counter counter) noexcept {
     case Counter::TooBigAnswered: return "too_big_answered";
     case Counter::EndpointsMoved: return "endpoints_moved";
     case Counter::CopiesSent: return "copies_sent";
+    case Counter::PacketsResent: return "packets_resent";
+    case Counter::AcksSent: return "acks_sent";
+    case Counter::AcksReceived: return "acks_received";
   }
   return "unknown";
 }

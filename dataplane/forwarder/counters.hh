@@ -31,8 +31,11 @@ enum class Counter : std::uint8_t {
   TooBigAnswered,   // tenants' packets answered with ICMP "too big"
   EndpointsMoved,   // a peer proved that it lives at a new address
   CopiesSent,       // `critical` packets sealed a second time, for a disjoint route
+  PacketsResent,    // lost on a managed path, and sent again
+  AcksSent,
+  AcksReceived,
 };
-inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::CopiesSent) + 1;
+inline constexpr std::size_t kCounterCount = static_cast<std::size_t>(Counter::AcksReceived) + 1;
 
 // "inner_packets_sent".
 std::string_view to_string(Counter counter) noexcept;

@@ -19,7 +19,11 @@ constexpr base::Duration kPoliteness = std::chrono::milliseconds{500};
 Forwarder::Forwarder(ForwarderOptions options)
     : options_(std::move(options)),
       handshaker_(options_.identity, options_.random),
-      delivery_(options_.coalesce, drops_, counters_) {}
+      delivery_(options_.coalesce, drops_, counters_),
+      policy_(options_.policy),
+      scheduler_(policy_, drops_) {
+  classifier_.set_rules(&policy_->rules());
+}
 
 Forwarder::~Forwarder() = default;
 
@@ -34,6 +38,8 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
     if (gone) {
       indices_.release_all(entry.second.get());
       eliminator_.forget(entry.first);
+      release(resequencer_.forget(entry.first));
+      forget_managed(*entry.second);
     }
     return gone;
   });
@@ -80,9 +86,9 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   }
   next_sessions_ = now;
   if (!options_.share.lead()) {
-    // Nothing is chosen or usable until the lead says so, which it does next.
-    choice_.chosen.assign(routes_.policies().size(), path::kNoPath);
-    choice_.paths.assign(routes_.probe_routes().size(), {});
+    // What was chosen stays so, where it still exists, until the lead says what it chooses now: which it does next.
+    choice_ = routes_.carried_over(before, choice_);
+    routes_.refresh_mtu(choice_);
     return;
   }
   // The probe mesh needs a session with everybody.
@@ -94,24 +100,39 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   share_paths();
 }
 
+void Forwarder::set_policy(std::shared_ptr<const qos::Policy> policy) {
+  policy_ = std::move(policy);
+  classifier_.set_rules(&policy_->rules());
+  scheduler_.set_policy(policy_);
+  if (options_.share.lead()) send_message(Message::kFollowers, PolicySet{policy_});
+}
+
 void Forwarder::on_timer(base::Time now) {
   if (now >= next_sessions_) {
     next_sessions_ = now + kSessionTick;
     for (std::size_t i = 0; i < sessions_.size(); ++i)
       if (sessions_[i].due <= now) run_session(*sessions_[i].peer, now);
     eliminator_.on_timer(now);
+    forget_trackers(now);
   }
+  for (PeerState* to : managed_) to->managed->bundle.on_timer(now);
+  if (resequencer_.next_timeout() <= now) release(resequencer_.on_timer(now));
+  send_acks(now);
+  pump(now);
   if (!options_.share.lead()) return;
   prober_.on_timer(now);
   drain_prober_events();
   send_probes(now);
+  watch_modes(now);
   share_paths();
   watch_copies(now);
 }
 
 base::Time Forwarder::next_timeout() const {
   if (snapshot_ == nullptr) return base::Time::max();
-  return options_.share.lead() ? std::min(next_sessions_, prober_.next_timeout()) : next_sessions_;
+  base::Time next = std::min({next_sessions_, acks_due_, resequencer_.next_timeout()});
+  if (!managed_.empty() || !scheduler_.empty()) next = std::min(next, next_egress());
+  return options_.share.lead() ? std::min(next, prober_.next_timeout()) : next;
 }
 
 Status Forwarder::status(base::Time now, bool take) {
@@ -172,6 +193,8 @@ Status Forwarder::status(base::Time now, bool take) {
       s.preference = route.preference;
       s.packets = route.packets;
       s.bytes = route.bytes;
+      if (const PeerState* to = peer(policy.endpoint); to != nullptr && to->managed != nullptr)
+        s.pipe = pipe_status(*to->managed, route.probe);
       out.paths.push_back(std::move(s));
     }
     std::stable_sort(out.paths.begin() + static_cast<std::ptrdiff_t>(first), out.paths.end(),

@@ -5,7 +5,7 @@
 //                              ├ type 5 ─> open link, window, source, previous hop ─┬ endpoint: as type 4 or 1, 2
 //                              │                                                    └ relay: token …, reseal ─> transmit()
 //                              └ types 1–3 ─> handshaker ─> transmit()
-//   on_timer ─> probes, handshakes, rekeying ─> transmit()
+//   on_timer ─> probes, handshakes, rekeying, acks, whatever waits for room (egress.cc) ─> transmit()
 //
 // Output views point into the forwarder and into the bytes given to on_datagrams: send and write them, then call
 // transmitted() and delivered(), before those bytes are reused.
@@ -35,9 +35,15 @@
 #include "dataplane/forwarder/route_table.hh"
 #include "dataplane/forwarder/status.hh"
 #include "dataplane/forwarder/train_writer.hh"
+#include "dataplane/packet/ack.hh"
 #include "dataplane/packet/segmenter.hh"
+#include "dataplane/path/ack_tracker.hh"
 #include "dataplane/path/eliminator.hh"
 #include "dataplane/path/prober.hh"
+#include "dataplane/path/resequencer.hh"
+#include "dataplane/qos/flow_classifier.hh"
+#include "dataplane/qos/policy.hh"
+#include "dataplane/qos/tier_scheduler.hh"
 
 namespace qanat::forwarder {
 
@@ -51,6 +57,8 @@ struct ForwarderOptions {
   // Neighbours' workers may send tenants' packets from ports of their own: then only what the control bucket carries
   // is held to the line's port. Off: every relayed datagram comes from the neighbour's address and port, or is dropped.
   bool neighbours_ports = false;
+  std::shared_ptr<const qos::Policy> policy = std::make_shared<qos::Policy>();
+  Adaptive adaptive = Adaptive::Auto;
 };
 
 // One thread: a box of several workers has one forwarder each, of which the lead runs sessions and probes (message.hh).
@@ -66,6 +74,8 @@ class Forwarder {
   // A peer whose static key changed keeps its session, and shakes hands anew.
   void set_snapshot(fib::SnapshotPtr snapshot, base::Time now);
   const fib::SnapshotPtr& snapshot() const { return snapshot_; }
+  // Rates, shares and rules; what waits stays, under the new ones. Tell the lead only.
+  void set_policy(std::shared_ptr<const qos::Policy> policy);
   // Our own static key, rotated (Handshaker::rotate).
   void set_static_keys(const crypto::KeyPair& keys) { handshaker_.rotate(keys); }
   // For expiries; call it at least every few seconds.
@@ -89,6 +99,7 @@ class Forwarder {
   void delivered() {
     delivery_.clear();
     reassembler_.clear_whole();
+    resequencer_.clear();
     answers_.clear();
   }
   bool delivery_pending() const { return delivery_.pending(); }
@@ -127,6 +138,18 @@ class Forwarder {
     std::uint64_t generation = 0;
     Route* first = nullptr;
     Route* second = nullptr;
+  };
+  // How one segment that waits may leave: by a pipe, or as an unmanaged one.
+  struct Way {
+    PeerState* peer = nullptr;
+    Route* route = nullptr;  // null: it can go nowhere any more
+    std::optional<std::size_t> pipe;
+  };
+  // What we owe a peer's space.
+  struct Owed {
+    ids::NodeId peer;
+    path::AckTracker tracker;
+    Owed(ids::NodeId from, const path::AckTracker& fresh) : peer(from), tracker(fresh) {}
   };
   // Transit datagrams that lie one behind the other and go on as one train.
   struct TransitRun {
@@ -167,6 +190,42 @@ class Forwarder {
   // False: another copy of this packet has arrived.
   bool first_copy(const PeerState& from, const packet::InnerHeader& inner, std::uint8_t bucket,
                   base::Time session, base::Time now);
+
+  // egress.cc
+  bool must_queue(const PeerState& to, ids::Vni vni) const;
+  std::size_t backlog(ids::NodeId peer) const;
+  std::optional<Way> way_of(const qos::QueuedPacket& packet, base::Time now);
+  // Whatever may leave now, leaves.
+  void pump(base::Time now);
+  std::size_t seal_queued(const Way& way, qos::QueuedPacket& packet, packet::InnerHeader inner, bool mark,
+                          base::Time now);
+  std::size_t seal_copies(const Way& way, qos::QueuedPacket& packet, packet::InnerHeader inner,
+                          base::Time now);
+  void resend_lost(PeerState& to, base::Time now);
+  base::Time next_room(base::Time now);
+  base::Time next_egress() const;
+
+  // managed.cc
+  void watch_modes(base::Time now);
+  bool wants_managing(PeerState& to, base::Time now);
+  void set_managed(PeerState& to, bool managed, base::Time now);
+  void forget_managed(PeerState& to);
+  static std::optional<PathStatus::Pipe> pipe_status(const ManagedPeer& managed, std::uint32_t probe);
+  std::vector<std::uint32_t> wanted_probes(const PeerState& to);
+  void refresh_pipes(PeerState& to, base::Time now);
+
+  // acks.cc
+  void note_arrival(const PeerState& from, const packet::SealedHeader& header, bool ack_wanted, bool ce,
+                    base::Time now);
+  void send_acks(base::Time now);
+  void send_ack(ids::NodeId to, const packet::Ack& ack, base::Time now);
+  void on_ack(PeerState& from, packet::Bytes body, base::Time now);
+  // A packet that may come twice, or before its turn.
+  void accept_protected(const PeerState& from, const packet::InnerHeader& inner,
+                        const packet::SealedHeader& header, packet::MutableBytes body, std::uint8_t ecn,
+                        base::Time session, base::Time now);
+  void release(std::span<const path::Opened> packets);
+  void forget_trackers(base::Time now);
 
   // receive.cc
   void on_datagram(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
@@ -248,6 +307,16 @@ class Forwarder {
   std::unique_ptr<FlowTable> flows_;  // null while no tenant has a policy
   Delivery delivery_;
   path::Eliminator eliminator_;
+  path::Resequencer resequencer_;
+  std::uint64_t released_ = 0;                        // packets that the resequencer let go
+  std::unordered_map<std::uint64_t, Owed> trackers_;  // by receiver index ‖ space
+  base::Time acks_due_ = base::Time::max();
+  std::shared_ptr<const qos::Policy> policy_;  // never null
+  qos::FlowClassifier classifier_;
+  qos::TierScheduler scheduler_;
+  base::Time next_pump_ = base::Time::max();
+  std::vector<PeerState*> managed_;  // peers with pipes
+  base::Time modes_looked_{};
   Reassembler reassembler_;
   std::uint32_t next_fragment_ = 0;
   std::vector<std::uint8_t> scratch_;  // a packet put together to be sent in pieces

@@ -34,12 +34,13 @@ constexpr std::size_t most_in_pieces(std::size_t inner_mtu) {
   return 2 * (inner_mtu - FragmentHeader::kBytes);
 }
 
-// Bounded: 64 packets of 2 KiB under way, each for a second; the oldest makes room. Pieces are authentic when they come
+// Bounded: 64 packets of 3 KiB under way, each for a second; the oldest makes room. Pieces are authentic when they come
 // here; they may still come twice, late, never, or from a peer that lies about itself.
 class Reassembler {
  public:
   static constexpr std::size_t kSlots = 64;
-  static constexpr std::size_t kMostBytes = 2048;
+  static constexpr std::size_t kMostBytes =
+      3072;  // two pieces of the largest datagram there is (path::kLargestDatagram4)
   static constexpr base::Duration kPatience = std::chrono::seconds{1};
 
   // The whole packet, valid until clear_whole(); nothing while a piece is missing. `given_up` counts the packets that

@@ -41,7 +41,8 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (to == nullptr) return drops_.count(DropReason::NoPath);
 
   // 3. Which way?
-  const ids::Tier tier = asked.value_or(ids::tier_of_dscp(view.dscp()));
+  ids::Tier tier = asked ? *asked : classifier_.tier(vni, view, body, now);
+  if (tier == ids::Tier::Critical) tier = policy_->admit(tier, vni, 2 * body.size(), now);  // copies count
   const std::uint32_t policy = routes_.policy(*endpoint, tier);
   Route* route = choose(policy);
   Route* second = nullptr;
@@ -55,6 +56,16 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (to->session.current(now) == nullptr) {
     want(*to, now);
     return hold(*to, vni, frame);
+  }
+  const std::uint16_t inner_mtu = routes_.policies()[policy].inner_mtu;
+  segmenter->cut_to(inner_mtu);
+  const bool wide = segmenter->segment_bytes(0) > inner_mtu;
+  if (wide && too_big_here(vni, *segmenter, body, inner_mtu, now)) return;
+  if (view.protocol == packet::kProtocolTcp)
+    packet::clamp_mss(body.first(view.total_bytes), view, inner_mtu, segmenter->checksum_partial());
+  if (must_queue(*to, vni) && !wide) [[unlikely]] {
+    scheduler_.enqueue(tier, {*endpoint, vni}, bucket, *segmenter, body.first(view.total_bytes), now);
+    return pump(now);
   }
   Sender sender;
   if (!prepare(sender, *to, *route, bucket, tier, view.ecn(), now)) {
@@ -70,13 +81,6 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
     }
     if (other == nullptr) return drops_.count(DropReason::NoAdjacency);
   }
-
-  const std::uint16_t inner_mtu = routes_.policies()[policy].inner_mtu;
-  segmenter->cut_to(inner_mtu);
-  const bool wide = segmenter->segment_bytes(0) > inner_mtu;
-  if (wide && too_big_here(vni, *segmenter, body, inner_mtu, now)) return;
-  if (view.protocol == packet::kProtocolTcp)
-    packet::clamp_mss(body.first(view.total_bytes), view, inner_mtu, segmenter->checksum_partial());
   Sender copy;
   const bool copied = second != nullptr && sender.route != second && second->mtu >= inner_mtu &&
                       prepare(copy, *to, *second, bucket, tier, view.ecn(), now);
@@ -98,6 +102,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   }
   counters_.add(Counter::InnerPacketsSent, count);
   counters_.add(Counter::InnerBytesSent, bytes);
+  to->sent_bytes += bytes;
 }
 
 std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader inner,
@@ -152,7 +157,7 @@ bool Forwarder::prepare(Sender& sender, PeerState& peer, Route& route, std::uint
   }
   sender.route = &route;
   sender.bucket = bucket;
-  sender.space = &sender.keys->send_space(route.id, group_of(bucket));
+  sender.space = &sender.keys->send_space(route.lane, group_of(bucket));
   sender.train = {route.to, route.line, static_cast<std::uint8_t>(ids::dscp(tier) << 2 | ecn),
                   group_of(bucket)};
   return true;

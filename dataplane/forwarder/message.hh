@@ -4,6 +4,7 @@
 //   lead (worker 0)                                   followers (1 … count − 1)
 //     handshakes, probes, session timers                seal and open the datagrams of their buckets
 //     ── SnapshotSet, KeysInstalled, KeysConfirmed, PathsChosen, PeerMoved ──>
+//     ── PolicySet ──>
 //     <── Wanted, RekeyAsked, TrafficSeen ──
 //     <── Stray: whatever arrived at the wrong worker ──>
 #pragma once
@@ -22,6 +23,10 @@
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/tier.hh"
 #include "identifiers/ids/vni.hh"
+
+namespace qanat::qos {
+class Policy;
+}
 
 namespace qanat::forwarder {
 
@@ -60,6 +65,7 @@ struct PathShare {
 struct PathChoice {
   std::vector<std::uint32_t> chosen;  // policy → probed path, path::kNoPath
   std::vector<PathShare> paths;       // probed path →
+  std::vector<ids::NodeId> managed;   // ascending
   bool operator==(const PathChoice&) const = default;
 };
 
@@ -99,6 +105,10 @@ struct RekeyAsked {
 };
 struct TrafficSeen {
   ids::NodeId peer;
+  std::uint64_t bytes = 0;  // sent since it was last told
+};
+struct PolicySet {
+  std::shared_ptr<const qos::Policy> policy;
 };
 
 // Datagrams and frames that arrived at a worker that does not own their bucket, copied: the owner takes them as its own.
@@ -125,7 +135,7 @@ struct Message {
   static constexpr unsigned kFollowers = ~0u;
   unsigned to = 0;  // a worker, or kFollowers
   std::variant<SnapshotSet, KeysInstalled, KeysConfirmed, PathsChosen, PeerMoved, Wanted, RekeyAsked,
-               TrafficSeen, Stray>
+               TrafficSeen, PolicySet, Stray>
       payload;
 };
 

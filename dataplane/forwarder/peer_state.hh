@@ -12,7 +12,9 @@
 #include "dataplane/crypto/cookie.hh"
 #include "dataplane/crypto/handshake.hh"
 #include "dataplane/crypto/session.hh"
+#include "dataplane/forwarder/managed_peer.hh"
 #include "dataplane/forwarder/message.hh"
+#include "dataplane/forwarder/mode_watch.hh"
 #include "dataplane/packet/ip_address.hh"
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/tier.hh"
@@ -56,6 +58,12 @@ struct PeerState {
   std::deque<WaitingPacket> waiting;
   // Next stream sequence per (tier, bucket); made with the first packet.
   std::unique_ptr<std::array<std::array<std::uint64_t, 256>, ids::kTierCount>> stream;
+  std::unique_ptr<ManagedPeer> managed;  // null: its packets leave as they come
+  ModeWatch modes;                       // the lead's
+  std::uint64_t sent_bytes = 0;    // of tenants' packets; the lead's counts what the others told as well
+  std::uint64_t looked_bytes = 0;  // when it last looked
+  std::uint64_t told_bytes = 0;    // by a follower to its lead
+  double rate = 0;                 // bytes/s, smoothed
   std::vector<packet::UdpAddress> addresses;  // of its lines: where link seals may come from
   std::vector<LearnedAddress> learned;        // one per (our line, its plane) at most
   std::optional<Challenge> challenge;

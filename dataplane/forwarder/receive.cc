@@ -18,6 +18,8 @@ void Forwarder::on_datagrams(std::span<const Datagrams> trains, base::Time now) 
                   train, now);
     close_transit();
   }
+  send_acks(now);
+  if (!managed_.empty()) pump(now);
 }
 
 void Forwarder::on_datagram(packet::MutableBytes datagram, const Arrival& arrival, const Datagrams& train,
@@ -67,10 +69,14 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
   const auto inner = packet::InnerHeader::parse(*plain);
   if (!inner) return drops_.count(inner.error());
   const auto body = plain->subspan(packet::InnerHeader::kBytes);
+  if (inner->ack_wanted || !trackers_.empty())
+    note_arrival(*from, *header, inner->ack_wanted, (arrival.traffic_class & 3) == 3, now);
   switch (inner->kind) {
     case packet::InnerKind::Packet:
       on_traffic(*from, now);
-      if (inner->copied && !first_copy(*from, *inner, header->bucket, keys->created(), now)) return;
+      if (inner->copied || inner->hold != 0 || !resequencer_.idle())
+        return accept_protected(*from, *inner, *header, body, arrival.traffic_class & 3, keys->created(),
+                                now);
       return delivery_.accept(from->id, *inner, body, header->space, header->counter,
                               arrival.traffic_class & 3);
     case packet::InnerKind::Probe: {
@@ -87,8 +93,8 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
     case packet::InnerKind::TooBig: return on_too_big(*from, body, now);
     case packet::InnerKind::Challenge: return on_challenge(*from, body, arrival, now);
     case packet::InnerKind::ChallengeReply: return on_challenge_reply(*from, body, arrival, now);
-    case packet::InnerKind::Ack:
-    case packet::InnerKind::Repair: return;
+    case packet::InnerKind::Ack: return on_ack(*from, body, now);
+    case packet::InnerKind::Repair: return drops_.count(DropReason::InnerMalformed);  // nobody sends any yet
   }
 }
 

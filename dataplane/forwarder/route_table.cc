@@ -45,6 +45,7 @@ void RouteTable::add_adjacencies(const fib::Peer& peer) {
         route.line = l;
         route.to = remote.address;
         route.to_plane = remote.plane;
+        route.lane = route.id;
         route.planes = plane_bit(lines_[l].plane) | plane_bit(remote.plane);
         route.probe = static_cast<std::uint32_t>(probe_routes_.size());
         probe_routes_.push_back(static_cast<std::uint32_t>(routes_.size()));
@@ -77,6 +78,7 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
     const auto index = static_cast<std::uint32_t>(routes_.size());
     if (route.direct) {
       route.probe = first->probe;
+      route.lane = first->lane;
     } else {
       auto& header = route.header;
       header.tier = policy.tier;
@@ -97,8 +99,10 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
       });
       if (same != relayed.end()) {
         route.probe = routes_[*same].probe;
+        route.lane = routes_[*same].lane;
       } else {
         route.probe = static_cast<std::uint32_t>(probe_routes_.size());
+        route.lane = route.id;
         probe_routes_.push_back(index);
         relayed.push_back(index);
       }
@@ -111,7 +115,6 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
   policies_.push_back(std::move(out));
 }
 
-namespace {
 // A list is the same way while its line and segments are the same: the controller may number it anew.
 std::uint64_t identity(const Route& route) {
   if (route.direct) return std::uint64_t{route.peer.value} << 32 | route.id.value;
@@ -120,7 +123,6 @@ std::uint64_t identity(const Route& route) {
     hash = (hash ^ sid.value) * 0x9e3779b97f4a7c15ULL + (hash >> 29);
   return hash | std::uint64_t{1} << 63;
 }
-}  // namespace
 
 path::ProberConfig RouteTable::prober_config() const {
   path::ProberConfig config;
@@ -153,6 +155,31 @@ void RouteTable::refresh_mtu(const PathChoice& choice) {
         least = std::min(least, route.mtu);
     policy.inner_mtu = least;
   }
+}
+
+PathChoice RouteTable::carried_over(const RouteTable& before, const PathChoice& choice) const {
+  PathChoice out;
+  out.chosen.assign(policies_.size(), path::kNoPath);
+  out.paths.assign(probe_routes_.size(), {});
+  std::unordered_map<std::uint64_t, std::uint32_t> now;  // a way → the prober's path
+  for (std::uint32_t probe = 0; probe < probe_routes_.size(); ++probe)
+    now[identity(routes_[probe_routes_[probe]])] = probe;
+  const auto still = [&](std::uint32_t probe) {
+    if (probe >= before.probe_routes_.size()) return path::kNoPath;
+    const auto at = now.find(identity(before.routes_[before.probe_routes_[probe]]));
+    return at == now.end() ? path::kNoPath : at->second;
+  };
+  for (std::uint32_t probe = 0; probe < choice.paths.size(); ++probe)
+    if (const std::uint32_t here = still(probe); here != path::kNoPath) out.paths[here] = choice.paths[probe];
+  for (std::uint32_t i = 0; i < policies_.size(); ++i) {
+    const std::uint32_t old = before.policy(policies_[i].endpoint, policies_[i].tier);
+    if (old >= choice.chosen.size()) continue;
+    const std::uint32_t here = still(choice.chosen[old]);
+    if (here == path::kNoPath) continue;
+    for (const std::uint32_t r : policies_[i].routes)
+      if (routes_[r].probe == here) out.chosen[i] = here;
+  }
+  return out;
 }
 
 Route* RouteTable::list(std::span<const ids::Sid> segments) {

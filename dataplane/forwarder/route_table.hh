@@ -27,6 +27,7 @@ struct Route {
   ids::NodeId peer;       // the endpoint
   ids::NodeId first_hop;  // the peer itself, or the list's first relay
   ids::PathId id;
+  ids::PathId lane;  // names its sequence spaces: all tiers that go this way share them
   std::uint8_t line = 0;
   packet::UdpAddress to;     // of the first hop
   ids::PlaneId to_plane;     // of the first hop's line there
@@ -48,6 +49,8 @@ enum class Overlap : std::uint8_t {
   Relay,  // a relay, or everything
 };
 Overlap overlap(const Route& a, const Route& b);
+// Of a way, whatever its numbers are now. Never 0.
+std::uint64_t identity(const Route& route);
 
 struct PolicyRoutes {
   ids::NodeId endpoint;
@@ -67,6 +70,8 @@ class RouteTable {
   path::ProberConfig prober_config() const;
   // After the prober measured, or chose, anew.
   void refresh_mtu(const PathChoice& choice);
+  // What was chosen and known by the table before, of ways that are still there.
+  PathChoice carried_over(const RouteTable& before, const PathChoice& choice) const;
   // The list of another box's, as a relay names it, among ours.
   Route* list(std::span<const ids::Sid> segments);
   // kNoPath when there is none.

@@ -46,6 +46,8 @@ void Forwarder::on_message(Message& message, base::Time now) {
   } else if (auto* paths = std::get_if<PathsChosen>(&message.payload)) {
     choice_ = *paths->choice;
     ++paths_generation_;
+    for (const auto& [id, state] : peers_)
+      set_managed(*state, std::binary_search(choice_.managed.begin(), choice_.managed.end(), id), now);
     routes_.refresh_mtu(choice_);
   } else if (auto* moved = std::get_if<PeerMoved>(&message.payload)) {
     known(moved->peer, [&](PeerState& p) {
@@ -58,6 +60,9 @@ void Forwarder::on_message(Message& message, base::Time now) {
     known(asked->peer, [this](PeerState& p) { p.session.rekey_now(), look_again(p); });
   } else if (auto* traffic = std::get_if<TrafficSeen>(&message.payload)) {
     prober_.on_traffic(traffic->peer, now);
+    known(traffic->peer, [&](PeerState& p) { p.sent_bytes += traffic->bytes; });
+  } else if (auto* policy = std::get_if<PolicySet>(&message.payload)) {
+    set_policy(policy->policy);
   } else if (auto* stray = std::get_if<Stray>(&message.payload)) {
     take_stray(*stray, now);
   }
@@ -114,7 +119,8 @@ void Forwarder::on_traffic(PeerState& peer, base::Time now) {
   if (options_.share.lead()) return prober_.on_traffic(peer.id, now);
   if (now - peer.traffic_told < kTellTraffic) return;
   peer.traffic_told = now;
-  send_message(0, TrafficSeen{peer.id});
+  send_message(0, TrafficSeen{peer.id, peer.sent_bytes - peer.told_bytes});
+  peer.told_bytes = peer.sent_bytes;
 }
 
 PathShare Forwarder::share_of(std::uint32_t probe) const {
@@ -127,6 +133,9 @@ PathChoice Forwarder::choice_now() const {
   choice.chosen.reserve(routes_.policies().size());
   for (std::uint32_t i = 0; i < routes_.policies().size(); ++i) choice.chosen.push_back(prober_.chosen(i));
   for (std::uint32_t i = 0; i < prober_.path_count(); ++i) choice.paths.push_back(share_of(i));
+  for (const PeerState* managed : managed_)
+    if (!managed->managed->draining) choice.managed.push_back(managed->id);
+  std::sort(choice.managed.begin(), choice.managed.end());
   return choice;
 }
 

@@ -58,6 +58,8 @@ std::string_view to_string(DropReason reason) noexcept {
     case DropReason::ChallengeUnexpected: return "challenge_unexpected";
     case DropReason::FragmentMalformed: return "fragment_malformed";
     case DropReason::FragmentTimeout: return "fragment_timeout";
+    case DropReason::RepairMalformed: return "repair_malformed";
+    case DropReason::AckUnknown: return "ack_unknown";
   }
   return "unnamed";
 }

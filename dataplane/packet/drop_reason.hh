@@ -62,8 +62,10 @@ enum class DropReason : std::uint8_t {
   ChallengeUnexpected,   // an answer to no question of ours, or from another address than it went to
   FragmentMalformed,     // a piece that fits no packet, or contradicts the other one
   FragmentTimeout,       // the other piece never came
+  RepairMalformed,       // a repair that fits no block, or rebuilds what is no packet
+  AckUnknown,            // acknowledges nothing that we sent on a managed path
 };
-inline constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::FragmentTimeout) + 1;
+inline constexpr std::size_t kDropReasonCount = static_cast<std::size_t>(DropReason::AckUnknown) + 1;
 
 // "link_bad_tag"; never empty, unique per reason.
 std::string_view to_string(DropReason reason) noexcept;

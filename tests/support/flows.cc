@@ -146,7 +146,7 @@ struct UdpStream::State {
       if (result.received != 0)
         result.largest_gap =
             std::max(result.largest_gap, std::chrono::duration_cast<std::chrono::milliseconds>(now - last));
-      last = now;
+      result.last = last = now;
       std::uint32_t number = 0;
       std::memcpy(&number, buffer.data(), sizeof number);
       if (number >= seen.size()) continue;
@@ -160,12 +160,16 @@ struct UdpStream::State {
 };
 
 UdpStream::UdpStream(const std::string& from, const std::string& to, const std::string& address,
-                     std::size_t size, std::chrono::milliseconds duration)
+                     std::size_t size, std::chrono::milliseconds duration, int dscp)
     : state_(new State{{}, {}, Address(address, kUdpPort), size, duration, {}, {}, {}, {}, {}}) {
   State& s = *state_;
   s.receiver = open_socket(to, s.where.storage.ss_family, SOCK_DGRAM);
   if (::bind(s.receiver.get(), s.where.get(), s.where.size) != 0) io::throw_errno("bind", address);
+  const int patient = 8 << 20;  // a receiver that gets no CPU for a while loses nothing
+  ::setsockopt(s.receiver.get(), SOL_SOCKET, SO_RCVBUFFORCE, &patient, sizeof patient);
   s.sender = open_socket(from, s.where.storage.ss_family, SOCK_DGRAM);
+  const int tos = dscp << 2;
+  if (dscp != 0) ::setsockopt(s.sender.get(), IPPROTO_IP, IP_TOS, &tos, sizeof tos);
   s.receiving = std::thread([&s] { s.receive_all(); });
   s.sending = std::thread([&s] { s.send_all(); });
 }

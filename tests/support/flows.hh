@@ -21,13 +21,15 @@ struct UdpResult {
   std::uint32_t sent = 0;
   std::uint32_t received = 0;  // distinct
   std::uint32_t duplicates = 0;
-  std::chrono::milliseconds largest_gap{0};  // between two arrivals
+  std::chrono::milliseconds largest_gap{0};      // between two arrivals
+  std::chrono::steady_clock::time_point last{};  // arrival
 };
 // One datagram of `size` bytes every millisecond for `duration`, sent and received on threads of its own.
 class UdpStream {
  public:
+  // `dscp` asks for a tier.
   UdpStream(const std::string& from, const std::string& to, const std::string& address, std::size_t size,
-            std::chrono::milliseconds duration);
+            std::chrono::milliseconds duration, int dscp = 0);
   ~UdpStream();
   UdpResult wait();
 

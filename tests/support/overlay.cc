@@ -163,6 +163,8 @@ forwarder::ForwarderOptions Overlay::options(std::uint32_t self) const {
   out.identity.keys = node.keys;
   out.identity.boot = 1;
   out.session = session_;
+  out.adaptive = adaptive_;
+  out.policy = qos_;
   auto stream = std::make_shared<std::mt19937_64>(std::uint64_t{seed_} * 7919 + self);
   out.random = [stream](packet::MutableBytes bytes) {
     for (auto& b : bytes) b = static_cast<std::uint8_t>((*stream)());

@@ -55,6 +55,9 @@ class Overlay {
   void rotate_psk();
   // When every box replaces its session keys; as in the product unless set.
   void set_session_policy(const crypto::SessionPolicy& policy) { session_ = policy; }
+  void set_adaptive(forwarder::Adaptive adaptive) { adaptive_ = adaptive; }
+  // Rates, rules and shares of every box; their buckets are shared by all of them that are in this process.
+  void set_qos(std::shared_ptr<const qos::Policy> policy) { qos_ = std::move(policy); }
   void set_probe_plan(const fib::ProbePlan& plan) { plan_ = plan; }
   // Changes what one node is told, before it is frozen (a node that lies, or is misconfigured).
   using Edit = std::function<void(class SnapshotParts&)>;
@@ -86,6 +89,8 @@ class Overlay {
   crypto::SecretKey psk_;
   std::uint64_t rotations_ = 0;
   crypto::SessionPolicy session_{};
+  forwarder::Adaptive adaptive_ = forwarder::Adaptive::Auto;
+  std::shared_ptr<const qos::Policy> qos_ = std::make_shared<qos::Policy>();
 };
 
 // The tables of one snapshot while they may still be edited.

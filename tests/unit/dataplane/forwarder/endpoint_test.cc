@@ -80,6 +80,49 @@ TEST_F(Endpoint, DropsReplayedAndAlteredDatagrams) {
   EXPECT_EQ(box->deliver().size(), 1u);
 }
 
+TEST_F(Endpoint, AcksOfNothingAreCounted) {
+  packet::Ack ack;
+  ack.receiver = 1;
+  ack.add({0, 1});
+  Octets body(ack.bytes());
+  ack.serialize(body);
+  packet::InnerHeader header;
+  header.kind = packet::InnerKind::Ack;
+  one->give(*box, one->sealed(header, body), kStart);
+  EXPECT_EQ(box->drops()[DropReason::AckUnknown], 1u);
+  one->give(*box, one->sealed(header, Octets(5)), kStart);
+  EXPECT_EQ(box->drops()[DropReason::InnerMalformed], 1u);
+}
+
+TEST_F(Endpoint, OfTwoCopiesTheFirstArrives) {
+  packet::InnerHeader header;
+  header.vni = ids::Vni{100};
+  header.tier = ids::Tier::Critical;
+  header.copied = true;
+  for (const std::uint64_t sequence : {7u, 7u, 9u, 8u, 9u}) {
+    header.sequence = sequence;
+    one->give(*box, one->sealed(header, packet(1, 4)), kStart);
+  }
+  EXPECT_EQ(box->drops()[DropReason::Duplicate], 2u);
+  EXPECT_EQ(box->counters()[forwarder::Counter::InnerPacketsReceived], 3u);
+}
+
+// Asked for acknowledgement, it says what came: at once when something is missing.
+TEST_F(Endpoint, AcknowledgesWhatItIsAskedTo) {
+  packet::InnerHeader header;
+  header.vni = ids::Vni{100};
+  header.ack_wanted = true;
+  one->give(*box, one->sealed(header, packet(1, 4)), kStart);
+  EXPECT_EQ(box->counters()[forwarder::Counter::AcksSent], 0u);
+  one->sealed(header, packet(1, 4));  // lost on the way
+  one->give(*box, one->sealed(header, packet(1, 4)), kStart);
+  EXPECT_EQ(box->counters()[forwarder::Counter::AcksSent], 1u);
+  one->give(*box, one->sealed(header, packet(1, 4)), kStart);
+  EXPECT_LE(box->next_timeout(), kStart + std::chrono::milliseconds{5});
+  box->on_timer(kStart + std::chrono::milliseconds{5});
+  EXPECT_EQ(box->counters()[forwarder::Counter::AcksSent], 2u);
+}
+
 TEST_F(Endpoint, IngressChecksTheSourceToo) {
   Octets frame(packet::VirtioHeader::kBytes);
   const Octets foreign = packet(1, 4);  // node 4's TUN says it is node 1

@@ -56,7 +56,7 @@ TEST_F(Pieces, ThatContradictAreRefused) {
   EXPECT_EQ(add(Octets(8)).error(), DropReason::FragmentMalformed);
   EXPECT_EQ(add(piece(1, 100, 0, 100)).error(), DropReason::FragmentMalformed) << "not one of two";
   EXPECT_EQ(add(piece(1, 100, 50, 90)).error(), DropReason::FragmentMalformed) << "does not end the packet";
-  EXPECT_EQ(add(piece(1, 3000, 0, 100)).error(), DropReason::FragmentMalformed) << "too large";
+  EXPECT_EQ(add(piece(1, 3073, 0, 100)).error(), DropReason::FragmentMalformed) << "too large";
   add(piece(2, 100, 0, 50));
   EXPECT_EQ(add(piece(2, 100, 0, 50)).error(), DropReason::FragmentMalformed) << "the same again";
   EXPECT_EQ(add(piece(2, 100, 60, 100)).error(), DropReason::FragmentMalformed) << "a hole";
