@@ -156,12 +156,19 @@ int show_paths(const Options& options, const std::string& from, const std::strin
     return 0;
   }
   if (box) {
-    Table table{{"TIER", "", "PATH", ">PLANE", ">RTT", ">LOSS", "ALIVE", ">PREFERENCE", ">SENT"}};
-    for (const json& p : paths)
+    Table table{
+        {"TIER", "", "PATH", ">PLANE", ">RTT", ">LOSS", "ALIVE", ">RATE", ">QUEUE", ">PREFERENCE", ">SENT"}};
+    for (const json& p : paths) {
+      // A path whose bottleneck is ours to respect is measured by its own traffic too.
+      const json pipe = p.value("managed", json());
+      const bool managed = pipe.is_object();
       table.row({text(p, "tier"), p.value("active", false) ? "*" : "",
                  from + " > " + joined(p["names"], " > "), text(p, "first_plane"),
                  milliseconds(p.value("rtt_us", 0.0)), percent(p.value("loss_ppm", 0.0)), yes(p, "alive"),
-                 text(p, "preference"), bytes(p.value("bytes", 0.0))});
+                 managed ? fmt::format("{:.1f} Mbit/s", pipe.value("rate_bps", 0.0) * 1e-6) : "",
+                 managed ? milliseconds(pipe.value("queue_us", 0.0)) : "", text(p, "preference"),
+                 bytes(p.value("bytes", 0.0))});
+    }
     fmt::print("{}* in use\n", table.text(terminal_width()));
   } else {
     Table table{{"TIER", "PATH", "SEGMENTS", ">PLANE", ">COST", ">PREFERENCE"}};
