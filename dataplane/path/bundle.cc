@@ -15,7 +15,7 @@ constexpr double kCoupleMemory = 1.0 / 100;  // of a sample: two seconds
 constexpr double kCorrelated = 0.7;
 constexpr double kLeastVariation = 1e-3;    // seconds; a queue that does not move says nothing
 constexpr base::Duration kRecovery = 15ms;  // ack delay, reorder window, and a batch
-constexpr double kNoticedLoss = 0.0005;
+constexpr std::uint64_t kTried = 512;       // datagrams: then what a pipe brought counts, grown or not
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 std::size_t index(ids::Tier tier) { return static_cast<std::size_t>(tier); }
@@ -56,6 +56,7 @@ void Bundle::set_usable(std::size_t i, bool usable, base::Time now) {
 }
 
 void Bundle::refresh(base::Time now) {
+  refreshed_ = now;
   for (std::size_t i = 0; i < pipes_.size(); ++i) {
     Candidate& c = candidates_[i];
     const Member& m = pipes_[i];
@@ -67,8 +68,11 @@ void Bundle::refresh(base::Time now) {
     c.ready = m.pipe->ready(now);
     c.ready_at = m.pipe->ready_at();
     c.latency = m.pipe->latency();
+    c.rtt = m.pipe->least_rtt();
     c.rate = m.pipe->bandwidth();
-    c.settled = m.pipe->congestion().measured() && m.pipe->congestion().state() != Congestion::State::Startup;
+    c.settled =
+        m.pipe->congestion().measured() &&
+        (m.pipe->congestion().state() != Congestion::State::Startup || m.pipe->counts().acked > kTried);
     c.loss = m.pipe->loss();
   }
 }
@@ -169,7 +173,9 @@ base::Time Bundle::next_timeout(bool waiting) const {
   for (const Member& m : pipes_) {
     if (m.pipe == nullptr) continue;
     next = std::min(next, m.pipe->next_timeout());
-    if (m.usable && (waiting || lost_waiting() > 0)) next = std::min(next, m.pipe->ready_at());
+    // One that had room when it was last asked was not wanted; until an ack comes, that does not change.
+    if (m.usable && (waiting || lost_waiting() > 0) && m.pipe->ready_at() > refreshed_)
+      next = std::min(next, m.pipe->ready_at());
   }
   return next;
 }

@@ -110,6 +110,7 @@ class Bundle {
   std::size_t again_next_ = 0;
   std::vector<double> covariance_;  // of the queues of pipes i, j
   base::Time next_couple_{};
+  base::Time refreshed_{};  // when candidates_ were made
   Counts counts_;
 };
 

@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 constexpr double kStartupGain = 2.89;  // 2 ÷ ln 2: doubles each round
 constexpr double kDrainGain = 0.75;
 constexpr double kProbeExtra = 0.25;
+constexpr double kCruiseGain = 0.99;    // the greatest of ten rates is a little more than the path carries
 constexpr double kGrowth = 1.25;        // Startup: a round that brings less is not growth
 constexpr unsigned kFullRounds = 3;     // that many of them: the path is full
 constexpr unsigned kCycle = 6;          // Cruise: probe, drain, four quiet rounds
@@ -18,7 +19,7 @@ constexpr std::uint64_t kInitialWindow = 32 * 1500;
 constexpr std::uint64_t kLeastScavenging = 2 * 1500;
 constexpr base::Duration kRttMemory = 10s;
 constexpr base::Duration kAckDelay = 6ms;  // AckTracker's most, and the far end's batch
-constexpr base::Duration kLookEvery = 2s;
+constexpr base::Duration kLookEvery = 8s;  // a look costs a fair share of two rounds
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -97,9 +98,10 @@ void Congestion::enter(State state, base::Time now) {
   crowded_rounds_ = 0;
   if (state == State::Drain) gain_ = 1 / kStartupGain;
   if (state == State::Cruise) {
-    gain_ = 1;
+    gain_ = kCruiseGain;
     cycle_ = 2;
     probe_extra_ = kProbeExtra;
+    draining_ = false;
     look_until_ = {};
   }
   if (state == State::Compete) {
@@ -107,6 +109,7 @@ void Congestion::enter(State state, base::Time now) {
     cubic_.reset(std::max(uncrowded_rate_ * rtt / 2, bandwidth_ * rtt), now);
     look_at_ = now + kLookEvery;
     most_queue_ = queue_delay_;
+    joining_ = true;
   }
 }
 
@@ -130,16 +133,17 @@ void Congestion::startup_round(const AckEvent& event) {
 }
 
 void Congestion::cruise_round() {
-  const bool high = round_queue_ > target();
   const bool probed = cycle_ == 1;  // this round's acks are those of the probe
-  if (high) {
+  if (queue_delay_ > target() || (draining_ && queue_delay_ > target() / 4)) {
     // Down to what it carries now, and below that until the queue is gone, about a round from here.
-    slow_to(rates_.most(2));
-    gain_ = std::clamp(1 - seconds(queue_delay_) / seconds(smoothed_rtt_), 0.5, 0.9);
+    if (queue_delay_ > target()) slow_to(rates_.most(2));
+    gain_ = std::clamp(1 - seconds(queue_delay_) / seconds(least_rtt_), 0.4, 0.9);
+    draining_ = true;
     probe_extra_ = kProbeExtra;
     cycle_ = 2;
     return;
   }
+  draining_ = false;
   if (probed && !limited_) {
     // It carried more and no queue grew: ask for twice as much more at once.
     const bool more = rates_.most(2) > full_rate_ * (1 + probe_extra_ / 2);
@@ -152,16 +156,19 @@ void Congestion::cruise_round() {
       probe_extra_ = kProbeExtra;
       gain_ = kDrainGain;
     }
-  } else if (cycle_ + 1 >= kCycle && round_queue_ < target() / 2) {
+  } else if (cycle_ + 1 >= kCycle) {
     // The queue that a probe leaves when nothing more is to be had stays below the target.
     const double rtt = std::max(seconds(least_rtt_), 1e-3);
-    gain_ = 1 + (probe_extra_ > kProbeExtra ? probe_extra_
-                                            : std::clamp(2 * seconds(target()) / rtt, 0.06, kProbeExtra));
     full_rate_ = bandwidth_;
     cycle_ = 0;
-    return;
+    if (queue_delay_ < target() / 2) {
+      gain_ = 1 + std::clamp(2 * seconds(target()) / rtt, 0.06, kProbeExtra);
+      return;
+    }
+    gain_ = kDrainGain;
+    cycle_ = 1;
   } else {
-    gain_ = 1;
+    gain_ = kCruiseGain;
   }
   ++cycle_;
 }
@@ -202,12 +209,7 @@ void Congestion::on_round(const AckEvent& event) {
       else
         cruise_round();
       break;
-    case State::Compete:
-      if (crowded_rounds_ == 0) {
-        slow_to(rates_.most(2));
-        enter(State::Cruise, event.now);
-      }
-      break;
+    case State::Compete: break;  // only a look ends it: between two losses even a shared queue may run empty
   }
   rates_.advance();
   round_lost_ = round_acked_ = 0;
@@ -220,10 +222,18 @@ void Congestion::compete(const AckEvent& event) {
   // Now and then hold back for two rounds: a queue that then empties was ours alone.
   if (event.now >= look_at_) {
     look_until_ = event.now + 2 * smoothed_rtt_;
+    look_queue_ = base::Duration::max();
     look_at_ =
         base::Time{(event.now.time_since_epoch() / kLookEvery + 1) * kLookEvery} + (look_until_ - event.now);
   }
-  if (look_until_ != base::Time{} && event.now >= look_until_) look_until_ = {};
+  if (look_until_ == base::Time{}) return;
+  look_queue_ = std::min(look_queue_, queue_delay_);
+  if (event.now < look_until_) return;
+  look_until_ = {};
+  if (look_queue_ <= target() / 2) {
+    slow_to(rates_.most(3));
+    enter(State::Cruise, event.now);
+  }
 }
 
 void Congestion::scavenge(const AckEvent& event, bool round) {
@@ -291,6 +301,7 @@ void Congestion::on_loss(const LossEvent& event) {
   } else if (state_ == State::Compete) {
     if (!full && !(many && random_loss_ < kRandomLoss / 2)) return;
     cubic_.on_congestion(event.now);
+    joining_ = false;
   } else if (state_ == State::Startup) {
     if (!(full || (many && share > kRandomLoss))) return;
     enter(State::Drain, event.now);
@@ -335,7 +346,7 @@ void Congestion::update_output() {
         kStartupGain * static_cast<double>(window_) / seconds(std::max(smoothed_rtt_, base::Duration{1ms}));
   } else if (state_ == State::Compete) {
     double window = share_ * cubic_.bytes();
-    if (look_until_ != base::Time{}) window /= 2;
+    if (look_until_ != base::Time{}) window = std::min(window, 0.9 * bdp());
     window_ = static_cast<std::uint64_t>(std::max(window, static_cast<double>(kLeastWindow)));
     rate = 1.25 * static_cast<double>(window_) / seconds(std::max(smoothed_rtt_, base::Duration{1ms}));
   } else {

@@ -121,6 +121,7 @@ class Congestion {
   std::uint64_t round_end_ = 0;  // delivered bytes at which this one is over
   std::uint64_t round_lost_ = 0, round_acked_ = 0;
   base::Duration round_queue_ = base::Duration::max();  // the least of this round
+  bool draining_ = false;                               // Cruise: until the queue is gone
   unsigned cycle_ = 0;                                  // Cruise: rounds since the last probe began
   unsigned full_rounds_ = 0;                            // Startup: without growth
   double full_rate_ = 0;
@@ -134,7 +135,9 @@ class Congestion {
   bool congestive_ = false;      // in this round
   // Compete.
   CubicWindow cubic_;
-  base::Time look_at_{}, look_until_{};
+  bool joining_ = false;                 // until the first congestion, as a new flow would
+  base::Time look_at_{}, look_until_{};  // with less, whether the queue then empties
+  base::Duration look_queue_{};          // the least seen meanwhile
   unsigned others_ = 0;
   double share_ = 1;
 };

@@ -12,34 +12,44 @@ std::optional<std::size_t> earliest(std::span<const Candidate> pipes) {
   return best;
 }
 
+constexpr double kRecoveries = 2.5;      // round trips that a lossy path adds, now and then
+constexpr double kLossyFromHere = 0.02;  // share; below, in proportion
+
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
+// Time with a backlog counts in full, time without as a tenth: a TCP that its path limits empties the queue now and then.
 void Scheduler::note_backlog(bool waits, base::Time now) {
-  if (waits) {
-    if (!backlogged_) backlog_since_ = now;
-    backlogged_ = true;
-    backlog_last_ = now;
-    if (now - backlog_since_ >= options_.promote_after) striping_ = true;
-  } else {
-    backlogged_ = false;
-    if (now - backlog_last_ >= options_.demote_after) striping_ = false;
+  if (noted_ != base::Time{}) {
+    const base::Duration passed = std::min(now - noted_, options_.demote_after);
+    waited_ = backlogged_ ? std::min(waited_ + passed, options_.demote_after / 10)
+                          : std::max(waited_ - passed / 10, base::Duration{});
   }
+  noted_ = now;
+  backlogged_ = waits;
+  if (waited_ >= options_.promote_after) striping_ = true;
+  if (waited_ == base::Duration{}) striping_ = false;
 }
 
-// Whether striping over this pipe gains anything over those that are earlier: its rate must be felt, and what it delays
-// must fit the receiver's memory and patience.
+// Whether striping over this pipe gains anything over those that are earlier. TCP above sees the latest path's round trip,
+// and each recovery on it, as its own: the more of that, the more rate the pipe has to bring. The figures are those of
+// bench/grid. What it delays must also fit the receiver's memory and patience.
 bool Scheduler::worth(std::size_t pipe, std::size_t best, std::span<const Candidate> pipes) const {
   if (pipe == best) return true;
-  const base::Duration late = pipes[pipe].latency - pipes[best].latency;
+  const Candidate& p = pipes[pipe];
+  const base::Duration late = p.latency - pipes[best].latency;
   if (late > options_.most_skew) return false;
   double better = 0;
   for (std::size_t i = 0; i < pipes.size(); ++i)
-    if (i != pipe && pipes[i].usable && pipes[i].settled && pipes[i].latency <= pipes[pipe].latency)
+    if (i != pipe && pipes[i].usable && pipes[i].settled && pipes[i].latency <= p.latency)
       better += pipes[i].rate;
   if (seconds(late) * better > static_cast<double>(options_.most_reorder_bytes)) return false;
-  return !pipes[pipe].settled || pipes[pipe].rate >= options_.least_gain * better;
+  if (!p.settled) return true;
+  const double recoveries = kRecoveries * std::min(1.0, p.loss / kLossyFromHere);
+  const double longer =
+      (seconds(late) + recoveries * seconds(p.rtt)) / std::max(seconds(pipes[best].rtt), 1e-3);
+  return p.rate >= std::max(options_.least_gain, options_.gain_per_rtt * longer) * better;
 }
 
 std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferred,
@@ -78,7 +88,7 @@ std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferr
   if (!chosen || *chosen == *best) return chosen;
   // … unless the better ones would have drained all that waits before this one delivers. A backlog that does not end is
   // as good as endless.
-  if (backlogged_ && now - backlog_since_ >= options_.promote_after) return chosen;
+  if (waited_ >= options_.promote_after) return chosen;
   double better = 0;
   for (std::size_t i = 0; i < pipes.size(); ++i)
     if (pipes[i].usable && pipes[i].latency < pipes[*chosen].latency) better += pipes[i].rate;

@@ -17,6 +17,7 @@ struct Candidate {
   bool ready = false;        // room now
   base::Time ready_at;       // when the pacer lets it go; Time::max(): an ack has to come first
   base::Duration latency{};  // until what leaves now arrives
+  base::Duration rtt{};      // without a queue
   double rate = 0;           // bytes/s
   bool settled = true;       // its rate is measured, not a guess
   double loss = 0;           // share
@@ -27,6 +28,7 @@ struct SchedulerOptions {
       std::chrono::milliseconds{250};           // a pipe that much later than the best is not striped over
   std::uint64_t most_reorder_bytes = 8u << 20;  // the receiver's resequencer
   double least_gain = 0.07;                     // a pipe that adds less is not worth its latency
+  double gain_per_rtt = 0.12;  // nor one that adds less than this for each best round trip that it is later
   base::Duration promote_after = std::chrono::milliseconds{40};   // of backlog without a break
   base::Duration demote_after = std::chrono::milliseconds{1000};  // without any
 };
@@ -59,8 +61,8 @@ class Scheduler {
   SchedulerOptions options_;
   bool striping_ = false;
   bool backlogged_ = false;
-  base::Time backlog_since_{};
-  base::Time backlog_last_{};
+  base::Time noted_{};       // when note_backlog() was told last
+  base::Duration waited_{};  // with a backlog, lately
 };
 
 }  // namespace qanat::path
