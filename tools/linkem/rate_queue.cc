@@ -105,13 +105,15 @@ void RateQueue::push(Packet packet, base::Time now, Outlet& out) {
     DropReason why = DropReason::QueueFull;
     bool operator==(const Verdict&) const = default;
   };
+  const bool capable = packet.ecn_capable();  // before it is moved away
+  const FrameRef frame = packet.frame;
+  const std::uint16_t begin = packet.first;
   cut_where(
       std::move(packet),
-      [&, capable = packet.ecn_capable(), frame = packet.frame, first = packet.first](std::uint64_t number,
-                                                                                      std::uint16_t i) {
+      [&](std::uint64_t number, std::uint16_t i) {
         Verdict verdict;
         Packet one;
-        one.frame = frame, one.first = static_cast<std::uint16_t>(first + i);
+        one.frame = frame, one.first = static_cast<std::uint16_t>(begin + i);
         const std::uint32_t bytes = one.segment_bytes(0);
         verdict.in = admits(number, bytes, capable, verdict.mark, verdict.why, now);
         if (verdict.in) ++queued_packets_, queued_bytes_ += bytes;

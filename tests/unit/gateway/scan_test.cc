@@ -162,7 +162,8 @@ TEST(ChunkSplice, TakesUsageOut) {
   EXPECT_EQ(without(R"({"a":"usage"})"), R"({"a":"usage"})");
   EXPECT_EQ(without(R"({"usage" :[ {} ],"b":2})"), R"({"b":2})");  // found by fuzzing
   std::string json = R"({"a":1,"usage":{"completion_tokens":1} })";
-  EXPECT_EQ(with_null_usage(json, scan_chunk(json)), R"({"a":1,"usage":null })");
+  const auto scan = scan_chunk(json);  // may move the text: it pads it
+  EXPECT_EQ(with_null_usage(json, scan), R"({"a":1,"usage":null })");
 }
 
 }  // namespace
