@@ -30,6 +30,7 @@ TEST_P(Broken, IsCaughtAndReplaysAndPrintsItsDiagram) {
   o.packets_per_s = 20;
   o.active_interval_ms = 50;
   o.convergence = seconds{3};
+  o.stray_every = 50;
   o.sabotaged = c.box;
   o.sabotage = c.how;
   o.sabotage_at = seconds{9};
@@ -49,7 +50,9 @@ INSTANTIATE_TEST_SUITE_P(Each, Broken,
                          testing::Values(Case{Sabotage::Deaf, "d2-0", "convergence", 6},
                                          Case{Sabotage::WrongTap, "d2-0", "cross_tenant", 6},
                                          Case{Sabotage::Echo, "d1-0", "loop", 6},
-                                         Case{Sabotage::OldBackup, "d1-1", "version", 1}),
+                                         Case{Sabotage::OldBackup, "d1-1", "version", 1},
+                                         Case{Sabotage::Gullible, "d1-1", "wrong_party", 6},
+                                         Case{Sabotage::Weary, "d1-0", "hop_limit", 6}),
                          [](const auto& info) { return std::string(info.param.invariant); });
 
 }  // namespace

@@ -96,6 +96,7 @@ void Box::on_timer(base::Time now) {
 void Box::on_datagram(packet::MutableBytes payload, const packet::UdpAddress& from, std::uint8_t plane,
                       std::uint8_t traffic_class, base::Time now) {
   if (!up() || sabotage_ == Sabotage::Deaf) return;
+  if (sabotage_ == Sabotage::Gullible) ++taken_;
   const auto line = std::find_if(identity_.lines.begin(), identity_.lines.end(),
                                  [plane](const auto& l) { return l.plane.value == plane; });
   if (line == identity_.lines.end()) return;
@@ -109,6 +110,10 @@ void Box::on_datagram(packet::MutableBytes payload, const packet::UdpAddress& fr
   const auto before = forwarder_->counters()[forwarder::Counter::TransitPackets];
   forwarder_->on_datagrams({&train, 1}, now);
   relaying_ = forwarder_->counters()[forwarder::Counter::TransitPackets] != before;
+  if (relaying_ && sabotage_ == Sabotage::Weary) {
+    forwarder_->transmitted();
+    forwarder_->drops().count(packet::DropReason::HopLimit);
+  }
   collect(now);
   relaying_ = false;
 }
@@ -161,7 +166,7 @@ std::uint64_t Box::acceptances() const {
   using forwarder::Counter;
   const auto& c = forwarder_->counters();
   return c[Counter::InnerPacketsReceived] + c[Counter::ProbesReceived] + c[Counter::HandshakesAnswered] +
-         c[Counter::SessionsEstablished] + c[Counter::TransitPackets];
+         c[Counter::SessionsEstablished] + c[Counter::TransitPackets] + taken_;
 }
 
 void Box::on_mail(Mail mail, base::Time now) {

@@ -34,6 +34,8 @@ enum class Sabotage : std::uint8_t {
   WrongTap,   // its packets come out at the next tenant's device
   Echo,       // sends every datagram that it relays twice
   OldBackup,  // starts with the first configuration it ever had
+  Gullible,   // takes whatever it hears for its own
+  Weary,      // takes what it should relay for out of hops
 };
 
 class Box {
@@ -106,6 +108,7 @@ class Box {
   base::Time sent_until_{};
   std::deque<Mail> inbox_;
   Sabotage sabotage_ = Sabotage::None;
+  std::uint64_t taken_ = 0;               // by a gullible one
   bool relaying_ = false;                 // what the forwarder puts out now, it was just given
   std::vector<std::uint64_t> forwarded_;  // digests of datagrams that went through, by their low bits
   std::vector<std::uint8_t> scratch_;

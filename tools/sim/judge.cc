@@ -65,6 +65,13 @@ std::optional<std::vector<std::uint32_t>> Judge::good_way(const Leg& leg, base::
 }
 
 std::optional<Violation> Judge::look(base::Time now) const {
+  for (std::uint32_t i = 0; i < world_.boxes.size(); ++i)
+    if (const std::uint64_t count = out_of_hops(i); count != 0)
+      return Violation{now,
+                       "hop_limit",
+                       std::to_string(count) + " datagrams ran out of hops at " + world_.names[i] +
+                           ": they went in circles",
+                       {i}};
   const base::Time since = now - convergence_;
   for (std::uint32_t i = 0; i < world_.legs.size(); ++i) {
     const Leg& leg = world_.legs[i];
@@ -84,11 +91,9 @@ std::optional<Violation> Judge::look(base::Time now) const {
   return std::nullopt;
 }
 
-std::uint64_t Judge::out_of_hops() const {
-  std::uint64_t count = 0;
-  for (const auto& box : world_.boxes)
-    if (box != nullptr && box->up()) count += box->forwarder()->drops()[packet::DropReason::HopLimit];
-  return count;
+std::uint64_t Judge::out_of_hops(std::uint32_t box) const {
+  const Box* at = world_.boxes[box].get();
+  return at != nullptr && at->up() ? at->forwarder()->drops()[packet::DropReason::HopLimit] : 0;
 }
 
 }  // namespace qanat::sim

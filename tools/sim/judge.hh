@@ -16,7 +16,7 @@ class Judge {
       : world_(world), faults_(faults), convergence_(convergence) {}
 
   std::optional<Violation> look(base::Time now) const;
-  std::uint64_t out_of_hops() const;
+  std::uint64_t out_of_hops(std::uint32_t box) const;
 
  private:
   // A list of the leg's headend, or the direct way, whose links and boxes have been well since `since`: its nodes.

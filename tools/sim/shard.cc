@@ -200,14 +200,11 @@ void Shard::wire_due(std::uint32_t index) {
     }
     const auto bytes = packet->bytes();
     parcel.packet.assign(bytes.begin(), bytes.end());
-    const base::Time at = now_ + world_.ahead;
     const std::uint32_t shard = world_.shard_of[wire.to()];
-    if (shard != number_) {
-      outgoing_.push_back({at, shard, EventKind::Arrival, std::move(parcel), {}});
-    } else if (world_.ahead == base::Duration{}) {
+    if (shard == number_) {
       arrive(std::move(parcel));
     } else {
-      queue_.push(at, EventKind::Arrival, 0, parcels_.put(std::move(parcel)));
+      outgoing_.push_back({now_ + world_.ahead, shard, EventKind::Arrival, std::move(parcel), {}});
     }
   }
 }
@@ -254,8 +251,9 @@ void Shard::stray(const Parcel& parcel, const packet::UdpAddress& from) {
 void Shard::post(Mail mail, base::Time& earliest, int trips) {
   const auto delay = world_.stream_delay(world_.place[mail.from], world_.place[mail.to]);
   if (!delay) return;  // no way there: the other side never hears of it
-  earliest = std::max(earliest, now_ + std::max<base::Duration>(*delay * trips, world_.ahead * 2));
   const std::uint32_t shard = world_.shard_of[mail.to];
+  const base::Duration least = shard == number_ ? base::Duration{} : world_.ahead;
+  earliest = std::max(earliest, now_ + std::max<base::Duration>(*delay * trips, least));
   if (shard != number_) {
     outgoing_.push_back({earliest, shard, EventKind::Message, {}, std::move(mail)});
   } else {

@@ -109,11 +109,8 @@ class Simulation {
     }
     partner_.reset();
     flush();
-    const std::uint64_t hops = judge.out_of_hops();
-    if (!violation && hops != 0)
-      violation = Violation{
-          now, "hop_limit", std::to_string(hops) + " datagrams ran out of hops: they went in circles", {}};
-    return result(now, std::move(violation), hops);
+    if (!violation) violation = judge.look(now);
+    return result(now, std::move(violation));
   }
 
  private:
@@ -188,7 +185,7 @@ class Simulation {
     return sequence_diagram(std::move(between), nodes, world_.names, kStart, kDiagramRows);
   }
 
-  SimResult result(base::Time now, std::optional<Violation> violation, std::uint64_t hops) {
+  SimResult result(base::Time now, std::optional<Violation> violation) {
     SimResult out;
     out.passed = !violation;
     if (violation) {
@@ -220,7 +217,6 @@ class Simulation {
     out.controllers = world_.controllers.size();
     out.links = world_.wires.size() / 2;
     out.shards = shards_.size();
-    out.drops_hop_limit = hops;
     return out;
   }
 

@@ -32,6 +32,8 @@ struct SimOptions {
       100;  // two shards from so many nodes on, where the links leave room between them
   // How soon a flow must be carried again, where some list of its has been well for as long.
   base::Duration convergence = std::chrono::seconds(8);
+  // Every so many arrivals one is shown to a box that it is not for as well.
+  std::uint32_t stray_every = 1009;
   // For tests: this box is broken on purpose, from then on.
   std::string sabotaged;
   Sabotage sabotage = Sabotage::None;
@@ -50,7 +52,6 @@ struct SimResult {
   std::uint32_t faults = 0;
   std::size_t boxes = 0, controllers = 0, links = 0, shards = 1;
   std::size_t boxes_connected = 0;  // at the end
-  std::uint64_t drops_hop_limit = 0;
 };
 
 // Throws std::invalid_argument for a topology that cannot be simulated: what is wrong and what would do.

@@ -15,7 +15,7 @@ namespace qanat::sim {
 
 class Wire {
  public:
-  // `ahead`: the part of the delay that the caller adds after pop(): what shards run ahead of each other.
+  // `ahead`: the part of the delay that the caller adds after pop(), between shards: what they run ahead of each other.
   Wire(std::uint32_t from, std::uint32_t to, std::uint8_t plane, linkem::Spec spec, base::Duration ahead)
       : from_(from), to_(to), plane_(plane), spec_(spec), base_(std::move(spec)), ahead_(ahead) {}
 

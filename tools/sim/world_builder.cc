@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <stdexcept>
 
 namespace qanat::sim {
@@ -15,13 +16,6 @@ packet::IpAddress address_of(const std::string& text) {
   return *address;
 }
 
-base::Duration least_delay(const lab::Topology& topology) {
-  base::Duration least = base::Duration::max();
-  for (const lab::Link& link : topology.links)
-    for (const linkem::Spec* spec : {&link.up, &link.down}) least = std::min(least, spec->delay);
-  return topology.links.empty() ? base::Duration{} : least;
-}
-
 class Builder {
  public:
   Builder(const lab::Topology& topology, const SimOptions& options)
@@ -30,10 +24,9 @@ class Builder {
   World run() && {
     world_.seed = options_.seed;
     world_.start = kStart;
-    const base::Duration least = least_delay(topology_);
-    if (topology_.nodes.size() >= options_.shards_from_nodes && least / 2 >= kLeastAhead)
-      world_.ahead = least / 2;
+    world_.stray_every = options_.stray_every;
     number_nodes();
+    divide();
     make_wires();
     make_controllers();
     make_boxes();
@@ -58,11 +51,37 @@ class Builder {
     world_.boxes.resize(topology_.nodes.size());
   }
 
+  // Domains stay together, so that most of what happens stays within a shard. How far shards run ahead of each other
+  // is bounded by the shortest link between them; its jitter keeps a quarter of its delay.
+  void divide() {
+    std::set<int> domains;
+    for (const lab::ControllerSpec& c : topology_.controllers)
+      if (!c.global) domains.insert(c.domain);
+    std::map<int, std::uint32_t> half;
+    for (const int domain : domains) half[domain] = half.size() * 2 < domains.size() ? 0 : 1;
+    const auto shard = [&half](int domain) {
+      const auto at = half.find(domain);
+      return at == half.end() ? 0u : at->second;
+    };
+    base::Duration least = base::Duration::max();
+    for (const lab::Link& link : topology_.links)
+      if (shard(domain_of(link.a)) != shard(domain_of(link.b)))
+        least = std::min({least, link.up.delay, link.down.delay});
+    const bool divided = topology_.nodes.size() >= options_.shards_from_nodes &&
+                         least != base::Duration::max() && least * 3 / 4 >= kLeastAhead;
+    if (divided) world_.ahead = least * 3 / 4;
+    for (const lab::Node& n : topology_.nodes) world_.shard_of.push_back(divided ? shard(n.domain) : 0);
+    for (const lab::ControllerSpec& c : topology_.controllers)
+      world_.shard_of.push_back(divided ? world_.shard_of[node(c.node)] : 0);
+  }
+  int domain_of(const std::string& name) const { return topology_.nodes[node(name)].domain; }
+
   void make_wires() {
     world_.wires.reserve(topology_.links.size() * 2);
     const auto add = [&](std::uint32_t from, std::uint32_t to, std::uint8_t plane, const linkem::Spec& spec) {
       world_.wire_index[World::key(from, to, plane)] = static_cast<std::uint32_t>(world_.wires.size());
-      world_.wires.emplace_back(from, to, plane, spec, world_.ahead);
+      const bool within = world_.shard_of[from] == world_.shard_of[to];
+      world_.wires.emplace_back(from, to, plane, spec, within ? base::Duration{} : world_.ahead);
     };
     for (const lab::Link& link : topology_.links) {
       const auto plane = static_cast<std::uint8_t>(link.plane);
@@ -161,20 +180,6 @@ class Builder {
     world_.legs = plan_flows(tenants, options_.flows, options_.seed, begin, kStart + options_.length);
     world_.packet_interval = base::Duration(std::chrono::seconds(1)) / std::max(1u, options_.packets_per_s);
     world_.packet_bytes = options_.packet_bytes;
-    // Domains stay together, so that most of what happens stays within a shard.
-    const std::uint32_t shards = world_.ahead == base::Duration{} ? 1 : 2;
-    std::vector<int> domains;
-    for (const auto& [number, entity] : domain_) domains.push_back(number);
-    const auto half = [&](int domain) {
-      const auto at = std::find(domains.begin(), domains.end(), domain) - domains.begin();
-      return shards == 2 && static_cast<std::size_t>(at) < domains.size() &&
-                     static_cast<std::size_t>(at) * 2 >= domains.size()
-                 ? 1u
-                 : 0u;
-    };
-    for (const lab::Node& n : topology_.nodes) world_.shard_of.push_back(half(n.domain));
-    for (const auto& c : world_.controllers)
-      world_.shard_of.push_back(half(static_cast<int>(c->identity().domain)));
   }
 
   const lab::Topology& topology_;
