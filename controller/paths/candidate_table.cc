@@ -82,6 +82,7 @@ void CandidateTable::turn(const std::function<const std::uint32_t*(std::size_t)>
 
 void CandidateTable::run(Stage stage) {
   const std::size_t n = nodes(), r = relays();
+  if (n == 0) return;  // nobody has enrolled yet
   // Products go by large strips of rows: each prepares its right side once.
   const auto products = [&](std::size_t rows, const auto& product) {
     const std::size_t strip = std::max<std::size_t>(64, (rows + 7) / 8 / 4 * 4);
