@@ -21,7 +21,10 @@ std::vector<int> allowed_cpus() {
   return cpus;
 }
 
-// Sockets of one line, by worker. The group's order is the order of making: data sockets, then control.
+constexpr int kUrgentBytes = 1 << 20;  // of `critical`: what would wait longer comes too late
+
+// Sockets of one line, by worker. The group's order is the order of making, which UdpSocket::steer() counts on: data
+// sockets, then control, then the urgent ones.
 std::vector<LineSockets> open_line(const packet::UdpAddress& address, std::uint8_t line,
                                    const CrewOptions& options) {
   UdpOptions udp;
@@ -29,9 +32,14 @@ std::vector<LineSockets> open_line(const packet::UdpAddress& address, std::uint8
   udp.line = line;
   std::vector<LineSockets> sockets;
   for (unsigned i = 0; i < options.workers; ++i)
-    sockets.push_back({UdpSocket(udp), std::nullopt, std::nullopt});
+    sockets.push_back({UdpSocket(udp), std::nullopt, std::nullopt, std::nullopt});
   sockets[0].control.emplace(udp);
+  udp.urgent = true;
+  udp.buffer_bytes = kUrgentBytes;
+  for (LineSockets& s : sockets) s.urgent.emplace(udp);
   sockets[0].control->steer(options.workers);
+  udp.urgent = false;
+  udp.buffer_bytes = UdpOptions{}.buffer_bytes;
   if (options.port_per_worker) {
     udp.local.port = 0;
     udp.receive = false;
@@ -131,6 +139,7 @@ std::uint64_t Crew::udp(std::atomic<std::uint64_t> UdpCounters::*member) const {
     for (const LineSockets& line : w->lines()) {
       add(line.data);
       if (line.control) add(*line.control);
+      if (line.urgent) add(*line.urgent);
       if (line.sender) add(*line.sender);
     }
   return sum;

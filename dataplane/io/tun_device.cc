@@ -44,11 +44,19 @@ TunDevice::TunDevice(TunOptions options) : options_(std::move(options)) {
   // Newest first: without USO, then without any (then the kernel segments and completes checksums for us).
   if (!set_offloads(options_.tcp_offload, options_.udp_offload) && !set_offloads(options_.tcp_offload, false))
     set_offloads(false, false);
-  if (options_.queues > 1) {
-    const Fd program = load_bucket_steering(options_.queues);
-    int fd = program.get();
-    steered_ = program && ::ioctl(queues_.front().get(), TUNSETSTEERINGEBPF, &fd) == 0;
+  if (options_.urgent) {
+    // Queues that nothing leads to are worse than none: they go again where the kernel refuses.
+    for (unsigned i = 0; i < options_.queues; ++i) queues_.push_back(open_queue(options_));
+    steered_ = attach_steering(true);
+    if (!steered_) queues_.resize(options_.queues);
   }
+  if (!steered_ && options_.queues > 1) steered_ = attach_steering(false);
+}
+
+bool TunDevice::attach_steering(bool urgent) {
+  const Fd program = load_bucket_steering(options_.queues, urgent);
+  int fd = program.get();
+  return program && ::ioctl(queues_.front().get(), TUNSETSTEERINGEBPF, &fd) == 0;
 }
 
 bool TunDevice::set_offloads(bool tcp, bool udp) {

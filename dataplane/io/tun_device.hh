@@ -27,6 +27,7 @@ struct TunOptions {
   unsigned queues = 1;      // one per worker (IFF_MULTI_QUEUE)
   bool tcp_offload = true;  // TUN_F_TSO4/6: super-packets of TCP
   bool udp_offload = true;  // TUN_F_USO4/6 (Linux 6.2): super-packets of UDP
+  bool urgent = true;  // `critical` gets a second queue per worker, where the kernel takes steering programs
 };
 
 // One queue is read and written by one thread; different queues by different threads. All calls are non-blocking.
@@ -37,8 +38,11 @@ class TunDevice {
 
   const std::string& name() const { return options_.name; }
   const std::string& netns() const { return options_.netns; }
-  unsigned queues() const { return static_cast<unsigned>(queues_.size()); }
+  unsigned queues() const { return options_.queues; }
   int fd(unsigned queue) const { return queues_[queue].get(); }
+  // Whether `critical` waits in queues of its own: urgent(q) is the one beside q. Read like any other; never needed to write.
+  bool has_urgent() const { return queues_.size() > options_.queues; }
+  unsigned urgent(unsigned queue) const { return options_.queues + queue; }
 
   // Reads one super-packet with its virtio header into `buffer` (kTunReadBytes at least). Returns the bytes read with
   // the header, 0 when there is nothing to read now.
@@ -57,8 +61,10 @@ class TunDevice {
   bool set_offloads(bool tcp, bool udp);
 
  private:
+  bool attach_steering(bool urgent);
+
   TunOptions options_;
-  std::vector<Fd> queues_;
+  std::vector<Fd> queues_;  // one a worker, then the urgent ones
   bool tcp_offload_ = false;
   bool udp_offload_ = false;
   bool steered_ = false;

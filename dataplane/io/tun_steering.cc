@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/packet/ip_view.hh"
+#include "identifiers/ids/tier.hh"
 
 namespace qanat::io {
 namespace {
@@ -83,7 +84,32 @@ class Program {
   std::vector<bpf_insn> code_;
 };
 
-Program bucket_program(unsigned queues) {
+// kA holds the queue for everything else: `critical` goes `queues` further on.
+void add_urgency(Program& p, unsigned queues) {
+  constexpr auto kR0 = Program::kResult, kA = Program::kA;
+  p.load(BPF_B, 0);
+  p.alu(BPF_RSH, kR0, 4);
+  const std::size_t v6 = p.jump(BPF_JEQ, kR0, 6);
+  p.load(BPF_B, 1);
+  p.alu(BPF_RSH, kR0, 2);
+  const std::size_t judge = p.jump(BPF_JA, 0, 0);
+  p.land(v6);
+  p.load(BPF_H, 0);
+  p.alu(BPF_RSH, kR0, 6);
+  p.alu(BPF_AND, kR0, 0x3f);
+  p.land(judge);
+  std::vector<std::size_t> critical;
+  for (std::uint8_t dscp = 0; dscp < 64; ++dscp)
+    if (ids::tier_of_dscp(dscp) == ids::Tier::Critical) critical.push_back(p.jump(BPF_JEQ, kR0, dscp));
+  p.move(kR0, kA);
+  p.exit();
+  for (const std::size_t from : critical) p.land(from);
+  p.move(kR0, kA);
+  p.alu(BPF_ADD, kR0, static_cast<std::int32_t>(queues));
+  p.exit();
+}
+
+Program bucket_program(unsigned queues, bool urgent) {
   constexpr auto kR0 = Program::kResult, kA = Program::kA, kB = Program::kB, kProtocol = Program::kProtocol;
   Program p;
   std::vector<std::size_t> to_hash;
@@ -155,15 +181,20 @@ Program bucket_program(unsigned queues) {
   p.alu(BPF_MUL, 1, static_cast<std::int32_t>(packet::kFlowBuckets));
   p.alu(BPF_RSH, 1, 32);
   p.alu(BPF_AND, 1, static_cast<std::int32_t>(queues - 1));
-  p.move(kR0, 1);
-  p.exit();
+  p.move(kA, 1);
+  if (urgent) {
+    add_urgency(p, queues);
+  } else {
+    p.move(kR0, kA);
+    p.exit();
+  }
   return p;
 }
 
 }  // namespace
 
-Fd load_bucket_steering(unsigned queues) {
-  const Program program = bucket_program(queues);
+Fd load_bucket_steering(unsigned queues, bool urgent) {
+  const Program program = bucket_program(queues, urgent);
   bpf_attr attr{};
   attr.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
   attr.insn_cnt = static_cast<std::uint32_t>(program.code().size());

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "identifiers/ids/tier.hh"
+
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
@@ -131,6 +133,10 @@ UdpSocket::UdpSocket(const UdpOptions& options)
     set_option(fd(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER", local);
   }
   set_gather(options.gather);
+  if (options.urgent) {
+    const int highest = 6;  // without CAP_NET_ADMIN; TC_PRIO_INTERACTIVE: pfifo_fast's and fq's first band
+    set_option(fd(), SOL_SOCKET, SO_PRIORITY, highest, "SO_PRIORITY", local);
+  }
   if (!options.receive) {
     sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
     const sock_fprog filter{1, &nothing};
@@ -157,14 +163,28 @@ void UdpSocket::set_gather(bool on) {
 }
 
 void UdpSocket::steer(unsigned workers) {
-  // The program sees the UDP payload: byte 0 is the type, byte 1 the bucket (wire.md §1).
-  std::array<sock_filter, 8> program{{
+  // The program sees the UDP payload: byte 0 is the type, byte 1 the bucket (wire.md §1); the IP header before it is
+  // there by SKF_NET_OFF, its traffic class in the first two bytes.
+  constexpr auto kIp = static_cast<std::uint32_t>(SKF_NET_OFF);
+  const bool v4 = options_.local.address.family == IpFamily::V4;
+  const std::uint32_t shift = v4 ? 2 : 6;
+  constexpr std::uint32_t kCritical = ids::dscp(ids::Tier::Critical);
+  std::array<sock_filter, 17> program{{
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 4, 1, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 5, 0, 4),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 5, 0, 13),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 1),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, packet::kControlBucket, 2, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, packet::kControlBucket, 11, 0),
       BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, kIp),
+      BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, shift),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x3f),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kCritical, 2, 0),
+      BPF_STMT(BPF_MISC | BPF_TXA, 0),
+      BPF_STMT(BPF_RET | BPF_A, 0),
+      BPF_STMT(BPF_MISC | BPF_TXA, 0),
+      BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, workers + 1),
       BPF_STMT(BPF_RET | BPF_A, 0),
       BPF_STMT(BPF_RET | BPF_K, workers),
   }};

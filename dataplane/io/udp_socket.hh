@@ -23,6 +23,7 @@ struct UdpOptions {
   bool shared = true;                  // SO_REUSEPORT: one of several of this address
   bool segment = true;                 // UDP_SEGMENT
   bool gather = true;                  // UDP_GRO
+  bool urgent = false;                 // what it sends goes before others' in the kernel's queues too
 };
 
 // One thread writes, any reads.
@@ -54,7 +55,8 @@ class UdpSocket {
   packet::UdpAddress local() const { return options_.local; }
 
   // Attached once per group: bucket-carrying datagrams (types 4 and 5) go to socket `bucket mod workers`, as
-  // forwarder::WorkerShare::owner says; bucket 255 and handshakes to socket `workers`, the last one, so that bulk can never fill the queue that liveness waits in.
+  // forwarder::WorkerShare::owner says, those of `critical`'s DSCP to the one `workers` + 1 further on; bucket 255 and
+  // handshakes to socket `workers`: bulk never fills a queue that liveness or `critical` waits in.
   void steer(unsigned workers);
 
   // Up to kBatch trains; empty when there is nothing to read. Valid until the next call.

@@ -1,7 +1,8 @@
 // Worker: one thread that runs a forwarder to completion over its sockets and TUN queues: batches in, batches out. A box
 // has one or several (crew.hh); the first, the lead, also runs probes and handshakes.
 //
-//   wait ─> mail ─> control sockets (probes, handshakes) ─> data sockets ─> timers ─> TUNs by tier ─> wait
+//   wait ─> data sockets ─> timers ─> TUNs by tier ─> SRv6 links ─> mail ─> wait
+//        └─ before each, and after every kBulkBytes of it: probes and handshakes, then `critical`, from queues of their own
 //
 // Nothing per packet is locked or allocated; other threads reach the forwarder only through post().
 #pragma once
@@ -18,6 +19,8 @@
 #include "dataplane/forwarder/forwarder.hh"
 #include "dataplane/io/capture_tap.hh"
 #include "dataplane/io/fd.hh"
+#include "dataplane/io/linger.hh"
+#include "dataplane/io/precedence.hh"
 #include "dataplane/io/srv6_port.hh"
 #include "dataplane/io/tun_device.hh"
 #include "dataplane/io/udp_socket.hh"
@@ -36,17 +39,23 @@ struct LineSockets {
   UdpSocket data;
   std::optional<UdpSocket> control;  // the lead's
   std::optional<UdpSocket> sender;   // where this worker sends from a port of its own
+  std::optional<UdpSocket> urgent;   // `critical`, both ways
 
-  UdpSocket& outgoing() { return sender ? *sender : data; }
+  UdpSocket& outgoing(const forwarder::Datagrams& train) {
+    if (urgent && train.traffic_class >> 2 == ids::dscp(ids::Tier::Critical)) return *urgent;
+    return sender ? *sender : data;
+  }
 };
 
 struct WorkerOptions {
   int cpu = -1;  // pin to this CPU; −1: anywhere
-  int niceness =
-      -10;  // liveness must not wait behind the applications it serves; ignored where not permitted
+  // Liveness and `critical` must not wait behind the applications they serve; ignored where not permitted.
+  int niceness = -10;
+  // And in the real-time class where `critical` would wait for a tick otherwise (precedence.hh).
+  bool real_time = true;
   std::string name = "forwarder";  // of the thread
-  // After work, keep looking for more this long before sleeping: 0 sleeps at once. A wake-up costs more than that.
-  base::Duration linger{};
+  base::Duration linger{};         // busy polling: LingerOptions::always
+  base::Duration anticipation = LingerOptions{}.adaptive;
 };
 
 // What io itself saw; the forwarder counts the rest.
@@ -56,6 +65,7 @@ struct WorkerCounters {
   std::atomic<std::uint64_t> tun_writes{0};
   std::atomic<std::uint64_t> shed{0};         // frames given up under overload
   std::atomic<std::uint64_t> lateness_us{0};  // smoothed, of timers
+  std::atomic<std::uint64_t> real_time{0};    // 1 while it runs in the real-time class
   std::atomic<std::uint64_t> strays_lost{0};  // handed over by others while this worker was late
 };
 
@@ -95,17 +105,29 @@ class Worker {
   const std::vector<LineSockets>& lines() const { return lines_; }
 
  private:
+  static constexpr std::size_t kBulkBytes = 128 * 1024;  // about a tenth of a millisecond's work
+
   struct Frames;
-  void loop();
-  void watch(int fd, std::uint64_t token);
   void read_mail();
+  void watch(const Fd& epoll, int fd, std::uint64_t token);
+  bool set_class(bool real_time);
+  // worker_loop.cc
+  void loop();
   void route_messages();
-  // True when something was received.
-  bool receive(UdpSocket& socket, base::Time now);
+  // What waits for nothing else. False: control may still hold something.
+  bool serve_urgent(base::Time now);
+  bool read_control(UdpSocket& control, base::Time now);
+  // One batch; true when something was received. Between pieces of bulk it serves what is urgent.
+  bool receive(UdpSocket& socket, base::Time now, bool urgent);
+  void read_urgent_tun(const WorkerTun& tun, base::Time now);
   void read_tuns(base::Time now);
+  void take_frame(ids::Vni vni, packet::MutableBytes frame, base::Time now);
+  void on_timers(base::Time due, base::Time now);
+  void keep_precedence(base::Time now);
   void flush();
   void send();
   void write_tuns();
+  // worker.cc
   void apply_tuns(std::vector<WorkerTun> tuns);
   bool write_tun(ids::Vni vni, std::span<const iovec> parts);
   // worker_srv6.cc
@@ -128,9 +150,12 @@ class Worker {
   base::Time srv6_now_{};
   std::vector<std::uint8_t> srv6_frame_;  // a delivery in one piece
   qos::Overload overload_;
+  Linger linger_;
+  Precedence precedence_;
   WorkerCounters counters_;
   Fd epoll_;
-  Fd bell_;  // eventfd: mail has come
+  Fd urgent_;  // an epoll within the other: control sockets, `critical`'s sockets and TUN queues
+  Fd bell_;    // eventfd: mail has come
   std::mutex mail_lock_;
   std::vector<Task> mail_;
   std::atomic<std::size_t> mail_count_{0};  // read without the lock

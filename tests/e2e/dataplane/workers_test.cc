@@ -1,8 +1,11 @@
 // Several workers a box, on the kernel's own devices:
 //
 //   1 (4 workers) ──v1── 3 (2 workers, relay) ──v2── 2 (8 workers)      and 1 ──v1── 2 directly
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <iostream>
@@ -10,7 +13,9 @@
 #include <vector>
 
 #include "dataplane/io/netlink.hh"
+#include "dataplane/io/netns.hh"
 #include "dataplane/io/tun_device.hh"
+#include "dataplane/io/udp_socket.hh"
 #include "dataplane/packet/ip_view.hh"
 #include "dataplane/packet/virtio_header.hh"
 #include "tests/support/flows.hh"
@@ -175,6 +180,101 @@ TEST_F(Workers, TheKernelSteersByBucket) {
   for (std::thread& t : senders) t.join();
   EXPECT_GE(seen, 60u);
   EXPECT_NE(queues & (queues - 1), 0u) << "all flows came up at one queue";
+}
+
+// A datagram of each DSCP, sent from namespace `netns` to `to`.
+void send_every_dscp(const std::string& netns, const std::string& to, std::uint16_t port,
+                     const std::vector<std::uint8_t>& payload) {
+  const io::NetnsScope scope(netns);
+  const bool v6 = to.find(':') != std::string::npos;
+  const io::Fd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_port = htons(port);
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_port = htons(port);
+  ASSERT_EQ(::inet_pton(v6 ? AF_INET6 : AF_INET, to.c_str(),
+                        v6 ? static_cast<void*>(&six.sin6_addr) : static_cast<void*>(&four.sin_addr)),
+            1);
+  for (int dscp = 0; dscp < 64; ++dscp) {
+    const int tos = dscp << 2;
+    ASSERT_EQ(
+        ::setsockopt(fd.get(), v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof tos),
+        0);
+    const auto* address =
+        v6 ? reinterpret_cast<const sockaddr*>(&six) : reinterpret_cast<const sockaddr*>(&four);
+    ASSERT_GT(::sendto(fd.get(), payload.data(), payload.size(), 0, address, v6 ? sizeof six : sizeof four),
+              0)
+        << errno;
+  }
+}
+
+TEST_F(Workers, CriticalComesUpAtATunQueueOfItsOwn) {
+  const auto a = net.add("a");
+  io::TunOptions options;
+  options.name = "qtu";
+  options.netns = a;
+  options.queues = 2;
+  const io::TunDevice tun(options);
+  if (!tun.has_urgent()) GTEST_SKIP() << "this kernel takes no steering program";
+  io::DeviceState state;
+  state.addresses = {"100.96.1.1/32", "fd71::1/128"};
+  state.routes = {"100.96.2.0/24", "fd71::200/120"};
+  for (const auto& refused : io::Netlink(a).reconcile("qtu", state)) ADD_FAILURE() << refused;
+  for (const char* to : {"100.96.2.1", "fd71::201"}) {
+    send_every_dscp(a, to, 7000, {1, 2, 3});
+    unsigned seen = 0;
+    std::vector<std::uint8_t> buffer(io::kTunReadBytes);
+    for (const bool urgent : {false, true})
+      for (unsigned q = 0; q < 2; ++q)
+        while (const std::size_t n = tun.read(urgent ? tun.urgent(q) : q, buffer)) {
+          const auto view = packet::IpView::parse(packet::MutableBytes(buffer).subspan(
+              packet::VirtioHeader::kBytes, n - packet::VirtioHeader::kBytes));
+          if (!view || view->protocol != packet::kProtocolUdp) continue;
+          EXPECT_EQ(ids::tier_of_dscp(view->dscp()) == ids::Tier::Critical, urgent) << int{view->dscp()};
+          EXPECT_EQ(packet::bucket_of(*view) % 2u, q);
+          ++seen;
+        }
+    EXPECT_EQ(seen, 64u) << to;
+  }
+}
+
+TEST_F(Workers, CriticalComesUpAtASocketOfItsOwn) {
+  const auto a = net.add("a");
+  run("ip -n " + a + " link set lo up");
+  for (const char* at : {"127.0.0.1", "::1"}) {
+    std::vector<io::UdpSocket> sockets;  // two workers' data, control, two workers' urgent
+    {
+      const io::NetnsScope scope(a);
+      io::UdpOptions options;
+      options.local = {*packet::parse_ip_address(at), 7700};
+      for (unsigned i = 0; i < 5; ++i) sockets.emplace_back(options);
+      sockets[2].steer(2);
+    }
+    for (const std::uint8_t bucket : {6, 7, 255}) {
+      send_every_dscp(a, at, 7700, {4, bucket, 0, 0});
+      for (std::size_t s = 0; s < sockets.size(); ++s) {
+        std::size_t count = 0;
+        for (bool more = true; more;) {
+          const auto trains = sockets[s].receive();
+          more = !trains.empty();
+          for (const auto& train : trains) {
+            count += train.count();
+            if (bucket == 255) continue;  // control stays control, whatever its DSCP
+            EXPECT_EQ(train.traffic_class >> 2 == ids::dscp(ids::Tier::Critical), s > 2);
+          }
+        }
+        const bool control = bucket == 255;
+        const std::size_t own = control ? 2u : bucket % 2u;
+        EXPECT_EQ(count, control              ? (s == 2 ? 64u : 0u)
+                         : s == own           ? 63u
+                         : s == own + 2u + 1u ? 1u
+                                              : 0u)
+            << at << " bucket " << int{bucket} << " socket " << s;
+      }
+    }
+  }
 }
 
 }  // namespace
