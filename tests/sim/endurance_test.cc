@@ -120,6 +120,7 @@ TEST(Endurance, NothingIsLostToRekeyingOrRotation) {
   net.options_edit = [](std::uint32_t, forwarder::ForwarderOptions& o) {
     o.session.rekey_after = milliseconds{40};
     o.session.rekey_after_responder = milliseconds{120};
+    o.adaptive = forwarder::Adaptive::Off;  // sessions are what is tried here; queues have tests of their own
   };
   net.set_delay(1, 4, 2, milliseconds{55});
   net.set_reordering(1, 4, 2, 0.05, milliseconds{20});

@@ -112,7 +112,8 @@ void Network::collect(std::uint32_t id) {
   for (const forwarder::Datagrams& train : f.transmit())
     for (std::size_t at = 0; at < train.bytes.size(); at += train.segment_bytes) {
       const auto bytes = train.bytes.subspan(at, std::min(train.segment_bytes, train.bytes.size() - at));
-      Crossing crossing{now_, mine[train.line].address, train.remote, {bytes.begin(), bytes.end()}};
+      Crossing crossing{
+          now_, mine[train.line].address, train.remote, {bytes.begin(), bytes.end()}, train.traffic_class};
       crossing.from = translate_out(id, crossing.from, crossing.to);
       const auto inside = translate_in(crossing.from, crossing.to);
       const auto to = inside ? lines_.find(*inside) : lines_.end();
@@ -136,17 +137,46 @@ void Network::collect(std::uint32_t id) {
   f.transmitted();
 }
 
-void Network::arrive(Crossing datagram) {
-  const auto to = lines_.find(datagram.to);
-  if (to == lines_.end()) return;
-  forwarder::Datagrams train;
-  train.bytes = datagram.bytes;
-  train.segment_bytes = datagram.bytes.size();
-  train.remote = datagram.from;
-  train.line = to->second.second;
-  auto& f = at(to->second.first);
-  f.on_datagrams({&train, 1}, now_);
-  collect(to->second.first);
+// The next arrival, and with `gather` all that the same node is handed in the same instant.
+std::vector<Crossing> Network::take_arrivals(std::uint32_t& node) {
+  std::vector<Crossing> out;
+  const base::Time at = flights_.top().arrives;
+  do {
+    const auto to = lines_.find(flights_.top().datagram.to);
+    const std::uint32_t here = to == lines_.end() ? 0 : to->second.first;
+    if (!out.empty() && here != node) break;
+    node = here;
+    out.push_back(flights_.top().datagram);
+    flights_.pop();
+  } while (gather && !flights_.empty() && flights_.top().arrives == at && out.size() < 64);
+  return out;
+}
+
+void Network::arrive(std::uint32_t node, std::vector<Crossing> datagrams) {
+  if (node == 0) return;
+  std::vector<Octets> bytes;  // of each train
+  std::vector<forwarder::Datagrams> trains;
+  bool closed = false;  // a short datagram ends its train
+  for (const Crossing& d : datagrams) {
+    const auto line = lines_.at(d.to).second;
+    if (!trains.empty() && !closed && trains.back().remote == d.from && trains.back().line == line &&
+        d.traffic_class == trains.back().traffic_class && d.bytes.size() <= trains.back().segment_bytes) {
+      closed = d.bytes.size() < trains.back().segment_bytes;
+      bytes.back().insert(bytes.back().end(), d.bytes.begin(), d.bytes.end());
+      continue;
+    }
+    closed = false;
+    bytes.push_back(d.bytes);
+    forwarder::Datagrams train;
+    train.segment_bytes = d.bytes.size();
+    train.remote = d.from;
+    train.line = line;
+    train.traffic_class = d.traffic_class;
+    trains.push_back(train);
+  }
+  for (std::size_t i = 0; i < trains.size(); ++i) trains[i].bytes = bytes[i];
+  at(node).on_datagrams(trains, now_);
+  collect(node);
 }
 
 void Network::run_until(base::Time until) {
@@ -164,9 +194,9 @@ void Network::run_until(base::Time until) {
     if (!flight && timer_node == 0) break;
     now_ = next;
     if (flight) {
-      Crossing datagram = flights_.top().datagram;
-      flights_.pop();
-      arrive(std::move(datagram));
+      std::uint32_t node = 0;
+      auto datagrams = take_arrivals(node);
+      arrive(node, std::move(datagrams));
     } else {
       auto& f = at(timer_node);
       f.set_unix_time(

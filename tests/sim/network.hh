@@ -25,6 +25,7 @@ struct Crossing {
   packet::UdpAddress from;
   packet::UdpAddress to;
   Octets bytes;
+  std::uint8_t traffic_class = 0;  // of the outer header; a tap may mark congestion in it
 };
 
 // A packet that a tenant was handed.
@@ -77,6 +78,10 @@ class Network {
   // Changes a node's options for its next start().
   std::function<void(std::uint32_t, forwarder::ForwarderOptions&)> options_edit;
 
+  // What arrives in one instant is handed over in one batch, neighbours of one size and source as one train (UDP GRO);
+  // else one by one.
+  bool gather = false;
+
   // Returns false to drop; may edit.
   std::function<bool(Crossing&)> tap;
   // Datagrams for addresses where nobody lives.
@@ -120,7 +125,8 @@ class Network {
 
   using LinkKey = std::tuple<std::uint32_t, std::uint32_t, std::uint8_t>;
   void collect(std::uint32_t node);
-  void arrive(Crossing datagram);
+  void arrive(std::uint32_t node, std::vector<Crossing> datagrams);
+  std::vector<Crossing> take_arrivals(std::uint32_t& node);
 
   const Overlay& overlay_;
   std::map<std::uint32_t, Node> nodes_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <mutex>
 #include <random>
 
 #include "dataplane/crypto/list_token.hh"
@@ -165,9 +166,15 @@ forwarder::ForwarderOptions Overlay::options(std::uint32_t self) const {
   out.session = session_;
   out.adaptive = adaptive_;
   out.policy = qos_;
-  auto stream = std::make_shared<std::mt19937_64>(std::uint64_t{seed_} * 7919 + self);
+  struct Stream {  // of all workers of a box
+    std::mutex mutex;
+    std::mt19937_64 engine;
+  };
+  auto stream = std::make_shared<Stream>();
+  stream->engine.seed(std::uint64_t{seed_} * 7919 + self);
   out.random = [stream](packet::MutableBytes bytes) {
-    for (auto& b : bytes) b = static_cast<std::uint8_t>((*stream)());
+    const std::lock_guard lock(stream->mutex);
+    for (auto& b : bytes) b = static_cast<std::uint8_t>(stream->engine());
   };
   for (const fib::Line& line : node.lines) out.lines.push_back({line.plane, line.address});
   return out;

@@ -159,5 +159,27 @@ TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
   EXPECT_GT(box_a.switches() + box_b.switches(), before);
 }
 
+// Devices that are down refuse what they are given: nothing breaks, and it is counted.
+TEST_F(BoxesInNamespaces, WhatTheKernelRefusesIsCounted) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  Overlay overlay(1);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {1});
+  overlay.add_tenant(100, {1, 2});
+  TestBox box_a(overlay, 1, a);
+  TestBox box_b(overlay, 2, b);
+  ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
+  UdpStream stream(a, b, "100.96.2.1", 200, milliseconds{1500});
+  std::this_thread::sleep_for(milliseconds{500});
+  net.set_up(b, "qt100", false);
+  std::this_thread::sleep_for(milliseconds{300});
+  net.set_up(a, "v1", false);
+  stream.wait();
+  EXPECT_GT(box_b.drops(DropReason::TunFailed), 10u) << box_b.drops_text();
+  EXPECT_GT(box_a.drops(DropReason::SendFailed), 0u) << box_a.drops_text();
+}
+
 }  // namespace
 }  // namespace qanat::test
