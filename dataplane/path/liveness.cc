@@ -137,10 +137,10 @@ base::Time Liveness::next_timeout() const {
 }
 
 bool Liveness::on_timer(base::Time now) {
+  const bool silent = newest_ - sent_at_last_report_ >= kSilentProbes && now - last_report_ >= kLeastSilence;
+  if (silent) return state_ != State::Dead && (enter(State::Dead, now), true);
   if (state_ == State::Returning && now - since_ >= hold_ && !loss_.raised())
     return enter(State::Alive, now), true;
-  const bool silent = newest_ - sent_at_last_report_ >= kSilentProbes && now - last_report_ >= kLeastSilence;
-  if (silent && state_ != State::Dead) return enter(State::Dead, now), true;
   return false;
 }
 
