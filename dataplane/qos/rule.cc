@@ -2,6 +2,8 @@
 
 #include <pcap/bpf.h>
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 
 namespace qanat::qos {
@@ -42,7 +44,18 @@ std::optional<ids::Tier> RuleSet::match(ids::Vni vni, const packet::IpView& view
   return std::nullopt;
 }
 
+// libpcap's bpf_validate lets backward jumps pass, for its own protochain loops, and its bpf_filter aborts on opcodes
+// that it does not know.
 bool valid_program(const std::vector<BpfInstruction>& program) noexcept {
+  static constexpr std::array<std::uint8_t, 49> kOpcodes{
+      0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0c, 0x14, 0x15, 0x16, 0x1c, 0x1d, 0x20, 0x24, 0x25,
+      0x28, 0x2c, 0x2d, 0x30, 0x34, 0x35, 0x3c, 0x3d, 0x40, 0x44, 0x45, 0x48, 0x4c, 0x4d, 0x50, 0x54, 0x5c,
+      0x60, 0x61, 0x64, 0x6c, 0x74, 0x7c, 0x80, 0x81, 0x84, 0x87, 0x94, 0x9c, 0xa4, 0xac, 0xb1};
+  for (std::size_t at = 0; at < program.size(); ++at) {
+    const BpfInstruction& i = program[at];
+    if (i.code > 0xff || !std::binary_search(kOpcodes.begin(), kOpcodes.end(), i.code)) return false;
+    if (i.code == BPF_JMP + BPF_JA && i.k >= program.size() - at) return false;
+  }
   return !program.empty() && ::bpf_validate(instructions(program), static_cast<int>(program.size())) != 0;
 }
 

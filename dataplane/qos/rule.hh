@@ -56,7 +56,7 @@ class RuleSet {
   std::vector<Rule> rules_;
 };
 
-// Whether a compiled expression can be run safely: its jumps and its end (bpf_validate).
+// Whether a compiled expression can be run safely: only instructions that are known, only forward jumps, and an end.
 bool valid_program(const std::vector<BpfInstruction>& program) noexcept;
 
 }  // namespace qanat::qos

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "base/time.hh"
-#include "identifiers/ids/sid.hh"
+#include "identifiers/ids/vni.hh"
 
 namespace qanat::qos {
 

@@ -113,9 +113,12 @@ TEST(Rule, TheFirstThatFitsDecides) {
 
 TEST(Rule, ProgramsThatCouldRunAwayAreNotValid) {
   EXPECT_TRUE(valid_program(compile("ip6 and tcp")));
+  EXPECT_TRUE(valid_program(compile("ip[8] * 3 % 7 = 1 or (tcp[13] ^ 3) & ~1 != 0 or len > 100")));
   EXPECT_FALSE(valid_program({}));
-  EXPECT_FALSE(valid_program({{0x05, 0, 0, 1000}}));  // ja beyond the end
-  EXPECT_FALSE(valid_program({{0x00, 0, 0, 0}}));     // no return
+  EXPECT_FALSE(valid_program({{0x05, 0, 0, 1000}}));                         // ja beyond the end
+  EXPECT_FALSE(valid_program({{0x00, 0, 0, 0}}));                            // no return
+  EXPECT_FALSE(valid_program({{0x05, 0, 0, 0xffffffff}, {0x06, 0, 0, 1}}));  // ja to itself, for ever
+  EXPECT_FALSE(valid_program({{0xff06, 0, 0, 1}}));                          // no such instruction
 }
 
 TEST(FlowClassifier, AsksTheRulesOncePerFlow) {
