@@ -1,6 +1,7 @@
 #include "tools/sim/sim_main.hh"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -83,6 +84,12 @@ void print(const SimResult& r, const SimOptions& o, double wall_s, const std::st
 }  // namespace
 
 int sim_main(int argc, char** argv) {
+  // A thousand boxes allocate and free small things all the time: nothing is given back to the system, and free chunks
+  // are joined at once rather than all together now and then.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 2'000'000'000);
+  mallopt(M_TOP_PAD, 64 << 20);
+  mallopt(M_MXFAST, 0);
   std::string file, json_file, fault_every;
   double minutes = 0, length_s = 0;
   bool quiet = false;

@@ -114,16 +114,19 @@ void Injector::apply(std::uint64_t owner, const std::string& scenario, const Act
     case Verb::Burn: load_.burn(action.threads, action.lasts); break;
     case Verb::Clock: set_clock(action.target, clocks_[action.target] + action.by); break;
   }
+  note({{"event", to_string(action.verb)},
+        {"scenario", scenario},
+        {"run", owner},
+        {"target", action.target},
+        {"links", action.links},
+        {"what", to_string(action)},
+        {"planned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(planned).count()}});
+}
+
+void Injector::note(json line) {
   if (!log_) return;
-  const json line = {{"event", to_string(action.verb)},
-                     {"scenario", scenario},
-                     {"run", owner},
-                     {"target", action.target},
-                     {"links", action.links},
-                     {"what", to_string(action)},
-                     {"planned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(planned).count()},
-                     {"monotonic_ns", base::monotonic_now().time_since_epoch().count()},
-                     {"unix_ms", base::unix_now_ms()}};
+  line["monotonic_ns"] = base::monotonic_now().time_since_epoch().count();
+  line["unix_ms"] = base::unix_now_ms();
   std::fputs((line.dump() + "\n").c_str(), log_);
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <set>
 #include <string>
 #include <vector>
@@ -35,6 +36,8 @@ class Injector {
   void apply(std::uint64_t owner, const std::string& scenario, const Action& action, base::Duration planned);
   // Links as the topology has them, daemons running, clocks right.
   void heal();
+  // One more line of the log, with its times.
+  void note(nlohmann::json line);
   std::uint64_t faults() const { return faults_; }
   const std::map<std::string, std::uint64_t>& by_scenario() const { return by_scenario_; }
   // Killed or paused just now: whose death is no surprise.
