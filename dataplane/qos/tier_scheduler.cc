@@ -11,7 +11,7 @@ using packet::DropReason;
 
 namespace {
 
-constexpr std::int64_t kCriticalBurst = 32 * 1024;  // bytes in a row before its share is looked at
+constexpr std::int64_t kMostCriticalCredit = 32 * 1024;  // bytes in a row before its share is looked at
 constexpr std::size_t index_of(Tier tier) { return static_cast<std::size_t>(tier); }
 
 }  // namespace
@@ -106,7 +106,7 @@ void TierScheduler::set_policy(std::shared_ptr<const Policy> policy) {
   const auto weighted = [](std::uint32_t weight) { return static_cast<std::int64_t>(weight * kQuantum); };
   queue(Tier::Interactive).quantum = weighted(policy_->shares().interactive);
   queue(Tier::Bulk).quantum = weighted(policy_->shares().bulk);
-  critical_credit_ = kCriticalBurst;
+  critical_credit_ = kMostCriticalCredit;
   for (auto& tier : tiers_) {
     tier->promises = 0;
     for (auto& [key, c] : tier->classes) {
@@ -270,12 +270,12 @@ void TierScheduler::sent(const Next& next, std::size_t wire_bytes, base::Time no
   c.deficit -= wire;
   if (c.limits != nullptr) c.limits->charge(tier, wire_bytes, now);
   if (tier == Tier::Critical) {
-    critical_credit_ = std::max(critical_credit_ - wire, -kCriticalBurst);
+    critical_credit_ = std::max(critical_credit_ - wire, -kMostCriticalCredit);
   } else {
     const double share = policy_->shares().critical;
-    const double earned =
-        share >= 1 ? static_cast<double>(kCriticalBurst) : static_cast<double>(wire) * share / (1 - share);
-    critical_credit_ = std::min(critical_credit_ + static_cast<std::int64_t>(earned), kCriticalBurst);
+    const double earned = share >= 1 ? static_cast<double>(kMostCriticalCredit)
+                                     : static_cast<double>(wire) * share / (1 - share);
+    critical_credit_ = std::min(critical_credit_ + static_cast<std::int64_t>(earned), kMostCriticalCredit);
   }
   if (tier == Tier::Interactive || tier == Tier::Bulk) {
     TierQueue& other = queue(tier == Tier::Interactive ? Tier::Bulk : Tier::Interactive);
