@@ -72,7 +72,9 @@ void add_lab_commands(CLI::App& app, Options& o, Command& chosen) {
   up->add_option("--bin", o.bin, "folder of the daemons (default: this program's)");
   up->add_flag("--underlay-only", o.underlay_only, "namespaces and links, no daemons");
   up->add_flag("-q,--quiet", o.quiet, "no line per step");
-  add(app, o, chosen, "down", "take a lab down", [&] { return take_lab_down(o); });
+  add(app, o, chosen, "down", "take a lab down", [&] {
+    return take_lab_down(o);
+  })->add_option("name", o.lab, "which (default: the only one)");
   add(app, o, chosen, "gc", "clear up what crashed labs left behind", [&] { return remove_garbage(o); });
   add(app, o, chosen, "status", "labs, nodes and daemons", [&] { return show_labs(o); });
   auto* exec = add(app, o, chosen, "exec", "run a command on a node", [&] { return run_on_node(o); });
@@ -95,8 +97,16 @@ void add_lab_commands(CLI::App& app, Options& o, Command& chosen) {
 }
 
 void add_link_commands(CLI::App& app, Options& o, Command& chosen) {
-  add_fault_options(
-      add(app, o, chosen, "fault", "change what a link does, while it runs", [&] { return set_link(o); }), o);
+  // Also as `qanat fault` spells it: lab fault set LINK SPEC.
+  add_fault_options(add(app, o, chosen, "fault", "change what a link does, while it runs",
+                        [&] {
+                          if (o.target == "set" && o.words.size() > 1) {
+                            o.target = o.words.front();
+                            o.words.erase(o.words.begin());
+                          }
+                          return set_link(o);
+                        }),
+                    o);
   add(app, o, chosen, "clear", "back to what the topology says", [&] {
     return clear_links(o);
   })->add_option("link", o.target, "one link (default: all)");

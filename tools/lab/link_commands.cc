@@ -38,13 +38,13 @@ std::string sentence(const json& link) {
 
 int set_link(const Options& options) {
   const LabState state = find_lab(options);
+  find_link(state, options.target);
   std::string text;
   for (const auto& word : options.words) text += (text.empty() ? "" : ",") + word;
   if (const auto parsed = linkem::parse_spec(text); !parsed) {
     fmt::print(stderr, "{}\n", parsed.error().describe(text));
     return kWrongUsage;
   }
-  find_link(state, options.target);
   const json change = {{options.direction, text}};
   const json after = call(state.linkem_socket, "PATCH", "/v1/links/" + options.target, change);
   answer(options, after, sentence(after));
