@@ -16,6 +16,7 @@ namespace qanat::app {
 namespace {
 
 constexpr std::chrono::milliseconds kStatusPatience{500};
+constexpr std::chrono::milliseconds kSlaTurn{250};
 constexpr std::chrono::seconds kWindowTurn{5};  // how late a tenant's window may begin
 
 void fill_random(packet::MutableBytes bytes) {
@@ -53,7 +54,9 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
       config_(std::move(config)),
       policy_(std::make_shared<qos::Policy>(config_.qos.at(week_time_now()))),
       window_timer_(io),
+      sla_timer_(io),
       started_(base::monotonic_now()),
+      slas_([this](ids::NodeId node) { return name_of(node); }),
       agent_(std::make_unique<agent::Agent>(io, agent_config(config_))),
       tenants_(config_.tenants, config_.workers, config_.forwarding.offloads),
       alive_(std::make_shared<std::atomic<bool>>(true)) {
@@ -104,6 +107,7 @@ void Box::stop() {
   if (!*alive_) return;
   *alive_ = false;
   window_timer_.cancel();
+  sla_timer_.cancel();
   agent_->set_telemetry(nullptr);
   agent_->stop();
   crew_->stop();
@@ -237,6 +241,23 @@ void Box::follow_windows() {
   window_timer_.expires_after(kWindowTurn);
   window_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
     if (!error && *alive) follow_windows();
+  });
+}
+
+void Box::watch_slas() {
+  if (!watching_slas_) evaluate_slas();
+}
+
+void Box::evaluate_slas() {
+  watching_slas_ = !slas_.empty();
+  if (!watching_slas_) return;
+  for (const HubEvent& event : slas_.evaluate(status(), base::monotonic_now())) {
+    base::log_info("{}: {}", event.name, event.data);
+    events_.publish(event);
+  }
+  sla_timer_.expires_after(kSlaTurn);
+  sla_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (!error && *alive) evaluate_slas();
   });
 }
 

@@ -11,6 +11,7 @@
 #include "dataplane/agent/agent.hh"
 #include "dataplane/app/box_config.hh"
 #include "dataplane/app/event_hub.hh"
+#include "dataplane/app/sla_book.hh"
 #include "dataplane/app/telemetry.hh"
 #include "dataplane/app/tenants.hh"
 #include "dataplane/forwarder/status.hh"
@@ -39,6 +40,9 @@ class Box final : public agent::TelemetrySource {
   const io::Srv6Port* srv6() const { return srv6_.get(); }        // null: no edge
   const fib::SnapshotPtr& snapshot() const { return snapshot_; }  // null before the first configuration
   EventHub& events() { return events_; }
+  SlaBook& slas() { return slas_; }
+  // After one was put: they are looked at from now on.
+  void watch_slas();
   base::MetricsRegistry& metrics() { return metrics_; }
   base::Duration uptime() const;
   // Asks the workers; empty when it does not answer in time.
@@ -53,14 +57,18 @@ class Box final : public agent::TelemetrySource {
   void open_srv6();
   void export_metrics();
   void follow_windows();
+  void evaluate_slas();
 
   boost::asio::io_context& io_;
   BoxConfig config_;
   std::shared_ptr<const qos::Policy> policy_;  // shared with the workers
   boost::asio::steady_timer window_timer_;
+  boost::asio::steady_timer sla_timer_;
+  bool watching_slas_ = false;
   base::Time started_;
   base::MetricsRegistry metrics_;
   EventHub events_;
+  SlaBook slas_;
   std::unique_ptr<agent::Agent> agent_;
   std::unique_ptr<io::Crew> crew_;
   TelemetryReporter reporter_;

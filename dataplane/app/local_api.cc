@@ -7,6 +7,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.hh"
 #include "base/http_server.hh"
 #include "dataplane/app/box.hh"
 
@@ -68,6 +69,17 @@ json peers_json(Box& box) {
   return out;
 }
 
+// Null while the path is not managed.
+json pipe_json(const std::optional<forwarder::PathStatus::Pipe>& pipe) {
+  if (!pipe) return nullptr;
+  return {{"rate_bps", static_cast<std::uint64_t>(pipe->rate_bps)},
+          {"rtt_us", us(pipe->srtt)},
+          {"queue_us", us(pipe->queue)},
+          {"loss_ppm", pipe->loss_ppm},
+          {"window_bytes", pipe->window_bytes},
+          {"in_flight_bytes", pipe->in_flight_bytes}};
+}
+
 json paths_json(Box& box, const std::optional<std::string>& to, const std::optional<ids::Tier>& tier) {
   json out = json::array();
   for (const forwarder::PathStatus& p : box.status().paths) {
@@ -91,7 +103,8 @@ json paths_json(Box& box, const std::optional<std::string>& to, const std::optio
                    {"loss_ppm", p.loss_ppm},
                    {"preference", p.preference},
                    {"bytes", p.bytes},
-                   {"packets", p.packets}});
+                   {"packets", p.packets},
+                   {"managed", pipe_json(p.pipe)}});
   }
   return out;
 }
@@ -182,6 +195,30 @@ awaitable<void> stream_capture(Box& box, Request& in, Responder& out) {
   }
 }
 
+awaitable<void> put_sla(Box& box, Request& in, Responder& out) {
+  const std::string name(in.capture("name"));
+  std::vector<std::string> problems;
+  const json body = json::parse(in.body, nullptr, false);
+  SlaRequest request = read_sla(body, problems);
+  if (!problems.empty()) {
+    std::string all;
+    for (const std::string& problem : problems) all += (all.empty() ? "" : "; ") + problem;
+    co_await out.error(400, "bad_sla", all, R"({"to":"far1","tier":"interactive","latency_ms":40})");
+    co_return;
+  }
+  if (name.size() > 64) {
+    co_await out.error(400, "bad_name", "the name is longer than 64 bytes", "a shorter one");
+    co_return;
+  }
+  if (!box.slas().put(name, std::move(request), base::monotonic_now())) {
+    co_await out.error(409, "too_many_slas", "this box holds " + std::to_string(SlaBook::kMost) + " already",
+                       "delete one first");
+    co_return;
+  }
+  box.watch_slas();
+  co_await out.json(200, box.slas().show(name)->dump());
+}
+
 awaitable<void> stream_events(Box& box, base::Responder& out) {
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto listener = box.events().listen(executor);
@@ -225,6 +262,23 @@ void add_routes(base::HttpServer& server, Box& box) {
   });
   server.route("GET", "/v1/srv6", [&box](Request&, Responder& out) -> awaitable<void> {
     co_await out.json(200, srv6_json(box.srv6()).dump());
+  });
+  server.route("GET", "/v1/sla", [&box](Request&, Responder& out) -> awaitable<void> {
+    co_await out.json(200, box.slas().list().dump());
+  });
+  server.route("PUT", "/v1/sla/{name}",
+               [&box](Request& in, Responder& out) -> awaitable<void> { co_await put_sla(box, in, out); });
+  server.route("GET", "/v1/sla/{name}", [&box](Request& in, Responder& out) -> awaitable<void> {
+    if (const auto found = box.slas().show(std::string(in.capture("name"))))
+      co_await out.json(200, found->dump());
+    else
+      co_await out.error(404, "no_such_sla", "nothing was asked under that name", "GET /v1/sla lists all");
+  });
+  server.route("DELETE", "/v1/sla/{name}", [&box](Request& in, Responder& out) -> awaitable<void> {
+    if (box.slas().erase(std::string(in.capture("name"))))
+      co_await out.json(200, "{}");
+    else
+      co_await out.error(404, "no_such_sla", "nothing was asked under that name", "GET /v1/sla lists all");
   });
   server.route("GET", "/v1/capture", [&box](Request& in, Responder& out) -> awaitable<void> {
     co_await stream_capture(box, in, out);

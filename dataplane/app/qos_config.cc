@@ -99,6 +99,16 @@ std::vector<qos::BpfInstruction> compile(const std::string& expression, std::str
   return out;
 }
 
+template <class T>
+std::optional<T> read_text(base::ConfigTable& table, std::string_view key,
+                           std::optional<T> (*parse)(std::string_view), const char* expected) {
+  const auto text = table.optional_string(key);
+  if (!text) return std::nullopt;
+  const auto value = parse(*text);
+  if (!value) table.problem(key, "'" + *text + "' is none", expected);
+  return value;
+}
+
 void read_rule(base::ConfigTable& table, QosConfig& config) {
   qos::Rule rule;
   rule.tier = ids::parse_tier(table.one_of("tier", {"critical", "interactive", "bulk", "scavenger"}))
@@ -106,24 +116,14 @@ void read_rule(base::ConfigTable& table, QosConfig& config) {
   if (const auto vni = table.optional_integer("tenant", {1, ids::Vni::kMax}))
     rule.tenant = ids::Vni{static_cast<std::uint32_t>(*vni)};
   if (const auto dscp = table.optional_integer("dscp", {0, 63})) rule.dscp = static_cast<std::uint8_t>(*dscp);
-  const auto read = [&table](std::string_view key, auto parse, std::string_view expected, auto store) {
-    const auto text = table.optional_string(key);
-    if (!text) return;
-    if (const auto value = parse(*text))
-      store(*value);
-    else
-      table.problem(key, "'" + *text + "' is none", std::string(expected));
-  };
-  read("protocol", parse_protocol, "tcp, udp, icmp, icmpv6 or 0 to 255",
-       [&rule](std::uint8_t protocol) { rule.protocol = protocol; });
-  constexpr std::string_view kPrefix = "a prefix such as \"100.96.0.0/16\", without host bits";
-  read("source", packet::parse_ip_prefix, kPrefix, [&rule](const packet::IpPrefix& p) { rule.source = p; });
-  read("destination", packet::parse_ip_prefix, kPrefix,
-       [&rule](const packet::IpPrefix& p) { rule.destination = p; });
-  constexpr std::string_view kPorts = "a port or a range, \"9000\" or \"9000-9100\"";
-  read("source_port", parse_ports, kPorts, [&rule](const qos::PortRange& p) { rule.source_ports = p; });
-  read("destination_port", parse_ports, kPorts,
-       [&rule](const qos::PortRange& p) { rule.destination_ports = p; });
+  constexpr const char* kPrefix = "a prefix such as \"100.96.0.0/16\", without host bits";
+  constexpr const char* kPorts = "a port or a range, \"9000\" or \"9000-9100\"";
+  rule.protocol = read_text(table, "protocol", parse_protocol, "tcp, udp, icmp, icmpv6 or 0 to 255");
+  rule.source = read_text(table, "source", packet::parse_ip_prefix, kPrefix);
+  rule.destination = read_text(table, "destination", packet::parse_ip_prefix, kPrefix);
+  rule.source_ports = read_text(table, "source_port", parse_ports, kPorts).value_or(qos::PortRange{});
+  rule.destination_ports =
+      read_text(table, "destination_port", parse_ports, kPorts).value_or(qos::PortRange{});
   if (const auto expression = table.optional_string("pcap")) {
     std::string wrong;
     rule.program = compile(*expression, wrong);
@@ -175,7 +175,8 @@ void read_qos(base::ConfigTable& root, QosConfig& config) {
 }
 
 void read_line_rate(base::ConfigTable& line, QosConfig& config) {
-  config.policy.line_bps.push_back(read_rate(line, "rate"));
+  const std::uint64_t rate = read_rate(line, "rate");
+  config.policy.line_bps.push_back(rate);
 }
 
 void read_tenant_rates(base::ConfigTable& tenant, std::uint32_t vni, QosConfig& config) {

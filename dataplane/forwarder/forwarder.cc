@@ -188,6 +188,7 @@ Status Forwarder::status(base::Time now, bool take) {
       s.active = prober_.chosen(i) == route.probe;
       s.state = view.state;
       s.rtt = view.rtt;
+      s.jitter = view.jitter;
       s.loss_ppm = view.loss_ppm;
       s.mtu = view.mtu;
       s.preference = route.preference;

@@ -48,6 +48,7 @@ struct PathStatus {
   bool active = false;
   path::State state{};
   base::Duration rtt{};
+  base::Duration jitter{};
   std::uint32_t loss_ppm = 0;
   std::uint16_t mtu = 0;  // bytes of a datagram
   std::uint32_t preference = 0;

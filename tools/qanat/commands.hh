@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "tools/qanat/places.hh"
@@ -33,6 +34,19 @@ struct CaptureRequest {
 };
 int capture(const Options& options, const CaptureRequest& request);
 int trace(const Options& options, const std::string& from, const std::string& to, const std::string& tier);
+
+// What an application asks of the network at one box; a term that is not set is not asked.
+struct SlaRequest {
+  std::string node;  // the box that is asked
+  std::string name;
+  std::string to;    // a destination; empty: every one
+  std::string tier;  // empty: interactive
+  std::optional<double> latency_ms, jitter_ms, loss_pct, bandwidth_mbps, bytes, deadline_s;
+};
+int set_sla(const Options& options, const SlaRequest& request);
+int list_slas(const Options& options, const std::string& node);
+int delete_sla(const Options& options, const std::string& node, const std::string& name);
+int watch_slas(const Options& options, const std::string& node);  // until Ctrl-C
 
 int resolve(const Options& options, const std::string& c_url);
 int explain(const Options& options, const std::string& call);

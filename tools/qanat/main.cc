@@ -76,6 +76,7 @@ struct Arguments {
   bool wait = false;
   DialRequest dial;
   CaptureRequest capture;
+  SlaRequest sla;
 };
 
 void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -156,6 +157,42 @@ void add_sight_commands(CLI::App& app, Arguments& a, Action& action) {
   with_socket(hops, o);
 }
 
+void add_sla_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* slas = noun(app, "sla", "what applications asked of the network");
+  CLI::App* set = command(*slas, o, action, "set",
+                          "ask for latency, loss, bandwidth or a deadline, and hear when it breaks",
+                          "qanat sla set city chat --to far1 --tier interactive --latency 40 --loss 0.5",
+                          [&a] { return set_sla(a.options, a.sla); });
+  set->add_option("node", a.sla.node, "the box that is asked")->required();
+  set->add_option("name", a.sla.name, "what to call it; one of that name is replaced")->required();
+  set->add_option("--to", a.sla.to, "a destination (every one)")->type_name("NODE");
+  set->add_option("--tier", a.sla.tier, "critical, interactive (default), bulk or scavenger")
+      ->type_name("TIER");
+  set->add_option("--latency", a.sla.latency_ms, "round trip, at most")->type_name("MS");
+  set->add_option("--jitter", a.sla.jitter_ms, "at most")->type_name("MS");
+  set->add_option("--loss", a.sla.loss_pct, "at most")->type_name("PERCENT");
+  set->add_option("--bandwidth", a.sla.bandwidth_mbps, "at least; known of managed paths")
+      ->type_name("MBIT/S");
+  set->add_option("--bytes", a.sla.bytes, "to be sent to that destination from now on …")->type_name("N");
+  set->add_option("--deadline", a.sla.deadline_s, "… within so long")->type_name("SECONDS");
+  with_socket(set, o);
+  CLI::App* list = command(*slas, o, action, "list", "whether it is kept, and what is measured",
+                           "qanat sla list city", [&a] { return list_slas(a.options, a.sla.node); });
+  list->add_option("node", a.sla.node, "the box")->required();
+  with_socket(list, o);
+  CLI::App* drop = command(*slas, o, action, "delete", "no longer", "qanat sla delete city chat",
+                           [&a] { return delete_sla(a.options, a.sla.node, a.sla.name); });
+  drop->add_option("node", a.sla.node, "the box")->required();
+  drop->add_option("name", a.sla.name, "its name")->required();
+  with_socket(drop, o);
+  CLI::App* watch =
+      command(*slas, o, action, "watch", "violations, predictions and their ends, as they happen",
+              "qanat sla watch city --json", [&a] { return watch_slas(a.options, a.sla.node); });
+  watch->add_option("node", a.sla.node, "the box")->required();
+  with_socket(watch, o);
+}
+
 void add_call_commands(CLI::App& app, Arguments& a, Action& action) {
   Options& o = a.options;
   CLI::App* find =
@@ -216,6 +253,7 @@ int run(int argc, char** argv) {
   add_network_commands(app, arguments, action);
   add_key_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
+  add_sla_commands(app, arguments, action);
   add_call_commands(app, arguments, action);
   add_c_url_commands(app, arguments, action);
   try {

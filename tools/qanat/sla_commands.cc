@@ -1,0 +1,160 @@
+// qanat sla: what applications asked of the network at one box, whether it is kept, and word of it as it changes.
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/http_message.hh"
+#include "tools/linkem/netns.hh"
+#include "tools/qanat/ask.hh"
+#include "tools/qanat/commands.hh"
+#include "tools/qanat/table.hh"
+
+namespace qanat::cli {
+using nlohmann::json;
+namespace {
+
+namespace asio = boost::asio;
+
+Place box_called(const Options& options, const std::string& node) {
+  if (auto box = find_box(options, node)) return *box;
+  throw CommandError{kNotFound, "no box '" + node + "' on this machine",
+                     "`qanat status` shows what runs; --socket PATH names a box's socket"};
+}
+
+std::string target(const std::string& name) { return "/v1/sla/" + base::percent_encode(name); }
+
+// "latency 21.4 of 40 ms"
+std::string measured(const json& term) {
+  if (!term.contains("value")) return fmt::format("{} not measured", term.value("term", ""));
+  const std::string name = term.value("term", "");
+  if (name == "path") return term.value("value", 0.0) > 0 ? "" : "no path";
+  const std::string unit = term.value("unit", "");
+  return fmt::format("{} {:g} of {:g} {}", name, term.value("value", 0.0), term.value("limit", 0.0),
+                     unit == "percent"  ? "%"
+                     : unit == "mbit_s" ? "Mbit/s"
+                                        : unit);
+}
+
+void print(const json& slas) {
+  Table table({"NAME", "TO", "TIER", "STATE", "MEASURED"});
+  for (const json& sla : slas) {
+    if (sla["destinations"].empty())
+      table.row({sla.value("name", ""), sla.value("to", ""), sla.value("tier", ""), "unknown",
+                 "no such destination"});
+    for (const json& there : sla["destinations"]) {
+      std::string all;
+      for (const json& term : there["terms"])
+        if (const std::string one = measured(term); !one.empty()) all += (all.empty() ? "" : ", ") + one;
+      table.row({sla.value("name", ""), there.value("to", ""), sla.value("tier", ""),
+                 there.value("state", ""), all});
+    }
+  }
+  fmt::print("{}",
+             table.empty() ? "nothing was asked; `qanat sla set --help`\n" : table.text(terminal_width()));
+}
+
+// One server-sent event, if it is about an SLA.
+void tell(const std::string& event, bool as_json) {
+  const auto field = [&](const std::string& key) -> std::string {
+    const auto at = event.find(key + ": ");
+    if (at == std::string::npos) return {};
+    const auto from = at + key.size() + 2;
+    return event.substr(from, event.find('\n', from) - from);
+  };
+  const std::string name = field("event");
+  if (!name.starts_with("sla_")) return;
+  json data = json::parse(field("data"), nullptr, false);
+  if (!data.is_object()) return;
+  if (as_json) {
+    data["event"] = name;
+    fmt::print("{}\n", data.dump());
+  } else {
+    fmt::print("{:<9} {} to {} ({}): {}, path {:#x}\n", name.substr(4), data.value("sla", ""),
+               data.value("to", ""), data.value("tier", ""),
+               data.value("term", "") == "path" && name == "sla_cleared" ? "a path again" : measured(data),
+               data.value("path", 0u));
+  }
+  std::fflush(stdout);
+}
+
+asio::awaitable<void> follow(base::HttpClient& client, const Place& box, base::ClientRequest request,
+                             bool as_json) {
+  auto stream = co_await client.open(box.origin, std::move(request));
+  if (!stream) throw not_reachable(box, stream.error());
+  std::string pending;
+  for (;;) {
+    const auto part = co_await stream->read_some();
+    if (!part || part->empty()) break;
+    pending += *part;
+    for (std::size_t end; (end = pending.find("\n\n")) != std::string::npos; pending.erase(0, end + 2))
+      tell(pending.substr(0, end) + "\n", as_json);
+  }
+}
+
+}  // namespace
+
+int set_sla(const Options& options, const SlaRequest& request) {
+  json body = json::object();
+  if (!request.to.empty()) body["to"] = request.to;
+  if (!request.tier.empty()) body["tier"] = request.tier;
+  const auto number = [&](const char* key, const std::optional<double>& value) {
+    if (value) body[key] = *value;
+  };
+  number("latency_ms", request.latency_ms);
+  number("jitter_ms", request.jitter_ms);
+  number("loss_pct", request.loss_pct);
+  number("bandwidth_mbps", request.bandwidth_mbps);
+  number("bytes", request.bytes);
+  number("deadline_s", request.deadline_s);
+  const json answer = ask(box_called(options, request.node), "PUT", target(request.name), body.dump());
+  if (options.json)
+    fmt::print("{}\n", answer.dump(2));
+  else
+    fmt::print("{} is watched; `qanat sla watch {}` tells when it is broken\n", request.name, request.node);
+  return 0;
+}
+
+int list_slas(const Options& options, const std::string& node) {
+  const json answer = ask(box_called(options, node), "GET", "/v1/sla");
+  if (options.json)
+    fmt::print("{}\n", answer.dump(2));
+  else
+    print(answer);
+  return 0;
+}
+
+int delete_sla(const Options& options, const std::string& node, const std::string& name) {
+  ask(box_called(options, node), "DELETE", target(name));
+  if (!options.json) fmt::print("{} is watched no longer\n", name);
+  return 0;
+}
+
+int watch_slas(const Options& options, const std::string& node) {
+  const Place box = box_called(options, node);
+  base::ClientRequest http;
+  http.target = "/v1/events";
+  base::HttpClientOptions client_options;
+  client_options.connect_timeout = std::chrono::seconds{3};
+  client_options.read_timeout = std::chrono::hours{24};
+  std::exception_ptr failure;
+  {
+    const linkem::NetnsScope inside{box.netns};
+    asio::io_context io{1};
+    base::HttpClient client{io, client_options};
+    asio::signal_set signals(io, SIGINT, SIGTERM);
+    signals.async_wait([&](auto, int) { io.stop(); });
+    asio::co_spawn(io, follow(client, box, std::move(http), options.json), [&](std::exception_ptr e) {
+      failure = e;
+      io.stop();
+    });
+    io.run();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return 0;
+}
+
+}  // namespace qanat::cli
