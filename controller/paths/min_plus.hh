@@ -10,9 +10,11 @@ namespace qanat::paths {
 // Costs are µs in u32. kNoWay (268 s) and above: there is none. Sums of two never overflow and leave three bits free.
 inline constexpr std::uint32_t kNoWay = (1u << 28) - 1;
 inline constexpr std::uint16_t kNoRelay = 0xffff;
-// Rows are padded to whole blocks of this many columns: with kNoWay where they are read as costs.
+// Rows are padded to whole blocks of this many columns, one at least: with kNoWay where they are read as costs.
 inline constexpr std::size_t kLanes = 64;
-constexpr std::size_t padded(std::size_t columns) { return (columns + kLanes - 1) / kLanes * kLanes; }
+constexpr std::size_t padded(std::size_t columns) {
+  return columns == 0 ? kLanes : (columns + kLanes - 1) / kLanes * kLanes;
+}
 
 // The three cheapest of what was offered, for kLanes columns, ascending.
 struct Three {

@@ -190,6 +190,17 @@ TEST(CandidateTable, SameBytesWhateverTheOrderOfLinksAndOfWork) {
   }
 }
 
+TEST(CandidateTable, NobodyOneAloneAndNoRelaysAreNetworksToo) {
+  for (const std::uint32_t nodes : {0u, 1u, 2u}) {
+    const Net net(nodes);
+    const Topology t = net.topology();
+    CandidateTable table(t, {});
+    table.build();
+    EXPECT_EQ(table.update({}), 0u);
+    if (nodes == 2) EXPECT_TRUE(table.lists(0, 1).empty());
+  }
+}
+
 TEST(CandidateTable, DirectionsAreTheirOwn) {
   Net net(3, {3});
   net.one_way(1, 2, 1, 100'000).one_way(2, 1, 1, 10'000);

@@ -1,0 +1,120 @@
+// Measurements as they come: each defect with the output that it must give.
+//
+//   defect                         expected
+//   zeros                          no round trip: a new link stays Unknown, a known one keeps its last
+//   gaps                           10 s of silence: Unknown, not dead and not zero; two good reports bring it back
+//   an outlier of 30 s             smoothed by a quarter: the way is left, and taken again as it fades; no overflow
+//   one direction missing          the other end's reports serve both directions
+//   a lying end                    the worse of both counts: a liar can make a link worse, never better
+//   a clock that jumps             matrix time is the controller's: reports are dated on arrival; no negative ages
+#include <gtest/gtest.h>
+
+#include "controller/paths/selection.hh"
+#include "controller/telemetry/matrix.hh"
+#include "controller/topology/link_table.hh"
+
+namespace qanat::telemetry {
+namespace {
+
+using namespace std::chrono_literals;
+using base::Time;
+
+const LinkKey kAb{ids::NodeId{1}, ids::NodeId{2}, ids::PlaneId{1}, ids::PlaneId{1}};
+
+Report good(std::uint32_t rtt_us) { return {rtt_us, 0, 10, 0, true}; }
+
+struct Known : ::testing::Test {
+  Matrix m;
+  Time t = Time{} + 1000s;
+  void SetUp() override {
+    for (int i = 0; i < 4; ++i) both(5000);
+  }
+  void both(std::uint32_t rtt_us) {
+    t += 500ms;
+    m.on_report(kAb, good(rtt_us), t);
+    m.on_report(kAb.reversed(), good(rtt_us), t);
+  }
+};
+
+TEST_F(Known, ZerosAreNoRoundTrips) {
+  for (int i = 0; i < 10; ++i) m.on_report(kAb, {0, 0, 0, 0, true}, t += 500ms);
+  EXPECT_EQ(m.link(kAb, t)->state, LinkState::Usable);
+  EXPECT_EQ(m.link(kAb, t)->rtt_us, 5000u);
+  Matrix fresh;
+  for (int i = 0; i < 10; ++i) fresh.on_report(kAb, {0, 0, 0, 0, true}, t);
+  EXPECT_EQ(fresh.link(kAb, t)->state, LinkState::Unknown);
+}
+
+TEST_F(Known, AGapIsUnknownAndTwoReportsEndIt) {
+  EXPECT_EQ(m.link(kAb, t + 10s)->state, LinkState::Usable);
+  t += 10s + 1ms;
+  EXPECT_EQ(m.link(kAb, t)->state, LinkState::Unknown);
+  EXPECT_EQ(m.expire(t).size(), 2u);
+  both(6000);
+  EXPECT_EQ(m.link(kAb, t)->state, LinkState::Unknown);
+  both(6000);
+  EXPECT_EQ(m.link(kAb, t)->state, LinkState::Usable);
+  EXPECT_EQ(m.link(kAb, t)->rtt_us, 6000u) << "nothing is left of before";
+}
+
+TEST_F(Known, AnOutlierOfThirtySecondsFades) {
+  both(30'000'000);
+  EXPECT_EQ(m.link(kAb, t)->rtt_us, 7'503'750u) << "3/4 · 5 ms + 1/4 · 30 s";
+  int reports = 0;
+  for (; m.link(kAb, t)->rtt_us > 10'000; ++reports) both(5000);
+  EXPECT_EQ(reports, 26) << "13 s at two reports a second";
+  // The largest values there are do not wrap into good ones.
+  for (int i = 0; i < 50; ++i) both(~0u);
+  const Link worst = *m.link(kAb, t);
+  EXPECT_GT(worst.rtt_us, 4'000'000'000u);
+  EXPECT_GE(topology::link_cost_us(worst.rtt_us, worst.loss_ppm), worst.rtt_us);
+  topology::PlaneLink link{.plane = kAb.from_plane, .state = LinkState::Usable};
+  link.rtt_us = link.cost_us = worst.rtt_us;
+  EXPECT_EQ(paths::Objective{}.cost(link), paths::kNoWay) << "beyond 268 s there is no way";
+}
+
+TEST_F(Known, OneDirectionMissingIsServedByTheOther) {
+  for (int i = 0; i < 40; ++i) m.on_report(kAb, good(7000), t += 500ms);
+  for (const auto& key : {kAb, kAb.reversed()}) {
+    EXPECT_EQ(m.link(key, t)->state, LinkState::Usable);
+    EXPECT_EQ(m.link(key, t)->rtt_us, 7000u) << "the silent end's 5 ms are too old to count";
+  }
+}
+
+TEST_F(Known, ALiarMakesALinkWorseNeverBetter) {
+  for (int i = 0; i < 30; ++i) {
+    t += 500ms;
+    m.on_report(kAb, good(1), t);                            // "1 µs"
+    m.on_report(kAb.reversed(), {5000, 0, 10, 2, true}, t);  // in truth a fifth is lost
+  }
+  EXPECT_GE(m.link(kAb, t)->rtt_us, 5000u);
+  EXPECT_GT(m.link(kAb, t)->loss_ppm, 150'000u);
+  m.on_report(kAb, {5000, 0, 10, 4'000'000'000, true}, t);  // more lost than sent
+  EXPECT_LE(m.link(kAb, t)->loss_ppm, 1'000'000u);
+  m.on_report(kAb, {0, 0, 0, 0, false}, t);
+  EXPECT_EQ(m.link(kAb, t)->state, LinkState::Dead) << "it can take its own link down, which it could anyway";
+}
+
+TEST_F(Known, AClockThatJumpsBackMakesNothingNewer) {
+  // The controller's clock is monotonic; a replayed log or a standby's earlier one may still step back.
+  const Time earlier = t - 5s;
+  EXPECT_EQ(m.link(kAb, earlier)->state, LinkState::Usable);
+  EXPECT_TRUE(m.expire(earlier).empty());
+  m.on_report(kAb, good(5000), earlier);
+  m.on_report(kAb.reversed(), good(5000), earlier);
+  EXPECT_EQ(m.link(kAb, earlier + 10s + 1ms)->state, LinkState::Unknown) << "dated when it was told";
+}
+
+TEST_F(Known, NoisePublishesNothing) {
+  topology::LinkTable links;
+  links.update(*m.link(kAb, t));
+  links.take_changes();
+  for (int i = 0; i < 100; ++i) {
+    both(5000 + (i * 37) % 150);
+    links.update(*m.link(kAb, t));
+  }
+  EXPECT_FALSE(links.changed());
+}
+
+}  // namespace
+}  // namespace qanat::telemetry
