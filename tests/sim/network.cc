@@ -10,6 +10,8 @@ Network::Network(const Overlay& overlay, std::uint32_t unix_start)
 void Network::start(std::uint32_t id, const Overlay::Edit& edit) {
   Node& node = nodes_[id];
   auto options = overlay_.options(id);
+  std::vector<std::uint8_t> former(64 * node.boots);
+  options.random(former);  // another life draws other numbers
   options.identity.boot = ++node.boots;
   if (options_edit) options_edit(id, options);
   node.forwarder = std::make_unique<forwarder::Forwarder>(options);
