@@ -41,7 +41,10 @@ class Managed : public ::testing::Test {
     overlay.add_node(2, false, {1, 2});
     overlay.add_tenant(kVni, {1, 2});
     net = std::make_unique<Network>(overlay);
-    net->options_edit = [adaptive](std::uint32_t, forwarder::ForwarderOptions& o) { o.adaptive = adaptive; };
+    net->options_edit = [adaptive](std::uint32_t, forwarder::ForwarderOptions& o) {
+      o.adaptive = adaptive;
+      o.coalesce.udp = false;  // each packet is counted
+    };
     for (const auto& [from, to] : {std::pair{1u, 2u}, std::pair{2u, 1u}})
       net->set_delay(from, to, 2, milliseconds{8});
     net->start(1);
