@@ -29,8 +29,9 @@ bool ModeWatch::look(double rate, ids::PathId path, base::Duration rtt, std::uin
     queue = rtt > least.rtt + kQueue;
   }
   const bool band = rate > kLeastRate && rate < kMostRate;
+  settled_ = band ? settled_ + 1 : 0;
   queued_ = queue && band ? queued_ + 1 : 0;
-  if (band && (queued_ >= kLooks || loss_ppm > kLossPpm)) {
+  if (settled_ > kSettled && (queued_ >= kLooks || loss_ppm > kLossPpm)) {
     managed_ = true;
     cause_ = now;
   }

@@ -25,6 +25,8 @@ class ModeWatch {
   static constexpr double kLeastRate = 1e6 / 8;   // bytes/s: below, nobody feels the difference
   static constexpr double kMostRate = 1.5e9 / 8;  // above, the CPU is what limits
   static constexpr base::Duration kQueue = std::chrono::milliseconds{3};
+  static constexpr unsigned kSettled =
+      20;                                // looks in a row inside the band: a flow's first second says nothing
   static constexpr unsigned kLooks = 4;  // in a row with a queue
   static constexpr std::uint32_t kLossPpm = 3000;
   static constexpr base::Duration kStay = std::chrono::minutes{1};
@@ -43,6 +45,7 @@ class ModeWatch {
   Least& least_of(ids::PathId path);
 
   std::vector<Least> least_;  // round trips of the paths that were seen, kMostPaths at most
+  unsigned settled_ = 0;
   unsigned queued_ = 0;
   bool managed_ = false;
   base::Time cause_{};
