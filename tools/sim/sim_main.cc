@@ -77,8 +77,16 @@ void print(const SimResult& r, const SimOptions& o, double wall_s, const std::st
   if (r.passed) return fmt::print("every invariant held\n");
   fmt::print("\nBROKEN: {} at {:.3f} s: {}\n\n{}\n", r.violation.invariant, seconds(r.virtual_time),
              r.violation.text, r.diagram);
-  fmt::print("the same again: qanat lab sim {} --seed {} --seconds {:.0f}{}, with the options of this run\n",
-             file, o.seed, seconds(o.length), o.fault_every == base::Duration{} ? "" : " --fault-every …");
+  const SimOptions usual;
+  std::string again =
+      fmt::format("qanat lab sim {} --seed {} --seconds {:g}", file, o.seed, seconds(o.length));
+  if (o.fault_every != base::Duration{})
+    again += fmt::format(" --fault-every {:g}ms", seconds(o.fault_every) * 1e3);
+  if (o.flows != usual.flows) again += fmt::format(" --flows {}", o.flows);
+  if (o.packets_per_s != usual.packets_per_s) again += fmt::format(" --packets {}", o.packets_per_s);
+  if (o.mesh_probes_per_s != usual.mesh_probes_per_s)
+    again += fmt::format(" --mesh-probes {}", o.mesh_probes_per_s);
+  fmt::print("the same again: {}\n", again);
 }
 
 }  // namespace
