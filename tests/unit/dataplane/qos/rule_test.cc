@@ -113,7 +113,7 @@ TEST(Rule, TheFirstThatFitsDecides) {
 
 TEST(Rule, ProgramsThatCouldRunAwayAreNotValid) {
   EXPECT_TRUE(valid_program(compile("ip6 and tcp")));
-  EXPECT_TRUE(valid_program(compile("ip[8] * 3 % 7 = 1 or (tcp[13] ^ 3) & ~1 != 0 or len > 100")));
+  EXPECT_TRUE(valid_program(compile("ip[8] * 3 % 7 = 1 or (tcp[13] ^ 3) & 1 != 0 or len > 100")));
   EXPECT_FALSE(valid_program({}));
   EXPECT_FALSE(valid_program({{0x05, 0, 0, 1000}}));                         // ja beyond the end
   EXPECT_FALSE(valid_program({{0x00, 0, 0, 0}}));                            // no return
