@@ -43,6 +43,7 @@ struct Box {
   bool relay = false;
   std::uint32_t id = 0;
   base::Fingerprint leaf{};
+  std::uint64_t trust = 0;  // the serial of the CAs it believes
   proto::Ed25519Public config_public{};
   proto::v1::NodeConfig held;
   int snapshots = 0, deltas = 0;
@@ -64,6 +65,7 @@ struct Box {
     h.set_node_id(id);
     h.set_epoch(held.epoch());
     h.set_version(held.version());
+    h.set_trust_serial(trust);
     h.set_location("gz.cn");
     for (std::uint32_t plane = 1; plane <= 2; ++plane) {
       auto& line = *h.add_lines();
@@ -136,7 +138,24 @@ struct DomainWorld {
   void deliver(Box& box) {
     for (const Envelope& e : members.take(box.id)) {
       if (e.has_delta()) level->on_envelope(box.id, box.on_delta(e.delta()), now);
+      // A box asks for a certificate whenever the CAs change: one too many does no harm.
+      if (e.has_trust()) {
+        box.trust = e.trust().serial();
+        acknowledge(box);
+        Envelope renew;
+        renew.mutable_renew()->set_csr_der(session::make_request(session::make_private_key(), box.name));
+        level->on_envelope(box.id, renew, now);
+      } else if (e.has_renewed()) {
+        box.leaf = *base::certificate_fingerprint(e.renewed().certificate_pem());
+        acknowledge(box);
+      }
     }
+  }
+  void acknowledge(const Box& box) {
+    Envelope e;
+    e.mutable_trust_ack()->set_serial(box.trust);
+    e.mutable_trust_ack()->set_certificate(box.leaf.data(), box.leaf.size());
+    level->on_envelope(box.id, e, now);
   }
   void measure(const Box& from, std::uint32_t to, std::uint32_t rtt_us, bool alive = true,
                std::uint32_t plane = 1) {
@@ -508,6 +527,51 @@ TEST_F(TwoDomains, GlobalTenantsReachTheirMembersInBothDomains) {
   ASSERT_EQ(far_.held.tenants_size(), 1);
   EXPECT_TRUE(relay2_.held.tenants().empty());
   EXPECT_FALSE(d1_.level->put_tenant({.name = "mine", .vni = 100, .members = {}}, now_).empty());
+}
+
+TEST_F(TwoDomains, TheNetworkKeyIsReplacedOnceBothDomainsBelieveTheNext) {
+  run(8s);
+  const std::string before = city_.held.network_psk();
+  EXPECT_FALSE(d1_.level->rotate_network_key(now_).empty()) << "it is the global level's";
+  // While a domain is out of reach, the next key is believed and not used.
+  linked_ = false;
+  EXPECT_TRUE(global_->rotate_network_key(now_).empty());
+  EXPECT_FALSE(global_->rotate_network_key(now_).empty()) << "one at a time";
+  run(3s);
+  EXPECT_EQ(global_->network_key_status().phase, "announced");
+  linked_ = true;
+  run(4s);
+  EXPECT_EQ(global_->network_key_status().phase, "stable");
+  EXPECT_NE(city_.held.network_psk(), before);
+  for (const Box* box : {&relay1_, &far_, &relay2_}) {
+    EXPECT_EQ(box->held.network_psk(), city_.held.network_psk());
+    EXPECT_TRUE(box->held.network_psk_next().empty());
+  }
+}
+
+TEST_F(TwoDomains, ADomainsNewCaIsBelievedAbove) {
+  run(8s);
+  const auto before = d1_.authority.ca_public();
+  const auto leaf = city_.leaf;
+  EXPECT_TRUE(d1_.level->rotate_ca(now_).empty());
+  run(2s);
+  EXPECT_EQ(d1_.level->ca_status().phase, "switched") << "for kSettle";
+  run(8s);
+  const auto status = d1_.level->ca_status();
+  EXPECT_EQ(status.phase, "stable");
+  EXPECT_EQ(status.done, 2u);
+  EXPECT_NE(d1_.authority.ca_public(), before);
+  EXPECT_NE(city_.leaf, leaf);
+  EXPECT_TRUE(d1_.level->admit(city_.id, leaf, city_.hello()).has_value()) << "the former certificate";
+  EXPECT_FALSE(d1_.level->admit(city_.id, city_.leaf, city_.hello()).has_value());
+  // The other domain has the records with the new bindings: the global level found them sound.
+  for (const auto& record : far_.held.nodes()) {
+    if (record.domain_id() != 1) continue;
+    EXPECT_TRUE(proto::verify(proto::binding_signing_input(record), record.binding_signature(),
+                              d1_.authority.ca_public()))
+        << record.name();
+  }
+  EXPECT_EQ(far_.held.nodes_size(), 4);
 }
 
 TEST_F(TwoDomains, ANodeRevokedInOneDomainIsDeniedInTheOther) {
