@@ -115,6 +115,9 @@ class World {
       result_.pipes.push_back({static_cast<double>(p.counts().sent_bytes - wire[i]) * 8 / took, p.counts(),
                                p.congestion().state(), p.bandwidth(), p.rtt(), p.least_rtt(), p.loss()});
     }
+    for (std::size_t i = 0; i < s_.pipes.size(); ++i) result_.under_way += bundle_.pipe(i).tracked();
+    result_.lost_waiting = bundle_.lost_waiting();
+    result_.copies = bundle_.copies();
     result_.bundle = bundle_.counts();
     result_.wire_per_goodput = payload == 0 ? 0 : static_cast<double>(sent) / static_cast<double>(payload);
     result_.late = resequencer_.counts().late;

@@ -75,6 +75,7 @@ struct Result {
   std::uint64_t duplicates = 0;           // dropped by the eliminator
   std::uint64_t codel_drops = 0, late = 0, given_up = 0;  // queue; resequencer
   double mean_bundle_queue_ms = 0;
+  std::uint64_t under_way = 0, lost_waiting = 0, copies = 0;  // at the end
 };
 
 Result run(const Scenario& scenario);

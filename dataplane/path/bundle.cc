@@ -73,7 +73,9 @@ void Bundle::refresh(base::Time now) {
     c.settled =
         m.pipe->congestion().measured() &&
         (m.pipe->congestion().state() != Congestion::State::Startup || m.pipe->counts().acked > kTried);
-    c.loss = m.pipe->loss();
+    // Not what we did to it; while others queue there, that cannot be told apart.
+    const bool quiet = m.pipe->congestion().state() == Congestion::State::Cruise;
+    c.loss = quiet ? m.pipe->congestion().random_loss() : m.pipe->loss();
   }
 }
 

@@ -176,11 +176,12 @@ void Congestion::cruise_round() {
 void Congestion::on_round(const AckEvent& event) {
   // 1. Loss that is there whatever we send: the lesser of what quiet rounds and what draining rounds see.
   const double all = static_cast<double>(round_lost_ + round_acked_);
-  if (all > 8 * 1500 && state_ != State::Startup && gain_ <= 1) {
+  if (all > 8 * 1500 && state_ == State::Cruise && gain_ <= 1 && round_queue_ <= target()) {
     const double share = std::min(static_cast<double>(round_lost_) / all, 0.5);
-    double& of = gain_ < 1 ? drain_loss_ : cruise_loss_;
-    of += (share - of) * std::min(0.25, all / (512 * 1500));
-    if (gain_ < 1) drain_loss_known_ = true;
+    const bool draining = gain_ < kCruiseGain;
+    double& of = draining ? drain_loss_ : cruise_loss_;
+    of += (share - of) * std::min(0.25, all / (192 * 1500));
+    if (draining) drain_loss_known_ = true;
     random_loss_ = std::min(
         drain_loss_known_ ? std::min(cruise_loss_, 1.5 * drain_loss_ + 0.005) : cruise_loss_, kRandomLoss);
   }

@@ -310,7 +310,9 @@ base::Duration Pipe::least_rtt() const {
   return congestion_.least_rtt() > base::Duration{} ? congestion_.least_rtt() : smoothed_rtt_;
 }
 
-base::Duration Pipe::latency() const { return least_rtt() / 2 + congestion_.queue_delay(); }
+base::Duration Pipe::latency() const {
+  return least_rtt() / 2 + (in_flight_ > 0 ? congestion_.queue_delay() : base::Duration{});
+}
 
 double Pipe::bandwidth() const {
   return congestion_.measured() ? congestion_.bandwidth() : static_cast<double>(congestion_.pacing_rate());

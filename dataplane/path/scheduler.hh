@@ -20,7 +20,7 @@ struct Candidate {
   base::Duration rtt{};      // without a queue
   double rate = 0;           // bytes/s
   bool settled = true;       // its rate is measured, not a guess
-  double loss = 0;           // share
+  double loss = 0;           // share, whatever is sent
 };
 
 struct SchedulerOptions {

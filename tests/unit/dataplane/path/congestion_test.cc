@@ -1,0 +1,168 @@
+// Congestion against its state × event table: a path of a fixed rate, told ack by ack.
+#include <gtest/gtest.h>
+
+#include "dataplane/path/congestion.hh"
+
+namespace qanat::path {
+namespace {
+
+using namespace std::chrono_literals;
+using State = Congestion::State;
+constexpr base::Time kStart{1000s};
+
+// A round trip at a time: `rate` delivered, a queue of `queue`.
+struct Path {
+  Congestion control;
+  base::Time now = kStart;
+  std::uint64_t delivered = 0;
+  base::Duration least = 40ms;
+
+  explicit Path(bool scavenger = false)
+      : control(CongestionOptions{
+            .scavenger = scavenger, .max_rate = 0, .initial_rtt = 40ms, .queue_target = 5ms}) {}
+
+  void round(double rate, base::Duration queue = {}, std::uint64_t lost = 0) {
+    const base::Duration rtt = least + queue;
+    const double seconds = std::chrono::duration<double>(rtt).count();
+    const std::uint64_t before = delivered;
+    for (int i = 0; i < 16; ++i) {
+      now += rtt / 16;
+      AckEvent e;
+      e.now = now;
+      e.rtt = rtt;
+      e.acked_bytes = static_cast<std::uint64_t>(rate * seconds / 16);
+      delivered += e.acked_bytes;
+      e.delivered = delivered;
+      e.delivered_at_send = before;
+      e.delivered_rate = rate;
+      e.in_flight = static_cast<std::uint64_t>(rate * seconds);
+      control.on_ack(e);
+      if (lost > 0 && i == 8) control.on_loss({now, lost, e.in_flight, now - rtt});
+    }
+  }
+  void rounds(int n, double rate, base::Duration queue = {}, std::uint64_t lost = 0) {
+    for (int i = 0; i < n; ++i) round(rate, queue, lost);
+  }
+  void settle(double rate) {
+    for (double r = rate / 8; r <= rate; r *= 2) round(r);
+    rounds(8, rate);
+    ASSERT_EQ(control.state(), State::Cruise);
+  }
+};
+
+constexpr double kRate = 5e6;  // bytes/s
+
+TEST(Congestion, StartupDoublesUntilNothingMoreComes) {
+  Path p;
+  EXPECT_EQ(p.control.state(), State::Startup);
+  p.round(2e6);
+  EXPECT_NEAR(static_cast<double>(p.control.pacing_rate()), 5.78e6, 1e5);
+  p.rounds(8, kRate);
+  EXPECT_EQ(p.control.state(), State::Cruise) << "by way of Drain";
+  EXPECT_NEAR(p.control.bandwidth(), kRate, 1);
+}
+
+TEST(Congestion, StartupEndsWhenAQueueGrows) {
+  Path p;
+  p.round(1e6);
+  p.round(2e6, 30ms);
+  EXPECT_NE(p.control.state(), State::Startup);
+}
+
+TEST(Congestion, CruiseSendsWhatThePathCarriesAndAsksForMoreNowAndThen) {
+  Path p;
+  p.settle(kRate);
+  double least = 1e9, most = 0;
+  for (int i = 0; i < 12; ++i) {
+    p.round(kRate);
+    least = std::min(least, static_cast<double>(p.control.pacing_rate()));
+    most = std::max(most, static_cast<double>(p.control.pacing_rate()));
+  }
+  EXPECT_GT(most, 1.05 * kRate);
+  EXPECT_LE(most, 1.26 * kRate);
+  EXPECT_LT(least, 0.8 * kRate);
+  EXPECT_LT(static_cast<double>(p.control.window()), 2 * kRate * 0.04) << "the queue stays short";
+}
+
+TEST(Congestion, CruiseFollowsACapacityStepWithinThreeRounds) {
+  Path p;
+  p.settle(kRate);
+  p.rounds(3, 0.4 * kRate, 40ms);
+  EXPECT_LE(p.control.pacing_rate(), 0.4 * kRate);
+  EXPECT_NEAR(p.control.bandwidth(), 0.4 * kRate, 0.05 * kRate);
+  EXPECT_EQ(p.control.state(), State::Cruise);
+}
+
+TEST(Congestion, RandomLossIsNoReasonToSlowDown) {
+  Path p;
+  p.settle(kRate);
+  p.rounds(30, kRate, {}, 10'000);  // 5 %
+  EXPECT_EQ(p.control.state(), State::Cruise);
+  EXPECT_GE(p.control.bandwidth(), kRate);
+  EXPECT_GT(p.control.random_loss(), 0.02);
+}
+
+TEST(Congestion, AQueueThatNeverDrainsIsSomebodyElses) {
+  Path p;
+  p.settle(kRate);
+  p.rounds(12, 0.5 * kRate, 30ms);
+  EXPECT_EQ(p.control.state(), State::Compete);
+}
+
+TEST(Congestion, CompeteGrowsUntilTheQueueOverflowsAndAnswersOnceARound) {
+  Path p;
+  p.settle(kRate);
+  p.rounds(12, 0.5 * kRate, 30ms);
+  ASSERT_EQ(p.control.state(), State::Compete);
+  const std::uint64_t before = p.control.window();
+  p.rounds(3, 0.5 * kRate, 30ms);
+  const std::uint64_t grown = p.control.window();
+  EXPECT_GT(grown, before);
+  p.control.on_loss({p.now, 3000, 100'000, p.now - 1ms});
+  const std::uint64_t cut = p.control.window();
+  EXPECT_NEAR(static_cast<double>(cut), 0.8 * static_cast<double>(grown), 0.02 * static_cast<double>(grown));
+  p.control.on_loss({p.now + 1ms, 3000, 100'000, p.now - 1ms});
+  EXPECT_EQ(p.control.window(), cut) << "the same round's";
+}
+
+TEST(Congestion, CompeteEndsWhenTheQueueEmptiesDuringALook) {
+  Path p;
+  p.settle(kRate);
+  p.rounds(12, 0.5 * kRate, 30ms);
+  ASSERT_EQ(p.control.state(), State::Compete);
+  p.rounds(300, 0.5 * kRate);  // the other one left; a look comes every 8 s
+  EXPECT_EQ(p.control.state(), State::Cruise);
+}
+
+TEST(Congestion, CoupledPipesShareOneFlowsWindow) {
+  Path a, b;
+  for (Path* p : {&a, &b}) {
+    p->settle(kRate);
+    p->rounds(12, 0.5 * kRate, 30ms);
+  }
+  b.control.couple(1, 0.5);
+  b.round(0.5 * kRate, 30ms);
+  a.round(0.5 * kRate, 30ms);
+  EXPECT_LT(b.control.window(), 0.75 * static_cast<double>(a.control.window()));
+}
+
+TEST(Congestion, SilenceStartsAnew) {
+  Path p;
+  p.settle(kRate);
+  p.control.on_silence(p.now);
+  EXPECT_EQ(p.control.state(), State::Startup);
+  EXPECT_EQ(p.control.window(), Congestion::kLeastWindow);
+  EXPECT_FALSE(p.control.measured());
+}
+
+TEST(Congestion, AScavengerYieldsWithinARoundTrip) {
+  Path p(true);
+  p.rounds(60, kRate);
+  const std::uint64_t alone = p.control.window();
+  EXPECT_GT(alone, 50'000u);
+  p.rounds(2, 0.2 * kRate, 20ms);
+  EXPECT_LE(p.control.window(), 3000u);
+}
+
+}  // namespace
+}  // namespace qanat::path
