@@ -78,6 +78,8 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
   crew.pin = config_.forwarding.pin;
   crew.port_per_worker = config_.forwarding.port_per_worker;
   crew.worker.linger = config_.forwarding.linger;
+  crew.worker.anticipation = config_.forwarding.anticipation;
+  crew.worker.real_time = config_.forwarding.real_time;
   crew_ = std::make_unique<io::Crew>(std::move(options), crew,
                                      [this, alive = alive_](const forwarder::Event& event) {
                                        boost::asio::post(io_, [this, alive, event] {

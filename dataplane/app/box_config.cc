@@ -48,6 +48,9 @@ void read_forwarding(base::ConfigTable& table, ForwardingSettings& out) {
   out.pin = table.boolean("pin", out.pin);
   out.port_per_worker = table.boolean("port_per_worker", out.port_per_worker);
   out.linger = std::chrono::microseconds{table.integer("linger_us", {0, 1000}, out.linger.count())};
+  out.anticipation =
+      std::chrono::microseconds{table.integer("anticipation_us", {0, 1000}, out.anticipation.count())};
+  out.real_time = table.boolean("real_time", out.real_time);
   const std::string adaptive = table.one_of("adaptive", {"auto", "on", "off"}, "auto");
   out.adaptive = adaptive == "on"    ? forwarder::Adaptive::On
                  : adaptive == "off" ? forwarder::Adaptive::Off
@@ -112,6 +115,8 @@ pin = true                          # several workers: each to a CPU of its own
 port_per_worker = false             # workers after the first send from UDP ports of their own (entropy for ECMP);
                                     #   set it on every box of an installation, or on none
 linger_us = 0                       # after work, look for more this long before sleeping; 0 to 1000 (busy polling)
+anticipation_us = 100               # the same only where answers come so soon, with a quarter of a CPU at most; 0: never
+real_time = true                    # while critical passes a contended CPU, workers take the real-time class
 adaptive = "auto"                   # watch paths, keep their queues short, stripe and repair: auto where it helps, on, off
 tun_tcp = true                      # offloads, each to be switched off where a kernel gets it wrong:
 tun_udp = true                      #   TCP and UDP super-packets at tenants' devices,

@@ -44,6 +44,8 @@ struct ForwardingSettings {
   bool port_per_worker =
       false;  // workers after the first send from ports of their own, here and at neighbours
   std::chrono::microseconds linger{};
+  std::chrono::microseconds anticipation{100};
+  bool real_time = true;
   forwarder::Adaptive adaptive = forwarder::Adaptive::Auto;
   Offloads offloads;
 };

@@ -8,15 +8,16 @@
 
 namespace qanat::io {
 
-// Real-time only while `critical` passes a worker that others take the CPU from, and never with all of the CPU: a tenth of
-// it is given away whatever waits, so that what else lives on the machine goes on. Time comes in; one thread.
+// Real-time only while `critical` passes a worker that others take the CPU from, and never with all of the CPU: about a
+// tenth of it is given away whatever waits, so that what else lives on the machine goes on. Time comes in; one thread.
 class Precedence {
  public:
   static constexpr base::Duration kSample = std::chrono::milliseconds{10};
   static constexpr base::Duration kHold =
       std::chrono::seconds{5};  // after the last packet, and the last preemption
-  static constexpr base::Duration kWindow = std::chrono::milliseconds{10};
-  static constexpr base::Duration kLeft = std::chrono::milliseconds{1};  // of each window, for everybody else
+  // Short windows: the applications that `critical` belongs to are among those who wait behind a real-time worker.
+  static constexpr base::Duration kWindow = std::chrono::microseconds{500};
+  static constexpr base::Duration kLeft = std::chrono::microseconds{50};  // of each, for everybody else
 
   void on_urgent(base::Time now) { urgent_until_ = now + kHold; }
   bool sample_due(base::Time now) const { return now >= next_sample_; }

@@ -124,6 +124,8 @@ class Worker {
   void take_frame(ids::Vni vni, packet::MutableBytes frame, base::Time now);
   void on_timers(base::Time due, base::Time now);
   void keep_precedence(base::Time now);
+  // Between two pieces of bulk.
+  void make_way();
   void flush();
   void send();
   void write_tuns();

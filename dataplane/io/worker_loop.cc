@@ -103,7 +103,13 @@ void Worker::keep_precedence(base::Time now) {
     precedence_.sample(now, static_cast<std::uint64_t>(usage.ru_nivcsw));
     if (before != precedence_.real_time() && !set_class(precedence_.real_time())) precedence_.refused();
   }
-  // The rest of the machine's tenth: only what is urgent ends it.
+  if (precedence_.real_time()) make_way();
+}
+
+void Worker::make_way() {
+  const base::Time now = base::monotonic_now();
+  serve_urgent(now);
+  // The rest of the machine's share: only what is urgent ends it.
   const base::Duration rest = precedence_.rest(now);
   if (rest == base::Duration{}) return;
   epoll_event event{};
@@ -162,7 +168,7 @@ bool Worker::receive(UdpSocket& socket, base::Time now, bool urgent) {
     forwarder_.on_datagrams(trains.first(count), now);
     flush();
     trains = trains.subspan(count);
-    if (!urgent) serve_urgent(base::monotonic_now());
+    if (!urgent) make_way();
   }
   return true;
 }
@@ -210,7 +216,7 @@ void Worker::read_tuns(base::Time now) {
     take_frame(frame->vni, {frame->bytes, frame->size}, now);
     if (forwarder_.transmit_bytes() < kBulkBytes) continue;
     send();
-    serve_urgent(base::monotonic_now());
+    make_way();
   }
   send();
 }
