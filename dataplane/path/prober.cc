@@ -3,30 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "dataplane/path/probe_clock.hh"
+
 namespace qanat::path {
 namespace {
 
 constexpr base::Duration kHousekeeping = std::chrono::milliseconds{100};
-constexpr base::Duration kReorderHorizon = std::chrono::seconds{2};
 constexpr std::size_t kMaxEvents = 1024;
 constexpr std::uint32_t kHopelessProbes = 50;
 constexpr int kHopelessFactor = 10;
-constexpr std::int64_t kOtherClockUs = 10'000'000;  // a one-way value that leaps further is of another life
-constexpr std::int64_t kMostRawUs = std::int64_t{1} << 52;
 
-std::uint64_t to_us(base::Time t) {
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(t.time_since_epoch()).count());
-}
-// Whatever a peer says: 142 years at most, so that sums stay sums.
-base::Time from_us(std::uint64_t us) {
-  return base::Time{std::chrono::microseconds{static_cast<std::int64_t>(us & 0xfffffffffffffULL)}};
-}
-// When a report's newest probe was heard, by the clock of who heard it.
-std::int64_t arrival_us(const packet::ProbeReport& report) {
-  return static_cast<std::int64_t>(report.last_transmit_us +
-                                   static_cast<std::uint64_t>(report.one_way_raw_us));
-}
 // The next multiple of the interval, so that all fast probes of a box leave in one wake-up.
 base::Time aligned(base::Time now, base::Duration interval) {
   return base::Time{(now.time_since_epoch() / interval + 1) * interval};
@@ -156,100 +142,6 @@ void Prober::on_probe(ids::NodeId from, const packet::Probe& probe, base::Time n
   };
   each([&](Path& path, const packet::ProbeReport& report) { note_arrival(path, report); });
   each([&](Path& path, const packet::ProbeReport& report) { on_report(path, report, probe, now); });
-}
-
-void Prober::note_arrival(Path& path, const packet::ProbeReport& report) {
-  const Path::Arrival& newest = path.arrivals[(path.next_arrival - 1) % path.arrivals.size()];
-  if (report.last_transmit_us <= newest.transmit_us) return;
-  path.arrivals[path.next_arrival++ % path.arrivals.size()] = {report.last_transmit_us, arrival_us(report)};
-  const std::int64_t above = std::clamp(report.one_way_raw_us, -kMostRawUs, kMostRawUs) - path.least_raw_us;
-  path.least_raw_us += path.next_arrival == 1 || above < 0 || above > kOtherClockUs ? above : above / 256;
-}
-
-// Beside the other paths that this peer's traffic could take: probes of all leave in the same instants.
-void Prober::compare(const Path& path, const packet::ProbeReport& report, Heard& heard) const {
-  if (!path.in_policy) return;
-  const std::int64_t written = arrival_us(report) + report.since_heard_us;
-  const auto slack_us =
-      std::chrono::duration_cast<std::chrono::microseconds>(path.liveness.slack(path.estimate.jitter()))
-          .count();
-  std::uint64_t overtaken = 0;
-  std::int64_t behind = 0;
-  for (const std::uint32_t p : peers_.at(path.config.peer).paths) {
-    const Path& other = paths_[p];
-    if (&other == &path || !other.in_policy) continue;
-    const std::int64_t apart = path.least_raw_us - other.least_raw_us;
-    for (const Path::Arrival& a : other.arrivals) {
-      if (a.transmit_us <= report.last_transmit_us) continue;
-      const std::int64_t expected = a.at_us + apart;
-      behind = std::max(behind, written - expected);
-      if (expected + slack_us <= written) overtaken = std::max(overtaken, a.transmit_us);
-    }
-  }
-  if (overtaken != 0) heard.overtaken = from_us(overtaken);
-  heard.behind = std::chrono::microseconds{std::min(behind, kOtherClockUs)};
-}
-
-// Kept newest first.
-Prober::HeardPath& Prober::note_heard(Peer& peer, const packet::Probe& probe, base::Time now) {
-  auto heard =
-      std::find_if(peer.heard.begin(), peer.heard.end(), [&](const auto& h) { return h.id == probe.path; });
-  if (heard == peer.heard.end()) {
-    if (peer.heard.size() == packet::Probe::kMaxReports) peer.heard.pop_back();
-    HeardPath fresh;
-    fresh.id = probe.path;
-    fresh.now.at = now - kReorderHorizon;
-    heard = peer.heard.insert(peer.heard.begin(), fresh);
-  }
-  if (heard->drains != drains_) {
-    heard->drained = heard->now;
-    heard->drains = drains_;
-  }
-  Seen& seen = heard->now;
-  ++seen.received;
-  const bool again =
-      now - seen.at >= kReorderHorizon;  // after a long silence: perhaps another life of theirs
-  if (probe.padded_bytes != 0 && (again || probe.sequence > seen.padded_sequence))
-    seen.padded_sequence = probe.sequence;
-  // Newer by their clock.
-  if (probe.transmit_us > seen.transmit_us || again) {
-    heard->spacing_us = again ? 0 : probe.transmit_us - seen.transmit_us;
-    seen.sequence = probe.sequence;
-    seen.transmit_us = probe.transmit_us;
-    seen.at = now;
-    seen.one_way_raw_us = static_cast<std::int64_t>(to_us(now) - probe.transmit_us);
-    std::rotate(peer.heard.begin(), heard, heard + 1);
-    heard = peer.heard.begin();
-  }
-  return *heard;
-}
-
-// Whether some other path of theirs is missing probes that left no later than `ahead`'s newest.
-bool Prober::lies_behind(const Peer& peer, const HeardPath& ahead, base::Time now) {
-  constexpr auto kLatest = std::chrono::duration_cast<std::chrono::microseconds>(kLatestHaste).count();
-  for (const HeardPath& h : peer.heard) {
-    if (h.spacing_us == 0 || h.spacing_us > kLatest / 5 || now - h.now.at > kLatestHaste) continue;
-    const std::uint64_t lag = ahead.now.transmit_us - h.now.transmit_us;
-    if (ahead.now.transmit_us > h.now.transmit_us && 2 * lag > 5 * h.spacing_us) return true;
-  }
-  return false;
-}
-
-void Prober::on_drained(base::Time now) {
-  drained_ = now;
-  ++drains_;
-  if (!suspects_) return;
-  suspects_ = false;
-  for (auto& [id, peer] : peers_) {
-    if (!std::exchange(peer.suspects, false) || !peer.active) continue;
-    // Still behind, now that all sockets were read?
-    if (peer.heard.empty() || !lies_behind(peer, peer.heard.front(), now)) continue;
-    if (now - peer.hastened < kLeastHaste) continue;
-    peer.hastened = now;
-    for (const std::uint32_t p : peer.paths)
-      if (paths_[p].in_policy) probe_due_[p] = std::min(probe_due_[p], now);
-    next_scan_ = std::min(next_scan_, now);
-  }
 }
 
 void Prober::on_report(Path& path, const packet::ProbeReport& report, const packet::Probe& carrier,
