@@ -47,14 +47,14 @@ TEST(QosConfig, TheSamplePassesItsOwnCheck) {
 }
 
 // Whoever takes the comment signs away gets a file that works.
-TEST(QosConfig, SoDoesTheSampleWithEverythingSwitchedOn) {
+TEST(QosConfig, SoDoesTheSampleWithAllOfItSwitchedOn) {
   std::string text(kSampleConfig);
+  text.erase(text.find("# An SRv6 edge"));
   for (const char* key : {"rate", "committed", "burst", "critical_rate", "bulk", "[[tenant.100.window]]",
-                          "days", "hours", "[[classify]]", "tenant", "destination_port", "pcap", "tier"})
-    for (std::size_t at = 0; (at = text.find("\n# " + std::string(key), at)) != std::string::npos;) {
-      if (text.compare(at + 1, 6, "# tier") == 0 && text.compare(at + 1, 8, "# tier =") != 0) break;
-      text.erase(at + 1, 2);
-    }
+                          "days", "hours", "[[classify]]", "tenant", "destination_port", "pcap", "tier"}) {
+    const std::string commented = "\n# " + std::string(key);
+    for (std::size_t at = 0; (at = text.find(commented, at)) != std::string::npos;) text.erase(at + 1, 2);
+  }
   const Read r(text);
   EXPECT_THAT(r.problems, IsEmpty());
   EXPECT_EQ(r.config.qos.policy.line_bps, (std::vector<std::uint64_t>{50'000'000}));
