@@ -97,7 +97,12 @@ bool Worker::set_class(bool real_time) {
     attributes.nice = options_.niceness;
     attributes.runtime = kSliceNs;
   }
-  const bool done = ::syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
+  bool done = ::syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
+  if (!done &&
+      !real_time) {  // whoever may not be nicer than others may still have to leave the real-time class
+    attributes.nice = 0;
+    done = ::syscall(SYS_sched_setattr, 0, &attributes, 0) == 0;
+  }
   counters_.real_time.store(done && real_time ? 1 : 0, std::memory_order_relaxed);
   return done;
 }
