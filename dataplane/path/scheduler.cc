@@ -47,8 +47,9 @@ bool Scheduler::worth(std::size_t pipe, std::size_t best, std::span<const Candid
   if (seconds(late) * better > static_cast<double>(options_.most_reorder_bytes)) return false;
   if (!p.settled) return true;
   const double recoveries = kRecoveries * std::min(1.0, p.loss / kLossyFromHere);
-  const double longer =
-      (seconds(late) + recoveries * seconds(p.rtt)) / std::max(seconds(pipes[best].rtt), 1e-3);
+  const double round = std::max(seconds(pipes[best].rtt), 1e-3);
+  const double longer = (seconds(late) + recoveries * seconds(p.rtt)) / round;
+  if (seconds(late) > options_.most_late_rtts * round || longer > 2 * options_.most_late_rtts) return false;
   return p.rate >= std::max(options_.least_gain, options_.gain_per_rtt * longer) * better;
 }
 

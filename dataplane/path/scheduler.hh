@@ -28,6 +28,7 @@ struct SchedulerOptions {
       std::chrono::milliseconds{250};           // a pipe that much later than the best is not striped over
   std::uint64_t most_reorder_bytes = 8u << 20;  // the receiver's resequencer
   double least_gain = 0.07;                     // a pipe that adds less is not worth its latency
+  double most_late_rtts = 2;   // of the best pipe: later, and TCP takes seconds to fill the longer round trip
   double gain_per_rtt = 0.12;  // nor one that adds less than this for each best round trip that it is later
   base::Duration promote_after = std::chrono::milliseconds{40};   // of backlog without a break
   base::Duration demote_after = std::chrono::milliseconds{1000};  // without any
