@@ -199,7 +199,7 @@ void Domain::on_timer(Now now) {
   push(now);
 }
 
-// What is computed is what computing everything would give, bit for bit: a pair is left out only when its links, what it
+// Candidates are what computing everything would give, bit for bit; a pair chooses anew only when its links, what it
 // holds and the rules are those of its last computation.
 void Domain::recompute(Now now) {
   const bool warming_up = now.mono - started_ < kWarmUp;
