@@ -33,7 +33,7 @@ std::string joined_text(const std::vector<std::string>& problems) {
   return text;
 }
 
-std::string_view bytes_of(const base::Fingerprint& fingerprint) {
+std::string_view view_of(const base::Fingerprint& fingerprint) {
   return {reinterpret_cast<const char*>(fingerprint.data()), fingerprint.size()};
 }
 
@@ -134,8 +134,8 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
     good_request = issued.has_value();
     if (!good_request) return;
     const auto leaf = base::certificate_fingerprint(*issued);
-    m.fingerprint = std::string(bytes_of(*leaf));
-    m.issuer = std::string(bytes_of(authority_.issuer()));
+    m.fingerprint = std::string(view_of(*leaf));
+    m.issuer = std::string(view_of(authority_.issuer()));
     reply.set_certificate_pem(*issued);
     if (kind_ == Kind::Domains) return;
     m.record.set_node_id(m.id);
@@ -169,7 +169,7 @@ std::optional<proto::v1::Refusal> Membership::admit(MemberId member, const base:
                                                     const proto::v1::Hello& hello) const {
   const auto at = current_.find(member);
   if (at == current_.end()) return refusal("revoked", "this certificate's owner is not a member any more");
-  if (at->second.fingerprint != bytes_of(leaf) && at->second.previous != bytes_of(leaf))
+  if (at->second.fingerprint != view_of(leaf) && at->second.previous != view_of(leaf))
     return refusal("revoked", "a newer certificate has replaced this one");
   if (kind_ == Kind::Domains) return std::nullopt;
   if (hello.node_id() != member)
@@ -224,8 +224,8 @@ proto::v1::RenewReply Membership::renew(MemberId id, const proto::v1::RenewReque
   }
   // What it was admitted with stays good until it shows the new one: the reply may be lost.
   if (next.previous.empty()) next.previous = next.fingerprint;
-  next.fingerprint = std::string(bytes_of(*base::certificate_fingerprint(*issued)));
-  next.issuer = std::string(bytes_of(authority_.issuer()));
+  next.fingerprint = std::string(view_of(*base::certificate_fingerprint(*issued)));
+  next.issuer = std::string(view_of(authority_.issuer()));
   store_.update_keys(next);
   at->second = std::move(next);
   reply.set_certificate_pem(*issued);

@@ -10,7 +10,7 @@
 namespace qanat::agent {
 namespace {
 
-std::string text_of(std::span<const std::uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+std::string as_text(std::span<const std::uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
 
@@ -126,7 +126,7 @@ std::optional<proto::v1::RenewRequest> NodeKeys::renewal(base::UnixSeconds now, 
   if (!csr) return std::nullopt;
   proto::v1::RenewRequest request;
   request.set_csr_der(*csr);
-  if (next_) request.set_x25519_public(text_of(next_->public_key.bytes));
+  if (next_) request.set_x25519_public(as_text(next_->public_key.bytes));
   return request;
 }
 
@@ -138,7 +138,7 @@ bool NodeKeys::promote(const proto::v1::NodeConfig& config) {
   if (!next_ || !enrolment_) return false;
   const auto own = std::find_if(config.nodes().begin(), config.nodes().end(),
                                 [this](const auto& n) { return n.node_id() == enrolment_->node; });
-  if (own == config.nodes().end() || own->x25519_public() != text_of(next_->public_key.bytes)) return false;
+  if (own == config.nodes().end() || own->x25519_public() != as_text(next_->public_key.bytes)) return false;
   store_.promote_next_static_keys();
   previous_ = static_;
   static_ = *next_;
