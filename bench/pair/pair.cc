@@ -45,7 +45,7 @@ void print_paths(test::TestBox& box, int planes) {
   for (const auto& path : box.status().paths) {
     if (path.tier != ids::Tier::Bulk || path.first_plane.value > planes) continue;
     if (path.active) active = path.first_plane.value;
-    const auto pipe = path.pipe.value_or(forwarder::PathStatus::Pipe{});
+    const auto pipe = path.pipe.value_or(forwarder::PipeStatus{});
     out += fmt::format(
         R"({}{{"plane":{},"alive":{},"rate_mbit_s":{:.1f},"srtt_ms":{:.2f},"queue_ms":{:.2f},"loss_ppm":{},"window":{},"resent":{}}})",
         out.back() == '[' ? "" : ",", path.first_plane.value, path.state == path::State::Alive,

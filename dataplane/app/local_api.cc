@@ -70,7 +70,7 @@ json peers_json(Box& box) {
 }
 
 // Null while the path is not managed.
-json pipe_json(const std::optional<forwarder::PathStatus::Pipe>& pipe) {
+json pipe_json(const std::optional<forwarder::PipeStatus>& pipe) {
   if (!pipe) return nullptr;
   return {{"rate_bps", static_cast<std::uint64_t>(pipe->rate_bps)},
           {"rtt_us", us(pipe->srtt)},

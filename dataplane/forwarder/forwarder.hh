@@ -210,7 +210,7 @@ class Forwarder {
   bool wants_managing(PeerState& to, base::Time now);
   void set_managed(PeerState& to, bool managed, base::Time now);
   void forget_managed(PeerState& to);
-  static std::optional<PathStatus::Pipe> pipe_status(const ManagedPeer& managed, std::uint32_t probe);
+  static std::optional<PipeStatus> pipe_status(const ManagedPeer& managed, std::uint32_t probe);
   std::vector<std::uint32_t> wanted_probes(const PeerState& to);
   void refresh_pipes(PeerState& to, base::Time now);
 

@@ -67,11 +67,11 @@ void Forwarder::forget_managed(PeerState& to) {
   to.managed.reset();
 }
 
-std::optional<PathStatus::Pipe> Forwarder::pipe_status(const ManagedPeer& managed, std::uint32_t probe) {
+std::optional<PipeStatus> Forwarder::pipe_status(const ManagedPeer& managed, std::uint32_t probe) {
   const auto i = managed.pipe_of(probe);
   if (!i) return std::nullopt;
   const path::Pipe& pipe = managed.bundle.pipe(*i);
-  PathStatus::Pipe out;
+  PipeStatus out;
   out.rate_bps = pipe.bandwidth() * 8;
   out.srtt = pipe.rtt();
   out.queue = pipe.congestion().queue_delay();

@@ -39,6 +39,17 @@ struct PeerStatus {
   std::vector<AdjacencyStatus> adjacencies;
 };
 
+// A managed path, by the lead's own pipe on it.
+struct PipeStatus {
+  double rate_bps = 0;  // that it is known to carry
+  base::Duration srtt{};
+  base::Duration queue{};  // that stands on the way
+  std::uint32_t loss_ppm = 0;
+  std::uint64_t window_bytes = 0;
+  std::uint64_t in_flight_bytes = 0;
+  std::uint64_t resent = 0;  // datagrams of the peer's, on any path
+};
+
 struct PathStatus {
   ids::NodeId endpoint;
   ids::Tier tier{};
@@ -54,17 +65,7 @@ struct PathStatus {
   std::uint32_t preference = 0;
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
-  // While the path is managed, by the lead's own pipe on it.
-  struct Pipe {
-    double rate_bps = 0;  // that it is known to carry
-    base::Duration srtt{};
-    base::Duration queue{};  // that stands on the way
-    std::uint32_t loss_ppm = 0;
-    std::uint64_t window_bytes = 0;
-    std::uint64_t in_flight_bytes = 0;
-    std::uint64_t resent = 0;  // datagrams of the peer's, on any path
-  };
-  std::optional<Pipe> pipe;
+  std::optional<PipeStatus> pipe;  // while it is managed
 };
 
 struct Status {
