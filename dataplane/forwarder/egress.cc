@@ -201,7 +201,7 @@ base::Time Forwarder::next_room(base::Time now) {
     const bool patient = waiting == scheduler_.backlog_bytes(Tier::Scavenger, to->id);
     for (std::size_t i = 0; i < managed.pipes.size(); ++i) {
       ManagedPipe& pipe = managed.pipes[i];
-      if (pipe.identity == 0 || !usable(pipe.probe)) continue;
+      if (pipe.identity == 0 || !pipe.lives) continue;
       base::Time at = managed.bundle.pipe(i).ready_at();
       if (at == base::Time::max()) continue;
       const Route* route = pipe.routes[static_cast<std::size_t>(Tier::Bulk)];

@@ -86,14 +86,15 @@ std::optional<PipeStatus> Forwarder::pipe_status(const ManagedPeer& managed, std
 // what the other tiers use; what carries the copies of `critical`.
 std::vector<std::uint32_t> Forwarder::wanted_probes(const PeerState& to) {
   std::vector<std::uint32_t> probes;
-  const auto add = [&](std::uint32_t probe) {
-    if (probe != path::kNoPath && usable(probe) && probes.size() < ManagedPeer::kMostPipes &&
+  // What the prober chose is the best there is, held down or not.
+  const auto add = [&](std::uint32_t probe, bool best = false) {
+    if (probe != path::kNoPath && (best || usable(probe)) && probes.size() < ManagedPeer::kMostPipes &&
         std::find(probes.begin(), probes.end(), probe) == probes.end())
       probes.push_back(probe);
   };
   const std::uint32_t bulk = routes_.policy(to.id, Tier::Bulk);
   if (bulk != path::kNoPath) {
-    add(chosen(bulk));
+    add(chosen(bulk), true);
     for (const std::uint32_t r : routes_.policies()[bulk].routes) {
       const Route& route = routes_.routes()[r];
       const bool apart = std::all_of(probes.begin(), probes.end(), [&](std::uint32_t p) {
@@ -104,7 +105,7 @@ std::vector<std::uint32_t> Forwarder::wanted_probes(const PeerState& to) {
   }
   for (const Tier tier : ids::kTiers)
     if (const std::uint32_t policy = routes_.policy(to.id, tier); policy != path::kNoPath) {
-      add(chosen(policy));
+      add(chosen(policy), true);
       if (tier != Tier::Critical) continue;
       const CopyPair& pair = copies(policy);
       if (pair.second == nullptr) continue;
@@ -158,9 +159,9 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
   for (std::size_t i = 0; i < managed.pipes.size(); ++i) {
     ManagedPipe& pipe = managed.pipes[i];
     if (pipe.identity == 0) continue;
-    const bool lives = std::find(wanted.begin(), wanted.end(), pipe.probe) != wanted.end();
-    managed.bundle.set_usable(i, lives, now);
-    managed.usable += lives ? 1 : 0;
+    pipe.lives = std::find(wanted.begin(), wanted.end(), pipe.probe) != wanted.end();
+    managed.bundle.set_usable(i, pipe.lives, now);
+    managed.usable += pipe.lives ? 1 : 0;
     for (const Tier tier : ids::kTiers) {
       const std::uint32_t policy = routes_.policy(to.id, tier);
       Route*& route = pipe.routes[static_cast<std::size_t>(tier)];

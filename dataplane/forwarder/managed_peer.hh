@@ -20,6 +20,7 @@ struct Route;
 struct ManagedPipe {
   std::uint64_t identity = 0;  // of the way (RouteTable::identity()); 0: this index is free
   std::uint32_t probe = 0;     // the prober's path
+  bool lives = false;          // it is usable, or what the prober chose for want of a usable one
   std::array<Route*, ids::kTierCount> routes{};
   qos::Yielder yielder{qos::YielderOptions{}};  // scavenger's rate
   std::uint64_t acked = 0, lost = 0;            // datagrams, that the yielder was told of
