@@ -60,12 +60,16 @@ int udp_socket() {
   return fd;
 }
 
-// QANAT_MPTCP=1: the kernel's multipath TCP (RFC 8684) instead.
+// QANAT_TCP: its congestion control. QANAT_MPTCP=1: the kernel's multipath TCP (RFC 8684) instead.
 int tcp_socket() {
   const char* multipath = std::getenv("QANAT_MPTCP");
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC,
                         multipath != nullptr && *multipath == '1' ? 262 /* IPPROTO_MPTCP */ : 0);
   if (fd < 0) fail("make a TCP socket");
+  if (const char* control = std::getenv("QANAT_TCP"); control != nullptr && *control != 0)
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, control, static_cast<socklen_t>(std::strlen(control))) !=
+        0)
+      fail("set the congestion control of QANAT_TCP");
   return fd;
 }
 
