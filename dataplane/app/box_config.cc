@@ -51,7 +51,7 @@ void read_forwarding(base::ConfigTable& table, ForwardingSettings& out) {
   out.anticipation =
       std::chrono::microseconds{table.integer("anticipation_us", {0, 1000}, out.anticipation.count())};
   out.real_time = table.boolean("real_time", out.real_time);
-  const std::string adaptive = table.one_of("adaptive", {"auto", "on", "off"}, "auto");
+  const std::string adaptive = table.one_of("adaptive", {"auto", "on", "off"}, "off");
   out.adaptive = adaptive == "on"    ? forwarder::Adaptive::On
                  : adaptive == "off" ? forwarder::Adaptive::Off
                                      : forwarder::Adaptive::Auto;
@@ -117,7 +117,7 @@ port_per_worker = false             # workers after the first send from UDP port
 linger_us = 0                       # after work, look for more this long before sleeping; 0 to 1000 (busy polling)
 anticipation_us = 100               # the same only where answers come so soon, with a quarter of a CPU at most; 0: never
 real_time = true                    # while critical passes a contended CPU, workers take the real-time class
-adaptive = "auto"                   # watch paths, keep their queues short, stripe and repair: auto where it helps, on, off
+adaptive = "off"                    # auto: watch paths, keep their queues short, stripe and repair where it helps; on, off
 tun_tcp = true                      # offloads, each to be switched off where a kernel gets it wrong:
 tun_udp = true                      #   TCP and UDP super-packets at tenants' devices,
 udp_segment = true                  #   UDP_SEGMENT and

@@ -46,7 +46,7 @@ struct ForwardingSettings {
   std::chrono::microseconds linger{};
   std::chrono::microseconds anticipation{100};
   bool real_time = true;
-  forwarder::Adaptive adaptive = forwarder::Adaptive::Auto;
+  forwarder::Adaptive adaptive = forwarder::Adaptive::Off;
   Offloads offloads;
 };
 
