@@ -29,7 +29,8 @@ bool ModeWatch::look(double rate, ids::PathId path, base::Duration rtt, std::uin
     queue = rtt > least.rtt + kQueue;
   }
   const bool band = rate > kLeastRate && rate < kMostRate;
-  settled_ = band ? settled_ + 1 : 0;
+  const bool starved = loss_ppm > kLossPpm && rate > kLeastLossyRate && rate < kMostRate;
+  settled_ = band || starved ? settled_ + 1 : 0;
   queued_ = queue && band ? queued_ + 1 : 0;
   if (settled_ > kSettled && (queued_ >= kLooks || loss_ppm > kLossPpm)) {
     managed_ = true;

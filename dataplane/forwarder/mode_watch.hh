@@ -22,8 +22,9 @@ enum class Adaptive : std::uint8_t {
 //  managed   | above: unmanaged; below: –     | stays                                | unmanaged
 class ModeWatch {
  public:
-  static constexpr double kLeastRate = 1e6 / 8;   // bytes/s: below, nobody feels the difference
-  static constexpr double kMostRate = 1.5e9 / 8;  // above, the CPU is what limits
+  static constexpr double kLeastRate = 1e6 / 8;  // bytes/s: a queue below that is nothing that anybody feels
+  static constexpr double kLeastLossyRate = 1e5 / 8;  // but loss is what keeps a flow this slow
+  static constexpr double kMostRate = 1.5e9 / 8;      // above, the CPU is what limits
   static constexpr base::Duration kQueue = std::chrono::milliseconds{3};
   static constexpr unsigned kSettled =
       20;                                // looks in a row inside the band: a flow's first second says nothing

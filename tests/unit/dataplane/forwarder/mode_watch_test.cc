@@ -33,8 +33,14 @@ TEST_F(Watch, LossIsACauseOnceTheFlowHasSettled) {
   EXPECT_TRUE(look(50, 20, 5000));
 }
 
+TEST_F(Watch, LossKeepsItsFlowSlow) {
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(look(0.9, 100, 50'000));
+  EXPECT_TRUE(look(0.9, 100, 50'000));
+}
+
 TEST_F(Watch, NeitherTricklesNorWhatTheCpuLimits) {
-  for (int i = 0; i < 50; ++i) EXPECT_FALSE(look(0.5, i < 10 ? 20 : 60, 20'000));
+  for (int i = 0; i < 50; ++i) EXPECT_FALSE(look(0.05, i < 10 ? 20 : 60, 20'000));
+  for (int i = 0; i < 50; ++i) EXPECT_FALSE(look(0.5, i < 10 ? 20 : 60));
   for (int i = 0; i < 50; ++i) EXPECT_FALSE(look(5000, i < 10 ? 20 : 60, 20'000));
 }
 
