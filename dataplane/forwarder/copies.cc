@@ -6,7 +6,7 @@
 namespace qanat::forwarder {
 
 // The chosen route and the best one that no single failure takes with it; failing that any such two; failing that the
-// chosen one and another by way of other relays. Routes that nobody confirmed carry no copies.
+// chosen one and another by way of other relays. A route that is held down carries copies, one that nobody confirmed none.
 const Forwarder::CopyPair& Forwarder::copies(std::uint32_t policy) {
   if (pairs_.size() != routes_.policies().size()) pairs_.assign(routes_.policies().size(), {});
   CopyPair& pair = pairs_[policy];
@@ -20,7 +20,7 @@ const Forwarder::CopyPair& Forwarder::copies(std::uint32_t policy) {
   std::vector<Route*> ways{pair.first};
   const auto add = [&](std::uint32_t r) {
     Route& route = routes_.routes()[r];
-    if (usable(route.probe) &&
+    if (share_of(route.probe).breathes &&
         std::none_of(ways.begin(), ways.end(), [&](const Route* way) { return way->probe == route.probe; }))
       ways.push_back(&route);
   };

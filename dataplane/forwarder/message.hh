@@ -58,6 +58,7 @@ struct PathShare {
   bool usable = false;
   bool mtu_known = false;                    // measured, not assumed
   std::uint16_t mtu = path::kLeastDatagram;  // bytes of a datagram
+  bool breathes = false;                     // not dead: good enough for a second copy
   bool operator==(const PathShare&) const = default;
 };
 

@@ -125,7 +125,7 @@ void Forwarder::on_traffic(PeerState& peer, base::Time now) {
 
 PathShare Forwarder::share_of(std::uint32_t probe) const {
   if (!options_.share.lead()) return choice_.paths[probe];
-  return {prober_.usable(probe), prober_.mtu_known(probe), prober_.mtu(probe)};
+  return {prober_.usable(probe), prober_.mtu_known(probe), prober_.mtu(probe), prober_.breathes(probe)};
 }
 
 PathChoice Forwarder::choice_now() const {

@@ -105,6 +105,11 @@ class Prober {
   // The path in use for a policy: an index into the configuration's paths, kNoPath if it has none.
   std::uint32_t chosen(std::uint32_t policy) const { return policies_[policy].chosen; }
   bool usable(std::uint32_t path) const { return paths_[path].liveness.usable(); }
+  // Not dead: usable, or held down, perhaps for losing a good part of what it is given.
+  bool breathes(std::uint32_t path) const {
+    const State state = paths_[path].liveness.state();
+    return state == State::Alive || state == State::Returning;
+  }
   PathView view(std::uint32_t path) const;
   Estimate::Interval take_interval(std::uint32_t path) { return paths_[path].estimate.take_interval(); }
   std::size_t path_count() const { return paths_.size(); }
