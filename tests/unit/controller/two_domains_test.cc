@@ -1,0 +1,190 @@
+// Two domains under a global level.
+//
+//   global ── domain 1 (city, relay1)   the way city → far over relay2 needs a token from domain 2
+//          └─ domain 2 (far, relay2)
+#include "controller/global/global.hh"
+#include "tests/unit/controller/domain_world.hh"
+
+namespace qanat {
+namespace {
+
+class TwoDomains : public ::testing::Test {
+ protected:
+  Now now_{base::Time{} + 1000s, 1'800'000'000};
+  store::Store store_{":memory:"};
+  session::Authority authority_{store_, "global", now_.unix_s};
+  Mailbox up_;
+  std::unique_ptr<global::Global> global_ =
+      std::make_unique<global::Global>("global", store_, authority_, up_, now_);
+  DomainWorld d1_{1, now_}, d2_{2, now_};
+  Box city_{"city"}, relay1_{"relay", true}, far_{"far"}, relay2_{"relay", true};
+  bool linked_ = true;
+
+  void SetUp() override {
+    up_.level = global_.get();
+    up_.now = &now_;
+    for (auto [d, number] : {std::pair{&d1_, 1u}, {&d2_, 2u}}) {
+      proto::v1::EnrolRequest r;
+      const std::string name = "d" + std::to_string(number);
+      r.set_join_token(std::get<std::string>(global_->mint_join_token(name, false, 3600, now_)));
+      r.set_name(name);
+      r.set_csr_der(session::make_request(session::make_private_key(), name));
+      r.set_domain_id(number);
+      const auto ca = d->authority.ca_public();
+      r.set_ca_public(ca.data(), ca.size());
+      const auto reply = global_->enrol(r, now_);
+      ASSERT_TRUE(reply.has_enrolled()) << reply.refusal().message();
+      global_->on_open(number, d->level->parent_hello(), now_);
+    }
+    for (Box* box : {&city_, &relay1_}) d1_.enrol(*box), d1_.connect(*box);
+    for (Box* box : {&far_, &relay2_}) d2_.enrol(*box), d2_.connect(*box);
+  }
+  void run(base::Duration time) {
+    for (base::Duration t{}; t < time; t += 100ms) {
+      now_.mono += 100ms;
+      d1_.measure(city_, relay1_.id, 5'000);
+      d1_.measure(city_, far_.id, 120'000);
+      d1_.measure(city_, relay2_.id, 30'000);
+      d2_.measure(relay2_, far_.id, 10'000);
+      for (auto [d, number] : {std::pair{&d1_, 1u}, {&d2_, 2u}}) {
+        if (linked_) {
+          Envelope e;
+          *e.mutable_domain_report() = d->level->report(now_);
+          global_->on_envelope(number, e, now_);
+          for (const Envelope& down : up_.take(number)) {
+            if (const auto reply = d->level->on_parent_envelope(down, now_))
+              global_->on_envelope(number, *reply, now_);
+          }
+        }
+        d->level->on_timer(now_);
+      }
+      if (linked_) global_->on_timer(now_);
+      for (Box* box : {&city_, &relay1_}) d1_.deliver(*box);
+      for (Box* box : {&far_, &relay2_}) d2_.deliver(*box);
+    }
+  }
+};
+
+TEST_F(TwoDomains, ACrossDomainPathGoesOverAForeignRelayWithItsOwnDomainsToken) {
+  run(12s);
+  EXPECT_EQ(city_.held.nodes_size(), 4);
+  EXPECT_EQ(city_.held.network_psk(), far_.held.network_psk()) << "one PSK over all domains";
+  ASSERT_EQ(city_.first_list(far_.id), (std::vector<std::uint32_t>{relay2_.id << 8 | 1, far_.id << 8}));
+  const auto& path = city_.policy(far_.id)->paths(0);
+  const auto& keys = relay2_.held.relay_keys();
+  const auto key =
+      std::find_if(keys.begin(), keys.end(), [&](const auto& k) { return k.epoch() == path.token_epoch(); });
+  ASSERT_NE(key, keys.end());
+  policy::RelaySecret secret{};
+  std::copy(key->key().begin(), key->key().end(), secret.begin());
+  const std::vector<std::uint32_t> segments(path.segments().begin(), path.segments().end());
+  EXPECT_EQ(path.tokens(0),
+            policy::mint(secret, {ids::NodeId{relay2_.id}, ids::NodeId{city_.id}, ids::Tier::Interactive,
+                                  static_cast<std::uint32_t>(path.expires_unix_s()),
+                                  static_cast<std::uint8_t>(path.token_epoch()), segments}));
+}
+
+TEST_F(TwoDomains, NamesThatTwoDomainsUseAreToldApart) {
+  run(8s);
+  std::set<std::string> names;
+  for (const auto& record : city_.held.nodes()) names.insert(record.name());
+  EXPECT_EQ(names, (std::set<std::string>{"city", "relay", "far", "relay-d2"}));
+}
+
+TEST_F(TwoDomains, ADomainKeepsWhatTheGlobalLevelGaveIt) {
+  run(12s);
+  linked_ = false;
+  const auto version = city_.held.version();
+  d1_.level->on_parent(false);
+  run(20s);
+  EXPECT_EQ(city_.held.version(), version);
+  EXPECT_EQ(city_.first_list(far_.id).size(), 2u);
+}
+
+TEST_F(TwoDomains, GlobalTenantsReachTheirMembersInBothDomains) {
+  session::TenantView tenant{.name = "lab", .vni = 100, .members = {}};
+  tenant.members.push_back({"city", {"100.96.1.1/32"}, {}});
+  tenant.members.push_back({"far", {"100.96.2.1/32"}, {}});
+  EXPECT_TRUE(global_->put_tenant(tenant, now_).empty());
+  run(8s);
+  ASSERT_EQ(city_.held.tenants_size(), 1);
+  EXPECT_EQ(city_.held.tenants(0).members_size(), 2);
+  ASSERT_EQ(far_.held.tenants_size(), 1);
+  EXPECT_TRUE(relay2_.held.tenants().empty());
+  EXPECT_FALSE(d1_.level->put_tenant({.name = "mine", .vni = 100, .members = {}}, now_).empty());
+}
+
+TEST_F(TwoDomains, TheNetworkKeyIsReplacedOnceBothDomainsBelieveTheNext) {
+  run(8s);
+  const std::string before = city_.held.network_psk();
+  EXPECT_FALSE(d1_.level->rotate_network_key(now_).empty()) << "it is the global level's";
+  // While a domain is out of reach, the next key is believed and not used.
+  linked_ = false;
+  EXPECT_TRUE(global_->rotate_network_key(now_).empty());
+  EXPECT_FALSE(global_->rotate_network_key(now_).empty()) << "one at a time";
+  run(3s);
+  EXPECT_EQ(global_->network_key_status().phase, "announced");
+  linked_ = true;
+  run(4s);
+  EXPECT_EQ(global_->network_key_status().phase, "stable");
+  EXPECT_NE(city_.held.network_psk(), before);
+  for (const Box* box : {&relay1_, &far_, &relay2_}) {
+    EXPECT_EQ(box->held.network_psk(), city_.held.network_psk());
+    EXPECT_TRUE(box->held.network_psk_next().empty());
+  }
+}
+
+TEST_F(TwoDomains, ADomainsNewCaIsBelievedAbove) {
+  run(8s);
+  const auto before = d1_.authority.ca_public();
+  const auto leaf = city_.leaf;
+  EXPECT_TRUE(d1_.level->rotate_ca(now_).empty());
+  run(2s);
+  EXPECT_EQ(d1_.level->ca_status().phase, "switched") << "for kSettle";
+  run(8s);
+  const auto status = d1_.level->ca_status();
+  EXPECT_EQ(status.phase, "stable");
+  EXPECT_EQ(status.done, 2u);
+  EXPECT_NE(d1_.authority.ca_public(), before);
+  EXPECT_NE(city_.leaf, leaf);
+  EXPECT_TRUE(d1_.level->admit(city_.id, leaf, city_.hello()).has_value()) << "the former certificate";
+  EXPECT_FALSE(d1_.level->admit(city_.id, city_.leaf, city_.hello()).has_value());
+  // The other domain has the records with the new bindings: the global level found them sound.
+  for (const auto& record : far_.held.nodes()) {
+    if (record.domain_id() != 1) continue;
+    EXPECT_TRUE(proto::verify(proto::binding_signing_input(record), record.binding_signature(),
+                              d1_.authority.ca_public()))
+        << record.name();
+  }
+  EXPECT_EQ(far_.held.nodes_size(), 4);
+}
+
+TEST_F(TwoDomains, ANodeRevokedInOneDomainIsDeniedInTheOther) {
+  run(8s);
+  d1_.level->revoke("city", now_);
+  run(2s);
+  ASSERT_EQ(relay2_.held.denied_headends_size(), 1);
+  EXPECT_EQ(relay2_.held.denied_headends(0), city_.id);
+}
+
+TEST_F(TwoDomains, ADomainCannotSpeakForAnothersNodes) {
+  run(8s);
+  Envelope forged;
+  *forged.mutable_domain_report() = d2_.level->report(now_);
+  auto& record = *forged.mutable_domain_report()->add_nodes();
+  record = city_.held.nodes(0);
+  record.set_x25519_public(std::string(32, 'x'));
+  global_->on_envelope(2, forged, now_);
+  for (const auto& node : global_->nodes()) {
+    EXPECT_EQ(node.name == "city", node.node == city_.id);
+  }
+  EXPECT_EQ(global_->nodes().size(), 4u);
+  Envelope swapped;  // one of its own, but with a key that its CA did not bind
+  *swapped.mutable_domain_report() = d2_.level->report(now_);
+  swapped.mutable_domain_report()->mutable_nodes(0)->set_x25519_public(std::string(32, 'y'));
+  global_->on_envelope(2, swapped, now_);
+  EXPECT_EQ(global_->nodes().size(), 3u) << "an unbound key is left out";
+}
+
+}  // namespace
+}  // namespace qanat
