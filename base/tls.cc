@@ -11,21 +11,12 @@
 #include <system_error>
 
 #include "base/errc.hh"
+#include "base/openssl_handle.hh"
 
 namespace qanat::base {
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* p) const {
-    Free(p);
-  }
-};
-using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
-using BioPtr = std::unique_ptr<BIO, Deleter<BIO_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using StorePtr = std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>>;
+using StorePtr = std::unique_ptr<X509_STORE, OpensslDeleter<X509_STORE_free>>;
 
 [[noreturn]] void fail(const std::string& attempt) {
   std::string reason = "no certificate or key in it";
@@ -138,7 +129,7 @@ int verify_pinned(X509_STORE_CTX* presented, void* argument) {
   int error = X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
   if (ca != nullptr && leaf != nullptr && ca != leaf) {
     const StorePtr store{X509_STORE_new()};
-    const std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>> context{X509_STORE_CTX_new()};
+    const std::unique_ptr<X509_STORE_CTX, OpensslDeleter<X509_STORE_CTX_free>> context{X509_STORE_CTX_new()};
     if (X509_STORE_add_cert(store.get(), ca) == 1 &&
         X509_STORE_CTX_init(context.get(), store.get(), leaf, chain) == 1 &&
         X509_STORE_CTX_set_default(context.get(), "ssl_server") == 1) {
