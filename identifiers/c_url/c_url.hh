@@ -23,6 +23,7 @@ namespace qanat::c_url {
 
 inline constexpr std::size_t kMaxTextBytes = 2048;
 inline constexpr std::size_t kMaxKeys = 64;
+inline constexpr std::size_t kMaxModelBytes = 128;  // decoded; of a version too
 
 enum class Errc : std::uint8_t {
   TooLong = 1,

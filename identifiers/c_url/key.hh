@@ -21,17 +21,28 @@ enum class ValueType : std::uint8_t {
   Text,       // kept as it is ("x-" keys)
 };
 
+// One row of the registry. Ids stand in the binary form: never changed, never used again.
 struct Key {
   std::string_view name;
   ValueType type;
   std::string_view part;     // "spec", "sla", "path", "objective", "who"
   std::string_view choices;  // of a Choice: separated by '|'
   std::string_view meaning;
+  std::uint8_t id;  // in the binary form, from 1
 };
 
 // All registered keys, sorted by name.
 std::span<const Key> keys();
 // The registered key, or nullptr; "x-…" keys are not registered.
 const Key* find_key(std::string_view name);
+const Key* find_key(std::uint8_t id);
+
+// Which of a Choice's words `word` is, from 0.
+inline constexpr std::uint8_t kNoChoice = 255;
+std::uint8_t choice_index(const Key& key, std::string_view word);
+// "Duration" … as documents say it: "duration".
+std::string_view to_string(ValueType type);
+// The unit of the number: "ms", "bytes", "bit/s", "nano-currency", "s", or nothing.
+std::string_view unit_of(ValueType type);
 
 }  // namespace qanat::c_url

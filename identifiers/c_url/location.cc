@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
+#include "identifiers/c_url/character.hh"
+
 namespace qanat::c_url {
 namespace {
 
 constexpr std::string_view kWildcard = "*";
-
-bool is_label_char(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool matches_from(const Location& pattern, std::size_t p, const Location& where, std::size_t w) {
   if (p == pattern.labels.size()) return w == where.labels.size();
@@ -44,33 +43,43 @@ std::string to_string(const Location& location) {
   return text;
 }
 
-std::size_t parse_location(std::string_view text, Location& out) {
-  out.labels.clear();
+std::size_t split_labels(std::string_view text, std::array<std::string_view, kMaxLabels>& out,
+                         std::size_t& count) {
+  count = 0;
   if (text.empty()) return 0;
-  std::string label;
+  std::size_t start = 0;
   for (std::size_t i = 0; i <= text.size(); ++i) {
     if (i < text.size() && text[i] != '.') {
-      char c = lower(text[i]);
-      bool wildcard = c == '*';
-      if (wildcard ? !label.empty() : (!is_label_char(c) || label == kWildcard)) return i;
-      if (label.empty() && c == '-') return i;
-      if (label.size() == kMaxLabelBytes) return i;
-      label += c;
+      const char c = text[i];
+      const bool wildcard = c == '*', first = i == start;
+      if (wildcard ? !first : (!is(c, kLabel) || (!first && text[start] == '*'))) return i;
+      if ((first && c == '-') || i - start == kMaxLabelBytes) return i;
       continue;
     }
-    if (label.empty() || label.back() == '-') return label.empty() ? i : i - 1;
-    if (out.labels.size() == kMaxLabels) return i;
-    out.labels.push_back(std::move(label));
-    label.clear();
+    if (i == start) return i;
+    if (text[i - 1] == '-') return i - 1;
+    if (count == kMaxLabels) return i;
+    out[count++] = text.substr(start, i - start);
+    start = i + 1;
   }
-  if (out.labels.size() == 1 && out.labels[0] == "any") out.labels.clear();
-  auto reserved = std::find(out.labels.begin(), out.labels.end(), "any");
-  if (reserved != out.labels.end()) {  // "any" among other labels would read as a place
-    std::size_t offset = 0;
-    for (auto it = out.labels.begin(); it != reserved; ++it) offset += it->size() + 1;
-    return offset;
+  if (text == "any") {
+    count = 0;
+    return std::string_view::npos;
   }
+  // "any" among other labels would read as a place.
+  for (std::size_t i = 0; i < count; ++i)
+    if (out[i] == "any") return static_cast<std::size_t>(out[i].data() - text.data());
   return std::string_view::npos;
+}
+
+std::size_t parse_location(std::string_view text, Location& out) {
+  std::string small(text);
+  for (char& c : small) c = lower(c);
+  std::array<std::string_view, kMaxLabels> labels;
+  std::size_t count = 0;
+  const std::size_t bad = split_labels(small, labels, count);
+  out.labels.assign(labels.begin(), labels.begin() + static_cast<std::ptrdiff_t>(count));
+  return bad;
 }
 
 bool matches(const Location& pattern, const Location& where) {

@@ -2,6 +2,7 @@
 // In a request, the label `*` matches one or more labels and `any` alone matches every location.
 #pragma once
 
+#include <array>
 #include <compare>
 #include <cstddef>
 #include <string>
@@ -25,6 +26,9 @@ struct Location {
 
 // "any", or the labels joined by dots.
 std::string to_string(const Location& location);
+// Splits lower-case text into its labels ("any": none), views into it; returns as parse_location does.
+std::size_t split_labels(std::string_view text, std::array<std::string_view, kMaxLabels>& out,
+                         std::size_t& count);
 // Parses lower- or upper-case text; returns the offset of the first offending byte, or npos when all is well.
 std::size_t parse_location(std::string_view text, Location& out);
 
