@@ -13,6 +13,7 @@
 #include "controller/session/join_token.hh"
 #include "controller/session/level.hh"
 #include "controller/session/listener.hh"
+#include "ui/pages.hh"
 
 namespace qanat::northbound {
 
@@ -192,7 +193,9 @@ void Northbound::State::add_routes(HttpServer& server, bool guarded) {
   route("GET", "/metrics", [this](Request&, Responder& out) -> Answer {
     co_await out.send(200, "text/plain; version=0.0.4", metrics.text());
   });
-  // The page holds no secret; it asks for the token and sends it with what it fetches.
+  // The pages hold no secret; they ask for the token and send it with what they fetch. Where npm was missing at build: the
+  // small page.
+  if (ui::add_pages(server, ui::Site::Controller)) return;
   server.route("GET", "/", [](Request&, Responder& out) -> Answer {
     out.set_header(
         "content-security-policy",

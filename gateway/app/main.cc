@@ -4,6 +4,7 @@
 #include "base/log.hh"
 #include "gateway/app/gateway_config.hh"
 #include "gateway/app/gateway_service.hh"
+#include "ui/pages.hh"
 
 int main(int argc, char** argv) {
   using namespace qanat;
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
         auto& tenants = daemon.make<base::HttpServer>(daemon.io());
         auto& admin = daemon.make<base::HttpServer>(daemon.io());
         service.add_tenant_routes(tenants);
+        ui::add_pages(tenants, ui::Site::Gateway);
         service.add_admin_routes(admin);
         for (const std::string& address : config.listen) {
           tenants.listen_tcp(address);
