@@ -10,7 +10,8 @@
 //   bench_flow send  ADDR PORT SECONDS FLOWS      TCP, one thread a flow
 //   bench_flow drain ADDR PORT SECONDS            TCP, any number of flows; prints {"bytes","seconds","mbit_s"}
 //   bench_flow echo  ADDR PORT SECONDS            answers each datagram
-//   bench_flow ping  ADDR PORT COUNT INTERVAL_US [DSCP]  prints {"p50_us","p99_us","lost"}
+//   bench_flow ping  ADDR PORT COUNT INTERVAL_US [DSCP]  one after the other; prints {"p50_us","p99_us","lost"}
+//   bench_flow beat  ADDR PORT SECONDS INTERVAL_US [DSCP]  the same, but sent when it is due, answered or not
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -305,16 +306,68 @@ int echo(char** arg) {
   return 0;
 }
 
-int ping(char** arg, int dscp) {
+int probing_socket(char** arg, int dscp) {
   int fd = udp_socket();
   const int tos = dscp << 2;
   setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
   auto to = address(arg[0], arg[1]);
   if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fail("connect");
+  return fd;
+}
+
+int print_round_trips(std::vector<double>& us, long lost) {
+  if (us.empty()) {
+    std::printf("{\"p50_us\":null,\"p99_us\":null,\"lost\":%ld}\n", lost);
+    return 1;
+  }
+  std::sort(us.begin(), us.end());
+  std::printf("{\"p50_us\":%.1f,\"p99_us\":%.1f,\"lost\":%ld}\n", us[us.size() / 2], us[us.size() * 99 / 100],
+              lost);
+  return 0;
+}
+
+int beat(char** arg, int dscp) {
+  const int fd = probing_socket(arg, dscp);
+  const double limit = std::atof(arg[2]);
+  const auto interval = std::chrono::microseconds(std::atoi(arg[3]));
+  std::atomic<bool> done{false};
+  std::vector<double> us;
+  std::thread listener([&] {
+    std::array<char, 64> buffer{};
+    while (!done) {
+      pollfd p{fd, POLLIN, 0};
+      if (poll(&p, 1, 50) <= 0) continue;
+      while (recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT) >=
+             static_cast<ssize_t>(sizeof(Clock::rep))) {
+        Clock::rep sent;
+        std::memcpy(&sent, buffer.data(), sizeof sent);
+        us.push_back(
+            std::chrono::duration<double, std::micro>(Clock::now().time_since_epoch() - Clock::duration{sent})
+                .count());
+      }
+    }
+  });
+  long sent = 0;
+  const auto start = Clock::now();
+  for (auto due = start; seconds_since(start) < limit; due += interval, ++sent) {
+    std::this_thread::sleep_until(due);
+    std::array<char, 64> buffer{};
+    const Clock::rep now = Clock::now().time_since_epoch().count();
+    std::memcpy(buffer.data(), &now, sizeof now);
+    send(fd, buffer.data(), buffer.size(), 0);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  done = true;
+  listener.join();
+  return print_round_trips(us, sent - static_cast<long>(us.size()));
+}
+
+int ping(char** arg, int dscp) {
+  const int fd = probing_socket(arg, dscp);
   int count = std::atoi(arg[2]);
   auto interval = std::chrono::microseconds(std::atoi(arg[3]));
   std::vector<double> us;
-  int lost = 0;
+  long lost = 0;
   for (int i = 0; i < count; ++i) {
     auto sent = Clock::now();
     std::array<char, 64> buffer{};
@@ -336,14 +389,7 @@ int ping(char** arg, int dscp) {
     }
     std::this_thread::sleep_until(sent + interval);
   }
-  if (us.empty()) {
-    std::printf("{\"p50_us\":null,\"p99_us\":null,\"lost\":%d}\n", lost);
-    return 1;
-  }
-  std::sort(us.begin(), us.end());
-  std::printf("{\"p50_us\":%.1f,\"p99_us\":%.1f,\"lost\":%d}\n", us[us.size() / 2], us[us.size() * 99 / 100],
-              lost);
-  return 0;
+  return print_round_trips(us, lost);
 }
 
 }  // namespace
@@ -360,13 +406,16 @@ int main(int argc, char** argv) {
     if (verb == "echo" && argc == 5) return echo(argv + 2);
     if (verb == "ping" && argc == 6) return ping(argv + 2, 0);
     if (verb == "ping" && argc == 7) return ping(argv + 2, std::atoi(argv[6]));
+    if (verb == "beat" && argc == 6) return beat(argv + 2, 0);
+    if (verb == "beat" && argc == 7) return beat(argv + 2, std::atoi(argv[6]));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_flow: %s\n", error.what());
     return 1;
   }
   std::fprintf(stderr,
                "usage: bench_flow sink|echo|drain ADDR PORT SECONDS | blast ADDR PORT SECONDS PPS SIZE | "
-               "ping ADDR PORT COUNT INTERVAL_US [DSCP] | pour ADDR PORT SECONDS FLOWS SIZE | "
+               "ping ADDR PORT COUNT INTERVAL_US [DSCP] | beat ADDR PORT SECONDS INTERVAL_US [DSCP] | pour "
+               "ADDR PORT SECONDS FLOWS SIZE | "
                "basin|send ADDR PORT SECONDS FLOWS\n");
   return 2;
 }
