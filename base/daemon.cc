@@ -16,6 +16,7 @@
 #include "base/clock.hh"
 #include "base/file.hh"
 #include "base/log.hh"
+#include "base/service_manager.hh"
 
 namespace qanat::base {
 
@@ -76,6 +77,7 @@ int Daemon::run() {
   s.signals.add(SIGINT);
   s.signals.async_wait([this](const boost::system::error_code& ec, int number) {
     if (ec) return;
+    notify_stopping();
     log_info("ending on {}", number == SIGTERM ? "SIGTERM" : "SIGINT");
     if (!state_->drain_begin) return stop(0);
     state_->drain_begin();
@@ -84,6 +86,7 @@ int Daemon::run() {
     });
     look_drained(monotonic_now() + state_->drain_limit);
   });
+  notify_ready();
   if (!s.stopping) s.io.run();  // start() may have asked for the end already
   // What the callbacks leave to be done, such as an answer half written, gets its time; then the loop just ends.
   s.stopping = true;

@@ -56,6 +56,7 @@ class Controller {
     northbound_.emplace(io, *level_, listener_);
     if (!settings.northbound.empty())
       northbound_->listen_tcp(settings.northbound, admin_token(settings.admin_token_file));
+    northbound_->members_connect_to(settings.listen);
     northbound_->listen_unix(settings.socket);
     for (const auto& address : settings.listen) listener_.listen(address);
     if (uplink_) uplink_->start();

@@ -55,6 +55,7 @@ struct Northbound::State {
   HttpServer tcp;
   HttpServer local;
   std::string admin_token;
+  std::string addresses = "[]";  // JSON
 
   void add_routes(HttpServer& server, bool guarded);
   void add_metrics();
@@ -81,6 +82,12 @@ void Northbound::listen_tcp(const std::string& address, std::string admin_token)
   state_->tcp.listen_tcp(address);
 }
 
+void Northbound::members_connect_to(std::vector<std::string> addresses) {
+  std::string list;
+  for (const std::string& address : addresses) list += (list.empty() ? "\"" : ",\"") + address + "\"";
+  state_->addresses = "[" + list + "]";
+}
+
 void Northbound::listen_unix(const std::string& path) { state_->local.listen_unix(path); }
 
 std::uint16_t Northbound::port() const { return state_->tcp.port(); }
@@ -99,8 +106,9 @@ Answer Northbound::State::mint(Request& in, Responder& out) {
   const auto& wanted = std::get<JoinTokenRequest>(request);
   const auto minted = level.mint_join_token(wanted.node, wanted.relay, wanted.ttl_s, now());
   if (const auto* problems = std::get_if<Problems>(&minted)) co_return co_await bad(out, *problems, kHint);
+  // Neither base64url nor addresses need escapes.
   co_await out.json(201,
-                    "{\"token\":\"" + std::get<std::string>(minted) + "\"}");  // base64url needs no escapes
+                    "{\"token\":\"" + std::get<std::string>(minted) + "\",\"addresses\":" + addresses + "}");
 }
 
 Answer Northbound::State::put_tenant(Request& in, Responder& out) {

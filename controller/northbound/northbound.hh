@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace boost::asio {
 class io_context;
@@ -27,6 +28,8 @@ class Northbound {
   // Both throw std::system_error that names the address.
   void listen_tcp(const std::string& address, std::string admin_token);
   void listen_unix(const std::string& path);
+  // Where members reach this controller: told with every join token.
+  void members_connect_to(std::vector<std::string> addresses);
   // Of listen_tcp, for port 0.
   std::uint16_t port() const;
   void stop();

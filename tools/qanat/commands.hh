@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tools/qanat/places.hh"
 
@@ -15,6 +16,27 @@ int list_nodes(const Options& options);
 int list_tenants(const Options& options);
 int show_paths(const Options& options, const std::string& from, const std::string& to,
                const std::string& tier, bool planned);
+
+struct InviteRequest {
+  std::string node;
+  bool relay = false;
+  std::uint64_t ttl_s = 3600;
+  std::vector<std::string> controllers;  // ADDRESS:PORT; empty: as the controller says
+};
+int invite_box(const Options& options, const InviteRequest& request);
+struct JoinRequest {
+  std::string invitation;
+  std::vector<std::string>
+      lines;             // PLANE=ADDRESS[:PORT]; empty: the one towards the controller, on the Internet
+  std::string location;  // C-URL location labels
+  std::string config = "/etc/qanat/qanatd.toml";
+  std::string state = "/var/lib/qanat/box";
+  std::string socket = "/run/qanat/qanatd.sock";
+  bool replace = false;
+  bool no_start = false;
+};
+// Writes the configuration and the token, starts qanatd's service, waits for a configuration in force.
+int join_box(const Options& options, const JoinRequest& request);
 
 // Keys anew. `wait`: until nobody is waited for, saying how far it is.
 int rotate_node_key(const Options& options, const std::string& node);
@@ -58,6 +80,26 @@ struct DialRequest {
 };
 int dial(const Options& options, const DialRequest& request);
 
+// Bytes to any service. Without a command: standard input and output. With one: its exit status.
+struct TunnelRequest {
+  std::string c_url;
+  std::string proxy = "127.0.0.1:1080";
+  std::vector<std::string> command;  // "{}" stands for the address of this host that reaches the service
+};
+int tunnel(const Options& options, const TunnelRequest& request);
+
+struct PublishRequest {
+  std::string c_url;
+  int port = 0;
+  bool udp = false;
+  std::vector<std::string> backends, tenants;
+};
+int publish(const Options& options, const PublishRequest& request);
+int withdraw(const Options& options, const PublishRequest& request);
+int list_services(const Options& options);
+
+int encode_c_url(const Options& options, const std::string& text);
+int decode_c_url(const Options& options, const std::string& hex);
 int parse_c_url(const Options& options, const std::string& text);
 int canonical_c_url(const Options& options, const std::string& text);
 // offer: a C-URL that describes one instance. 0: it meets the request; 1: it does not, and the clause is printed.

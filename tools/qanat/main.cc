@@ -31,6 +31,8 @@ Examples:
   qanat path show city far1 --tier interactive
   qanat resolve 'c-url://*.cn/infer/deepseek-r1-distill-qwen-32b?ttft=2s'
   qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Why is the sky blue?'
+  qanat publish c-url://gz.cn/wiki --port 80 --to 100.96.2.1:8090
+  qanat dial c-url://gz.cn/wiki -- curl http://{}/
   qanat explain CALL                         why that call went where it went
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 not reachable, 4 not found, 5 refused.)";
@@ -75,8 +77,12 @@ struct Arguments {
   bool planned = false;
   bool wait = false;
   DialRequest dial;
+  TunnelRequest tunnel;
+  PublishRequest publish;
   CaptureRequest capture;
   SlaRequest sla;
+  InviteRequest invite;
+  JoinRequest join;
 };
 
 void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -105,6 +111,40 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
       ->type_name("TIER");
   show->add_flag("--planned", a.planned, "what the controller computed, rather than what the box uses");
   with_socket(show, o);
+}
+
+void add_box_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* boxes = noun(app, "box", "a box's way into a network: invite, join");
+  CLI::App* invite =
+      command(*boxes, o, action, "invite", "on the controller's host: the one line that a new box types",
+              "qanat box invite city", [&a] { return invite_box(a.options, a.invite); });
+  invite->add_option("node", a.invite.node, "the new box's name")->required();
+  invite->add_flag("--relay", a.invite.relay, "it may carry other boxes' datagrams");
+  invite->add_option("--ttl", a.invite.ttl_s, "good for so long")->type_name("SECONDS");
+  invite
+      ->add_option("--controller", a.invite.controllers,
+                   "where boxes reach the controller, if not where it listens")
+      ->type_name("ADDRESS:PORT");
+  with_socket(invite, o);
+  CLI::App* join =
+      command(*boxes, o, action, "join", "on the new box: configures it, starts it, waits until it works",
+              "qanat box join 'city@192.0.2.1:7443/q1.…'", [&a] { return join_box(a.options, a.join); });
+  join->add_option("invitation", a.join.invitation, "what `qanat box invite` printed")->required();
+  join->add_option("--line", a.join.lines,
+                   "an uplink; left out: the one that leads to the controller, as internet")
+      ->type_name("PLANE=ADDRESS[:PORT]");
+  join->add_option("--location", a.join.location, "where it stands, as C-URLs say it: gz.cn")
+      ->type_name("LABELS");
+  join->add_option("--config", a.join.config, "the file to write")->type_name("FILE")->capture_default_str();
+  join->add_option("--state", a.join.state, "where it keeps its keys")
+      ->type_name("DIR")
+      ->capture_default_str();
+  join->add_option("--socket", a.join.socket, "qanatd's own socket")
+      ->type_name("PATH")
+      ->capture_default_str();
+  join->add_flag("--replace", a.join.replace, "even where a configuration is; the old one is kept beside it");
+  join->add_flag("--no-start", a.join.no_start, "write, check, and start nothing");
 }
 
 void add_key_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -201,21 +241,59 @@ void add_call_commands(CLI::App& app, Arguments& a, Action& action) {
               [&a] { return resolve(a.options, a.first); });
   find->add_option("c-url", a.first, "a C-URL, quoted for the shell")->required();
   with_gateway(find, o);
-  CLI::App* talk = command(app, o, action, "dial", "one chat with what a C-URL finds, streamed",
-                           "qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Hello'",
-                           [&a] { return dial(a.options, a.dial); });
+  CLI::App* talk =
+      command(app, o, action, "dial", "what a C-URL finds: one chat, streamed; or bytes, to any service",
+              "qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Hello'\n"
+              "  qanat dial c-url://gz.cn/wiki -- curl http://{}/           {}: an address of this host\n"
+              "  ssh -o ProxyCommand='qanat dial c-url://gz.cn/shell' box     standard input and output",
+              [&a] {
+                if (!a.dial.prompt.empty()) return dial(a.options, a.dial);
+                a.tunnel.c_url = a.dial.c_url;
+                return tunnel(a.options, a.tunnel);
+              });
   talk->add_option("c-url", a.dial.c_url, "a C-URL, quoted for the shell, or a catalogue name")->required();
-  talk->add_option("--prompt", a.dial.prompt, "what to say; - reads it from standard input")
-      ->required()
+  talk->add_option("--prompt", a.dial.prompt, "a chat: what to say; - reads it from standard input")
       ->type_name("TEXT");
   talk->add_option("--max-tokens", a.dial.max_tokens, "at most this many in the answer")
       ->check(CLI::Range(1, 1'000'000));
+  talk->add_option("--proxy", a.tunnel.proxy, "bytes: a gateway's proxy (127.0.0.1:1080)")
+      ->envname("QANAT_PROXY")
+      ->type_name("HOST:PORT");
+  talk->add_option("command", a.tunnel.command,
+                   "bytes: after --, what to run; QANAT_ADDRESS, _HOST and _PORT say where the service is");
   with_gateway(talk, o);
   CLI::App* why = command(app, o, action, "explain", "why a call went where it went, and what it cost",
                           "qanat explain 7f3a…", [&a] { return explain(a.options, a.first); });
   why->add_option("call", a.first, "the call's id, as `qanat dial` and the x-qanat-call header give it")
       ->required();
   with_gateway(why, o);
+}
+
+void add_service_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* put = command(app, o, action, "publish", "a TCP or UDP service under a C-URL, at a gateway",
+                          "qanat publish c-url://gz.cn/wiki --port 80 --to 100.96.2.1:8090",
+                          [&a] { return publish(a.options, a.publish); });
+  put->add_option("c-url", a.publish.c_url, "its name")->required();
+  put->add_option("--port", a.publish.port, "where clients find it")->required()->check(CLI::Range(1, 65535));
+  put->add_option("--to", a.publish.backends, "a backend; several: a client stays with one while it lives")
+      ->required()
+      ->type_name("ADDRESS:PORT");
+  put->add_flag("--udp", a.publish.udp, "UDP rather than TCP");
+  put->add_option("--tenant", a.publish.tenants, "who may dial it, by key (everybody, by DNS too)")
+      ->type_name("NAME");
+  with_socket(put, o);
+  CLI::App* services = noun(app, "service", "what is published at a gateway");
+  with_socket(command(*services, o, action, "list", "every service, its backends and addresses",
+                      "qanat service list", [&o] { return list_services(o); }),
+              o);
+  CLI::App* gone = command(*services, o, action, "withdraw", "no longer; connections that stand go on",
+                           "qanat service withdraw c-url://gz.cn/wiki --port 80",
+                           [&a] { return withdraw(a.options, a.publish); });
+  gone->add_option("c-url", a.publish.c_url, "its name")->required();
+  gone->add_option("--port", a.publish.port, "as it was published")->required();
+  gone->add_flag("--udp", a.publish.udp, "the UDP service");
+  with_socket(gone, o);
 }
 
 void add_c_url_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -228,6 +306,14 @@ void add_c_url_commands(CLI::App& app, Arguments& a, Action& action) {
   command(*group, a.options, action, "canonical", "its one canonical spelling",
           "qanat c-url canonical " + url, [&a] { return canonical_c_url(a.options, a.first); })
       ->add_option("c-url", a.first, "a C-URL")
+      ->required();
+  command(*group, a.options, action, "encode", "its binary form, in hexadecimal; --json: addresses too",
+          "qanat c-url encode " + url, [&a] { return encode_c_url(a.options, a.first); })
+      ->add_option("c-url", a.first, "a C-URL")
+      ->required();
+  command(*group, a.options, action, "decode", "the C-URL of a binary form",
+          "qanat c-url decode c1000005696e66657200", [&a] { return decode_c_url(a.options, a.first); })
+      ->add_option("hex", a.first, "the bytes, in hexadecimal")
       ->required();
   CLI::App* match =
       command(*group, a.options, action, "match", "whether an offer meets a request; exit status 1 if not",
@@ -251,10 +337,12 @@ int run(int argc, char** argv) {
   app.add_subcommand("pool", "a pool's state, its models' lives, its faults");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
+  add_box_commands(app, arguments, action);
   add_key_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
   add_sla_commands(app, arguments, action);
   add_call_commands(app, arguments, action);
+  add_service_commands(app, arguments, action);
   add_c_url_commands(app, arguments, action);
   try {
     app.parse(argc, argv);

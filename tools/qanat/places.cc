@@ -1,6 +1,7 @@
 #include "tools/qanat/places.hh"
 
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -9,7 +10,15 @@
 namespace qanat::cli {
 namespace {
 
-constexpr const char* kNoLab = "no lab runs on this machine";
+constexpr const char* kNoLab = "no lab runs on this machine, and no service of a package";
+// Where the packages' services listen.
+constexpr const char* kControllerSocket = "/run/qanat/controller.sock";
+constexpr const char* kBoxSocket = "/run/qanat/qanatd.sock";
+
+std::optional<Place> service(const std::string& what, const std::string& socket) {
+  if (access(socket.c_str(), F_OK) != 0) return std::nullopt;
+  return Place{what, "unix:" + socket, {}, {}};
+}
 
 }  // namespace
 
@@ -40,9 +49,11 @@ Place find_controller(const Options& options) {
   if (!options.socket.empty())
     return {"the controller at " + options.socket, "unix:" + options.socket, {}, {}};
   const auto state = find_lab(options);
-  if (!state)
+  if (!state) {
+    if (auto here = service("the controller", kControllerSocket)) return *here;
     throw CommandError{kNotReachable, kNoLab,
                        "`qanat up` starts one; or --socket PATH names a controller's socket"};
+  }
   const auto& all = state->controllers;
   auto chosen = std::find_if(all.begin(), all.end(), [](const auto& c) { return c.role == "global"; });
   if (chosen == all.end()) chosen = all.begin();
@@ -71,7 +82,7 @@ Place find_gateway(const Options& options) {
 std::optional<Place> find_box(const Options& options, const std::string& node) {
   if (!options.socket.empty()) return Place{"the box at " + options.socket, "unix:" + options.socket, {}, {}};
   const auto state = find_lab(options);
-  if (!state) return std::nullopt;
+  if (!state) return service("this box", kBoxSocket);
   const lab::NodeState* found = state->node(node);
   if (found == nullptr || found->socket.empty()) return std::nullopt;
   return Place{"box " + node, "unix:" + found->socket, {}, {}};

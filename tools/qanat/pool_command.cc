@@ -20,8 +20,8 @@ using nlohmann::json;
 
 constexpr const char* kExamples = R"(
 Examples:
-  qanat pool status --socket /run/qanat/far1-h20.sock
-  qanat pool fault card-lost --cards 1 --socket /run/qanat/far1-h20.sock
+  qanat pool status --socket /run/qanat/pool.sock
+  qanat pool fault card-lost --cards 1 --socket /run/qanat/pool.sock
   qanat pool fault slow-card --factor 0.3 --for 30s --socket …
   qanat pool fault list --socket …            and: qanat pool fault clear 3
   qanat pool wake deepseek-r1-distill-qwen-32b --socket …
