@@ -1,9 +1,12 @@
 import { defineConfig } from 'vite';
 
 // Two pages of one bundle: the controller serves operator.html, the gateway tenant.html; both serve /ui/FILE.
+// For `npx vite`: QANAT_TARGET=http://127.0.0.1:7480 names the controller or gateway that answers the pages.
+const target = process.env.QANAT_TARGET;
+
 export default defineConfig({
   base: '/ui/',
-  server: { host: '127.0.0.1' },
+  server: { host: '127.0.0.1', proxy: target ? { '/v1': target, '/qanat': target } : {} },
   build: {
     target: 'es2022',
     assetsDir: '',

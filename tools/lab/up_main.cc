@@ -23,7 +23,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint16_t kPagePort = 7480;
+constexpr std::uint16_t kPagePort = 7480, kTenantsPagePort = 8080;
 
 struct Options {
   std::string topology = "tools/lab/three_regions.toml", data = "../shared/data", name, bin, json_file;
@@ -82,10 +82,13 @@ class Cleanup {
   Screen& screen_;
 };
 
-void explain(const LabState& state, const PageForward* page) {
+void explain(const LabState& state, const PageForward* page, const PageForward* tenants_page) {
   for (const auto& controller : state.controllers)
     if (page && controller.role == "global")
-      fmt::print("\n  The live page: {} (its token is in {})\n", page->url(), controller.token_file);
+      fmt::print("\n  The operators' page: {} (its token is in {})\n", page->url(), controller.token_file);
+  if (tenants_page)
+    fmt::print("  The tenants' page:   {} (with the key {})\n", tenants_page->url(),
+               state.gateways.front().key);
   fmt::print(
       "\n  The lab stays up until Ctrl-C. Meanwhile, from another terminal:\n"
       "    {0}/qanat status\n"
@@ -120,8 +123,15 @@ int run(const Options& options) {
     if (controller.role == "global") {
       page =
           std::make_unique<PageForward>(state.node(controller.node)->netns, controller.northbound, kPagePort);
-      screen.say("live page: " + page->url());
+      screen.say("operators' page: " + page->url());
     }
+  std::unique_ptr<PageForward> tenants_page;
+  if (!state.gateways.empty()) {
+    const GatewayState& gateway = state.gateways.front();
+    const std::string address = gateway.url.substr(gateway.url.find("//") + 2);
+    tenants_page = std::make_unique<PageForward>(gateway.netns, address, kTenantsPagePort);
+    screen.say("tenants' page: " + tenants_page->url());
+  }
   MainJobOptions job = options.job;
   job.progress = [&](const std::string& line) { screen.say(line); };
   job.live_progress = [&](const std::string& line) { screen.live(line); };
@@ -133,7 +143,7 @@ int run(const Options& options) {
   for (const auto& failure : failures) fmt::print("  FAILED: {}\n", failure);
   if (!options.json_file.empty()) base::write_file(options.json_file, to_json(result), 0644);
   if (!options.once) {
-    explain(state, page.get());
+    explain(state, page.get(), tenants_page.get());
     while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   return failures.empty() ? 0 : 1;

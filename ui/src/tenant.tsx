@@ -1,1 +1,39 @@
-document.getElementById('app')!.textContent = 'Qanat';
+// The gateway's page, for tenants: signed in by a key, it shows what that key's tenant may know.
+import { render } from 'preact';
+import { useEffect } from 'preact/hooks';
+import './style.css';
+import { followAddress, route } from './shell/route';
+import { api, resume } from './shell/session';
+import { Heading, Shell, SignIn } from './shell/shell';
+import { applyTheme } from './shell/theme';
+import { BillPage } from './tenant/bill_page';
+import { CallPage } from './tenant/call_page';
+import { ModelsPage } from './tenant/models_page';
+
+const kProbe = '/qanat/v1/usage';
+const kNav = [
+  { page: 'models', label: 'Models' },
+  { page: 'bill', label: 'Bill' },
+];
+
+function Page() {
+  const [page = 'models', one = ''] = route.value;
+  switch (page) {
+    case 'models': return <ModelsPage />;
+    case 'bill': return <BillPage />;
+    case 'call': return <CallPage id={one} />;
+    default: return <Heading>No such page</Heading>;
+  }
+}
+
+function App() {
+  useEffect(() => void (document.title = 'Qanat gateway'), []);
+  if (api.value) return <Shell brand="Qanat gateway" nav={kNav}><Page /></Shell>;
+  return (
+    <SignIn title="Qanat gateway" label="Key" probe={kProbe} help="A tenant's key, as programs send it: sk-qanat-… It stays in this tab." />
+  );
+}
+
+applyTheme();
+followAddress();
+void resume(kProbe).then(() => render(<App />, document.getElementById('app')!));

@@ -1,0 +1,60 @@
+// The controller's answers (docs/specifications/seams.md §3), as this page uses them.
+
+export interface Status {
+  name: string;
+  role: 'domain' | 'global';
+  domain: number;
+  epoch: number;
+  members: number;
+  connected: number;
+  links_usable: number;
+  policies: number;
+  parent?: string;
+}
+
+export interface Node {
+  node: number;
+  name: string;
+  domain: number;
+  connected: boolean;
+  relay: boolean;
+  lines: { plane: number; address: string; port: number; name: string }[];
+  location: string;
+  version_sent: number;
+  version_acked: number;
+}
+
+export interface Link {
+  from: string;
+  to: string;
+  from_plane: number;
+  to_plane: number;
+  rtt_us: number;
+  loss_ppm: number;
+  jitter_us: number;
+  state: 'usable' | 'dead' | 'unknown';
+  age_ms: number;
+}
+
+export type Tier = 'critical' | 'interactive' | 'bulk' | 'scavenger';
+export const kTiers: Tier[] = ['critical', 'interactive', 'bulk', 'scavenger'];
+
+export interface Path {
+  from: string;
+  to: string;
+  tier: Tier;
+  path: number;
+  segments: string[];
+  names: string[];
+  first_plane: number;
+  cost_us: number;
+  preference: number;
+}
+
+export interface Tenant {
+  name: string;
+  vni: number;
+  from_parent: boolean;
+  members: { node: string; addresses: string[]; prefixes: string[]; labels?: string[] }[];
+  policy?: string[]; // absent: members reach each other freely
+}

@@ -1,0 +1,115 @@
+// Models: where each would run now, for what price; a call to try it; what to write in one's own program.
+import { useEffect, useState } from 'preact/hooks';
+import { count } from '../shell/format';
+import { href } from '../shell/route';
+import { api, explained } from '../shell/session';
+import { Card, Heading, Table } from '../shell/shell';
+import { Candidates, priceOf } from './explanation';
+import type { Decision, Model } from './gateway';
+
+const kMostTokens = 64;
+
+interface Trial {
+  text: string;
+  call: string;
+  facts: string;
+}
+
+// One streamed call, timed as its tenant sees it.
+async function attempt(target: string, prompt: string, show: (trial: Trial) => void): Promise<void> {
+  const begun = performance.now();
+  const body = { model: target, stream: true, max_tokens: kMostTokens, messages: [{ role: 'user', content: prompt }] };
+  const trial: Trial = { text: '', call: '', facts: '' };
+  let first = 0, tokens = 0;
+  for await (const event of api.value!.events('/v1/chat/completions', new AbortController().signal, body)) {
+    if (event.data === '[DONE]') break;
+    const chunk = JSON.parse(event.data);
+    if (chunk.error) throw new Error(chunk.error.message);
+    const piece = chunk.choices?.[0]?.delta?.content;
+    if (!piece) continue;
+    first ||= performance.now();
+    tokens += 1;
+    trial.text += piece;
+    show({ ...trial });
+  }
+  const end = performance.now();
+  const each = tokens > 1 ? `, then one per ${((end - first) / (tokens - 1)).toFixed(1)} ms` : '';
+  show({ ...trial, facts: `${tokens} tokens; the first after ${(first - begun).toFixed(0)} ms${each}. Its line is on the bill.` });
+}
+
+function Try({ target }: { target: string }) {
+  const [prompt, setPrompt] = useState('What is a qanat?');
+  const [trial, setTrial] = useState<Trial | null>(null);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState('');
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    setBusy(true), setProblem(''), setTrial(null);
+    await attempt(target, prompt, setTrial).catch((e) => setProblem(e instanceof TypeError ? explained(e) : String(e.message ?? e)));
+    setBusy(false);
+  };
+  return (
+    <form onSubmit={submit}>
+      <label for="prompt">Prompt</label>
+      <textarea id="prompt" value={prompt} required onInput={(e) => setPrompt(e.currentTarget.value)} />
+      <p><button class="primary" disabled={busy}>Call it</button> <span class="soft">at most {kMostTokens} tokens, at the price above</span></p>
+      <div aria-live="polite">
+        {trial && <p class="answer">{trial.text}</p>}
+        {trial?.facts && <p class="soft">{trial.facts} <a href={href('bill')}>Bill</a></p>}
+        <p class="bad">{problem}</p>
+      </div>
+    </form>
+  );
+}
+
+const snippet = (target: string) => `from openai import OpenAI
+client = OpenAI(base_url="${location.origin}/v1", api_key="YOUR KEY")
+answer = client.chat.completions.create(
+    model="${target}",
+    messages=[{"role": "user", "content": "What is a qanat?"}])
+print(answer.choices[0].message.content)`;
+
+export function ModelsPage() {
+  const [models, setModels] = useState<Model[]>([]);
+  const [chosen, setChosen] = useState('');
+  const [target, setTarget] = useState('');
+  const [decision, setDecision] = useState<Decision | null>(null);
+  const [problem, setProblem] = useState('');
+  const ask = (c_url: string) => {
+    setTarget(c_url), setProblem('');
+    api.value?.get<Decision>(`/qanat/v1/resolve?c_url=${encodeURIComponent(c_url)}`).then(setDecision, (e) => (setDecision(null), setProblem(explained(e))));
+  };
+  const choose = (model: string) => (setChosen(model), ask(`c-url://any/infer/${model}`));
+  useEffect(() => {
+    api.value?.get<{ data: Model[] }>('/v1/models').then((m) => {
+      setModels(m.data);
+      if (m.data.length) choose(m.data[0].id);
+    }, (e) => setProblem(explained(e)));
+  }, []);
+  return (
+    <>
+      <Heading>Models</Heading>
+      <div class="columns">
+        <Card title="On offer" class="wide">
+          <Table label="Models" head={['Model', 'Longest context', 'Pools', '']} empty="No pool serves a model now." numbers={[1]}
+                 rows={models.map((m) => [m.id, count(m.max_context), m.pools.join(', '), <button onClick={() => choose(m.id)} aria-pressed={m.id === chosen} aria-label={`Show ${m.id}`}>Show</button>])} />
+        </Card>
+        <Card title="Where it would run now, and for how much" class="wide">
+          <form class="controls" onSubmit={(e) => (e.preventDefault(), ask(target))}>
+            <label>C-URL <input size={60} class="c-url" value={target} onInput={(e) => setTarget(e.currentTarget.value)} /></label>
+            <button>Resolve</button>
+          </form>
+          <p class="bad" role="alert">{problem}</p>
+          {decision && <Candidates decision={decision} />}
+          {decision && (
+            <Table label="Prices" head={['Pool', 'CNY per million tokens']} rows={decision.candidates.map((c) => [c.pool, priceOf(c)])} />
+          )}
+        </Card>
+        <Card title="Try it"><Try target={target} /></Card>
+        <Card title="From a program">
+          <pre tabIndex={0}>{snippet(target)}</pre>
+        </Card>
+      </div>
+    </>
+  );
+}
