@@ -1,12 +1,16 @@
 // Session: the keys alive with one peer and when to replace them (wire.md §2): pure decisions, time is an
 // argument.
 //
-//     event                     | no keys            | current keys
-//     --------------------------+--------------------+----------------------------------------------
-//     on_timer                  | Start (retry 5 s)  | Start when due: 120 s or 2^48 packets, initiator; 165
-//     s, responder installed as initiator    | current            | current; the older ones keep receiving
-//     for 180 s installed as responder    | waiting            | waiting: sends with it once the peer has
-//     used it first datagram opened     | waiting → current  | waiting → current
+//     event                  | no keys           | current keys
+//     -----------------------+-------------------+----------------------------------------------------------
+//     on_timer               | Start (retry 5 s) | Start when due: 120 s or 2^48 packets, initiator; 165 s,
+//                            |                   | responder; asked for
+//     installed as initiator | current           | current; the older ones keep receiving for 180 s
+//     installed as responder | waiting           | waiting: sends with it once the peer has used it
+//     first datagram opened  | waiting → current | waiting → current
+//
+// What a responder was given is a promise until the peer uses it: the answer may have been lost, and nobody else would
+// try again. So it settles nothing that was asked for, and holds back a handshake of our own for a moment only.
 #pragma once
 
 #include <array>
@@ -74,15 +78,19 @@ class Session {
 
  private:
   bool due(base::Time now) const noexcept;
+  const SessionKeys* find(std::optional<std::uint32_t> local_index) const noexcept;
+  void settled() noexcept;
   SessionPolicy policy_;
   std::array<std::unique_ptr<SessionKeys>, kMaxReceiveKeys> keys_;
   std::array<bool, kMaxReceiveKeys> used_{};  // by the peer, or ours to use: not a handshake's mere promise
   std::optional<std::uint32_t> current_;      // local index
   std::optional<std::uint32_t> waiting_;
+  std::optional<std::uint32_t> promised_;  // the newest that we answered for, until the peer uses them
   std::optional<base::Time> handshake_sent_;
   base::Duration retry_{};
   std::uint32_t attempts_ = 0;
   bool rekey_asked_ = false;
+  bool some_unused_ = false;
 };
 
 }  // namespace qanat::crypto

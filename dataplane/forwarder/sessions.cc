@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kMaxEvents = 1024;
 constexpr base::Duration kLongestLook = std::chrono::seconds{1};      // between two looks at a session
 constexpr base::Duration kAskAgain = std::chrono::milliseconds{100};  // a follower its lead, for a session
+constexpr base::Duration kDoubtAfter = std::chrono::seconds{5};       // keys with which nothing gets through
 
 }  // namespace
 
@@ -46,6 +47,16 @@ void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
 
 // Whatever time asks of one session: a handshake that is due, indices that no longer receive.
 void Forwarder::run_session(PeerState& peer, base::Time now) {
+  // Keys stand, and all ways are dead for long: perhaps the peer has lost them, which looks like a cut. New ones tell.
+  if (const crypto::SessionKeys* keys = options_.share.lead() ? peer.session.current(now) : nullptr) {
+    const base::Duration patience = std::max<base::Duration>(kDoubtAfter, 4 * snapshot_->probe_plan().mesh_interval);
+    const auto dead = [this](std::uint32_t r) {
+      return prober_.view(routes_.routes()[r].probe).state == path::State::Dead;
+    };
+    if (now - keys->created() >= patience && std::ranges::all_of(routes_.adjacencies(peer.id), dead) &&
+        std::ranges::all_of(routes_.relayed(peer.id), dead))
+      peer.session.rekey_now();
+  }
   const crypto::Session::Actions actions = peer.session.on_timer(now);
   // What packets alone bring about (a rekey by their number, copies that stop) may wait this long.
   sessions_[peer.slot].due =

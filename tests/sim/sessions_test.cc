@@ -223,6 +223,42 @@ TEST_F(Story, SuitesAreNegotiated) {
   }
 }
 
+// Both ends of a cut miss each other at the same instant, and shake hands at once, again and again: more often than
+// there are keys to keep.
+TEST_F(Story, AfterManyCutsBothEndsUnderstandEachOther) {
+  start_all();
+  ASSERT_EQ(flow(milliseconds{100}), 0u) << drops();
+  const auto cut = [&](bool down) {
+    for (const std::uint32_t other : {2u, 4u}) {
+      net.set_down(1, other, 1, down);
+      net.set_down(other, 1, 1, down);
+    }
+  };
+  for (int round = 0; round < 8; ++round) {
+    cut(true);
+    flow(seconds{3});
+    cut(false);
+    net.run_for(seconds{2});
+    EXPECT_EQ(flow(milliseconds{100}), 0u) << "after cut " << round << ": " << drops();
+  }
+}
+
+// Keys that the peer lost, though both believe in them: found out because nothing gets through, long before they age.
+TEST_F(Story, KeysThatNothingGetsThroughWithAreReplaced) {
+  start_all();
+  ASSERT_EQ(flow(milliseconds{100}), 0u) << drops();
+  net.tap = [](Crossing& c) { return c.bytes[0] <= 3; };  // handshakes pass, whatever is sealed does not
+  net.run_for(seconds{8});
+  const auto before = net.at(1).counters()[Counter::SessionsEstablished];
+  net.run_for(seconds{12});
+  EXPECT_GE(net.at(1).counters()[Counter::SessionsEstablished], before + 2) << drops();
+  EXPECT_LE(net.at(1).counters()[Counter::SessionsEstablished], before + 12)
+      << "no more than one in 5 s each";
+  net.tap = nullptr;
+  net.run_for(seconds{7});
+  EXPECT_EQ(flow(milliseconds{100}), 0u) << drops();
+}
+
 // ---- where peers live ----
 
 const packet::IpAddress kNatAddress = packet::IpAddress::v4(0xcb007101);  // 203.0.113.1

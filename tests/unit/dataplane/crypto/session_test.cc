@@ -332,6 +332,22 @@ TEST(Session, KeysThatWereNeverUsedGoFirst) {
   EXPECT_EQ(s.install(keys(7, false, at(7s))), 1u) << "then the oldest";
 }
 
+// Both shake hands at once, with four keys alive: each sends with its own new keys, so each must keep the other's.
+TEST(Session, HandshakesThatCrossKeepTheKeysOfBoth) {
+  Session s;
+  for (std::uint32_t i = 1; i <= 4; ++i) {
+    s.install(keys(i, false, at(1s * i)));
+    EXPECT_TRUE(s.confirm(i));
+  }
+  EXPECT_EQ(s.install(keys(5, false, at(10s))), 1u) << "the answer to theirs";
+  EXPECT_EQ(s.install(keys(6, true, at(10s))), 2u) << "the answer to ours";
+  EXPECT_EQ(s.current(at(10s))->local_index(), 6u);
+  ASSERT_NE(s.receiving(5, at(10s)), nullptr) << "the peer sends with it";
+  EXPECT_FALSE(s.confirm(5)) << "we do not";
+  EXPECT_EQ(s.current(at(10s))->local_index(), 6u);
+  EXPECT_EQ(s.install(keys(7, false, at(11s))), 3u) << "it counts as used";
+}
+
 TEST(Session, APolicyRekeysByPacketsAndByTime) {
   Session s(SessionPolicy{10s, 15s, 3});
   auto k = keys(1, true, at(0s));
@@ -353,6 +369,41 @@ TEST(Session, APeerThatLostItsKeysIsRekeyedOnDemand) {
   EXPECT_FALSE(s.on_timer(at(1s)).start_handshake);
   s.install(keys(2, true, at(2s)));
   EXPECT_FALSE(s.on_timer(at(20s)).start_handshake);
+}
+
+// Both ends shake hands over a path that is dying: each answers the other, and both answers are lost.
+TEST(Session, AnAnswerThatMayBeLostSettlesNothing) {
+  Session s;
+  s.install(keys(1, true, at(0s)));
+  s.rekey_now();
+  s.on_handshake_sent(at(10s), 0ms);
+  s.install(keys(2, false, at(10s)));
+  EXPECT_FALSE(s.on_timer(at(10s)).start_handshake) << "a moment for the peer to use it";
+  EXPECT_EQ(s.next_timeout(), at(10s) + kHandshakeRetryFirst);
+  EXPECT_TRUE(s.on_timer(at(10s) + kHandshakeRetryFirst).start_handshake);
+  EXPECT_TRUE(s.confirm(2));
+  EXPECT_FALSE(s.on_timer(at(12s)).start_handshake) << "it was used: that is what was asked for";
+}
+
+TEST(Session, AResponderWithoutKeysWaitsOnlySoLong) {
+  Session s;
+  s.install(keys(1, false, at(0s)));
+  EXPECT_FALSE(s.on_timer(at(4999ms)).start_handshake);
+  EXPECT_EQ(s.next_timeout(), at(5s));
+  EXPECT_TRUE(s.on_timer(at(5s)).start_handshake);
+}
+
+// Crossed handshakes: the peer sends with the keys that we answered, we with those that it answered.
+TEST(Session, KeysThatThePeerUsesAreUsedThoughWeSendWithOthers) {
+  Session s;
+  s.install(keys(1, false, at(0s)));
+  s.install(keys(2, true, at(0s)));
+  EXPECT_FALSE(s.confirm(1)) << "we go on with our own";
+  EXPECT_EQ(s.current(at(1s))->local_index(), 2u);
+  s.install(keys(3, false, at(1s)));
+  s.install(keys(4, false, at(2s)));
+  EXPECT_EQ(s.install(keys(5, false, at(3s))), 3u) << "promises go first";
+  EXPECT_NE(s.receiving(1, at(3s)), nullptr);
 }
 
 }  // namespace
