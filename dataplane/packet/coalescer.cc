@@ -95,7 +95,7 @@ bool Coalescer::joins(const Chain& chain, const Entry& entry) const noexcept {
   return std::memcmp(ta + kWindow, tb + kWindow, 2) == 0 && std::memcmp(ta + 20, tb + 20, options) == 0;
 }
 
-void Coalescer::push(MutableBytes packet, const IpView& view, bool checksum_partial) {
+void Coalescer::push(MutableBytes packet, const IpView& view, bool checksum_partial, bool same_flow) {
   Entry e{};
   e.packet = packet.first(view.total_bytes);
   e.view = view;
@@ -116,7 +116,8 @@ void Coalescer::push(MutableBytes packet, const IpView& view, bool checksum_part
     starts_run = e.joinable && !(tcp && (t[kFlags] & kEndsRun) != 0);
   }
 
-  e.hash = flow_hash(view);
+  same_flow = same_flow && !entries_.empty();
+  e.hash = same_flow ? entries_.back().hash : flow_hash(view);
   // The hash is symmetric; a run is not.
   std::uint32_t& slot = slots_[(e.hash ^ (view.source < view.destination ? 0x55u : 0)) % kSlots];
   const auto index = static_cast<std::uint32_t>(entries_.size());
@@ -125,10 +126,10 @@ void Coalescer::push(MutableBytes packet, const IpView& view, bool checksum_part
   if (slot != 0) {
     Chain& chain = chains_[slot - 1];
     const Entry& head = entries_[chain.first];
-    const bool same_flow = head.hash == e.hash && head.view.protocol == view.protocol &&
-                           head.view.source == view.source && head.view.destination == view.destination &&
-                           head.view.source_port == view.source_port &&
-                           head.view.destination_port == view.destination_port;
+    same_flow = same_flow || (head.hash == e.hash && head.view.protocol == view.protocol &&
+                              head.view.source == view.source && head.view.destination == view.destination &&
+                              head.view.source_port == view.source_port &&
+                              head.view.destination_port == view.destination_port);
     if (same_flow && e.joinable && joins(chain, e)) {
       entries_[chain.last].next = index + 1;
       if (chain.count == 1 && view.family == IpFamily::V4)

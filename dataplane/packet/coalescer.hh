@@ -40,8 +40,8 @@ class Coalescer {
   // A packet that passed all checks. The bytes stay valid and untouched by others until clear(); the first
   // packet of a super-packet has its header edited in place. `checksum_partial` is the sealed bit. A complete
   // checksum is verified before its packet is joined, since joining makes it partial; a wrong one passes
-  // through for its receiver to refuse.
-  void push(MutableBytes packet, const IpView& view, bool checksum_partial);
+  // through for its receiver to refuse. `same_flow`: it is known to be of the flow of the packet pushed before it.
+  void push(MutableBytes packet, const IpView& view, bool checksum_partial, bool same_flow = false);
 
   // Finishes the headers and returns the super-packets in order of their first packets. Valid until clear()
   // or push().

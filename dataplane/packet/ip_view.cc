@@ -1,5 +1,7 @@
 #include "dataplane/packet/ip_view.hh"
 
+#include <cstring>
+
 #include "dataplane/packet/byte_order.hh"
 
 namespace qanat::packet {
@@ -105,6 +107,32 @@ OrDrop<IpView> IpView::parse(Bytes packet, bool super_packet) noexcept {
     v.destination_port = load_be16(t + 2);
   }
   return v;
+}
+
+bool IpView::follow(Bytes before, Bytes packet) noexcept {
+  const bool tcp = protocol == kProtocolTcp;
+  if (fragment || has_extensions || !(tcp || protocol == kProtocolUdp)) return false;
+  const std::size_t least = transport_offset + (tcp ? std::size_t{20} : std::size_t{8});
+  if (packet.size() < least) return false;
+  const std::uint8_t* a = before.data();
+  const std::uint8_t* b = packet.data();
+  // All that is looked at but the length: version to traffic class, then what follows length and id up to the ports.
+  std::size_t total = load_be16(b + 2);
+  if (family == IpFamily::V4) {
+    if (std::memcmp(a, b, 2) != 0 || std::memcmp(a + 6, b + 6, 4) != 0 ||
+        std::memcmp(a + 12, b + 12, 12) != 0)
+      return false;
+  } else {
+    if (std::memcmp(a, b, 4) != 0 || std::memcmp(a + 6, b + 6, 38) != 0) return false;
+    total = 40u + load_be16(b + 4);
+  }
+  if (total < least || total > packet.size() || total > 0xffff) return false;
+  if (tcp) {
+    const std::size_t header = (b[transport_offset + std::size_t{12}] >> 4) * 4u;
+    if (header < 20 || header > total - transport_offset) return false;
+  }
+  total_bytes = static_cast<std::uint16_t>(total);
+  return true;
 }
 
 std::uint32_t flow_hash(const IpView& view) noexcept {

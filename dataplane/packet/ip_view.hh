@@ -40,6 +40,12 @@ struct IpView {
   // transport header cut short outside a fragment, an IPv4-mapped IPv6 address. `super_packet`: a TSO packet,
   // whose IPv6 payload length may be 0 and IPv4 total length is then taken from the span.
   static OrDrop<IpView> parse(Bytes packet, bool super_packet = false) noexcept;
+
+  // This view, of `before`, becomes that of `packet` where the two are of one TCP or UDP flow and look alike but for their
+  // lengths, as neighbours in a train do: then it is what parse() would say, at a third of its cost. False: ask parse().
+  bool follow(Bytes before, Bytes packet) noexcept;
+
+  bool operator==(const IpView&) const = default;
 };
 
 // Symmetric: both directions of a flow, and both ends, compute the same. Fragments hash without ports.

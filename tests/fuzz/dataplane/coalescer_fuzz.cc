@@ -127,15 +127,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   packets.reserve(64);
   std::map<std::uint8_t, std::vector<Octets>> wanted, got;
   std::uint32_t next[4] = {};
+  IpView last;
   for (std::size_t at = 1; at + kStep <= size && packets.size() < 64; at += kStep) {
     const std::uint8_t flow = data[at] & 3;
     const bool partial = (data[at] & 4) != 0;
     Octets p = make(flow, next[flow]++, data + at, partial);
     const auto view = IpView::parse(p);
     if (p.empty() || !view) continue;
+    // As deliveries do it: a neighbour of the same flow is not parsed again.
+    const bool follows = !packets.empty() && last.follow(packets.back(), p);
+    if (follows) require(last == *view);
+    last = *view;
     wanted[flow].push_back(settled(p, partial));
     packets.push_back(std::move(p));
-    coalescer.push(packets.back(), *view, partial);
+    coalescer.push(packets.back(), last, partial, follows);
   }
   std::size_t segments = 0;
   for (const SuperPacket& super : coalescer.flush()) {

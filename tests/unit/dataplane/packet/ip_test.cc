@@ -233,5 +233,67 @@ RC_GTEST_PROP(IpViewProperty, TotalOnAnyBytes, (Octets bytes, bool v6, bool supe
   }
 }
 
+// The packet after one of the same flow: what parse() says, or a request to ask it.
+TEST(IpViewFollow, NeighboursOfOneFlow) {
+  for (const bool v6 : {false, true})
+    for (const std::uint8_t protocol : {std::uint8_t{6}, std::uint8_t{17}}) {
+      PacketMaker p = v6 ? over_v6({}) : PacketMaker{};
+      p.protocol = protocol;
+      p.payload = some_bytes(900);
+      const Octets before = p.make();
+      ++p.id;
+      p.sequence += 900;
+      p.payload = some_bytes(301);
+      Octets next = p.make();
+      IpView view = *IpView::parse(before);
+      EXPECT_TRUE(view.follow(before, next));
+      EXPECT_EQ(view, *IpView::parse(next));
+      next.resize(next.size() - 1);
+      EXPECT_FALSE(view.follow(before, next)) << "shorter than it says";
+    }
+}
+
+TEST(IpViewFollow, AnythingElseIsParsed) {
+  PacketMaker p;
+  p.payload = some_bytes(100);
+  const Octets before = p.make();
+  const auto follows = [&](auto change) {
+    PacketMaker other = p;
+    change(other);
+    IpView view = *IpView::parse(before);
+    return view.follow(before, other.make());
+  };
+  EXPECT_TRUE(follows([](PacketMaker& o) { o.ack = 9, o.window = 1, o.options = Octets(8, 1), o.id = 500; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.source_port = 1; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.destination_port = 1; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.source.high += std::uint64_t{1} << 32; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.destination.high += std::uint64_t{1} << 32; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.protocol = 17; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.traffic_class = 3; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.hop_limit = 3; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o.fragment = 0x2000; }));
+  EXPECT_FALSE(follows([](PacketMaker& o) { o = over_v6(o); }));
+  Octets torn = p.make();
+  torn[32] = 0x40;  // a TCP header of 16 bytes
+  IpView view = *IpView::parse(before);
+  EXPECT_FALSE(view.follow(before, torn));
+  EXPECT_EQ(view, *IpView::parse(before)) << "and is left as it was";
+}
+
+RC_GTEST_PROP(IpViewProperty, FollowSaysWhatParseSays,
+              (Octets tail, bool v6, bool udp, std::uint8_t where, std::uint8_t what)) {
+  PacketMaker p = v6 ? over_v6({}) : PacketMaker{};
+  p.protocol = udp ? 17 : 6;
+  p.payload = tail;
+  const Octets before = p.make();
+  Octets next = before;
+  next[where % next.size()] = what;
+  IpView view = *IpView::parse(before);
+  if (!view.follow(before, next)) return;
+  const auto parsed = IpView::parse(next);
+  RC_ASSERT(parsed.has_value());
+  RC_ASSERT(view == *parsed);
+}
+
 }  // namespace
 }  // namespace qanat::packet

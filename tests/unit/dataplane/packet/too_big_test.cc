@@ -1,9 +1,10 @@
-// What becomes of packets that their path cannot carry: a SYN that promises less, an ICMP answer.
+// What becomes of packets that their path cannot carry: a SYN that promises less, an ICMP answer, fragments.
 #include <gtest/gtest.h>
 
 #include "dataplane/packet/byte_order.hh"
 #include "dataplane/packet/checksum.hh"
 #include "dataplane/packet/icmp_too_big.hh"
+#include "dataplane/packet/ipv4_fragment.hh"
 #include "dataplane/packet/mss.hh"
 #include "tests/unit/dataplane/packet/packet_maker.hh"
 
@@ -89,6 +90,90 @@ TEST(TooBig, SilentToMulticastAndLaterFragments) {
   maker.destination = *parse_ip_address("224.0.0.1");
   p = maker.make();
   EXPECT_TRUE(make_too_big(p, *IpView::parse(p), 1280).empty());
+}
+
+std::vector<Octets> fragments(const Octets& packet, std::size_t mtu) {
+  const IpView view = *IpView::parse(packet);
+  std::vector<Octets> out;
+  std::size_t next = 0;
+  do {
+    next = make_ipv4_fragment(packet, view, mtu, next, out.emplace_back());
+  } while (next != 0);
+  EXPECT_EQ(out.size(), count_ipv4_fragments(view, mtu));
+  return out;
+}
+
+// RFC 791 §3.2's procedure, the other way round.
+Octets put_together(const std::vector<Octets>& fragments) {
+  Octets payload;
+  for (const Octets& f : fragments) {
+    const std::size_t header = (f[0] & 0xf) * 4u, at = (load_be16(&f[6]) & 0x1fff) * 8u;
+    EXPECT_EQ(load_be16(&f[2]), f.size());
+    EXPECT_EQ(load_be16(&f[10]), ipv4_header_checksum(Bytes(f).first(header)));
+    EXPECT_EQ((load_be16(&f[6]) & 0x2000) != 0, &f != &fragments.back());
+    payload.resize(std::max(payload.size(), at + f.size() - header));
+    std::copy(f.begin() + static_cast<std::ptrdiff_t>(header), f.end(),
+              payload.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+  return payload;
+}
+
+TEST(Ipv4Fragments, AreTheWholeAgain) {
+  for (const std::size_t size : {1u, 1000u, 4000u, 8900u}) {
+    PacketMaker p;
+    p.protocol = 17;
+    p.dont_fragment = false;
+    p.payload = test::some_bytes(size);
+    const Octets packet = p.make();
+    for (const std::size_t mtu : {28u, 577u, 1200u, 1340u}) {
+      const auto parts = fragments(packet, mtu);
+      for (const Octets& f : parts) {
+        EXPECT_LE(f.size(), mtu);
+        EXPECT_EQ(load_be16(&f[4]), load_be16(&packet[4])) << "one id";
+      }
+      EXPECT_EQ(put_together(parts), Octets(packet.begin() + 20, packet.end()));
+    }
+  }
+}
+
+TEST(Ipv4Fragments, AreCutAgain) {
+  PacketMaker p;
+  p.protocol = 17;
+  p.dont_fragment = false;
+  p.payload = test::some_bytes(3000);
+  const Octets packet = p.make();
+  std::vector<Octets> twice;
+  for (const Octets& f : fragments(packet, 1204))
+    for (Octets& g : fragments(f, 580)) twice.push_back(std::move(g));
+  EXPECT_GT(twice.size(), 5u);
+  EXPECT_EQ(put_together(twice), Octets(packet.begin() + 20, packet.end()));
+}
+
+TEST(Ipv4Fragments, CarryTheOptionsThatAreToBeCopied) {
+  PacketMaker p;
+  p.protocol = 17;
+  p.dont_fragment = false;
+  p.payload = test::some_bytes(600);
+  Octets packet = p.make();
+  // No operation; record route (not copied); router alert (copied, RFC 2113).
+  const Octets options{1, 7, 3, 4, 0x94, 4, 0, 0};
+  packet.insert(packet.begin() + 20, options.begin(), options.end());
+  packet[0] = 0x47;
+  store_be16(&packet[2], static_cast<std::uint16_t>(packet.size()));
+  const auto parts = fragments(packet, 300);
+  ASSERT_EQ(parts.size(), 3u);
+  EXPECT_EQ(Octets(parts[0].begin() + 20, parts[0].begin() + 28), options);
+  EXPECT_EQ(parts[1][0], 0x46);
+  EXPECT_EQ(Octets(parts[1].begin() + 20, parts[1].begin() + 24), (Octets{0x94, 4, 0, 0}));
+  EXPECT_EQ(put_together(parts), Octets(packet.begin() + 28, packet.end()));
+}
+
+TEST(Ipv4Fragments, NothingFitsIntoNothing) {
+  const Octets packet = PacketMaker{}.make();
+  Octets out(3);
+  EXPECT_EQ(make_ipv4_fragment(packet, *IpView::parse(packet), 27, 0, out), 0u);
+  EXPECT_TRUE(out.empty());
+  EXPECT_EQ(count_ipv4_fragments(*IpView::parse(packet), 27), 0u);
 }
 
 }  // namespace
