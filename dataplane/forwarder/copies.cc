@@ -6,7 +6,8 @@
 namespace qanat::forwarder {
 
 // The chosen route and the best one that no single failure takes with it; failing that any such two; failing that the
-// chosen one and another by way of other relays. A route that is held down carries copies, one that nobody confirmed none.
+// chosen one and another by way of other relays. A route that is held down carries copies if no usable one does (it may
+// lose a good part of them); one that nobody confirmed carries none.
 const Forwarder::CopyPair& Forwarder::copies(std::uint32_t policy) {
   if (pairs_.size() != routes_.policies().size()) pairs_.assign(routes_.policies().size(), {});
   CopyPair& pair = pairs_[policy];
@@ -18,14 +19,16 @@ const Forwarder::CopyPair& Forwarder::copies(std::uint32_t policy) {
   if (pair.first == nullptr) return pair;
 
   std::vector<Route*> ways{pair.first};
-  const auto add = [&](std::uint32_t r) {
+  const auto add = [&](std::uint32_t r, bool usable_only) {
     Route& route = routes_.routes()[r];
-    if (share_of(route.probe).breathes &&
+    if ((usable_only ? usable(route.probe) : share_of(route.probe).breathes) &&
         std::none_of(ways.begin(), ways.end(), [&](const Route* way) { return way->probe == route.probe; }))
       ways.push_back(&route);
   };
-  for (const std::uint32_t r : routes.routes) add(r);
-  for (const std::uint32_t r : routes_.adjacencies(routes.endpoint)) add(r);
+  for (const bool usable_only : {true, false}) {
+    for (const std::uint32_t r : routes.routes) add(r, usable_only);
+    for (const std::uint32_t r : routes_.adjacencies(routes.endpoint)) add(r, usable_only);
+  }
 
   for (std::size_t i = 0; i < ways.size(); ++i)
     for (std::size_t j = i + 1; j < ways.size(); ++j)

@@ -32,7 +32,8 @@ bool ModeWatch::look(double rate, ids::PathId path, base::Duration rtt, std::uin
   const bool starved = loss_ppm > kLossPpm && rate > kLeastLossyRate && rate < kMostRate;
   settled_ = band || starved ? settled_ + 1 : 0;
   queued_ = queue && band ? queued_ + 1 : 0;
-  if (settled_ > kSettled && (queued_ >= kLooks || loss_ppm > kLossPpm)) {
+  // A queue may be our own CPU's for a moment; a loss is the path's.
+  if ((settled_ > kSettled && queued_ >= kLooks) || (settled_ > 0 && loss_ppm > kLossPpm)) {
     managed_ = true;
     cause_ = now;
   }

@@ -16,7 +16,7 @@ enum class Adaptive : std::uint8_t {
   Off,  // but for lines with a rate, and tenants with limits
 };
 
-//  state     | rate outside the band          | queue on a path for a while, or loss | nothing of that for a minute
+//  state     | rate outside the band          | queue on a path for a while; loss    | nothing of that for a minute
 //  ----------+--------------------------------+--------------------------------------+-----------------------------
 //  unmanaged | –                              | managed                              | –
 //  managed   | above: unmanaged; below: –     | stays                                | unmanaged
@@ -27,7 +27,7 @@ class ModeWatch {
   static constexpr double kMostRate = 1.5e9 / 8;      // above, the CPU is what limits
   static constexpr base::Duration kQueue = std::chrono::milliseconds{3};
   static constexpr unsigned kSettled =
-      20;                                // looks in a row inside the band: a flow's first second says nothing
+      6;  // looks in a row inside the band: a flow's first ones say nothing of it
   static constexpr unsigned kLooks = 4;  // in a row with a queue
   static constexpr std::uint32_t kLossPpm = 3000;
   static constexpr base::Duration kStay = std::chrono::minutes{1};

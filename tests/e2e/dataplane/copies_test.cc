@@ -10,7 +10,7 @@
 #include <iostream>
 #include <thread>
 
-#include "tests/e2e/linkem/linkem_process.hh"
+#include "tests/e2e/dataplane/emulated_links.hh"
 #include "tests/support/flows.hh"
 #include "tests/support/namespaces.hh"
 #include "tests/support/test_box.hh"
@@ -24,42 +24,6 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 constexpr int kExpedited = 46;
-
-// Both planes between two boxes, carried by one linkem.
-class Links {
- public:
-  Links(const std::string& a, const std::string& b) {
-    std::string file = "seed = 1\n";
-    for (int plane = 1; plane <= 2; ++plane) {
-      const std::string p = std::to_string(plane);
-      const std::string spec = plane == 1 ? "delay=5ms" : "delay=55ms";
-      const auto end = [&](const std::string& netns, const char* mine, const char* theirs) {
-        return "{ netns = \"" + netns + "\", device = \"p" + p + "\", addresses = [\"10." + p + ".0." + mine +
-               "/32\"], routes = [\"10." + p + ".0." + theirs + "/32\"] }\n";
-      };
-      file += "[[link]]\nname = \"p" + p + "\"\nup = \"" + spec + "\"\ndown = \"" + spec +
-              "\"\na = " + end(a, "1", "2") + "b = " + end(b, "2", "1");
-    }
-    const std::string links = folder_.write("links.toml", file);
-    linkem_ = std::make_unique<linkem::Linkem>(
-        std::vector<std::string>{"serve", "--socket", socket(), "--links", links}, folder_.path + "/log");
-    for (int i = 0;
-         i < 200 &&
-         std::system(("curl -sf --unix-socket " + socket() + " http://l/v1/links >/dev/null").c_str()) != 0;
-         ++i)
-      std::this_thread::sleep_for(milliseconds{50});
-  }
-  // ITEMS of linkem(1), in one direction or both.
-  void set(int plane, const std::string& direction, const std::string& items) {
-    run("curl -sf --unix-socket " + socket() + " http://l/v1/links/p" + std::to_string(plane) +
-        " -X PATCH -d '{\"" + direction + "\":\"" + items + "\"}' >/dev/null");
-  }
-
- private:
-  std::string socket() const { return folder_.path + "/linkem.sock"; }
-  linkem::Folder folder_;
-  std::unique_ptr<linkem::Linkem> linkem_;
-};
 
 struct Fault {
   const char* name;
@@ -80,8 +44,7 @@ constexpr Fault kFaults[] = {
 class CriticalOverTwoLinks : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string missing = namespaces_missing(); !missing.empty()) GTEST_SKIP() << missing;
-    if (::access(linkem::linkem_path().c_str(), X_OK) != 0) GTEST_SKIP() << "needs " << linkem::linkem_path();
+    if (const std::string missing = EmulatedLinks::missing(); !missing.empty()) GTEST_SKIP() << missing;
   }
 };
 
@@ -102,7 +65,7 @@ TEST_F(CriticalOverTwoLinks, NothingIsLostNothingComesTwice) {
   Namespaces net;
   const std::string a = net.add("a");
   const std::string b = net.add("b");
-  Links links(a, b);
+  EmulatedLinks links(a, b, {"delay=5ms", "delay=55ms"});
   Overlay overlay(4);
   overlay.add_node(1, false, {1, 2});
   overlay.add_node(2, false, {1, 2});

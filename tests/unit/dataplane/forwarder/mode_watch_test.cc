@@ -28,13 +28,13 @@ TEST_F(Watch, AQueueThatStandsIsACause) {
   EXPECT_TRUE(look(50, 26));
 }
 
-TEST_F(Watch, LossIsACauseOnceTheFlowHasSettled) {
-  for (int i = 0; i < 20; ++i) EXPECT_FALSE(look(50, 20, 5000));
+TEST_F(Watch, LossIsACauseAtOnce) {
+  EXPECT_FALSE(look(50, 20, 2000));
   EXPECT_TRUE(look(50, 20, 5000));
 }
 
 TEST_F(Watch, LossKeepsItsFlowSlow) {
-  for (int i = 0; i < 20; ++i) EXPECT_FALSE(look(0.9, 100, 50'000));
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(look(0.9, 100));
   EXPECT_TRUE(look(0.9, 100, 50'000));
 }
 
