@@ -1,5 +1,5 @@
-// Precedence: when a worker runs in the kernel's real-time class. The fair scheduler makes a preempted thread wait for the
-// next tick (4 ms at 250 Hz), whatever its nice value; `critical` must not wait that long behind the bulk it passes.
+// Precedence: when a worker goes before everybody else on its CPU. The fair scheduler makes a thread that has used up its
+// share wait for the next tick (4 ms at 250 Hz); `critical` must not wait that long behind the bulk it passes.
 #pragma once
 
 #include <algorithm>
@@ -8,35 +8,36 @@
 
 namespace qanat::io {
 
-// Real-time only while `critical` passes a worker that others take the CPU from, and never with all of the CPU: about a
-// tenth of it is given away whatever waits, so that what else lives on the machine goes on. Time comes in; one thread.
+// Ahead only while `critical` passes a worker that others take the CPU from, and never with all of the CPU: about a tenth
+// of it is given away whatever waits, so that what else lives on the machine goes on. What is given before it is taken
+// never makes a worker of the fair class wait for a tick either. Time comes in; one thread.
 class Precedence {
  public:
   static constexpr base::Duration kSample = std::chrono::milliseconds{10};
   static constexpr base::Duration kHold =
       std::chrono::seconds{5};  // after the last packet, and the last preemption
-  // Short windows: the applications that `critical` belongs to are among those who wait behind a real-time worker.
+  // Short windows: the applications that `critical` belongs to are among those who wait behind such a worker.
   static constexpr base::Duration kWindow = std::chrono::microseconds{500};
   static constexpr base::Duration kLeft = std::chrono::microseconds{50};  // of each, for everybody else
 
   void on_urgent(base::Time now) { urgent_until_ = now + kHold; }
   bool sample_due(base::Time now) const { return now >= next_sample_; }
-  // `preemptions`: the thread's involuntary context switches so far. Then real_time() says what the class should be.
+  // `preemptions`: the thread's involuntary context switches so far. Then ahead() says how it should run.
   void sample(base::Time now, std::uint64_t preemptions) {
     next_sample_ = now + kSample;
     if (preemptions != preemptions_) contended_until_ = now + kHold;
     preemptions_ = preemptions;
-    real_time_ = permitted_ && now < urgent_until_ && now < contended_until_;
+    ahead_ = permitted_ && now < urgent_until_ && now < contended_until_;
   }
-  bool real_time() const { return real_time_; }
+  bool ahead() const { return ahead_; }
   // The kernel refused: it is not asked again.
-  void refused() { permitted_ = real_time_ = false; }
+  void refused() { permitted_ = ahead_ = false; }
 
   // The worker slept that long.
   void slept(base::Duration time) { given_ += time; }
   // How long to do nothing but what is urgent, now.
   base::Duration rest(base::Time now) {
-    if (!real_time_ || now - window_ < kWindow) return {};
+    if (!ahead_ || now - window_ < kWindow) return {};
     const base::Duration missing = std::max(base::Duration{}, kLeft - given_);
     window_ = now + missing;
     given_ = {};
@@ -51,7 +52,7 @@ class Precedence {
   base::Duration given_{};
   std::uint64_t preemptions_ = 0;
   bool permitted_ = true;
-  bool real_time_ = false;
+  bool ahead_ = false;
 };
 
 }  // namespace qanat::io

@@ -4,6 +4,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -69,9 +70,10 @@ bool TunDevice::set_offloads(bool tcp, bool udp) {
   return true;
 }
 
+// One call a packet: past the library's cancellation points, two locked instructions each.
 std::size_t TunDevice::read(unsigned queue, std::span<std::uint8_t> buffer) const {
   for (;;) {
-    const ssize_t n = ::read(queues_[queue].get(), buffer.data(), buffer.size());
+    const long n = ::syscall(SYS_read, queues_[queue].get(), buffer.data(), buffer.size());
     if (n >= 0) return static_cast<std::size_t>(n);
     if (errno == EINTR) continue;
     return 0;  // EAGAIN, or EIO/EBADFD while the device is down: nothing to read now
@@ -80,7 +82,7 @@ std::size_t TunDevice::read(unsigned queue, std::span<std::uint8_t> buffer) cons
 
 bool TunDevice::write(unsigned queue, std::span<const iovec> parts) const {
   for (;;) {
-    const ssize_t n = ::writev(queues_[queue].get(), parts.data(), static_cast<int>(parts.size()));
+    const long n = ::syscall(SYS_writev, queues_[queue].get(), parts.data(), parts.size());
     if (n >= 0) return true;
     if (errno != EINTR) return false;
   }

@@ -114,6 +114,11 @@ Program bucket_program(unsigned queues, bool urgent) {
   Program p;
   std::vector<std::size_t> to_hash;
   p.move(Program::kContext, 1);
+  if (queues == 1 && urgent) {  // nothing to tell apart by flow
+    p.alu(BPF_MOV, kA, 0);
+    add_urgency(p, queues);
+    return p;
+  }
   p.load(BPF_B, 0);
   p.alu(BPF_RSH, kR0, 4);
   const std::size_t v4 = p.jump(BPF_JEQ, kR0, 4);

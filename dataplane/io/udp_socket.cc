@@ -27,6 +27,8 @@ using packet::IpFamily;
 
 constexpr std::size_t kMessageBytes = 65'536;
 constexpr std::size_t kControlBytes = 128;
+constexpr std::size_t kHotBytes = 256 * 1024;  // received at once: opened and delivered while they are in L2
+constexpr std::size_t kLeastBatch = 4;
 
 void bump(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -195,12 +197,12 @@ void UdpSocket::steer(unsigned workers) {
 
 std::span<const Datagrams> UdpSocket::receive() {
   auto& b = *buffers_;
-  for (auto& m : b.in) {
+  for (auto& m : std::span(b.in).first(batch_)) {
     m.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
     m.msg_hdr.msg_controllen = kControlBytes;
   }
-  const int n = ::recvmmsg(fd(), b.in.data(), kBatch, MSG_DONTWAIT, nullptr);
-  more_ = n == static_cast<int>(kBatch);
+  const int n = ::recvmmsg(fd(), b.in.data(), static_cast<unsigned>(batch_), MSG_DONTWAIT, nullptr);
+  more_ = n == static_cast<int>(batch_);
   if (n <= 0) return {};
   std::uint64_t datagrams = 0;
   std::uint64_t bytes = 0;
@@ -231,6 +233,8 @@ std::span<const Datagrams> UdpSocket::receive() {
     datagrams += train.count();
     bytes += message.msg_len;
   }
+  batch_ = std::clamp(kHotBytes * static_cast<std::size_t>(n) / std::max<std::size_t>(bytes, 1), kLeastBatch,
+                      kBatch);
   bump(counters_->received_messages, static_cast<std::uint64_t>(n));
   bump(counters_->received_datagrams, datagrams);
   bump(counters_->received_bytes, bytes);

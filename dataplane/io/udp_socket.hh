@@ -59,7 +59,7 @@ class UdpSocket {
   // handshakes to socket `workers`: bulk never fills a queue that liveness or `critical` waits in.
   void steer(unsigned workers);
 
-  // Up to kBatch trains; empty when there is nothing to read. Valid until the next call.
+  // Up to kBatch trains, fewer while they are large; empty when there is nothing to read. Valid until the next call.
   std::span<const forwarder::Datagrams> receive();
   // True if the last receive() may have left something behind.
   bool more() const { return more_; }
@@ -84,6 +84,7 @@ class UdpSocket {
   std::unique_ptr<Buffers> buffers_;
   std::unique_ptr<UdpCounters> counters_;
   bool more_ = false;
+  std::size_t batch_ = kBatch;  // trains to ask for
 };
 
 // Sends trains to itself over `address` and compares: nullopt when that was impossible (no loopback), else whether

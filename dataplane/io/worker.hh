@@ -51,7 +51,8 @@ struct WorkerOptions {
   int cpu = -1;  // pin to this CPU; −1: anywhere
   // Liveness and `critical` must not wait behind the applications they serve; ignored where not permitted.
   int niceness = -10;
-  // And in the real-time class where `critical` would wait for a tick otherwise (precedence.hh).
+  // The real-time class may be used where `critical` would wait for a tick otherwise (precedence.hh); else, and where it is
+  // not permitted, such a worker becomes as nice as can be.
   bool real_time = true;
   std::string name = "forwarder";  // of the thread
   base::Duration linger{};         // busy polling: LingerOptions::always
@@ -110,7 +111,7 @@ class Worker {
   struct Frames;
   void read_mail();
   void watch(const Fd& epoll, int fd, std::uint64_t token);
-  bool set_class(bool real_time);
+  bool set_class(bool ahead);
   // worker_loop.cc
   void loop();
   void route_messages();

@@ -48,8 +48,8 @@ void Worker::loop() {
     //    the CPU meanwhile if they want it.
     base::Time now = base::monotonic_now();
     const base::Time due = forwarder_.next_timeout();
-    // In the real-time class a yield yields to nobody: then it sleeps at once.
-    const bool looking = linger_.looks(now) && !precedence_.real_time();
+    // Ahead of the others a yield yields to nobody: then it sleeps at once.
+    const bool looking = linger_.looks(now) && !precedence_.ahead();
     const base::Duration wait =
         due <= now || looking ? base::Duration{} : std::min<base::Duration>(due - now, kLongestWait);
     const timespec timeout = to_timespec(wait);
@@ -99,11 +99,11 @@ void Worker::keep_precedence(base::Time now) {
   if (precedence_.sample_due(now)) {
     rusage usage{};
     ::getrusage(RUSAGE_THREAD, &usage);
-    const bool before = precedence_.real_time();
+    const bool before = precedence_.ahead();
     precedence_.sample(now, static_cast<std::uint64_t>(usage.ru_nivcsw));
-    if (before != precedence_.real_time() && !set_class(precedence_.real_time())) precedence_.refused();
+    if (before != precedence_.ahead() && !set_class(precedence_.ahead())) precedence_.refused();
   }
-  if (precedence_.real_time()) make_way();
+  if (precedence_.ahead()) make_way();
 }
 
 void Worker::make_way() {

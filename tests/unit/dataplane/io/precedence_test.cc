@@ -1,4 +1,4 @@
-// Precedence: real-time only for those who need it, and never with all of the CPU.
+// Precedence: ahead only for those who need it, and never with all of the CPU.
 #include "dataplane/io/precedence.hh"
 
 #include <gtest/gtest.h>
@@ -14,34 +14,34 @@ constexpr base::Time kStart{seconds{100}};
 TEST(Precedence, OnlyCriticalOnAContendedCpu) {
   Precedence p;
   p.sample(kStart, 0);
-  EXPECT_FALSE(p.real_time()) << "nothing asks for it";
+  EXPECT_FALSE(p.ahead()) << "nothing asks for it";
   p.sample(kStart + milliseconds{10}, 7);
-  EXPECT_FALSE(p.real_time()) << "preempted, but only bulk passes";
+  EXPECT_FALSE(p.ahead()) << "preempted, but only bulk passes";
   p.on_urgent(kStart + milliseconds{15});
   p.sample(kStart + milliseconds{20}, 7);
-  EXPECT_TRUE(p.real_time());
+  EXPECT_TRUE(p.ahead());
   // Nobody preempts it there: it is held for a while, then asked again.
   p.on_urgent(kStart + seconds{4});
   p.sample(kStart + seconds{4}, 7);
-  EXPECT_TRUE(p.real_time());
+  EXPECT_TRUE(p.ahead());
   p.on_urgent(kStart + seconds{6});
   p.sample(kStart + seconds{6}, 7);
-  EXPECT_FALSE(p.real_time()) << "five seconds without a preemption";
+  EXPECT_FALSE(p.ahead()) << "five seconds without a preemption";
   p.sample(kStart + seconds{6} + milliseconds{10}, 8);
-  EXPECT_TRUE(p.real_time());
+  EXPECT_TRUE(p.ahead());
   p.sample(kStart + seconds{12}, 9);
-  EXPECT_FALSE(p.real_time()) << "critical has gone";
+  EXPECT_FALSE(p.ahead()) << "critical has gone";
 }
 
 TEST(Precedence, IsNotAskedForTwiceWhereItIsNotPermitted) {
   Precedence p;
   p.on_urgent(kStart);
   p.sample(kStart, 1);
-  ASSERT_TRUE(p.real_time());
+  ASSERT_TRUE(p.ahead());
   p.refused();
   p.on_urgent(kStart + milliseconds{10});
   p.sample(kStart + milliseconds{10}, 2);
-  EXPECT_FALSE(p.real_time());
+  EXPECT_FALSE(p.ahead());
 }
 
 TEST(Precedence, SamplesNowAndThen) {
@@ -73,14 +73,14 @@ TEST(Precedence, WhoSleepsAnywayNeedNotRest) {
   Precedence p;
   p.on_urgent(kStart);
   p.sample(kStart, 1);
-  ASSERT_TRUE(p.real_time());
+  ASSERT_TRUE(p.ahead());
   p.rest(kStart);
   p.slept(milliseconds{2});
   EXPECT_EQ(p.rest(kStart + milliseconds{12}), base::Duration{});
   EXPECT_GT(p.rest(kStart + milliseconds{24}), base::Duration{}) << "but only for the window it slept in";
 }
 
-TEST(Precedence, InTheFairClassNothingIsGivenAway) {
+TEST(Precedence, InItsUsualPlaceNothingIsGivenAway) {
   Precedence p;
   EXPECT_EQ(p.rest(kStart + seconds{1}), base::Duration{});
 }
