@@ -10,8 +10,6 @@
 namespace qanat::c_url {
 namespace {
 
-constexpr std::string_view kScheme = "c-url://";
-
 std::string copy(const Flat& flat, Flat::Piece piece) { return std::string(flat.text(piece)); }
 
 }  // namespace

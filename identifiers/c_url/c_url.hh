@@ -21,6 +21,7 @@
 
 namespace qanat::c_url {
 
+inline constexpr std::string_view kScheme = "c-url://";
 inline constexpr std::size_t kMaxTextBytes = 2048;
 inline constexpr std::size_t kMaxKeys = 64;
 inline constexpr std::size_t kMaxModelBytes = 128;  // decoded; of a version too

@@ -9,7 +9,6 @@
 namespace qanat::c_url {
 namespace {
 
-constexpr std::string_view kScheme = "c-url://";
 constexpr std::size_t kMaxFoundBytes = 32;
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
