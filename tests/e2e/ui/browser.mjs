@@ -21,7 +21,7 @@ export class Walk {
       args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server'],
     });
     walk.context = await walk.browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce' });
-    walk.context.setDefaultTimeout(15_000);
+    walk.context.setDefaultTimeout(30_000);
     walk.page = await walk.context.newPage();
     walk.page.on('request', (r) => {
       if (!/^(blob|data):/.test(r.url()) && new URL(r.url()).origin !== new URL(url).origin) walk.wrong.push(`asked ${r.url()}`);
@@ -78,7 +78,7 @@ export class Walk {
   }
 
   // Waits until `check` holds for what is on the page.
-  async until(check, argument, what, timeout = 15_000) {
+  async until(check, argument, what, timeout = 30_000) {
     await this.page.waitForFunction(check, argument, { timeout, polling: 25 }).catch(() => assert.fail(`not within ${timeout} ms: ${what}`));
   }
 }

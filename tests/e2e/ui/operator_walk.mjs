@@ -55,7 +55,16 @@ const kTrack = '[data-track="city|relay|1|1"]';
 await walk.until((s) => document.querySelector(s)?.classList.contains('used'), kTrack, 'the link that carries is marked');
 await walk.judge('operator-2-map');
 
-// 3. A link is cut: it turns red, and the path moves, both within 2 s. On a busy machine the best of three counts.
+// 3. By keyboard: the first Tab offers the way to the content.
+const focus = () => page.evaluate(() => document.activeElement.textContent);
+await page.reload(); // the sign-in holds
+await page.waitForSelector('.node');
+await page.keyboard.press('Tab');
+assert.match(await focus(), /To the content/);
+await page.keyboard.press('Enter');
+assert.equal(await focus(), 'Network');
+
+// 4. A link is cut: it turns red, and the path moves, both within 2 s. On a busy machine the best of three counts.
 const cut = async () => {
   await page.evaluate((track) => {
     globalThis.noticed = {};
@@ -88,15 +97,6 @@ for (let trial = 1; trial <= 3; ++trial) {
   if (worse(figures) <= 2000) break;
 }
 assert.ok(worse(figures) <= 2000, JSON.stringify(figures));
-
-// 4. By keyboard: the first Tab offers the way to the content.
-const focus = () => page.evaluate(() => document.activeElement.textContent);
-await page.reload();
-await page.waitForSelector('.node');
-await page.keyboard.press('Tab');
-assert.match(await focus(), /To the content/);
-await page.keyboard.press('Enter');
-assert.equal(await focus(), 'Network');
 
 // 5. The matrix, now and looking back; a link's and a node's page.
 await walk.click('nav >> text=Matrix');

@@ -3,7 +3,7 @@ import { ms, percent } from '../shell/format';
 import { Chart } from '../shell/chart';
 import { href } from '../shell/route';
 import { Card, Heading, Table } from '../shell/shell';
-import type { Link } from './controller';
+import type { Link, Path } from './controller';
 import { history, links, paths, planes, tracks } from './live';
 import { carries, hopsOf, linkKey, via } from './topology';
 
@@ -16,6 +16,11 @@ export function LinkPage({ from, to }: { from: string; to: string }) {
     (l) => l.from === from && l.to === to && shown.some((t) => (t.a === from ? t.a_plane === l.from_plane && t.b_plane === l.to_plane : t.b_plane === l.from_plane && t.a_plane === l.to_plane)),
   );
   const over = paths.value.filter((p) => p.preference === 0 && hopsOf(p).some((hop) => shown.some((t) => carries(t, hop))));
+  const taken = new Map<string, { path: Path; tiers: string[] }>(); // one row for the tiers that go the same way
+  for (const p of over) {
+    const key = [p.from, p.to, via(p), p.first_plane, p.cost_us].join();
+    taken.set(key, { path: p, tiers: [...(taken.get(key)?.tiers ?? []), p.tier] });
+  }
   const seconds = history.samples.map((s) => s.at / 1000);
   const series = (value: (l: Link) => number) =>
     own.map((l) => ({
@@ -52,8 +57,8 @@ export function LinkPage({ from, to }: { from: string; to: string }) {
           </Card>
         )}
         <Card title="First choices that go over it" class="wide">
-          <Table label="Paths" head={['From', 'To', 'Tier', 'By', 'Cost, ms']} numbers={[4]} empty="None now."
-                 rows={over.map((p) => [p.from, p.to, p.tier, via(p), ms(p.cost_us)])} />
+          <Table label="Paths" head={['From', 'To', 'Tiers', 'By', 'Cost, ms']} numbers={[4]} empty="None now."
+                 rows={[...taken.values()].map(({ path: p, tiers }) => [p.from, p.to, tiers.join(', '), via(p), ms(p.cost_us)])} />
         </Card>
       </div>
     </>

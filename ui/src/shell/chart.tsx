@@ -43,7 +43,7 @@ export function Chart({ seconds, lines, unit, summary }: Props) {
             dash: line.dash,
             spanGaps: false,
             points: { show: false },
-            value: (_: uPlot, v: number | null) => (v === null ? 'dead' : `${v.toFixed(2)} ${unit}`),
+            value: (_: uPlot, v: number | null, __: number, at: number | null) => (at === null ? '–' : v === null ? 'dead' : `${v.toFixed(2)} ${unit}`),
           })),
         ],
       },
