@@ -252,7 +252,7 @@ awaitable<void> status(StatePtr s, base::Request&, base::Responder& out) {
   co_await out.json(200, std::move(body));
 }
 
-awaitable<void> metrics(StatePtr s, base::Request&, base::Responder& out) {
+awaitable<void> metrics_text(StatePtr s, base::Request&, base::Responder& out) {
   co_await out.send(200, "text/plain; version=0.0.4; charset=utf-8", s->metrics.text());
 }
 
@@ -275,7 +275,7 @@ void GatewayService::add_admin_routes(base::HttpServer& server) {
   route("GET", "/v1/calls", calls);
   route("GET", "/v1/calls/{call}", call);
   route("GET", "/v1/ledger/totals", totals);
-  route("GET", "/metrics", metrics);
+  route("GET", "/metrics", metrics_text);
 }
 
 }  // namespace qanat::app

@@ -4,9 +4,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstring>
 #include <thread>
 
 #include "base/clock.hh"
+#include "base/hex.hh"
 #include "base/log.hh"
 #include "gateway/app/gateway_state.hh"
 
@@ -41,6 +44,8 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
       opened(std::make_unique<meter::Ledger>(c.ledger)),
       relay_metrics(metrics),
       upstreams(io_context) {
+  // A file that may not grow is an error of its write, which is tried again, not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
   recovered = recover();
   admit::KeyStore(opened->database()).load(accounts);
   for (const meter::Spend& s : opened->spend()) {
@@ -52,6 +57,8 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   ledger = std::make_unique<meter::LedgerThread>(io, std::move(opened));
   relay = std::make_unique<relay::Relay>(
       relay::Relay{io, registry, accounts, journal, *ledger, upstreams, log, relay_metrics, config.defaults});
+  const auto salt = base::random_bytes(sizeof relay->prefix_salt);
+  std::memcpy(&relay->prefix_salt, salt.data(), salt.size());
   resolve::PollerOptions options;
   options.dataplane_socket = config.dataplane_socket;
   poller = std::make_unique<resolve::Poller>(io, registry, options);
@@ -98,6 +105,14 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
 }
 
 GatewayService::~GatewayService() { stop(); }
+
+std::optional<std::string> GatewayService::tenant_of(std::string_view key) const {
+  const std::string header = "Bearer " + std::string(key);
+  const auto known = state_->accounts.authenticate(&header);
+  return known ? std::optional((*known)->tenant) : std::nullopt;
+}
+
+base::MetricsRegistry& GatewayService::metrics() { return state_->metrics; }
 
 void GatewayService::stop() {
   state_->poller->stop();

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "gateway/app/gateway_config.hh"
 
@@ -10,7 +13,8 @@ class io_context;
 }
 namespace qanat::base {
 class HttpServer;
-}
+class MetricsRegistry;
+}  // namespace qanat::base
 
 namespace qanat::app {
 
@@ -25,6 +29,9 @@ class GatewayService {
   void add_tenant_routes(base::HttpServer& server);  // TCP, with keys
   void add_admin_routes(base::HttpServer& server);   // the Unix socket
   void stop();
+  // The tenant of a key that is good now; nullopt: there is none.
+  std::optional<std::string> tenant_of(std::string_view key) const;
+  base::MetricsRegistry& metrics();
 
   struct State;
 

@@ -78,12 +78,8 @@ awaitable<void> resolve_c_url(StatePtr s, base::Request& in, base::Responder& ou
   const auto bytes = base::random_bytes(sizeof random);
   std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::uint8_t*>(&random));
   const place::Decision decision = relay::place_call(*s->relay, *target, wish, random);
-  json order = json::array();
-  for (const std::size_t i : decision.order) order.push_back(decision.options[i].instance);
-  std::string body = dump({{"request", target->text},
-                           {"reason", to_string(decision.reason)},
-                           {"candidates", relay::candidates_json(decision)},
-                           {"order", std::move(order)}});
+  relay::Explanation explanation{*target, wish, decision};
+  std::string body = relay::explain(explanation);
   co_await out.json(200, std::move(body));
 }
 
@@ -151,6 +147,7 @@ std::string call_json(const meter::Ledger::Row& row) {
                {"local", t.call.local},
                {"price", row.price},
                {"tokens_in", t.prompt_tokens},
+               {"tokens_cached", t.cached_tokens},
                {"tokens_out", t.delivered_tokens},
                {"amount_nano", row.amount_nano},
                {"outcome", to_string(t.outcome)},

@@ -19,6 +19,7 @@ std::string_view to_string(UsageSource source) {
     case UsageSource::Final: return "final";
     case UsageSource::Continuous: return "continuous";
     case UsageSource::Counted: return "counted";
+    case UsageSource::Estimated: return "estimated";
   }
   return "unknown";
 }

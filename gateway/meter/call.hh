@@ -25,7 +25,8 @@ enum class UsageSource : std::uint8_t {
   None = 0,        // nothing was delivered
   Final = 1,       // the pool's closing usage of a stream or answer that was delivered in full
   Continuous = 2,  // the pool's usage so far, on the last chunk that was delivered
-  Counted = 3,     // one token per content chunk
+  Counted = 3,     // one token per content chunk; the prompt estimated from its bytes
+  Estimated = 4,   // a whole answer without usage: both from bytes
 };
 std::string_view to_string(UsageSource source);
 
@@ -48,6 +49,7 @@ struct Call {
 struct Settlement {
   Call call;
   std::uint64_t prompt_tokens = 0;     // billed only if something was delivered
+  std::uint64_t cached_tokens = 0;     // of them, the ones charged at the cached price
   std::uint64_t delivered_tokens = 0;  // completion tokens accepted by the client's socket
   Outcome outcome = Outcome::Completed;
   UsageSource source = UsageSource::None;

@@ -23,9 +23,15 @@ std::uint64_t TokenCount::bounded(std::uint64_t tokens) const {
   return std::min(tokens, max_tokens_ == 0 ? kMaxCallTokens : std::min(max_tokens_, kMaxCallTokens));
 }
 
+void TokenCount::set_prompt(const Usage& usage) {
+  prompt_ = std::min(usage.prompt_tokens,
+                     max_prompt_ == 0 ? kMaxCallTokens : std::min(max_prompt_, kMaxCallTokens));
+  cached_ = std::min(usage.cached_tokens, prompt_);
+}
+
 std::uint64_t TokenCount::on_chunk(bool has_content, const std::optional<Usage>& usage) {
   if (usage) {
-    prompt_ = std::min(usage->prompt_tokens, kMaxCallTokens);
+    set_prompt(*usage);
     // A pool that counts backwards is not believed: delivered tokens cannot become undelivered.
     completion_ = std::max(completion_, bounded(usage->completion_tokens));
     source_ = UsageSource::Continuous;
@@ -37,11 +43,16 @@ std::uint64_t TokenCount::on_chunk(bool has_content, const std::optional<Usage>&
 }
 
 void TokenCount::on_final(const Usage& usage) {
-  prompt_ = std::min(usage.prompt_tokens, kMaxCallTokens);
+  set_prompt(usage);
   disagrees_ = source_ != UsageSource::None && completion_ != usage.completion_tokens;
   completion_ = bounded(usage.completion_tokens);
   final_ = true;
   source_ = UsageSource::Final;
+}
+
+void TokenCount::on_estimate(std::uint64_t completion_tokens) {
+  completion_ = bounded(completion_tokens);
+  source_ = UsageSource::Estimated;
 }
 
 }  // namespace qanat::meter

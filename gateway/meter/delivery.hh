@@ -39,22 +39,28 @@ class Delivery {
 };
 
 // Tokens so far, from the pool's chunks: its continuous usage where a chunk carries one, else one per content
-// chunk; never above `max_tokens` (0: no bound), whatever the pool claims.
+// chunk; never above `max_tokens` and `max_prompt` (0: no bound), whatever the pool claims: what it generates beyond is its
+// own loss.
 class TokenCount {
  public:
-  explicit TokenCount(std::uint64_t max_tokens = 0) : max_tokens_(max_tokens) {}
+  explicit TokenCount(std::uint64_t max_tokens = 0, std::uint64_t max_prompt = 0)
+      : max_tokens_(max_tokens), max_prompt_(max_prompt) {}
 
   struct Usage {
     std::uint64_t prompt_tokens = 0;
     std::uint64_t completion_tokens = 0;
+    std::uint64_t cached_tokens = 0;  // of the prompt's
   };
   // A chunk: does it carry content, and the usage it carries. Answers the completion tokens so far.
   std::uint64_t on_chunk(bool has_content, const std::optional<Usage>& usage);
   // The closing usage: a usage on a chunk without choices, or of a whole answer.
   void on_final(const Usage& usage);
+  // A whole answer that came without usage: what its bytes come to.
+  void on_estimate(std::uint64_t completion_tokens);
 
   std::uint64_t completion_tokens() const { return completion_; }
   std::uint64_t prompt_tokens() const { return prompt_; }
+  std::uint64_t cached_tokens() const { return cached_; }
   bool has_final() const { return final_; }
   // True if the closing usage differs from what the chunks added up to (worth an alert, not a refusal).
   bool disagrees() const { return disagrees_; }
@@ -62,9 +68,11 @@ class TokenCount {
 
  private:
   std::uint64_t bounded(std::uint64_t tokens) const;
-  std::uint64_t max_tokens_;
+  void set_prompt(const Usage& usage);
+  std::uint64_t max_tokens_, max_prompt_;
   std::uint64_t completion_ = 0;
   std::uint64_t prompt_ = 0;
+  std::uint64_t cached_ = 0;
   bool final_ = false;
   bool disagrees_ = false;
   UsageSource source_ = UsageSource::None;

@@ -68,7 +68,9 @@ struct Journal::Record {
   std::array<char, Call::kMaxName + 1> tenant, project, key, pool;
   std::array<char, Call::kMaxModel + 1> model;
   std::array<char, Call::kMaxPath + 1> path;
-  std::array<char, kRecordBytes - 64 - 16 - 48 - 4 * 64 - 256 - 128> reserved;
+  std::int64_t cached_nano;
+  std::uint64_t cached_tokens;
+  std::array<char, kRecordBytes - 64 - 16 - 48 - 4 * 64 - 256 - 128 - 16> reserved;
 };
 
 Journal::Journal(const std::string& path, std::size_t slots) : path_(path), slots_(slots) {
@@ -127,9 +129,10 @@ std::optional<Journal::Slot> Journal::open(const Call& call) {
   free_.pop_back();
   Record& r = record(slot);
   r.source = 0;
-  r.offered = r.delivered = r.prompt_tokens = 0;
+  r.offered = r.delivered = r.prompt_tokens = r.cached_tokens = 0;
   r.input_nano = call.price.input_nano;
   r.output_nano = call.price.output_nano;
+  r.cached_nano = call.price.cached_nano;
   r.started_unix_ms = call.started_unix_ms;
   r.local = call.local ? 1 : 0;
   put(r.currency, call.price.currency);
@@ -144,8 +147,10 @@ std::optional<Journal::Slot> Journal::open(const Call& call) {
   return slot;
 }
 
-void Journal::offer(Slot slot, std::uint64_t offered, std::uint64_t prompt_tokens, UsageSource source) {
+void Journal::offer(Slot slot, std::uint64_t offered, std::uint64_t prompt_tokens, UsageSource source,
+                    std::uint64_t cached_tokens) {
   Record& r = record(slot);
+  store(r.cached_tokens, cached_tokens);
   store(r.prompt_tokens, prompt_tokens);
   store(r.source, static_cast<std::uint32_t>(source));
   store(r.offered, offered);
@@ -172,13 +177,14 @@ std::vector<Journal::Entry> Journal::entries() const {
               .model = get(r.model),
               .pool = get(r.pool),
               .path = get(r.path),
-              .price = {get(r.currency), r.input_nano, r.output_nano},
+              .price = {get(r.currency), r.input_nano, r.output_nano, r.cached_nano},
               .started_unix_ms = r.started_unix_ms,
               .local = r.local != 0};
     e.prompt_tokens = load(r.prompt_tokens);
+    e.cached_tokens = load(r.cached_tokens);
     e.offered_tokens = load(r.offered);
     e.delivered_tokens = std::min(load(r.delivered), e.offered_tokens);
-    e.source = r.source <= static_cast<std::uint32_t>(UsageSource::Counted)
+    e.source = r.source <= static_cast<std::uint32_t>(UsageSource::Estimated)
                    ? static_cast<UsageSource>(r.source)
                    : UsageSource::None;
     entries.push_back(std::move(e));
@@ -194,6 +200,7 @@ Settlement recovered(const Journal::Entry& entry, std::int64_t now_unix_ms) {
   Settlement s;
   s.call = entry.call;
   s.prompt_tokens = entry.delivered_tokens > 0 ? entry.prompt_tokens : 0;
+  s.cached_tokens = entry.delivered_tokens > 0 ? entry.cached_tokens : 0;
   s.delivered_tokens = entry.delivered_tokens;
   s.outcome = Outcome::Recovered;
   s.source = entry.delivered_tokens > 0 ? entry.source : UsageSource::None;

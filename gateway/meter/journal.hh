@@ -33,6 +33,7 @@ class Journal {
     Slot slot = 0;
     Call call;
     std::uint64_t prompt_tokens = 0;
+    std::uint64_t cached_tokens = 0;
     std::uint64_t offered_tokens = 0;    // includes the frame that was being written
     std::uint64_t delivered_tokens = 0;  // accepted for certain
     UsageSource source = UsageSource::None;
@@ -41,7 +42,8 @@ class Journal {
   // Takes a slot; nothing if all are in use. Strings longer than Call allows are cut.
   std::optional<Slot> open(const Call& call);
   // Before the write: the client is about to have `offered` completion tokens.
-  void offer(Slot slot, std::uint64_t offered, std::uint64_t prompt_tokens, UsageSource source);
+  void offer(Slot slot, std::uint64_t offered, std::uint64_t prompt_tokens, UsageSource source,
+             std::uint64_t cached_tokens = 0);
   // After the write: it has `delivered` of them for certain.
   void accept(Slot slot, std::uint64_t delivered);
   // Frees the slot; only after the ledger has the call.

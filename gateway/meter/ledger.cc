@@ -11,7 +11,8 @@ CREATE TABLE IF NOT EXISTS calls(
   pool TEXT NOT NULL, path TEXT NOT NULL, local INTEGER NOT NULL, currency TEXT NOT NULL,
   input_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
   delivered_tokens INTEGER NOT NULL, outcome INTEGER NOT NULL, source INTEGER NOT NULL,
-  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, tries INTEGER NOT NULL, decision TEXT NOT NULL);
+  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, tries INTEGER NOT NULL, decision TEXT NOT NULL,
+  cached_nano INTEGER NOT NULL DEFAULT -1, cached_tokens INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS calls_by_tenant ON calls(tenant, started_ms);
 CREATE INDEX IF NOT EXISTS calls_by_end ON calls(ended_ms);
 CREATE TABLE IF NOT EXISTS entries(
@@ -41,7 +42,8 @@ constexpr const char* kRowColumns =
     "c.output_nano, "
     "c.prompt_tokens, c.delivered_tokens, c.outcome, c.source, c.started_ms, c.ended_ms, c.tries, "
     "c.decision, "
-    "COALESCE(e.tokens_in, 0), COALESCE(e.tokens_out, 0), COALESCE(-e.amount_nano, 0), "
+    "COALESCE(e.tokens_in, 0), COALESCE(e.tokens_out, 0), COALESCE(-e.amount_nano, 0), c.cached_nano, "
+    "c.cached_tokens, "
     "EXISTS(SELECT 1 FROM pool_usage u WHERE u.call = c.id AND u.pool = c.pool) "
     "FROM calls c LEFT JOIN entries e ON e.call = c.id AND e.kind = 'charge' AND e.account GLOB 'tenant:*' ";
 
@@ -59,10 +61,11 @@ FullRow read(const Statement& q) {
             .model = q.text(4),
             .pool = q.text(5),
             .path = q.text(6),
-            .price = {q.text(8), q.integer(9), q.integer(10)},
+            .price = {q.text(8), q.integer(9), q.integer(10), q.integer(22)},
             .started_unix_ms = q.integer(15),
             .local = q.integer(7) != 0};
   s.prompt_tokens = u64(q.integer(11));
+  s.cached_tokens = u64(q.integer(23));
   s.delivered_tokens = u64(q.integer(12));
   s.outcome = static_cast<Outcome>(q.integer(13));
   s.source = static_cast<UsageSource>(q.integer(14));
@@ -72,9 +75,22 @@ FullRow read(const Statement& q) {
   full.tokens_in = u64(q.integer(19));
   full.tokens_out = u64(q.integer(20));
   full.row.amount_nano = q.integer(21);
-  full.row.reconciled = q.integer(22) != 0;
+  full.row.reconciled = q.integer(24) != 0;
   full.row.price = version(s.call.price);
   return full;
+}
+
+}  // namespace
+
+namespace {
+
+// Ledgers from before cached tokens had a price.
+void add_cached_columns(Database& database) {
+  Statement columns(database.handle(),
+                    "SELECT COUNT(*) FROM pragma_table_info('calls') WHERE name = 'cached_tokens'");
+  if (columns.step() && columns.integer(0) != 0) return;
+  database.execute("ALTER TABLE calls ADD COLUMN cached_nano INTEGER NOT NULL DEFAULT -1");
+  database.execute("ALTER TABLE calls ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0");
 }
 
 }  // namespace
@@ -83,7 +99,8 @@ struct Ledger::Queries {
   Statement insert_call, insert_entry, usage_of_call, call_for_square, mark_usage, insert_usage;
   explicit Queries(sqlite3* db)
       : insert_call(
-            db, "INSERT INTO calls VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING"),
+            db,
+            "INSERT INTO calls VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING"),
         insert_entry(db, "INSERT INTO entries VALUES(?,?,?,?,?,?)"),
         usage_of_call(db,
                       "SELECT pool, sequence, prompt_tokens, completion_tokens, input_nano, output_nano "
@@ -99,6 +116,7 @@ struct Ledger::Queries {
 
 Ledger::Ledger(const std::string& path) : database_(path) {
   database_.execute(kSchema);
+  add_cached_columns(database_);
   queries_ = std::make_unique<Queries>(database_.handle());
 }
 
@@ -122,16 +140,18 @@ std::size_t Ledger::settle(std::span<const Settlement> settlements) {
     const Call& c = s.call;
     const std::uint64_t delivered = std::min(s.delivered_tokens, kMaxCallTokens);
     const std::uint64_t prompt = std::min(s.prompt_tokens, kMaxCallTokens);
+    const std::uint64_t cached = std::min(s.cached_tokens, prompt);
     Statement& q = queries_->insert_call;
     q.bind(c.id).bind(c.tenant).bind(c.project).bind(c.key).bind(c.model).bind(c.pool).bind(c.path);
     q.bind(std::int64_t{c.local}).bind(c.price.currency).bind(c.price.input_nano).bind(c.price.output_nano);
     q.bind(i64(prompt)).bind(i64(delivered)).bind(std::int64_t(s.outcome)).bind(std::int64_t(s.source));
-    q.bind(c.started_unix_ms).bind(s.ended_unix_ms).bind(std::int64_t{s.tries}).bind(s.decision).run();
+    q.bind(c.started_unix_ms).bind(s.ended_unix_ms).bind(std::int64_t{s.tries}).bind(s.decision);
+    q.bind(c.price.cached_nano).bind(i64(cached)).run();
     if (database_.changes() == 0) continue;
     ++settled;
     if (delivered != 0 || prompt != 0)
       post(c.id, "charge", tenant_account(c), "pool:" + c.pool, prompt, delivered,
-           static_cast<std::int64_t>(charge(c.price, prompt, delivered)));
+           static_cast<std::int64_t>(charge(c.price, prompt, delivered, cached)));
     square(c.id);
   }
   transaction.commit();
@@ -140,6 +160,21 @@ std::size_t Ledger::settle(std::span<const Settlement> settlements) {
 
 // What pools reported for the call against what was delivered of it.
 void Ledger::square(const std::string& call) {
+  struct Waiting {
+    std::string pool;
+    std::int64_t sequence;
+    std::uint64_t prompt, completion;
+    Price price;
+  };
+  std::vector<Waiting> waiting;
+  queries_->usage_of_call.bind(call);
+  while (queries_->usage_of_call.step()) {
+    const Statement& q = queries_->usage_of_call;
+    waiting.push_back({q.text(0), q.integer(1), u64(q.integer(2)), u64(q.integer(3)),
+                       Price{"", q.integer(4), q.integer(5)}});
+  }
+  if (waiting.empty()) return;
+
   std::string won_by;
   Price pinned;
   std::uint64_t billed_prompt = 0, delivered = 0;
@@ -156,19 +191,6 @@ void Ledger::square(const std::string& call) {
   }
   if (!known) return;
 
-  struct Waiting {
-    std::string pool;
-    std::int64_t sequence;
-    std::uint64_t prompt, completion;
-    Price price;
-  };
-  std::vector<Waiting> waiting;
-  queries_->usage_of_call.bind(call);
-  while (queries_->usage_of_call.step()) {
-    const Statement& q = queries_->usage_of_call;
-    waiting.push_back({q.text(0), q.integer(1), u64(q.integer(2)), u64(q.integer(3)),
-                       Price{"", q.integer(4), q.integer(5)}});
-  }
   for (const Waiting& w : waiting) {
     const bool winner = w.pool == won_by;
     const std::uint64_t paid_in = winner ? billed_prompt : 0, paid_out = winner ? delivered : 0;

@@ -17,7 +17,11 @@ std::string to_string(Nano amount) {
 }
 
 std::string version(const Price& price) {
-  return price.currency + ":" + std::to_string(price.input_nano) + ":" + std::to_string(price.output_nano);
+  std::string text =
+      price.currency + ":" + std::to_string(price.input_nano) + ":" + std::to_string(price.output_nano);
+  if (price.cached_nano >= 0 && price.cached_nano != price.input_nano)
+    text += ":" + std::to_string(price.cached_nano);
+  return text;
 }
 
 }  // namespace qanat::meter

@@ -23,14 +23,20 @@ struct Price {
   std::string currency = "CNY";
   std::int64_t input_nano = 0;   // per prompt token
   std::int64_t output_nano = 0;  // per completion token
+  std::int64_t cached_nano =
+      -1;  // per prompt token that the pool had computed before; negative: as input_nano
   bool operator==(const Price&) const = default;
 };
-// "CNY:400:1600"
+// "CNY:400:1600", with ":100" behind it where cached prompt tokens have a price of their own.
 std::string version(const Price& price);
 
-// tokens × price; cannot overflow for 64-bit factors.
-constexpr Nano charge(const Price& price, std::uint64_t prompt_tokens, std::uint64_t completion_tokens) {
-  return Nano{price.input_nano} * static_cast<Nano>(prompt_tokens) +
+// tokens × price; cannot overflow for 64-bit factors. `cached_tokens` are some of the prompt's: more than all count as all.
+constexpr Nano charge(const Price& price, std::uint64_t prompt_tokens, std::uint64_t completion_tokens,
+                      std::uint64_t cached_tokens = 0) {
+  const std::uint64_t cached = cached_tokens < prompt_tokens ? cached_tokens : prompt_tokens;
+  const std::int64_t cached_nano = price.cached_nano < 0 ? price.input_nano : price.cached_nano;
+  return Nano{price.input_nano} * static_cast<Nano>(prompt_tokens - cached) +
+         Nano{cached_nano} * static_cast<Nano>(cached) +
          Nano{price.output_nano} * static_cast<Nano>(completion_tokens);
 }
 

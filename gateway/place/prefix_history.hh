@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <list>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -13,6 +14,11 @@ namespace qanat::place {
 
 // A hash that covers its block and all before it, salted per tenant: equal hash, equal prefix of the same tenant.
 using PrefixHash = std::uint64_t;
+
+// The prompt's blocks of kPrefixBlockBytes, whole ones only and at most kMaxPrefixBlocks, each hashed with all before it.
+// `salt` keeps tenants, and processes, apart.
+inline constexpr std::size_t kPrefixBlockBytes = 512, kMaxPrefixBlocks = 256;
+std::vector<PrefixHash> prefix_hashes(std::uint64_t salt, std::string_view prompt);
 
 class PrefixHistory {
  public:

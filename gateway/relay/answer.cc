@@ -9,6 +9,10 @@ namespace {
 
 namespace asio = boost::asio;
 constexpr std::size_t kMaxAnswerBytes = 64 * 1024 * 1024;
+// Frames beyond one a token: the role, finish reasons, usage, keep-alives. More is a pool that does not end.
+constexpr std::uint64_t kFramesBeside = 1024;
+constexpr std::size_t kMaxKept = 64 * 1024;
+constexpr std::size_t kBytesPerToken = 4;  // of text whose tokens nobody counted
 
 std::string event_of(std::string_view name, std::string_view data) {
   std::string text;
@@ -26,18 +30,19 @@ std::string event_of(std::string_view name, std::string_view data) {
 }  // namespace
 
 Answer::Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot,
-               const RequestScan& scan)
+               const RequestScan& scan, const Bounds& bounds)
     : out_(out),
       journal_(journal),
       slot_(slot),
       include_usage_(scan.include_usage),
       continuous_usage_(scan.continuous_usage),
-      count_(scan.max_tokens ? *scan.max_tokens * scan.n : 0) {}
+      bounds_(bounds),
+      count_(bounds.completion_tokens, bounds.prompt_tokens) {}
 
 // The journal knows of the frame before the socket does …
 void Answer::before_write(std::size_t bytes, std::uint64_t tokens) {
   delivery_.offer(bytes, tokens);
-  journal_.offer(slot_, delivery_.offered(), count_.prompt_tokens(), count_.source());
+  journal_.offer(slot_, delivery_.offered(), prompt_tokens(), count_.source(), count_.cached_tokens());
 }
 
 // … and of its acceptance right after.
@@ -48,10 +53,16 @@ std::optional<std::string> Answer::on_data(std::string& data) {
     done_ = true;
     return data;
   }
+  if (++chunks_ > bounds_.completion_tokens + kFramesBeside) {
+    failed_ = true;
+    error_ = "the pool does not end its stream";
+    return std::nullopt;
+  }
   const ChunkScan scan = scan_chunk(data);
   if (!scan.valid || scan.error) {
     // What a pool says of its failure goes to the client as it is, and is never counted.
     failed_ = true;
+    told_ = scan.error;
     error_ = scan.error ? "the pool reported an error in its stream" : "the pool's stream is not JSON";
     return scan.error ? std::optional(data) : std::nullopt;
   }
@@ -82,7 +93,8 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
     }
     for (base::SseEvent& event : events) {
       const std::optional<std::string> data = on_data(event.data);
-      if (failed_ && !started_) break;  // nothing sent yet: another pool may do better
+      // Nothing sent yet: another pool may do better. Nothing to say: the end of the stream says it.
+      if (failed_ && (!started_ || !data)) break;
       if (!data) continue;
       if (!started_) {
         started_ = true;
@@ -106,7 +118,7 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
     if (error_.empty()) error_ = "the pool broke off";
     const std::string notice =
         event_of({}, error_json(Errc::PoolFailed, "the pool failed during the answer: " + error_));
-    if (!failed_) co_await out_.write(notice);  // no tokens in it: nothing for the books
+    if (!told_) co_await out_.write(notice);  // no tokens in it: nothing for the books
     co_await out_.finish();
   }
   co_return End::Broken;
@@ -119,13 +131,21 @@ asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::func
     error_ = body.error().message();
     co_return End::Broken;
   }
+  const std::size_t bytes = body->size();
   const ChunkScan scan = scan_chunk(*body);
   if (!scan.valid) {
     error_ = "the pool's answer is not JSON";
     co_return End::Broken;
   }
-  if (scan.usage) count_.on_final(*scan.usage);
-  const std::size_t bytes = body->size();
+  if (scan.error || !scan.has_choices) {
+    error_ = "the pool answered without a choice";
+    co_return End::Broken;
+  }
+  if (scan.usage)
+    count_.on_final(*scan.usage);
+  else
+    count_.on_estimate((scan.content_bytes + kBytesPerToken - 1) / kBytesPerToken);
+  if (bytes <= kMaxKept) kept_ = *body;
   before_write(bytes, count_.completion_tokens());
   started_ = true;
   on_first();
@@ -139,7 +159,14 @@ std::uint64_t Answer::delivered_tokens(End end) const {
 }
 
 std::uint64_t Answer::billed_prompt_tokens(End end) const {
-  return end == End::Completed || delivery_.delivered() > 0 ? count_.prompt_tokens() : 0;
+  return end == End::Completed || delivery_.delivered() > 0 ? prompt_tokens() : 0;
+}
+
+// The pool's word, else what its bytes suggest: a pool that tells no usage is no reason to give the prompt away.
+std::uint64_t Answer::prompt_tokens() const {
+  const bool told =
+      count_.source() == meter::UsageSource::Final || count_.source() == meter::UsageSource::Continuous;
+  return told ? count_.prompt_tokens() : bounds_.prompt_estimate;
 }
 
 meter::UsageSource Answer::source(End end) const {

@@ -23,7 +23,14 @@ class Answer {
     Broken,      // the pool broke off or talked nonsense: error() says how
   };
 
-  Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot, const RequestScan& scan);
+  // What the call may come to at most, which is what was held for it, and the guess at its prompt where the pool tells none.
+  struct Bounds {
+    std::uint64_t completion_tokens = 0;
+    std::uint64_t prompt_tokens = 0;
+    std::uint64_t prompt_estimate = 0;
+  };
+  Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot, const RequestScan& scan,
+         const Bounds& bounds);
 
   // Forwards a stream, event by event, each one as soon as it is there. `on_first` runs before the first byte goes to
   // the client. Broken before that: nothing was sent, and another pool may be tried.
@@ -36,6 +43,8 @@ class Answer {
   const meter::TokenCount& count() const { return count_; }
   std::uint64_t delivered_tokens(End end) const;
   std::uint64_t billed_prompt_tokens(End end) const;
+  // A whole answer, kept while it may have to be repeated; empty otherwise.
+  const std::string& kept() const { return kept_; }
   meter::UsageSource source(End end) const;
 
  private:
@@ -43,17 +52,22 @@ class Answer {
   void after_write(std::size_t bytes);
   // One event of the stream: the data for the client, or nothing to send.
   std::optional<std::string> on_data(std::string& data);
+  std::uint64_t prompt_tokens() const;
 
   base::Responder& out_;
   meter::Journal& journal_;
   meter::Journal::Slot slot_;
   bool include_usage_, continuous_usage_;
+  Bounds bounds_;
+  std::uint64_t chunks_ = 0;
+  std::string kept_;
   meter::TokenCount count_;
   meter::Delivery delivery_;
   std::string error_;
   bool started_ = false;
   bool done_ = false;    // [DONE] came
-  bool failed_ = false;  // the pool said so itself
+  bool failed_ = false;  // the stream is no good any more
+  bool told_ = false;    // the pool said so itself, and the client has it
 };
 
 }  // namespace qanat::relay

@@ -2,7 +2,7 @@
 
 namespace qanat::relay {
 
-void CallLog::put(const std::string& call, std::string tenant, std::string decision) {
+void CallLog::put(const std::string& call, std::string tenant, std::shared_ptr<const Explanation> decision) {
   const auto [it, fresh] = entries_.insert_or_assign(call, Entry{std::move(tenant), std::move(decision)});
   if (!fresh) return;
   order_.push_back(call);
@@ -15,7 +15,7 @@ void CallLog::put(const std::string& call, std::string tenant, std::string decis
 std::optional<std::string> CallLog::find(const std::string& call, const std::string& tenant) const {
   const auto it = entries_.find(call);
   if (it == entries_.end() || (!tenant.empty() && it->second.tenant != tenant)) return std::nullopt;
-  return it->second.decision;
+  return explain(*it->second.decision);
 }
 
 }  // namespace qanat::relay

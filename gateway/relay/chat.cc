@@ -1,159 +1,24 @@
 #include "gateway/relay/chat.hh"
 
 #include <algorithm>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <cstring>
 
 #include "base/clock.hh"
 #include "base/errc.hh"
-#include "base/hex.hh"
-#include "base/log.hh"
-#include "gateway/relay/answer.hh"
-#include "gateway/relay/explain.hh"
+#include "gateway/relay/call.hh"
 
 namespace qanat::relay {
 namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t kMaxTries = 4;
-constexpr std::uint64_t kUsualOutput = 256;          // where the caller sets no bound
 constexpr std::size_t kMaxRefusalBytes = 64 * 1024;  // of a pool's error body
+// A pool that may be silent this much longer than was predicted of it is silent for good.
+constexpr base::Duration kGrace = std::chrono::seconds{2};
+constexpr int kGraceFactor = 3;
 
-std::string call_name(std::span<const std::uint8_t> random) { return "call-" + base::to_hex(random); }
-
-// What the client sent as its own request id, if it is fit for a header.
-std::string request_id(const base::Request& request, const std::string& call) {
-  const std::string* given = request.headers.find("x-request-id");
-  const auto printable = [](char c) { return c > ' ' && c < 0x7f; };
-  if (given && !given->empty() && given->size() <= 128 &&
-      std::all_of(given->begin(), given->end(), printable))
-    return *given;
-  return call;
-}
-
-// One call under way.
-class Call {
- public:
-  Call(Relay& relay, base::Request& request, base::Responder& out)
-      : relay_(relay), request_(request), out_(out) {}
-  asio::awaitable<void> run();
-
- private:
-  // What a try came to.
-  enum class Tried : std::uint8_t {
-    Ended,      // settled: the call is over
-    SameAgain,  // a kept-alive connection died under the request
-    Another,    // this pool cannot: the next one may
-  };
-
-  asio::awaitable<bool> prepare();
-  asio::awaitable<bool> place_and_admit();
-  asio::awaitable<Tried> try_pool(const place::Option& option);
-  asio::awaitable<void> deliver(const place::Option& option, base::HttpStream& upstream, Answer& answer,
-                                Answer::End& end);
-  void settle(const place::Option& option, meter::Outcome outcome, const Answer* answer, Answer::End end);
-  void note(const place::Option& option, std::string result);
-  std::string body_for(const place::Option& option) const;
-
-  Relay& relay_;
-  base::Request& request_;
-  base::Responder& out_;
-  admit::KeyInfo key_;
-  RequestScan scan_;
-  resolve::Target target_;
-  place::Wish wish_;
-  place::Decision decision_;
-  admit::Accounts::Hold hold_;
-  std::string id_;
-  std::uint64_t random_ = 0;
-  std::vector<Try> tries_;
-  std::uint32_t try_count_ = 0;
-  meter::Call record_;
-  meter::Journal::Slot slot_ = 0;
-  place::PoolLoad::Ticket ticket_;
-  base::Time dispatched_{}, first_{};
-  bool settled_ = false;
-  std::string last_error_;
-  int last_status_ = 0;
-  // Ends the request under way when the client leaves; outlives this object in the callback.
-  std::shared_ptr<std::function<void()>> cancel_ = std::make_shared<std::function<void()>>();
-};
-
-asio::awaitable<bool> Call::prepare() {
-  const auto random = base::random_bytes(20);
-  id_ = call_name(std::span(random).first(12));
-  std::memcpy(&random_, random.data() + 12, sizeof random_);
-  out_.set_header("x-qanat-call", id_);
-  out_.set_header("x-request-id", request_id(request_, id_));
-
-  const admit::KeyInfo* key = co_await authenticate(relay_, request_, out_);
-  if (!key) co_return false;
-  key_ = *key;
-
-  auto scan = scan_request(request_.body);
-  if (!scan.has_value()) {
-    co_await refuse(relay_, out_, scan.error().code, scan.error().message, scan.error().param);
-    co_return false;
-  }
-  scan_ = std::move(*scan);
-  auto target = resolve::parse_target(scan_.model, kInfer);
-  if (!target.has_value()) {
-    co_await refuse(relay_, out_, Errc::BadCUrl, "malformed C-URL " + c_url::to_string(target.error()),
-                    "model");
-    co_return false;
-  }
-  target_ = std::move(*target);
-  co_return true;
-}
-
-asio::awaitable<bool> Call::place_and_admit() {
-  wish_ = relay_.defaults;
-  wish_.demand.prompt_tokens = relay_.estimate_prompt(request_.body.size());
-  wish_.demand.output_tokens =
-      std::min<std::uint64_t>(scan_.max_tokens.value_or(kUsualOutput), kUsualOutput) * scan_.n;
-  decision_ = place_call(relay_, target_, wish_, random_);
-  relay_.log.put(id_, key_.tenant, explain(target_, wish_, decision_, tries_));
-  if (decision_.order.empty()) {
-    const auto all = [&](auto... reasons) {
-      return std::all_of(decision_.options.begin(), decision_.options.end(),
-                         [&](const place::Option& o) { return ((o.excluded == reasons) || ...); });
-    };
-    using enum place::Excluded;
-    if (all(Model, Service) && !decision_.options.empty()) {
-      co_await refuse(relay_, out_, Errc::ModelNotFound, "no pool serves '" + target_.text + "'", "model");
-    } else if (decision_.retry_after.count() > 0) {
-      const auto seconds = std::chrono::ceil<std::chrono::seconds>(decision_.retry_after).count();
-      out_.set_header("retry-after", std::to_string(std::clamp<std::int64_t>(seconds, 1, 600)));
-      co_await refuse(relay_, out_, Errc::NoPoolReady, "no pool can take '" + target_.text + "' now",
-                      "model");
-    } else {
-      // Asking again in a moment is pointless, and official clients obey this header.
-      out_.set_header("x-should-retry", "false");
-      out_.set_header("retry-after", "60");
-      co_await refuse(relay_, out_, Errc::NothingFits,
-                      "no pool offers all that '" + target_.text + "' asks for; see /qanat/v1/calls/" + id_,
-                      "model");
-    }
-    co_return false;
-  }
-
-  // The most it can cost, wherever it ends up: every byte of the body a token, every allowed token generated.
-  const std::uint64_t most_out = scan_.max_tokens.value_or(relay_.registry.max_context(target_)) * scan_.n;
-  meter::Nano at_most = 0;
-  for (const std::size_t i : decision_.order)
-    at_most =
-        std::max(at_most, meter::charge(decision_.options[i].price, request_.body.size() + 64, most_out));
-  auto hold = relay_.accounts.admit(key_, at_most);
-  if (!hold) {
-    const bool budget = hold.error() == admit::Errc::BudgetExceeded;
-    if (!budget) out_.set_header("retry-after", "1");
-    if (budget) out_.set_header("x-should-retry", "false");
-    co_await refuse(relay_, out_, budget ? Errc::BudgetExceeded : Errc::TooManyCalls, hold.error().message());
-    co_return false;
-  }
-  hold_ = std::move(*hold);
-  co_return true;
-}
+}  // namespace
 
 std::string Call::body_for(const place::Option& option) const {
   return splice_request(request_.body, scan_, option.model);
@@ -161,7 +26,6 @@ std::string Call::body_for(const place::Option& option) const {
 
 void Call::note(const place::Option& option, std::string result) {
   tries_.push_back({option.instance, std::move(result)});
-  relay_.log.put(id_, key_.tenant, explain(target_, wish_, decision_, tries_));
 }
 
 void Call::settle(const place::Option& option, meter::Outcome outcome, const Answer* answer,
@@ -176,15 +40,34 @@ void Call::settle(const place::Option& option, meter::Outcome outcome, const Ans
   if (answer) {
     s.delivered_tokens = answer->delivered_tokens(end);
     s.prompt_tokens = answer->billed_prompt_tokens(end);
+    s.cached_tokens = std::min(answer->count().cached_tokens(), s.prompt_tokens);
     s.source = answer->source(end);
     relay_.learn_prompt(request_.body.size(), answer->count().prompt_tokens());
     if (answer->count().disagrees()) relay_.metrics.disagreements.add();
   }
-  s.decision = explain(target_, wish_, decision_, tries_);
-  relay_.accounts.settle(hold_, meter::charge(record_.price, s.prompt_tokens, s.delivered_tokens));
+  s.decision = explain(*why_);
+  if (!repeat_key_.empty()) {
+    if (outcome == meter::Outcome::Completed || s.delivered_tokens > 0)
+      relay_.repeats.end(repeat_key_,
+                         answer && end == Answer::End::Completed ? answer->kept() : std::string());
+    else
+      relay_.repeats.forget(repeat_key_);
+    repeat_key_.clear();
+  }
+  relay_.accounts.settle(hold_,
+                         meter::charge(record_.price, s.prompt_tokens, s.delivered_tokens, s.cached_tokens));
   relay_.metrics.delivered_tokens.add(s.delivered_tokens);
   relay_.metrics.ended(outcome, option.local).add();
   relay_.ledger.settle(std::move(s), [&journal = relay_.journal, slot = slot_] { journal.close(slot); });
+}
+
+// How long this pool may say nothing; no limit of ours where no other is left to ask.
+base::Duration Call::patience(const place::Option& option) const {
+  if (&option == &decision_.options[decision_.order.back()]) return base::Duration::max();
+  const base::Duration predicted = scan_.stream ? option.forecast.ttft : option.forecast.total(most_out_);
+  const base::Duration wanted =
+      scan_.stream ? wish_.ttft : wish_.ttft + wish_.tpot * static_cast<std::int64_t>(most_out_);
+  return std::max(predicted * kGraceFactor, wanted) + kGrace;
 }
 
 // 6 … 8 at one pool.
@@ -214,6 +97,8 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option) {
   dispatched_ = base::monotonic_now();
   ticket_ = pool.load.dispatch(wish_.demand.prompt_tokens, dispatched_);
   pool.breaker.on_dispatch(dispatched_);
+  const auto prompt_work = static_cast<double>(wish_.demand.prompt_tokens);
+  relay_.prefixes.dispatch(option.pool, prefix_, prompt_work);
   relay_.metrics.in_flight.add(1);
 
   base::ClientRequest upstream_request;
@@ -224,11 +109,26 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option) {
   upstream_request.headers.add("x-qanat-call", id_);
   upstream_request.body = body_for(option);
   base::HttpClient& client = relay_.upstreams.client(key_.tenant, resolve::tier_of(target_));
+  // Before the first byte another pool may do better than one that says nothing.
+  asio::steady_timer timer(relay_.io);
+  const base::Duration longest = patience(option);
+  answering_ = std::make_shared<bool>(false);
+  if (longest != base::Duration::max()) {
+    timer.expires_after(longest);
+    timer.async_wait([cancel = cancel_, answering = answering_](const boost::system::error_code& ec) {
+      if (!ec && !*answering && *cancel) (*cancel)();
+    });
+  }
   auto opened = co_await client.open(pool.config.url, std::move(upstream_request), cancel_.get());
 
   Tried tried = Tried::Ended;
   std::uint64_t generated = 0;
   const auto give_up_on = [&](std::string error, int status) {
+    if (base::monotonic_now() - dispatched_ >= longest) {
+      relay_.metrics.unanswered.add();
+      error = "said nothing for " +
+              std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(longest).count()) + " ms";
+    }
     pool.breaker.on_failure(base::monotonic_now());
     last_error_ = error;
     last_status_ = status;
@@ -258,7 +158,9 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option) {
     }
   } else {
     *cancel_ = opened->canceller();
-    Answer answer(out_, relay_.journal, slot_, scan_);
+    const Answer::Bounds bounds{most_out_, most_prompt(request_.body.size()),
+                                relay_.estimate_prompt(request_.body.size())};
+    Answer answer(out_, relay_.journal, slot_, scan_, bounds);
     Answer::End end = Answer::End::Broken;
     co_await deliver(option, *opened, answer, end);
     generated = answer.count().completion_tokens();
@@ -294,6 +196,7 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option) {
   }
   *cancel_ = nullptr;
   pool.load.finish(ticket_, generated, base::monotonic_now());
+  relay_.prefixes.finish(option.pool, prompt_work);
   relay_.metrics.in_flight.add(-1);
   // Nothing was delivered by this try: its slot goes before the next one takes its own.
   if (tried != Tried::Ended) relay_.journal.close(slot_);
@@ -306,6 +209,7 @@ asio::awaitable<void> Call::deliver(const place::Option& option, base::HttpStrea
   out_.set_header("x-qanat-path", record_.path);
   out_.set_header("x-qanat-price", version(option.price));
   const auto on_first = [&] {
+    *answering_ = true;
     first_ = base::monotonic_now();
     const double seconds = std::chrono::duration<double>(first_ - dispatched_).count();
     (option.local ? relay_.metrics.ttft_local : relay_.metrics.ttft_overflow).observe(seconds);
@@ -317,6 +221,12 @@ asio::awaitable<void> Call::deliver(const place::Option& option, base::HttpStrea
 }
 
 asio::awaitable<void> Call::run() {
+  const struct Forget {  // whatever ends it before it is settled
+    Call& call;
+    ~Forget() {
+      if (!call.repeat_key_.empty()) call.relay_.repeats.forget(call.repeat_key_);
+    }
+  } forget{*this};
   if (!co_await prepare()) co_return;
   if (!co_await place_and_admit()) co_return;
   out_.on_disconnect([cancel = cancel_] {
@@ -343,8 +253,6 @@ asio::awaitable<void> Call::run() {
   co_await refuse(relay_, out_, busy ? Errc::NoPoolReady : Errc::PoolFailed,
                   "no pool answered: " + last_error_ + "; see /qanat/v1/calls/" + id_, "model");
 }
-
-}  // namespace
 
 asio::awaitable<void> chat(Relay& relay, base::Request& request, base::Responder& out) {
   Call call(relay, request, out);

@@ -10,21 +10,25 @@ namespace od = simdjson::ondemand;
 bool space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 // {"content":"x"} of a delta or a message: anything a reader of the answer sees.
-bool content_of(od::value value) {
+// Answers its bytes; 0: none.
+std::size_t content_of(od::value value) {
   od::object object;
-  if (value.get_object().get(object)) return false;
-  bool found = false;
+  if (value.get_object().get(object)) return 0;
+  std::size_t found = 0;
   for (auto member : object) {
     od::field field;
     std::string_view key;
     if (std::move(member).get(field) || field.unescaped_key().get(key)) return found;
     if (key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal") {
       std::string_view text;
-      if (!field.value().get_string().get(text) && !text.empty()) found = true;
+      if (!field.value().get_string().get(text)) found += text.size();
     } else if (key == "tool_calls") {
       od::array calls;
       bool empty = true;
-      if (!field.value().get_array().get(calls) && !calls.is_empty().get(empty) && !empty) found = true;
+      std::string_view raw;
+      if (!field.value().get_array().get(calls) && !calls.is_empty().get(empty) && !empty &&
+          !calls.raw_json().get(raw))
+        found += raw.size();
     }
   }
   return found;
@@ -42,10 +46,10 @@ void choices(od::value value, ChunkScan& scan) {
       std::string_view key;
       if (std::move(member).get(field) || field.unescaped_key().get(key)) return;
       if (key == "delta" || key == "message") {
-        if (content_of(field.value())) scan.has_content = true;
+        scan.content_bytes += content_of(field.value());
       } else if (key == "text") {
         std::string_view text;
-        if (!field.value().get_string().get(text) && !text.empty()) scan.has_content = true;
+        if (!field.value().get_string().get(text)) scan.content_bytes += text.size();
       }
     }
   }
@@ -70,6 +74,12 @@ std::string_view usage(od::value value, ChunkScan& scan) {
     if (std::move(member).get(field) || field.unescaped_key().get(key)) return raw;
     if (key == "prompt_tokens") {
       if (field.value().get_uint64().get(found.prompt_tokens)) return raw;
+    } else if (key == "prompt_tokens_details") {
+      od::object details;
+      if (!field.value().get_object().get(details)) {
+        std::uint64_t cached = 0;
+        if (!details["cached_tokens"].get_uint64().get(cached)) found.cached_tokens = cached;
+      }
     } else if (key == "completion_tokens") {
       if (field.value().get_uint64().get(found.completion_tokens)) return raw;
       complete = true;
@@ -97,6 +107,7 @@ ChunkScan scan_chunk(std::string& json) {
     if (field.unescaped_key().get(key)) return scan;
     if (key == "choices") {
       choices(field.value(), scan);
+      scan.has_content = scan.content_bytes != 0;
     } else if (key == "error") {
       bool null = false;
       scan.error = field.value().is_null().get(null) || !null;

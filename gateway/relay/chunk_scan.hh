@@ -14,6 +14,7 @@ struct ChunkScan {
   bool valid = false;                             // one JSON object
   bool has_choices = false;                       // a non-empty list
   bool has_content = false;                       // text, reasoning, a refusal or tool calls in some choice
+  std::size_t content_bytes = 0;                  // of that text, as JSON wrote it
   bool error = false;                             // an "error" member: the pool gave up
   std::optional<meter::TokenCount::Usage> usage;  // none if null
   Range usage_value;

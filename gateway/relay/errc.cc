@@ -31,6 +31,9 @@ std::string_view to_string(Errc code) {
     case Errc::PoolRefused: return "pool_refused";
     case Errc::PoolFailed: return "pool_failed";
     case Errc::NotFound: return "not_found";
+    case Errc::RepeatUnderWay: return "idempotency_key_in_use";
+    case Errc::RepeatAnswered: return "idempotency_key_answered";
+    case Errc::RepeatDiffers: return "idempotency_key_reused";
     case Errc::CallLost: return "internal_error";
   }
   return "unknown";
@@ -41,6 +44,9 @@ int status_of(Errc code) {
     case Errc::BadKey: return 401;
     case Errc::ModelNotFound:
     case Errc::NotFound: return 404;
+    case Errc::RepeatUnderWay:
+    case Errc::RepeatAnswered: return 409;
+    case Errc::RepeatDiffers: return 422;
     case Errc::NothingFits:
     case Errc::NoPoolReady: return 503;
     case Errc::TooManyCalls:

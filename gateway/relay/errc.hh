@@ -21,6 +21,9 @@ enum class Errc {
   PoolRefused,     // the pool answered with an error of its own
   PoolFailed,      // the pool broke off, or could not be reached
   NotFound,        // no such page, call or model
+  RepeatUnderWay,  // the idempotency key's first call has not ended
+  RepeatAnswered,  // it has, and its answer is not kept
+  RepeatDiffers,   // it asked for something else
   CallLost,        // answered, but something of ours failed
 };
 

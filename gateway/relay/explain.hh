@@ -16,10 +16,20 @@ struct Try {
   std::string result;  // "status 200", "refused: …", the error
 };
 
-nlohmann::json candidates_json(const place::Decision& decision);
-// {request, reason, tier, sla, demand, candidates, order, tries}
-std::string explain(const resolve::Target& target, const place::Wish& wish, const place::Decision& decision,
-                    const std::vector<Try>& tries);
+// One call's decision as values, shared by the call and the log: it becomes text only when somebody asks, or once, for
+// the ledger.
+struct Explanation {
+  resolve::Target target;
+  place::Wish wish;
+  place::Decision decision;
+  std::size_t prefix_blocks = 0, prefix_warm = 0;  // of the prompt; those that the pick is taken to hold
+  std::vector<Try> tries{};
+};
+
+// A list, of {instance, model, local, stale, filtered_by, detail, price, path, predicted, score, …}.
+std::string candidates_json(const place::Decision& decision);
+// {request, reason, tier, sla, demand, prefix, candidates, order, tries}
+std::string explain(const Explanation& explanation);
 
 // A number where it fits JSON's integers, else a string.
 nlohmann::json money_json(meter::Nano amount);

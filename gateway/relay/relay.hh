@@ -11,8 +11,10 @@
 #include "base/http_client.hh"
 #include "base/metrics.hh"
 #include "gateway/admit/accounts.hh"
+#include "gateway/admit/repeats.hh"
 #include "gateway/meter/journal.hh"
 #include "gateway/meter/ledger_thread.hh"
+#include "gateway/place/prefix_router.hh"
 #include "gateway/relay/call_log.hh"
 #include "gateway/resolve/registry.hh"
 #include "identifiers/ids/tier.hh"
@@ -38,6 +40,8 @@ struct RelayMetrics {
   base::MetricsRegistry& registry;
   base::Counter& delivered_tokens;
   base::Counter& retries;
+  base::Counter& unanswered;     // tries left because the pool said nothing
+  base::Counter& warm_blocks;    // of prompts, at pools that were taken to hold them
   base::Counter& disagreements;  // closing usage ≠ what the chunks added up to
   base::Histogram& ttft_local;
   base::Histogram& ttft_overflow;
@@ -56,6 +60,10 @@ struct Relay {
   place::Wish defaults;
   // Bytes of request body per prompt token, learned from pools' usage; only forecasts lean on it.
   double bytes_per_token = 4.0;
+  place::PrefixRouter prefixes{};
+  std::uint64_t prefix_salt =
+      0;  // of this process: nobody can find out what others asked by colliding with it
+  admit::Repeats repeats{};
 
   std::uint64_t estimate_prompt(std::size_t body_bytes) const;
   void learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens);

@@ -29,6 +29,12 @@ class Scanner {
     if (key == "max_tokens") return once(MaxTokens, key) && count(value, key, 1, max_tokens_);
     if (key == "max_completion_tokens")
       return once(MaxCompletionTokens, key) && count(value, key, 1, max_completion_tokens_);
+    if (key == "messages") {
+      std::string_view raw;
+      if (simdjson::to_json_string(value).get(raw)) return false;
+      scan_.prompt_range = range_of(raw);
+      return true;
+    }
     if (key == "n") {
       std::optional<std::uint64_t> n;
       if (!once(N, key) || !count(value, key, 1, n)) return false;

@@ -29,6 +29,7 @@ struct RequestScan {
   bool continuous_usage = false;
   std::optional<std::uint64_t> max_tokens;  // max_completion_tokens, else max_tokens
   std::uint64_t n = 1;
+  Range prompt_range;  // the value of `messages`, of which placement hashes the beginning
 };
 
 // What is wrong with a body, for OpenAI's error shape.

@@ -105,6 +105,8 @@ place::Option Registry::option(const Target& target, std::size_t index, const de
   o.stale = !pool.fresh(now);
   o.price.input_nano = static_cast<std::int64_t>(model.price.input);
   o.price.output_nano = static_cast<std::int64_t>(model.price.output);
+  // Never above the price of a token that had to be computed, which is what a call holds.
+  o.price.cached_nano = static_cast<std::int64_t>(std::min(model.price.cached, model.price.input));
   o.path_rtt = pool.rtt();
   o.path = pool.path.text;
 

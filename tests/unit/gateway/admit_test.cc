@@ -3,6 +3,7 @@
 
 #include "gateway/admit/accounts.hh"
 #include "gateway/admit/key_store.hh"
+#include "gateway/admit/repeats.hh"
 
 namespace qanat::admit {
 namespace {
@@ -102,6 +103,31 @@ TEST(KeyStore, SurvivesARestart) {
   EXPECT_EQ((*accounts.authenticate(&first))->max_calls, 3u);
   EXPECT_FALSE(accounts.authenticate(&second));
   EXPECT_EQ(accounts.balance("lab").limit, meter::Nano{80});
+}
+
+TEST(Repeats, TellsARepeatFromAFirstAndForgetsInTime) {
+  using Seen = Repeats::Seen;
+  Repeats repeats;
+  const base::Time t0{};
+  EXPECT_EQ(repeats.begin("k", 1, "call-a", t0).seen, Seen::First);
+  EXPECT_EQ(repeats.begin("k", 1, "call-b", t0).seen, Seen::UnderWay);
+  EXPECT_EQ(repeats.begin("k", 2, "call-b", t0).seen, Seen::Differs);
+  repeats.end("k", "answer");
+  const auto again = repeats.begin("k", 1, "call-b", t0);
+  EXPECT_EQ(again.seen, Seen::Answered);
+  EXPECT_EQ(again.call, "call-a");
+  EXPECT_EQ(again.answer, "answer");
+  // Nothing came of it: the key is free.
+  EXPECT_EQ(repeats.begin("l", 1, "call-c", t0).seen, Seen::First);
+  repeats.forget("l");
+  EXPECT_EQ(repeats.begin("l", 1, "call-d", t0 + Repeats::kKept / 2).seen, Seen::First);
+  // The first "l" is due, the second is not.
+  EXPECT_EQ(repeats.begin("m", 1, "call-e", t0 + Repeats::kKept + std::chrono::seconds{1}).seen, Seen::First);
+  EXPECT_EQ(repeats.begin("l", 1, "call-f", t0 + Repeats::kKept).seen, Seen::UnderWay);
+  EXPECT_EQ(repeats.begin("k", 1, "call-g", t0 + Repeats::kKept).seen, Seen::First);
+  for (std::size_t i = 0; i < 2 * Repeats::kMost; ++i)
+    repeats.begin("n" + std::to_string(i), 1, "c", t0 + Repeats::kKept);
+  EXPECT_LE(repeats.size(), Repeats::kMost);
 }
 
 TEST(Names, AreShortAndPlain) {

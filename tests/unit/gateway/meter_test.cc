@@ -56,6 +56,14 @@ TEST(Money, PrintsAndChargesIn128Bits) {
             "170141183460469231704017187605319778305");
 }
 
+TEST(Money, CachedPromptTokensHaveTheirOwnPrice) {
+  const Price price{"CNY", 400, 1600, 100};
+  EXPECT_EQ(version(price), "CNY:400:1600:100");
+  EXPECT_EQ(charge(price, 40, 5, 30), Nano{10 * 400 + 30 * 100 + 5 * 1600});
+  EXPECT_EQ(charge(price, 40, 5, 99), charge(price, 40, 5, 40)) << "no more than there were";
+  EXPECT_EQ(charge({"CNY", 400, 1600}, 40, 5, 30), Nano{40 * 400 + 5 * 1600}) << "none given: as any other";
+}
+
 TEST(Delivery, CountsAFrameOnceItsLastByteIsAccepted) {
   Delivery d;
   d.offer(10, 1);
@@ -97,6 +105,17 @@ TEST(TokenCount, FinalIsAuthoritativeBoundedAndNotedWhenItDisagrees) {
   agreeing.on_final({4, 1});
   EXPECT_FALSE(agreeing.disagrees());
   EXPECT_EQ(agreeing.source(), UsageSource::Final);
+}
+
+TEST(TokenCount, NeverMoreThanWasHeldFor) {
+  TokenCount count(10, 50);
+  EXPECT_EQ(count.on_chunk(true, TokenCount::Usage{1'000'000, 1'000'000, 2'000'000}), 10u);
+  EXPECT_EQ(count.prompt_tokens(), 50u);
+  EXPECT_EQ(count.cached_tokens(), 50u);
+  TokenCount whole(10, 50);
+  whole.on_estimate(12);
+  EXPECT_EQ(whole.completion_tokens(), 10u);
+  EXPECT_EQ(whole.source(), UsageSource::Estimated);
 }
 
 TEST(Journal, KeepsWhatWasOpenAcrossAReopen) {
@@ -170,6 +189,31 @@ TEST(Ledger, SettlesACallOnce) {
   EXPECT_TRUE(ledger.bill("other", 0).lines.empty());
   EXPECT_FALSE(ledger.call("a", "other"));
   EXPECT_EQ(ledger.call("a", "lab")->amount_nano, 8800);
+}
+
+TEST(Ledger, AClockThatJumpsChangesNoAmount) {
+  Ledger ledger(":memory:");
+  Settlement back = settlement("a", 10, 3), far_ahead = settlement("b", 10, 3);
+  back.ended_unix_ms = back.call.started_unix_ms - 3'600'000;  // set back an hour while the call ran
+  far_ahead.call.started_unix_ms += std::int64_t{100} * 365 * 86'400'000;
+  far_ahead.ended_unix_ms = back.ended_unix_ms;
+  ledger.settle(std::vector<Settlement>{back, far_ahead});
+  EXPECT_EQ(ledger.bill("lab", 0).lines.size(), 2u);
+  EXPECT_EQ(ledger.bill("lab", 0).tokens_out, 6u);
+  EXPECT_EQ(ledger.totals().sum, Nano{0});
+}
+
+TEST(Ledger, ChargesAndKeepsCachedTokens) {
+  Ledger ledger(":memory:");
+  Settlement s = settlement("a", 40, 5);
+  s.call.price.cached_nano = 100;
+  s.cached_tokens = 30;
+  ledger.settle(std::vector<Settlement>{s});
+  const auto row = ledger.call("a");
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->settlement.cached_tokens, 30u);
+  EXPECT_EQ(row->amount_nano, charge(s.call.price, 40, 5, 30));
+  EXPECT_EQ(ledger.totals().total, charge(s.call.price, 40, 5, 30));
 }
 
 TEST(Ledger, SumsBeyond64Bits) {

@@ -6,6 +6,7 @@
 
 #include "gateway/place/prefix_choice.hh"
 #include "gateway/place/prefix_history.hh"
+#include "gateway/place/prefix_router.hh"
 
 namespace qanat::place {
 namespace {
@@ -39,6 +40,26 @@ TEST(PrefixHistory, IsBoundedAndForgetsTailsBeforeHeads) {
   EXPECT_EQ(history.known(prompt(500, 40)), 12u);
   history.forget();
   EXPECT_EQ(history.known(prompt(500, 40)), 0u);
+}
+
+TEST(PrefixRouter, FollowsAConversationAndKeepsTenantsApart) {
+  PrefixRouter router;
+  const std::string talk(3 * kPrefixBlockBytes + 100, 'x');
+  const auto mine = prefix_hashes(1, talk), theirs = prefix_hashes(2, talk);
+  ASSERT_EQ(mine.size(), 3u) << "whole blocks only";
+  EXPECT_NE(mine[0], theirs[0]);
+  EXPECT_EQ(prefix_hashes(1, talk + std::string(kPrefixBlockBytes, 'y'))[2], mine[2])
+      << "a longer prompt, the same beginning";
+  EXPECT_EQ(prefix_hashes(1, std::string(1 << 20, 'x')).size(), kMaxPrefixBlocks);
+  const std::vector<std::size_t> pools{4, 7};
+  EXPECT_EQ(router.choose(pools, mine, 400).at, 0u) << "nothing known: the favourite";
+  router.dispatch(7, mine, 400);
+  router.finish(7, 400);
+  EXPECT_EQ(router.choose(pools, mine, 400).at, 1u);
+  EXPECT_EQ(router.choose(pools, mine, 400).warm, 3u);
+  EXPECT_EQ(router.choose(pools, theirs, 400).warm, 0u);
+  router.forget(7);
+  EXPECT_EQ(router.choose(pools, mine, 400).warm, 0u);
 }
 
 TEST(PrefixChoice, WarmBlocksAttractUntilAQueueOutweighsThem) {

@@ -1,0 +1,82 @@
+// Call: one call under way, from its request to its line in the ledger. Internal to relay; chat.hh tells the stages.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/http_server.hh"
+#include "gateway/relay/answer.hh"
+#include "gateway/relay/chat.hh"
+#include "gateway/relay/explain.hh"
+
+// g++ 12 says of coroutine frames in unity builds that their locals have no linkage; frames have no users elsewhere.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
+
+namespace qanat::relay {
+
+// Prompt tokens that a call of this body can come to: every byte one, and what a chat template adds.
+inline std::uint64_t most_prompt(std::size_t body_bytes) { return body_bytes + 64; }
+
+class Call {
+ public:
+  Call(Relay& relay, base::Request& request, base::Responder& out)
+      : relay_(relay), request_(request), out_(out) {}
+  boost::asio::awaitable<void> run();
+
+ private:
+  // What a try came to.
+  enum class Tried : std::uint8_t {
+    Ended,      // settled: the call is over
+    SameAgain,  // a kept-alive connection died under the request
+    Another,    // this pool cannot: the next one may
+  };
+
+  boost::asio::awaitable<bool> prepare();
+  // False: it was answered here, as a repeat of another call.
+  boost::asio::awaitable<bool> first_of_its_kind();
+  boost::asio::awaitable<bool> place_and_admit();
+  void prefer_warm();
+  base::Duration patience(const place::Option& option) const;
+  boost::asio::awaitable<Tried> try_pool(const place::Option& option);
+  boost::asio::awaitable<void> deliver(const place::Option& option, base::HttpStream& upstream,
+                                       Answer& answer, Answer::End& end);
+  void settle(const place::Option& option, meter::Outcome outcome, const Answer* answer, Answer::End end);
+  void note(const place::Option& option, std::string result);
+  std::string body_for(const place::Option& option) const;
+
+  Relay& relay_;
+  base::Request& request_;
+  base::Responder& out_;
+  admit::KeyInfo key_;
+  RequestScan scan_;
+  // Shared with the log, which may be asked for it while the call runs and after.
+  std::shared_ptr<Explanation> why_ = std::make_shared<Explanation>();
+  resolve::Target& target_ = why_->target;
+  place::Wish& wish_ = why_->wish;
+  place::Decision& decision_ = why_->decision;
+  std::vector<Try>& tries_ = why_->tries;
+  std::vector<place::PrefixHash> prefix_;
+  std::string repeat_key_;      // empty: the caller gave no Idempotency-Key
+  std::uint64_t most_out_ = 0;  // completion tokens that are held for
+  admit::Accounts::Hold hold_;
+  std::string id_;
+  std::uint64_t random_ = 0;
+  std::uint32_t try_count_ = 0;
+  meter::Call record_;
+  meter::Journal::Slot slot_ = 0;
+  place::PoolLoad::Ticket ticket_;
+  base::Time dispatched_{}, first_{};
+  bool settled_ = false;
+  std::string last_error_;
+  int last_status_ = 0;
+  std::shared_ptr<bool> answering_;  // the try under way has said something
+  // Ends the request under way when the client leaves; outlives this object in the callback.
+  std::shared_ptr<std::function<void()>> cancel_ = std::make_shared<std::function<void()>>();
+};
+
+}  // namespace qanat::relay

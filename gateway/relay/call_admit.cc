@@ -1,0 +1,170 @@
+// Stages 1 to 5 of a call: authenticate, scan, resolve, place, admit.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "base/clock.hh"
+#include "base/hex.hh"
+#include "gateway/relay/call.hh"
+
+namespace qanat::relay {
+namespace asio = boost::asio;
+namespace {
+
+constexpr std::uint64_t kUsualOutput = 256;  // where the caller sets no bound
+
+std::string call_name(std::span<const std::uint8_t> random) { return "call-" + base::to_hex(random); }
+
+// What the client sent as its own request id, if it is fit for a header.
+std::string request_id(const base::Request& request, const std::string& call) {
+  const std::string* given = request.headers.find("x-request-id");
+  const auto printable = [](char c) { return c > ' ' && c < 0x7f; };
+  if (given && !given->empty() && given->size() <= 128 &&
+      std::all_of(given->begin(), given->end(), printable))
+    return *given;
+  return call;
+}
+
+}  // namespace
+
+asio::awaitable<bool> Call::prepare() {
+  const auto random = base::random_bytes(20);
+  id_ = call_name(std::span(random).first(12));
+  std::memcpy(&random_, random.data() + 12, sizeof random_);
+  out_.set_header("x-qanat-call", id_);
+  out_.set_header("x-request-id", request_id(request_, id_));
+
+  const admit::KeyInfo* key = co_await authenticate(relay_, request_, out_);
+  if (!key) co_return false;
+  key_ = *key;
+
+  auto scan = scan_request(request_.body);
+  if (!scan.has_value()) {
+    co_await refuse(relay_, out_, scan.error().code, scan.error().message, scan.error().param);
+    co_return false;
+  }
+  scan_ = std::move(*scan);
+  auto target = resolve::parse_target(scan_.model, kInfer);
+  if (!target.has_value()) {
+    co_await refuse(relay_, out_, Errc::BadCUrl, "malformed C-URL " + c_url::to_string(target.error()),
+                    "model");
+    co_return false;
+  }
+  target_ = std::move(*target);
+  co_return co_await first_of_its_kind();
+}
+
+asio::awaitable<bool> Call::place_and_admit() {
+  wish_ = relay_.defaults;
+  wish_.demand.prompt_tokens = relay_.estimate_prompt(request_.body.size());
+  wish_.demand.output_tokens =
+      std::min<std::uint64_t>(scan_.max_tokens.value_or(kUsualOutput), kUsualOutput) * scan_.n;
+  decision_ = place_call(relay_, target_, wish_, random_);
+  prefer_warm();
+  relay_.log.put(id_, key_.tenant, why_);
+  if (decision_.order.empty()) {
+    const auto all = [&](auto... reasons) {
+      return std::all_of(decision_.options.begin(), decision_.options.end(),
+                         [&](const place::Option& o) { return ((o.excluded == reasons) || ...); });
+    };
+    using enum place::Excluded;
+    if (all(Model, Service) && !decision_.options.empty()) {
+      co_await refuse(relay_, out_, Errc::ModelNotFound, "no pool serves '" + target_.text + "'", "model");
+    } else if (decision_.retry_after.count() > 0) {
+      const auto seconds = std::chrono::ceil<std::chrono::seconds>(decision_.retry_after).count();
+      out_.set_header("retry-after", std::to_string(std::clamp<std::int64_t>(seconds, 1, 600)));
+      co_await refuse(relay_, out_, Errc::NoPoolReady, "no pool can take '" + target_.text + "' now",
+                      "model");
+    } else {
+      // Asking again in a moment is pointless, and official clients obey this header.
+      out_.set_header("x-should-retry", "false");
+      out_.set_header("retry-after", "60");
+      co_await refuse(relay_, out_, Errc::NothingFits,
+                      "no pool offers all that '" + target_.text + "' asks for; see /qanat/v1/calls/" + id_,
+                      "model");
+    }
+    co_return false;
+  }
+
+  // The most it can cost, wherever it ends up: every byte of the body a token, every allowed token generated.
+  most_out_ = scan_.max_tokens.value_or(relay_.registry.max_context(target_)) * scan_.n;
+  meter::Nano at_most = 0;
+  for (const std::size_t i : decision_.order)
+    at_most = std::max(
+        at_most, meter::charge(decision_.options[i].price, most_prompt(request_.body.size()), most_out_));
+  auto hold = relay_.accounts.admit(key_, at_most);
+  if (!hold) {
+    const bool budget = hold.error() == admit::Errc::BudgetExceeded;
+    if (!budget) out_.set_header("retry-after", "1");
+    if (budget) out_.set_header("x-should-retry", "false");
+    co_await refuse(relay_, out_, budget ? Errc::BudgetExceeded : Errc::TooManyCalls, hold.error().message());
+    co_return false;
+  }
+  hold_ = std::move(*hold);
+  co_return true;
+}
+
+// A repeat is answered with what the first call brought, or told why not; it computes, delivers and bills nothing.
+asio::awaitable<bool> Call::first_of_its_kind() {
+  const std::string* given = request_.headers.find("idempotency-key");
+  if (!given || given->empty()) co_return true;
+  if (given->size() > admit::Repeats::kMaxKey) {
+    co_await refuse(relay_, out_, Errc::OutOfRange, "an Idempotency-Key has at most 255 bytes",
+                    "idempotency-key");
+    co_return false;
+  }
+  std::string key = key_.id + '/' + *given;
+  const std::uint64_t body = std::hash<std::string_view>{}(request_.body);
+  const admit::Repeats::Found found = relay_.repeats.begin(key, body, id_, base::monotonic_now());
+  if (found.seen == admit::Repeats::Seen::First) {
+    repeat_key_ = std::move(key);
+    co_return true;
+  }
+  out_.set_header("x-qanat-call", found.call);
+  if (found.seen == admit::Repeats::Seen::Answered && !found.answer.empty()) {
+    out_.set_header("x-qanat-repeated", "true");
+    co_await out_.send(200, "application/json", found.answer);
+    co_return false;
+  }
+  const bool wait = found.seen == admit::Repeats::Seen::UnderWay;
+  out_.set_header("x-should-retry", wait ? "true" : "false");
+  if (wait) out_.set_header("retry-after", "1");
+  const Errc code = wait                                           ? Errc::RepeatUnderWay
+                    : found.seen == admit::Repeats::Seen::Answered ? Errc::RepeatAnswered
+                                                                   : Errc::RepeatDiffers;
+  const std::string message = wait ? "the first call with this Idempotency-Key has not ended"
+                              : found.seen == admit::Repeats::Seen::Answered
+                                  ? "this Idempotency-Key was answered by " + found.call +
+                                        ", whose answer is not kept: streams, and what is long, are not"
+                                  : "this Idempotency-Key came with another request before; use a new one";
+  co_await refuse(relay_, out_, code, message, "idempotency-key");
+  co_return false;
+}
+
+// Of the pools that are as good as the pick (as near, at the same price, predicted to hold the SLA), the one that has
+// the prompt's beginning; the order of the rest stays.
+void Call::prefer_warm() {
+  const std::string_view prompt =
+      std::string_view(request_.body).substr(scan_.prompt_range.offset, scan_.prompt_range.length);
+  prefix_ = place::prefix_hashes(relay_.prefix_salt ^ std::hash<std::string>{}(key_.tenant), prompt);
+  why_->prefix_blocks = prefix_.size();
+  auto& order = decision_.order;
+  if (prefix_.empty() || order.empty()) return;
+  const place::Option& best = decision_.options[order.front()];
+  std::vector<std::size_t> at, pools;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const place::Option& o = decision_.options[order[i]];
+    const bool equal = i == 0 || (best.holds_sla && o.holds_sla && !best.stale && !o.stale &&
+                                  o.local == best.local && o.model == best.model && o.price == best.price);
+    if (!equal) continue;
+    at.push_back(i);
+    pools.push_back(o.pool);
+  }
+  const auto choice = relay_.prefixes.choose(pools, prefix_, static_cast<double>(wish_.demand.prompt_tokens));
+  why_->prefix_warm = choice.warm;
+  relay_.metrics.warm_blocks.add(choice.warm);
+  const auto chosen = order.begin() + static_cast<std::ptrdiff_t>(at[choice.at]);
+  std::rotate(order.begin(), chosen, chosen + 1);
+}
+
+}  // namespace qanat::relay

@@ -1,0 +1,200 @@
+#include "tests/e2e/gateway/scripted_pool.hh"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "identifiers/descriptor/descriptor.hh"
+
+namespace qanat::e2e {
+namespace {
+
+constexpr std::string_view kModelName = "deepseek-r1-distill-qwen-32b";
+
+bool send_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+std::string with_head(const std::string& status, const std::string& body) {
+  return "HTTP/1.1 " + status +
+         "\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" +
+         body;
+}
+
+std::string usage(std::uint64_t prompt, std::uint64_t completion, std::uint64_t cached = 0) {
+  return R"("usage":{"prompt_tokens":)" + std::to_string(prompt) + R"(,"completion_tokens":)" +
+         std::to_string(completion) + R"(,"total_tokens":)" + std::to_string(prompt + completion) +
+         R"(,"prompt_tokens_details":{"cached_tokens":)" + std::to_string(cached) + "}}";
+}
+
+std::string chunk(const std::string& data) {
+  const std::string event = "data: " + data + "\n\n";
+  char size[16];
+  std::snprintf(size, sizeof size, "%zx\r\n", event.size());
+  return size + event + "\r\n";
+}
+
+std::string content(const std::string& more = "") {
+  return R"({"id":"s","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":)"
+         R"({"content":"word "},"finish_reason":null}])" +
+         (more.empty() ? "" : "," + more) + "}";
+}
+
+std::string closing(const std::string& usage) {
+  return R"({"id":"s","object":"chat.completion.chunk","created":1,"model":"m","choices":[],)" + usage + "}";
+}
+
+std::string descriptor_of(const std::string& id) {
+  descriptor::Descriptor d;
+  d.id = id;
+  d.provider = "test";
+  d.location = "gz.cn";
+  d.site = id == "local" ? "city" : "far1";
+  d.residency = "cn";
+  d.services = {"infer"};
+  d.card = {"nvidia", "h20", 8, 96'000'000'000, 4'000'000'000'000, {{"bf16", 148e12}}};
+  d.models = {{std::string(kModelName), "", "bf16", 32768, {400, 100, 1600}}};
+  descriptor::EngineState engine;
+  engine.model = kModelName;
+  engine.max_num_seqs = 1000;
+  engine.kv_total_tokens = 10'000'000;
+  engine.decode = {1000, 0, 0};
+  engine.prefill = {1000, 1};
+  d.state = {1, 60'000, descriptor::Health::Serving, {engine}};
+  return descriptor::serialize(d);
+}
+
+}  // namespace
+
+ScriptedPool::ScriptedPool(std::string id, unsigned port, bool scripted)
+    : id_(std::move(id)), scripted_(scripted), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  const int on = 1;
+  ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(static_cast<std::uint16_t>(port));
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 ||
+      ::listen(listener_, 64) != 0)
+    throw std::runtime_error("scripted pool: port " + std::to_string(port) + " is taken");
+  thread_ = std::thread([this] { accept_all(); });
+}
+
+ScriptedPool::~ScriptedPool() {
+  stop_ = true;
+  thread_.join();
+  ::close(listener_);
+  while (open_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+void ScriptedPool::accept_all() {
+  while (!stop_) {
+    pollfd p{listener_, POLLIN, 0};
+    if (::poll(&p, 1, 50) <= 0) continue;
+    const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd < 0) continue;
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ++open_;
+    std::thread([this, fd] {
+      serve(fd);
+      ::close(fd);
+      --open_;
+    }).detach();
+  }
+}
+
+void ScriptedPool::serve(int fd) {
+  std::string in;
+  char buffer[64 * 1024];
+  while (!stop_) {
+    pollfd p{fd, POLLIN, 0};
+    if (::poll(&p, 1, 50) <= 0) continue;
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
+    if (n <= 0) return;
+    in.append(buffer, static_cast<std::size_t>(n));
+    const std::size_t head = in.find("\r\n\r\n");
+    if (head == std::string::npos) continue;
+    const std::size_t at = in.find("content-length: ");
+    const std::size_t length = at < head ? std::strtoul(in.c_str() + at + 16, nullptr, 10) : 0;
+    if (in.size() < head + 4 + length) continue;
+    if (!answer(fd, in)) return;
+    in.clear();
+  }
+}
+
+bool ScriptedPool::answer(int fd, const std::string& request) {
+  if (request.starts_with("GET /qanat/v1/descriptor"))
+    return send_all(fd, with_head("200 OK", descriptor_of(id_)));
+  if (!request.starts_with("POST /v1/chat/completions"))
+    return send_all(fd, with_head("404 Not Found", "{}"));
+  ++calls_;
+  std::string script;
+  if (const std::size_t at = request.find("\"x_script\":\""); scripted_ && at != std::string::npos)
+    script = request.substr(at + 12, request.find('"', at + 12) - at - 12);
+  if (script == "status_500")
+    return send_all(fd, with_head("500 Internal Server Error", R"({"error":"tired"})"));
+  if (script == "not_http") return send_all(fd, "220 mail.example ESMTP\r\n") && false;
+  if (script == "closes") return false;
+  if (script == "endless_head") {
+    std::string head = "HTTP/1.1 200 OK\r\n";
+    while (head.size() < 4'000'000) head += "x-more: " + std::string(1000, 'x') + "\r\n";
+    return send_all(fd, head) && false;
+  }
+  if (script == "silent") {
+    for (int i = 0; i < 400 && !stop_; ++i) {
+      pollfd p{fd, POLLIN, 0};
+      if (::poll(&p, 1, 50) > 0) return false;  // the gateway has left
+    }
+    return false;
+  }
+  if (request.find("\"stream\":true") != std::string::npos) return stream(fd, script, request);
+  const std::string told =
+      script == "missing_usage" ? std::string(R"("x":1)") : usage(kPrompt, kTokens, kCached);
+  return send_all(
+      fd, with_head("200 OK",
+                    R"({"id":"s","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,)"
+                    R"("message":{"role":"assistant","content":"word word word word "},"finish_reason":)"
+                    R"("stop"}],)" +
+                        told + "}"));
+}
+
+bool ScriptedPool::stream(int fd, std::string_view script, std::string_view) {
+  if (!send_all(fd,
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"))
+    return false;
+  const bool slow = script == "slow";
+  const std::uint64_t tokens = script == "never_ends" ? 1'000'000 : slow ? 200 : kTokens;
+  for (std::uint64_t i = 1; i <= tokens && !stop_; ++i) {
+    std::string more;
+    if (script == "usage_on_content" && i == tokens) more = usage(kPrompt, tokens, kCached);
+    if (slow) more = usage(kPrompt, i, kCached);
+    if (script == "claims_too_much") more = usage(1'000'000'000, 1'000'000, 0);
+    if (!send_all(fd, chunk(content(more)))) return false;
+    if (slow) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    if (i != 3) continue;
+    if (script == "error_after_200")
+      return send_all(
+          fd, chunk(R"({"error":{"message":"card lost","type":"server_error","param":null,"code":"card"}})"));
+    if (script == "garbage") return send_all(fd, chunk("<html>not json"));
+    if (script == "breaks_off") return false;
+  }
+  const bool plain = script.empty() || slow;
+  if (plain && !send_all(fd, chunk(closing(usage(kPrompt, tokens, kCached))))) return false;
+  if (script == "claims_too_much" && !send_all(fd, chunk(closing(usage(1'000'000'000, 1'000'000, 0)))))
+    return false;
+  return send_all(fd, chunk("[DONE]")) && send_all(fd, "0\r\n\r\n");
+}
+
+}  // namespace qanat::e2e

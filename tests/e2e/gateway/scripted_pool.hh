@@ -1,0 +1,41 @@
+// ScriptedPool: a pool that does as the call says, well or badly: what no honest pool can be made to do on demand. The
+// body's "x_script" names what happens; a pool that is not `scripted` answers every call well.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace qanat::e2e {
+
+class ScriptedPool {
+ public:
+  // Listens on 127.0.0.1:port until it goes. Five tokens an answer; {"prompt_tokens":40,"cached_tokens":30}.
+  ScriptedPool(std::string id, unsigned port, bool scripted);
+  ~ScriptedPool();
+  ScriptedPool(const ScriptedPool&) = delete;
+  ScriptedPool& operator=(const ScriptedPool&) = delete;
+
+  static constexpr std::uint64_t kTokens = 5, kPrompt = 40, kCached = 30;
+  // Calls that reached it.
+  std::uint64_t calls() const { return calls_; }
+
+ private:
+  void accept_all();
+  void serve(int fd);
+  bool answer(int fd, const std::string& request);
+  bool stream(int fd, std::string_view script, std::string_view body);
+
+  std::string id_;
+  bool scripted_;
+  int listener_ = -1;
+  std::atomic<bool> stop_{false};
+  std::atomic<int> open_{0};
+  std::atomic<std::uint64_t> calls_{0};
+  std::thread thread_;
+};
+
+}  // namespace qanat::e2e
