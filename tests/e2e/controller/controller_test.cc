@@ -335,6 +335,44 @@ TEST(TwoLevels, ADomainEnrolsWithTheGlobalControllerAndLivesWithoutIt) {
   EXPECT_TRUE(parent_is("connected")) << domain.log() << global.log();
 }
 
+// The highest CA of all, replaced while a domain is connected: the domain believes the next one before it signs, gets a
+// certificate of it, and comes back with nothing else, as does the global level.
+TEST(TwoLevels, TheGlobalLevelsCaIsReplacedAndItsDomainStays) {
+  ControllerProcess global(0);
+  const std::string join = ::testing::TempDir() + "qanat-join-ca-" + std::to_string(getpid());
+  base::write_file(join, global.join_token("domain-3") + "\n");
+  ControllerProcess domain(3, "[parent]\naddresses = [\"127.0.0.1:" + std::to_string(global.port()) +
+                                  "\"]\njoin_token_file = \"" + join + "\"\n");
+  const auto parent_is_connected = [&] {
+    return soon([&] { return contains(domain.rest("GET", "/v1/status").body, "\"parent\":\"connected\""); });
+  };
+  ASSERT_TRUE(parent_is_connected()) << domain.log() << global.log();
+  std::remove(join.c_str());
+  const auto ca = [&] { return global.rest("GET", "/v1/ca").body; };
+  const auto phase = [&](const std::string& wanted) {
+    return soon([&] { return contains(ca(), "\"phase\":\"" + wanted + "\""); });
+  };
+  const auto fingerprint = [&] {
+    const std::string all = ca();
+    return all.substr(all.find("\"fingerprint\""), 80);
+  };
+  const std::string before = fingerprint();
+
+  EXPECT_EQ(global.rest("POST", "/v1/ca/rotate").status / 100, 2);
+  EXPECT_EQ(global.rest("POST", "/v1/ca/rotate").status, 409) << "one at a time";
+  EXPECT_TRUE(phase("switched")) << ca() << domain.log();
+  EXPECT_TRUE(parent_is_connected());
+  EXPECT_TRUE(phase("stable") || phase("stable")) << ca() << domain.log() << global.log();
+  EXPECT_NE(fingerprint(), before);
+
+  global.kill();
+  global.start();
+  EXPECT_TRUE(parent_is_connected()) << "the global level's leaf is the new CA's" << domain.log();
+  domain.kill();
+  domain.start();
+  EXPECT_TRUE(parent_is_connected()) << "and the domain's" << domain.log() << global.log();
+}
+
 int run(const std::string& command) { return WEXITSTATUS(std::system(command.c_str())); }
 
 TEST(ControllerConfig, TheSamplePassesItsOwnCheckAndMistakesAreAllNamed) {
