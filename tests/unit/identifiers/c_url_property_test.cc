@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include "identifiers/c_url/binary.hh"
 #include "identifiers/c_url/c_url.hh"
 
 namespace qanat::c_url {
@@ -19,6 +20,16 @@ void check(const std::string& text) {
   RC_ASSERT(again.has_value());
   RC_ASSERT(*again == *url);
   RC_ASSERT(to_string(*again) == canonical);
+  auto decoded = decode(encode(*url));
+  RC_ASSERT(decoded.has_value());
+  RC_ASSERT(*decoded == *url);
+}
+
+TEST(CUrlProperty, AnyBytesAreDecodedOrRefused) {
+  EXPECT_TRUE(rc::check("any bytes after a good beginning", [](const std::string& tail) {
+    const std::string bytes = std::string("\xc1", 1) + tail;
+    if (auto url = decode(bytes)) RC_ASSERT(encode(*url) == bytes);
+  }));
 }
 
 TEST(CUrlProperty, AnyBytesAreAnswered) {
