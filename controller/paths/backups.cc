@@ -151,24 +151,29 @@ CandidateTable::Lanes CandidateTable::choose_disjoint(Index from, std::size_t fi
     }
   }
 
-  const auto offer = [&](std::uint32_t base, Index relay, std::uint32_t what, Lanes free) {
-    for (std::size_t s = 0; s < beyond_.size(); ++s)  // the limits, over a relay or (relay = from) straight
-      if (!beyond_[s].empty())
-        free &= kernels_.below(relay == from ? 0 : sums_[s][from][relay], sums_[s][relay] + first,
-                               beyond_[s].data());
-    kernels_.offer(three, base, direct_[relay] + first, what, free);
-  };
-  offer(0, from, kDirect, lanes & ~used_direct);
-  for (std::size_t at = 0; at < near.size(); ++at) {
-    // Further relays cost more than the third of any endpoint: now and then worth a look.
-    if (at % 16 == 15 && near[at].cost_us >= *std::max_element(three.cost[2], three.cost[2] + kLanes)) break;
-    const Index relay = node_of(near[at].relay);
-    Lanes free = lanes & ~used[at];
-    if (const std::uint32_t own = topology_.nodes()[relay].risk; own != 0)
+  if (risks_) {
+    for (std::size_t at = 0; at < near.size(); ++at) {
+      const std::uint32_t own = topology_.nodes()[node_of(near[at].relay)].risk;
+      if (own == 0) continue;
       for (std::size_t lane = 0; lane < kLanes; ++lane)
-        if ((risk[lane] & own) != 0) free &= ~(Lanes{1} << lane);
-    offer(near[at].cost_us, relay, near[at].relay, free);
+        if ((risk[lane] & own) != 0) used[at] |= Lanes{1} << lane;
+    }
   }
+  // The straight way, a newcomer at nothing before all others.
+  Offers offers{near, topology_.relays().data(), direct_.rows(), first, used.data(), {}, 0};
+  Lanes straight = lanes & ~used_direct;
+  for (std::size_t s = 0; s < beyond_.size(); ++s) {
+    if (beyond_[s].empty()) continue;
+    straight &= kernels_.below(0, sums_[s][from] + first, beyond_[s].data());
+    offers.limits[offers.limit_count++] = {sums_[s][from], sums_[s].rows(), beyond_[s][0]};
+  }
+  for (; straight != 0; straight &= straight - 1) {
+    const auto lane = static_cast<std::size_t>(std::countr_zero(straight));
+    if (direct_[from][first + lane] == kNoWay) continue;
+    three.cost[0][lane] = direct_[from][first + lane];
+    three.what[0][lane] = kDirect;
+  }
+  kernels_.offer(three, offers);
 
   Lanes rest = 0;
   for (Lanes left = lanes; left != 0; left &= left - 1) {

@@ -96,7 +96,8 @@ void CandidateTable::run(Stage stage) {
       });
       turn([this](std::size_t k) { return direct_[node_of(k)]; }, in_);
       for_rows(n, [&](std::size_t j) {
-        load_least(static_cast<Index>(j));
+        load_least_out(static_cast<Index>(j));
+        load_least_in(static_cast<Index>(j));
         find_near(static_cast<Index>(j));
       });
       break;
@@ -136,9 +137,9 @@ void CandidateTable::run(Stage stage) {
       });
       break;
     case Stage::Choose:
-      for_rows(n, [&](std::size_t i) {
-        for (std::size_t block = 0; block < blocks(); ++block)
-          choose(static_cast<Index>(i), block, ~Lanes{0});
+      // A block of endpoints at a time: what leads to them from all relays stays in the cache for all headends.
+      parallel_(blocks(), [&](std::size_t block) {
+        for (Index i = 0; i < n; ++i) choose(i, block, ~Lanes{0});
       });
       break;
   }
@@ -171,19 +172,7 @@ void CandidateTable::load_link(Index from, Index to) {
   out_[from][relay] = usable ? std::min(best + objective_.relay_us, kNoWay) : kNoWay;
 }
 
-// The best way on from a relay to everywhere, as the product gives it, and to one node.
-void CandidateTable::go_on(std::size_t relay) {
-  const std::uint32_t* left = out_[node_of(relay)];
-  for (Index to = 0; to < nodes(); ++to) {
-    on_[relay][to] = kernels_.least(left, in_[to], out_.stride(), on_relay_[relay][to]);
-    if (direct_[node_of(relay)][to] <= on_[relay][to]) {
-      on_[relay][to] = direct_[node_of(relay)][to];
-      on_relay_[relay][to] = kNoRelay;
-    }
-  }
-  on_[relay][node_of(relay)] = kNoWay;
-}
-
+// The best way on from a relay to one node, as the product gives it.
 void CandidateTable::go_on(std::size_t relay, Index to) {
   const Index at = node_of(relay);
   if (at == to) return;

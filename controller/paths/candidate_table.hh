@@ -62,11 +62,6 @@ class CandidateTable {
   Choices lists(Index from, Index to) const;
 
  private:
-  struct Near {  // a relay that a headend's backups may go over
-    std::uint32_t cost_us;
-    std::uint16_t relay;
-    auto operator<=>(const Near&) const = default;
-  };
   using Lanes = std::uint64_t;  // of one block of kLanes endpoints
   static constexpr std::uint8_t kFar = 255;
 
@@ -80,10 +75,11 @@ class CandidateTable {
             Grid<std::uint32_t>& to) const;
 
   void load_link(Index from, Index to);
-  void load_least(Index node);
+  void load_least_out(Index node);
+  void load_least_in(Index node);
+  Sums least_of(Index node, bool out) const;
   void find_near(Index from);
   bool is_near(Index from, std::uint16_t relay) const { return near_place_[from][relay] != kFar; }
-  void go_on(std::size_t relay);
   void go_on(std::size_t relay, Index to);
 
   Way rank1(Index from, Index to) const;

@@ -4,10 +4,14 @@
 //   on           row i and column j, element by element; what differs in them is `moved`
 //   via          row i and column j; elsewhere where a relay's moved way was used (the reverse index) or now is cheaper
 //   choose       pairs whose rank 1 moved, the pair of the link, row i if j is near it, column j of headends that have i near
+//
+// An element is the least of a thousand sums of which one or two changed: unless what it stands on got worse, the old least
+// and the changed ones say all.
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <set>
+#include <iterator>
+#include <map>
 
 #include "controller/paths/candidate_table.hh"
 
@@ -19,13 +23,44 @@ struct CandidateTable::Difference {
   static void mark(Grid<Lanes>& in, std::size_t row, Index to) {
     in[row][to / kLanes] |= Lanes{1} << to % kLanes;
   }
+  bool is_moved(std::size_t relay, Index to) const {
+    return (moved[relay][to / kLanes] >> to % kLanes & 1) != 0;
+  }
 
-  std::set<Index> rows;     // headends with another cost to a relay
-  std::set<Index> columns;  // endpoints with another cost from a relay
-  Grid<Lanes> dirty;        // [node][block] pairs whose ways are chosen anew
-  Grid<Lanes> moved;        // [relay][block] best ways on that are different now
-  std::vector<bool> fell;   // [relay] and some of them cheaper
+  using Relays = std::vector<std::uint16_t>;  // ascending
+  std::map<Index, Relays> rows;               // headends with another cost to these relays
+  std::map<Index, Relays> columns;            // endpoints with another cost from these relays
+  std::map<Index, Relays> moved_at;  // of each of `columns`, the relays with another best way on to it
+  Relays moved_rows;                 // relays of `rows` with moved ways
+  Grid<Lanes> dirty;                 // [node][block] pairs whose ways are chosen anew
+  Grid<Lanes> moved;                 // [relay][block] best ways on that are different now
+  std::vector<bool> fell;            // [relay] and some of them cheaper
 };
+
+namespace {
+
+struct Least {
+  std::uint32_t cost = kNoWay;
+  std::uint16_t over = kNoRelay;
+  void offer(std::uint32_t sum, std::uint16_t relay) {
+    if (sum < cost || (sum == cost && sum < kNoWay && relay < over)) *this = {sum, relay};
+  }
+};
+
+// The least of left[k] + right[k] when it was `old` and only the terms of `changed` are different. False when it stood on
+// one of them that is worse now: then all have to be looked at.
+bool follow(Least old, std::span<const std::uint16_t> changed, const std::uint32_t* left,
+            const std::uint32_t* right, Least& now) {
+  now = old;
+  for (const std::uint16_t k : changed) {
+    const std::uint32_t sum = left[k] + right[k];
+    if (k == old.over && sum > old.cost) return false;
+    now.offer(sum, k);
+  }
+  return true;
+}
+
+}  // namespace
 
 std::size_t CandidateTable::update(std::span<const Link> changed) {
   const std::size_t n = nodes(), r = relays();
@@ -36,109 +71,144 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     if (from == to) continue;
     load_link(from, to);
     Difference::mark(d.dirty, from, to);
-    if (relay_of_[to] != kNoRelay) d.rows.insert(from);
+    if (relay_of_[to] != kNoRelay) d.rows[from].push_back(relay_of_[to]);
     if (relay_of_[from] == kNoRelay) continue;
     in_[to][relay_of_[from]] = direct_[from][to];
-    d.columns.insert(to);
+    d.columns[to].push_back(relay_of_[from]);
+  }
+  for (auto* side : {&d.rows, &d.columns}) {
+    for (auto& [node, relays] : *side) {
+      std::sort(relays.begin(), relays.end());
+      relays.erase(std::unique(relays.begin(), relays.end()), relays.end());
+    }
   }
   if (objective_.limited()) {
     for (const auto& [from, to] : changed) {
-      load_least(from);
-      load_least(to);
+      load_least_out(from);
+      load_least_in(to);
     }
   }
-  for (const Index from : d.rows) {
+  for (const auto& [from, to] : d.rows) {
     const auto old = near_[from];
     find_near(from);
-    bool concerns = old != near_[from];
-    for (const auto& [a, b] : changed)
-      concerns |= a == from && relay_of_[b] != kNoRelay && is_near(from, relay_of_[b]);
+    const bool concerns =
+        old != near_[from] ||
+        std::any_of(to.begin(), to.end(), [this, at = from](std::uint16_t k) { return is_near(at, k); });
     if (concerns) std::fill_n(d.dirty[from], blocks(), ~Lanes{0});
   }
 
   // 2. Best ways on. A way also differs when a link of it does, its cost may be what it was.
-  for (const auto& [from, to] : changed) {
-    const std::uint16_t relay = relay_of_[from];
-    if (relay == kNoRelay) continue;
-    Difference::mark(d.moved, relay, to);
+  for (const auto& [to, over] : d.columns) {
+    for (const std::uint16_t relay : over) Difference::mark(d.moved, relay, to);
     for (std::size_t k = 0; k < r; ++k)
-      if (on_relay_[k][to] == relay) Difference::mark(d.moved, k, to);
-    if (relay_of_[to] == kNoRelay) continue;
-    for (Index j = 0; j < n; ++j)
-      if (on_relay_[relay][j] == relay_of_[to]) Difference::mark(d.moved, relay, j);
+      if (std::binary_search(over.begin(), over.end(), on_relay_[k][to])) Difference::mark(d.moved, k, to);
   }
-  const auto compare = [&](std::size_t relay, Index to, std::uint32_t cost, std::uint16_t over) {
-    if (cost == on_[relay][to] && over == on_relay_[relay][to]) return;
+  const auto go_on_again = [&](std::uint16_t relay, Index to, const Difference::Relays& terms) {
+    const Index at = node_of(relay);
+    if (at == to) return;
+    const Least old{on_[relay][to], on_relay_[relay][to]};
+    const std::uint32_t straight = direct_[at][to];
+    Least now;
+    if ((old.over == kNoRelay && straight > old.cost) || !follow(old, terms, out_[at], in_[to], now)) {
+      go_on(relay, to);
+      now = {on_[relay][to], on_relay_[relay][to]};
+    } else if (straight <= now.cost) {
+      now = {straight, kNoRelay};
+    }
+    on_[relay][to] = now.cost;
+    on_relay_[relay][to] = now.over;
+    if (now.cost == old.cost && now.over == old.over) return;
     Difference::mark(d.moved, relay, to);
-    if (on_[relay][to] < cost) d.fell[relay] = true;
-    on_turned_[to][relay] = on_[relay][to];
+    if (now.cost < old.cost) d.fell[relay] = true;
+    on_turned_[to][relay] = now.cost;
   };
-  std::vector<std::uint32_t> costs(padded(n));
-  std::vector<std::uint16_t> overs(padded(n));
-  for (const Index from : d.rows) {
+  for (const auto& [from, over] : d.rows) {
     const std::uint16_t relay = relay_of_[from];
     if (relay == kNoRelay) continue;
-    std::copy_n(on_[relay], n, costs.data());
-    std::copy_n(on_relay_[relay], n, overs.data());
-    go_on(relay);
-    for (Index to = 0; to < n; ++to) compare(relay, to, costs[to], overs[to]);
-  }
-  for (const Index to : d.columns) {
-    for (std::size_t relay = 0; relay < r; ++relay) {
-      if (d.rows.contains(node_of(relay))) continue;
-      const std::uint32_t cost = on_[relay][to];
-      const std::uint16_t over = on_relay_[relay][to];
-      go_on(relay, to);
-      compare(relay, to, cost, over);
+    for (Index to = 0; to < n; ++to) {
+      if (std::binary_search(over.begin(), over.end(), on_relay_[relay][to]))
+        Difference::mark(d.moved, relay, to);
+      if (const auto column = d.columns.find(to); column != d.columns.end()) {
+        Difference::Relays terms;
+        std::set_union(over.begin(), over.end(), column->second.begin(), column->second.end(),
+                       std::back_inserter(terms));
+        go_on_again(relay, to, terms);
+      } else {
+        go_on_again(relay, to, over);
+      }
     }
   }
+  for (const auto& [to, over] : d.columns)
+    for (std::uint16_t relay = 0; relay < r; ++relay)
+      if (!d.rows.contains(node_of(relay))) go_on_again(relay, to, over);
 
   // 3. Best ways over relays. Headends are independent of each other from here on.
-  std::vector<std::uint16_t> moved;  // relays with moved ways
-  for (std::uint16_t k = 0; k < r; ++k)
-    if (std::any_of(d.moved[k], d.moved[k] + blocks(), [](Lanes l) { return l != 0; })) moved.push_back(k);
-  const auto again = [&](Index from, Index to) {  // one element anew
-    std::uint16_t relay = kNoRelay;
-    const std::uint32_t cost =
-        from == to ? kNoWay : kernels_.least(out_[from], on_turned_[to], out_.stride(), relay);
-    std::uint16_t& known = via_relay_[from][to];
-    const bool over_moved = relay != kNoRelay && (d.moved[relay][to / kLanes] >> to % kLanes & 1) != 0;
-    if (cost != via_[from][to] || relay != known || over_moved) Difference::mark(d.dirty, from, to);
-    if (known != kNoRelay) --uses_[from][known];
-    if (relay != kNoRelay) ++uses_[from][relay];
-    via_[from][to] = cost;
-    known = relay;
+  for (const auto& [to, over] : d.columns)
+    for (std::uint16_t k = 0; k < r; ++k)
+      if (d.is_moved(k, to)) d.moved_at[to].push_back(k);
+  std::vector<Lanes> elsewhere(blocks(),
+                               ~Lanes{0});  // but in the columns, which are looked at for every headend
+  for (const auto& [to, over] : d.columns) elsewhere[to / kLanes] &= ~(Lanes{1} << to % kLanes);
+  for (const auto& [from, over] : d.rows) {
+    const std::uint16_t k = relay_of_[from];
+    if (k != kNoRelay && std::any_of(d.moved[k], d.moved[k] + blocks(), [](Lanes l) { return l != 0; }))
+      d.moved_rows.push_back(k);
+  }
+  std::sort(d.moved_rows.begin(), d.moved_rows.end());
+  const Difference::Relays none;
+  const auto again = [&](Index from, Index to, const Difference::Relays& moved,
+                         const Difference::Relays& own) {
+    if (from == to) return;
+    constexpr std::size_t kFew = 48;  // of which one by one is cheaper than looking at all
+    const Least old{via_[from][to], via_relay_[from][to]};
+    Least now = old;
+    bool few = moved.size() + own.size() <= kFew && follow(old, moved, out_[from], on_turned_[to], now);
+    if (few) {
+      for (const std::uint16_t k : own) {
+        const std::uint32_t sum = out_[from][k] + on_turned_[to][k];
+        few = few && (k != old.over || sum <= old.cost);
+        now.offer(sum, k);
+      }
+    }
+    if (!few) now.cost = kernels_.least(out_[from], on_turned_[to], out_.stride(), now.over);
+    const bool over_moved = now.over != kNoRelay && (d.is_moved(now.over, to) ||
+                                                     std::binary_search(own.begin(), own.end(), now.over));
+    if (now.cost != old.cost || now.over != old.over || over_moved) Difference::mark(d.dirty, from, to);
+    if (old.over != kNoRelay) --uses_[from][old.over];
+    if (now.over != kNoRelay) ++uses_[from][now.over];
+    via_[from][to] = now.cost;
+    via_relay_[from][to] = now.over;
   };
   const auto headend = [&](Index from) {
-    if (d.rows.contains(from)) {
-      // Links of this headend moved: rank 1 over them is another way though its cost and relay stay.
-      for (const auto& [a, b] : changed) {
-        if (a != from || relay_of_[b] == kNoRelay) continue;
-        for (Index to = 0; to < n; ++to)
-          if (via_relay_[from][to] == relay_of_[b]) Difference::mark(d.dirty, from, to);
-      }
-      for (Index to = 0; to < n; ++to) again(from, to);
-      return;
-    }
-    for (const Index to : d.columns) again(from, to);
-    for (const std::uint16_t relay : moved) {
+    const auto row = d.rows.find(from);
+    const Difference::Relays& own = row == d.rows.end() ? none : row->second;
+    for (const auto& [to, moved] : d.moved_at) again(from, to, moved, own);
+    std::vector<Lanes> look(blocks(), 0);
+    const auto look_for = [&](std::uint16_t relay, const Lanes* which, bool cheaper) {
       const std::uint32_t base = out_[from][relay];
       const bool used = uses_[from][relay] != 0;
-      if (base == kNoWay || (!used && !d.fell[relay])) continue;
+      if (!used && (base == kNoWay || !cheaper)) return;
       for (std::size_t block = 0; block < blocks(); ++block) {
-        const Lanes here = d.moved[relay][block];
+        const Lanes here = (which == nullptr ? ~Lanes{0} : which[block]) & elsewhere[block];
         if (here == 0) continue;
         const std::size_t first = block * kLanes;
         // base − 1: a sum that equals the known one counts too, for the lower relay wins.
-        Lanes look = kernels_.below(base - 1, on_[relay] + first, via_[from] + first) & here;
+        Lanes found = kernels_.below(base - 1, on_[relay] + first, via_[from] + first) & here;
         if (used) {
-          for (Lanes left = here & ~look; left != 0; left &= left - 1) {
+          for (Lanes left = here & ~found; left != 0; left &= left - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-            if (via_relay_[from][first + lane] == relay) look |= Lanes{1} << lane;
+            if (via_relay_[from][first + lane] == relay) found |= Lanes{1} << lane;
           }
         }
-        for (; look != 0; look &= look - 1)
-          again(from, static_cast<Index>(first + static_cast<std::size_t>(std::countr_zero(look))));
+        look[block] |= found;
+      }
+    };
+    for (const std::uint16_t relay : own) look_for(relay, nullptr, true);
+    for (const std::uint16_t relay : d.moved_rows) look_for(relay, d.moved[relay], d.fell[relay]);
+    for (std::size_t block = 0; block < blocks(); ++block) {
+      for (Lanes left = look[block]; left != 0; left &= left - 1) {
+        const auto to = static_cast<Index>(block * kLanes + static_cast<std::size_t>(std::countr_zero(left)));
+        if (to < n) again(from, to, d.moved_rows, own);
       }
     }
   };
@@ -148,12 +218,19 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   for_rows(n, [&](std::size_t row) {
     const auto from = static_cast<Index>(row);
     headend(from);
-    for (const auto& [a, b] : changed)
-      if (relay_of_[a] != kNoRelay && is_near(from, relay_of_[a])) Difference::mark(d.dirty, from, b);
-    for (const std::uint16_t relay : moved) {
+    for (const auto& [to, over] : d.columns)
+      if (std::any_of(over.begin(), over.end(), [&](std::uint16_t k) { return is_near(from, k); }))
+        Difference::mark(d.dirty, from, to);
+    for (const std::uint16_t relay : d.moved_rows) {
       if (!is_near(from, relay)) continue;
       for (std::size_t block = 0; block < blocks(); ++block)
         d.dirty[from][block] |= further_[from][block] & d.moved[relay][block];
+    }
+    for (const auto& [to, moved] : d.moved_at) {
+      if ((further_[from][to / kLanes] >> to % kLanes & 1) == 0) continue;
+      if (std::any_of(near_[from].begin(), near_[from].end(),
+                      [&, at = to](const Near& near) { return d.is_moved(near.relay, at); }))
+        Difference::mark(d.dirty, from, to);
     }
     if (objective_.limited()) {
       for (const auto& [a, b] : changed) {

@@ -8,22 +8,27 @@ namespace qanat::paths {
 
 using topology::PlaneLink;
 
-void CandidateTable::load_least(Index node) {
-  if (!objective_.limited()) return;
-  constexpr std::uint64_t kFar = ~0ull >> 2;
-  for (const bool out : {true, false}) {
-    Sums least{kFar, kFar, kFar};
-    for (Index other = 0; other < nodes(); ++other) {
-      if (other == node) continue;
-      for (const PlaneLink& link : out ? topology_.links(node, other) : topology_.links(other, node)) {
-        if (objective_.cost(link) == kNoWay) continue;
-        least.rtt_us = std::min<std::uint64_t>(least.rtt_us, link.rtt_us);
-        least.loss_ppm = std::min<std::uint64_t>(least.loss_ppm, link.loss_ppm);
-        least.jitter_us = std::min<std::uint64_t>(least.jitter_us, link.jitter_us);
-      }
+Sums CandidateTable::least_of(Index node, bool out) const {
+  constexpr std::uint64_t kBoundless = ~0ull >> 2;
+  Sums least{kBoundless, kBoundless, kBoundless};
+  for (Index other = 0; other < nodes(); ++other) {
+    if (other == node) continue;
+    for (const PlaneLink& link : out ? topology_.links(node, other) : topology_.links(other, node)) {
+      if (objective_.cost(link) == kNoWay) continue;
+      least.rtt_us = std::min<std::uint64_t>(least.rtt_us, link.rtt_us);
+      least.loss_ppm = std::min<std::uint64_t>(least.loss_ppm, link.loss_ppm);
+      least.jitter_us = std::min<std::uint64_t>(least.jitter_us, link.jitter_us);
     }
-    (out ? least_out_ : least_in_)[node] = least;
   }
+  return least;
+}
+
+void CandidateTable::load_least_out(Index node) {
+  if (objective_.limited()) least_out_[node] = least_of(node, true);
+}
+
+void CandidateTable::load_least_in(Index node) {
+  if (objective_.limited()) least_in_[node] = least_of(node, false);
 }
 
 Sums CandidateTable::sums(Index from, Index to, Way way) const {
@@ -41,6 +46,8 @@ Sums CandidateTable::sums(Index from, Index to, Way way) const {
 bool CandidateTable::cheapest_meets(Index from, Index to, Way way) const {
   for (std::size_t s = 0; s < beyond_.size(); ++s) {
     if (beyond_[s].empty()) continue;
+    // A cost counts the whole round trip and more.
+    if (s == 0 && std::min(direct_[from][to], via_[from][to]) < beyond_[s][0]) continue;
     std::uint64_t sum = 0;
     Index at = from;
     for (const std::uint16_t relay : {way.first, way.second}) {

@@ -57,18 +57,31 @@ std::uint64_t scalar_below(std::uint32_t base, const std::uint32_t* row, const s
 }
 
 template <auto below>
-void offer_one_by_one(Three& three, std::uint32_t base, const std::uint32_t* row, std::uint32_t what,
-                      std::uint64_t columns) {
-  for (std::uint64_t left = below(base, row, three.cost[2]) & columns; left != 0; left &= left - 1) {
-    const auto j = static_cast<std::size_t>(std::countr_zero(left));
-    const std::uint32_t cost = base + row[j];
-    std::size_t at = 2;
-    for (; at > 0 && cost < three.cost[at - 1][j]; --at) {
-      three.cost[at][j] = three.cost[at - 1][j];
-      three.what[at][j] = three.what[at - 1][j];
+void offer_one_by_one(Three& three, const Offers& offers) {
+  for (std::size_t at = 0; at < offers.near.size(); ++at) {
+    const Near near = offers.near[at];
+    const std::uint32_t node = offers.nodes[near.relay];
+    const std::uint32_t* row = offers.rows[node] + offers.first;
+    // Further relays cost more than the third of any column: now and then worth a look.
+    if (at % 16 == 15 && near.cost_us >= *std::max_element(three.cost[2], three.cost[2] + kLanes)) return;
+    std::uint64_t left = below(near.cost_us, row, three.cost[2]) & ~offers.taken[at];
+    for (std::size_t l = 0; l < offers.limit_count && left != 0; ++l) {
+      const Offers::Limit& limit = offers.limits[l];
+      std::array<std::uint32_t, kLanes> beyond;
+      beyond.fill(limit.beyond);
+      left &= below(limit.own[node], limit.rows[node] + offers.first, beyond.data());
     }
-    three.cost[at][j] = cost;
-    three.what[at][j] = what;
+    for (; left != 0; left &= left - 1) {
+      const auto j = static_cast<std::size_t>(std::countr_zero(left));
+      const std::uint32_t cost = near.cost_us + row[j];
+      std::size_t place = 2;
+      for (; place > 0 && cost < three.cost[place - 1][j]; --place) {
+        three.cost[place][j] = three.cost[place - 1][j];
+        three.what[place][j] = three.what[place - 1][j];
+      }
+      three.cost[place][j] = cost;
+      three.what[place][j] = near.relay;
+    }
   }
 }
 
@@ -284,26 +297,47 @@ void gather(const std::uint32_t* const* right, std::size_t inner, std::size_t co
   return mask;
 }
 
-[[gnu::target("avx512f")]] void avx512_offer(Three& three, std::uint32_t base, const std::uint32_t* row,
-                                             std::uint32_t what, std::uint64_t columns) {
-  const __m512i b = _mm512_set1_epi32(static_cast<int>(base)), id = _mm512_set1_epi32(static_cast<int>(what));
-#pragma GCC unroll 4
+// The three of 16 columns stay in registers while all relays pass.
+[[gnu::target("avx512f")]] void avx512_offer(Three& three, const Offers& offers) {
   for (std::size_t j = 0; j < kLanes; j += 16) {
-    const __m512i cost = _mm512_add_epi32(b, _mm512_loadu_si512(row + j));
-    const __m512i third = _mm512_load_si512(three.cost[2] + j);
-    const __mmask16 m3 = _mm512_mask_cmplt_epu32_mask(static_cast<__mmask16>(columns >> j), cost, third);
-    if (m3 == 0) continue;
-    const __m512i first = _mm512_load_si512(three.cost[0] + j), second = _mm512_load_si512(three.cost[1] + j);
-    const __mmask16 m2 = _mm512_mask_cmplt_epu32_mask(m3, cost, second);
-    const __mmask16 m1 = _mm512_mask_cmplt_epu32_mask(m2, cost, first);
-    const __m512i what1 = _mm512_load_si512(three.what[0] + j), what2 = _mm512_load_si512(three.what[1] + j);
-    // Each place takes the newcomer, and where it goes further up, what stood above.
-    _mm512_mask_store_epi32(three.cost[2] + j, m3, _mm512_mask_mov_epi32(cost, m2, second));
-    _mm512_mask_store_epi32(three.what[2] + j, m3, _mm512_mask_mov_epi32(id, m2, what2));
-    _mm512_mask_store_epi32(three.cost[1] + j, m2, _mm512_mask_mov_epi32(cost, m1, first));
-    _mm512_mask_store_epi32(three.what[1] + j, m2, _mm512_mask_mov_epi32(id, m1, what1));
-    _mm512_mask_store_epi32(three.cost[0] + j, m1, cost);
-    _mm512_mask_store_epi32(three.what[0] + j, m1, id);
+    __m512i first = _mm512_load_si512(three.cost[0] + j), what1 = _mm512_load_si512(three.what[0] + j);
+    __m512i second = _mm512_load_si512(three.cost[1] + j), what2 = _mm512_load_si512(three.what[1] + j);
+    __m512i third = _mm512_load_si512(three.cost[2] + j), what3 = _mm512_load_si512(three.what[2] + j);
+    const std::size_t column = offers.first + j;
+    for (std::size_t at = 0; at < offers.near.size(); ++at) {
+      const Near near = offers.near[at];
+      const std::uint32_t node = offers.nodes[near.relay];
+      const __m512i base = _mm512_set1_epi32(static_cast<int>(near.cost_us));
+      const __m512i cost = _mm512_add_epi32(base, _mm512_loadu_si512(offers.rows[node] + column));
+      __mmask16 m3 =
+          _mm512_mask_cmplt_epu32_mask(static_cast<__mmask16>(~offers.taken[at] >> j), cost, third);
+      if (m3 == 0) {
+        if (_mm512_cmplt_epu32_mask(base, third) == 0) break;  // nor will what is further away
+        continue;
+      }
+      for (std::size_t l = 0; l < offers.limit_count; ++l) {
+        const Offers::Limit& limit = offers.limits[l];
+        const __m512i sum = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(limit.own[node])),
+                                             _mm512_loadu_si512(limit.rows[node] + column));
+        m3 = _mm512_mask_cmplt_epu32_mask(m3, sum, _mm512_set1_epi32(static_cast<int>(limit.beyond)));
+      }
+      const __m512i what = _mm512_set1_epi32(near.relay);
+      const __mmask16 m2 = _mm512_mask_cmplt_epu32_mask(m3, cost, second);
+      const __mmask16 m1 = _mm512_mask_cmplt_epu32_mask(m2, cost, first);
+      // Each place takes the newcomer, and where it goes further up, what stood above.
+      third = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(third, m3, cost), m2, second);
+      what3 = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(what3, m3, what), m2, what2);
+      second = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(second, m2, cost), m1, first);
+      what2 = _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(what2, m2, what), m1, what1);
+      first = _mm512_mask_mov_epi32(first, m1, cost);
+      what1 = _mm512_mask_mov_epi32(what1, m1, what);
+    }
+    _mm512_store_si512(three.cost[0] + j, first);
+    _mm512_store_si512(three.cost[1] + j, second);
+    _mm512_store_si512(three.cost[2] + j, third);
+    _mm512_store_si512(three.what[0] + j, what1);
+    _mm512_store_si512(three.what[1] + j, what2);
+    _mm512_store_si512(three.what[2] + j, what3);
   }
 }
 

@@ -2,8 +2,11 @@
 // All variants give the same bytes: the least sum and, of several relays that attain it, the one with the lowest index.
 #pragma once
 
+#include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace qanat::paths {
 
@@ -16,10 +19,33 @@ constexpr std::size_t padded(std::size_t columns) {
   return columns == 0 ? kLanes : (columns + kLanes - 1) / kLanes * kLanes;
 }
 
-// The three cheapest of what was offered, for kLanes columns, ascending.
+// The three cheapest of what was offered, for kLanes columns, ascending. A column with 0 as its third wants nothing.
 struct Three {
   alignas(64) std::uint32_t cost[3][kLanes];
   alignas(64) std::uint32_t what[3][kLanes];
+};
+
+// A relay that a headend's backups may go over, at what it costs to get there.
+struct Near {
+  std::uint32_t cost_us;
+  std::uint16_t relay;
+  auto operator<=>(const Near&) const = default;
+};
+
+// What one headend's near relays offer to the kLanes columns from `first` on.
+struct Offers {
+  std::span<const Near> near;        // ascending
+  const std::uint32_t* nodes;        // [relay] its row
+  const std::uint32_t* const* rows;  // [node] what it costs on from there
+  std::size_t first;
+  const std::uint64_t* taken;          // [place in near] columns that may not have it
+  struct Limit {                       // other sums that must stay below
+    const std::uint32_t* own;          // [node] as far as the relay
+    const std::uint32_t* const* rows;  // [node] on from there
+    std::uint32_t beyond;
+  };
+  std::array<Limit, 3> limits;
+  std::size_t limit_count;
 };
 
 struct MinPlus {
@@ -34,9 +60,8 @@ struct MinPlus {
                          std::uint16_t& relay);
   // Bit j: base + row[j] < limit[j], of kLanes columns.
   std::uint64_t (*below)(std::uint32_t base, const std::uint32_t* row, const std::uint32_t* limit);
-  // Offers `what` at base + row[j] to the columns of the mask; what was offered before wins ties.
-  void (*offer)(Three& three, std::uint32_t base, const std::uint32_t* row, std::uint32_t what,
-                std::uint64_t columns);
+  // Every column's three cheapest of what it has and what is offered, by relay; what came before wins ties.
+  void (*offer)(Three& three, const Offers& offers);
 };
 
 extern const MinPlus kScalarMinPlus;  // the reference
