@@ -67,26 +67,35 @@ bool Delivery::allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& vie
 
 void Delivery::accept(ids::NodeId from, const packet::InnerHeader& header, packet::MutableBytes packet,
                       std::uint32_t space, std::uint64_t counter, std::uint8_t outer_ecn) {
-  auto view = packet::IpView::parse(packet);
-  if (!view) return drops_.count(view.error());
-  if (!allowed(from, header.vni, *view, packet)) return;
-  if ((outer_ecn & kEcnMask) == kCongestionExperienced && !carry_congestion(packet, *view))
+  packet::IpView view;
+  bool follows = false;
+  if (!entries_.empty() && entries_.back().vni == header.vni.value) {
+    view = entries_.back().view;
+    follows = view.follow(entries_.back().bytes, packet);
+  }
+  if (!follows) {
+    const auto parsed = packet::IpView::parse(packet);
+    if (!parsed) return drops_.count(parsed.error());
+    view = *parsed;
+  }
+  if (!allowed(from, header.vni, view, packet)) return;
+  if ((outer_ecn & kEcnMask) == kCongestionExperienced && !carry_congestion(packet, view))
     return drops_.count(DropReason::Shed);
   counters_.add(Counter::InnerPacketsReceived);
-  counters_.add(Counter::InnerBytesReceived, view->total_bytes);
+  counters_.add(Counter::InnerBytesReceived, view.total_bytes);
   if (!entries_.empty()) {
     const Entry& last = entries_.back();
     if (std::tie(last.vni, last.space, last.counter) >= std::tie(header.vni.value, space, counter))
       in_order_ = false;
   }
-  entries_.push_back(
-      {header.vni.value, space, counter, packet.first(view->total_bytes), *view, header.checksum_partial});
+  entries_.push_back({header.vni.value, space, counter, packet.first(view.total_bytes), view,
+                      header.checksum_partial, follows});
 }
 
 void Delivery::accept_own(ids::Vni vni, packet::MutableBytes packet) {
   const auto view = packet::IpView::parse(packet);
   if (!view) return;
-  entries_.push_back({vni.value, ~std::uint32_t{0}, 0, packet, *view, false});
+  entries_.push_back({vni.value, ~std::uint32_t{0}, 0, packet, *view, false, false});
   in_order_ = false;
 }
 
@@ -101,7 +110,8 @@ std::span<const TunWrite> Delivery::flush() {
     const std::uint32_t vni = entries_[i].vni;
     auto& coalescer = coalescers_.try_emplace(vni, options_).first->second;
     for (; i < entries_.size() && entries_[i].vni == vni; ++i)
-      coalescer.push(entries_[i].bytes, entries_[i].view, entries_[i].partial);
+      coalescer.push(entries_[i].bytes, entries_[i].view, entries_[i].partial,
+                     in_order_ && entries_[i].follows);
     for (const packet::SuperPacket& super : coalescer.flush()) writes_.push_back({ids::Vni{vni}, super});
   }
   counters_.add(Counter::SuperPacketsWritten, writes_.size());

@@ -52,6 +52,7 @@ class Delivery {
     packet::MutableBytes bytes;
     packet::IpView view;
     bool partial;
+    bool follows;  // of the flow of the entry that was accepted before it
   };
   bool allowed(ids::NodeId from, ids::Vni vni, const packet::IpView& view, packet::Bytes packet);
 

@@ -33,6 +33,7 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
   snapshot_ = std::move(snapshot);
   if (options_.share.lead()) send_message(Message::kFollowers, SnapshotSet{snapshot_});
   tokens_.clear();
+  passage_ = {};
   std::erase_if(peers_, [&](const auto& entry) {
     const bool gone = snapshot_->peer(entry.first) == nullptr || entry.first == snapshot_->self();
     if (gone) {

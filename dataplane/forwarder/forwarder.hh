@@ -145,6 +145,16 @@ class Forwarder {
     Route* route = nullptr;  // null: it can go nowhere any more
     std::optional<std::size_t> pipe;
   };
+  // What the tables said of two tenant addresses: super-packets of a turn are mostly of one flow, small packets more so.
+  struct Passage {
+    bool known = false;
+    ids::Vni vni;
+    packet::IpAddress source;
+    packet::IpAddress destination;
+    const fib::Acl* acl = nullptr;
+    ids::NodeId endpoint;
+    PeerState* to = nullptr;  // never null when known
+  };
   // What we owe a peer's space.
   struct Owed {
     ids::NodeId peer;
@@ -171,6 +181,8 @@ class Forwarder {
   void take_stray(Stray& stray, base::Time now);
 
   // ingress.cc
+  // Null, and counted: this may not go anywhere.
+  const Passage* passage(ids::Vni vni, const packet::IpView& view);
   bool prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,
                std::uint8_t ecn, base::Time now);
   // Where the plaintext of the next datagram goes; written there, it is sealed and becomes part of a train.
@@ -180,9 +192,15 @@ class Forwarder {
   // The first of `count` that follow one another.
   std::uint64_t next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket, std::size_t count);
   Route* choose(std::uint32_t policy);
+  // How segments that are too large for their path are sent.
+  struct Cut {
+    std::uint16_t inner_mtu = 0;  // 0: whole
+    std::size_t fragments = 1;    // of each segment: IPv4's own; 1: none, but two pieces of ours
+    std::uint32_t first_id = 0;   // of the pieces
+  };
   // A super-packet's segments, numbered from `inner.sequence` on.
   std::uint64_t seal_segments(const Sender& sender, packet::InnerHeader inner,
-                              const packet::Segmenter& segmenter, bool in_pieces, std::uint32_t fragment);
+                              const packet::Segmenter& segmenter, const Cut& cut);
 
   // copies.cc
   const CopyPair& copies(std::uint32_t policy);
@@ -243,11 +261,14 @@ class Forwarder {
   PathChoice choice_now() const;
 
   // mtu.cc
-  // What does not fit: in two pieces where it must arrive, else its sender is told. True: it is dealt with.
+  // What does not fit and may not be cut: its sender is told. True: it is dealt with.
   bool too_big_here(ids::Vni vni, packet::Segmenter& segmenter, packet::Bytes packet, std::uint16_t inner_mtu,
                     base::Time now);
+  Cut cut_of(const packet::Segmenter& segmenter, std::uint16_t inner_mtu);
   void seal_in_pieces(const Sender& sender, const packet::InnerHeader& inner, packet::Bytes packet,
                       std::uint32_t fragment);
+  void seal_fragments(const Sender& sender, packet::InnerHeader inner, packet::MutableBytes whole,
+                      std::uint16_t inner_mtu);
   void on_fragment(PeerState& from, const packet::InnerHeader& inner, const packet::SealedHeader& header,
                    packet::Bytes body, std::uint8_t ecn, base::Time session, base::Time now);
   void tell_headend(const packet::RouteHeader& route, std::size_t datagram_bytes, base::Time now);
@@ -302,6 +323,7 @@ class Forwarder {
   std::unordered_set<ids::NodeId> alone_;
   bool mtu_stale_ = true;  // the routes' MTUs are older than the prober's
   crypto::TokenCache tokens_;
+  Passage passage_;  // the last one
   TrainWriter trains_;
   packet::MutableBytes slot_;         // between begin_seal and end_seal
   std::unique_ptr<FlowTable> flows_;  // null while no tenant has a policy

@@ -26,24 +26,20 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (!options_.share.owns(bucket)) return hand_over(frame, vni, asked, options_.share.owner(bucket));
 
   // 2. May this box send it, and to whom does it go?
-  const fib::Tenant* tenant = snapshot_->tenant(vni);
-  if (tenant == nullptr) return drops_.count(DropReason::VniUnknown);
-  if (tenant->member(snapshot_->self()) == nullptr) return drops_.count(DropReason::NotMember);
-  if (tenant->owner(view.source) != snapshot_->self()) return drops_.count(DropReason::InnerSource);
-  const auto endpoint = tenant->owner(view.destination);
-  if (!endpoint || *endpoint == snapshot_->self()) return drops_.count(DropReason::InnerDestination);
-  if (const fib::Acl* acl = tenant->acl()) {
+  const Passage* way_in = passage(vni, view);
+  if (way_in == nullptr) return;
+  const ids::NodeId endpoint = way_in->endpoint;
+  if (way_in->acl != nullptr) {
     flows_->advance(now);
-    if (!flows_->admits(vni, *acl, snapshot_->self(), *endpoint, view, body))
+    if (!flows_->admits(vni, *way_in->acl, snapshot_->self(), endpoint, view, body))
       return drops_.count(DropReason::AclDenied);
   }
-  PeerState* to = peer(*endpoint);
-  if (to == nullptr) return drops_.count(DropReason::NoPath);
+  PeerState* to = way_in->to;
 
   // 3. Which way?
   ids::Tier tier = asked ? *asked : classifier_.tier(vni, view, body, now);
   if (tier == ids::Tier::Critical) tier = policy_->admit(tier, vni, 2 * body.size(), now);  // copies count
-  const std::uint32_t policy = routes_.policy(*endpoint, tier);
+  const std::uint32_t policy = routes_.policy(endpoint, tier);
   Route* route = choose(policy);
   Route* second = nullptr;
   if (tier == ids::Tier::Critical && route != nullptr) {
@@ -64,7 +60,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (view.protocol == packet::kProtocolTcp)
     packet::clamp_mss(body.first(view.total_bytes), view, inner_mtu, segmenter->checksum_partial());
   if (must_queue(*to, vni) && !wide) [[unlikely]] {
-    scheduler_.enqueue(tier, {*endpoint, vni}, bucket, *segmenter, body.first(view.total_bytes), now);
+    scheduler_.enqueue(tier, {endpoint, vni}, bucket, *segmenter, body.first(view.total_bytes), now);
     return pump(now);
   }
   Sender sender;
@@ -91,13 +87,12 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   inner.tier = tier;
   inner.vni = vni;
   const std::size_t count = segmenter->count();
-  inner.sequence = next_sequence(*to, tier, bucket, count);
+  const Cut cut = wide ? cut_of(*segmenter, inner_mtu) : Cut{};
+  inner.sequence = next_sequence(*to, tier, bucket, count * cut.fragments);
   inner.copied = copied;
-  const std::uint32_t fragment = next_fragment_;
-  if (wide) next_fragment_ += static_cast<std::uint32_t>(count);
-  const std::uint64_t bytes = seal_segments(sender, inner, *segmenter, wide, fragment);
+  const std::uint64_t bytes = seal_segments(sender, inner, *segmenter, cut);
   if (copied) {
-    seal_segments(copy, inner, *segmenter, wide, fragment);
+    seal_segments(copy, inner, *segmenter, cut);
     counters_.add(Counter::CopiesSent, count);
   }
   counters_.add(Counter::InnerPacketsSent, count);
@@ -105,9 +100,27 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   to->sent_bytes += bytes;
 }
 
+const Forwarder::Passage* Forwarder::passage(ids::Vni vni, const packet::IpView& view) {
+  Passage& p = passage_;
+  if (p.known && p.vni == vni && p.source == view.source && p.destination == view.destination) return &p;
+  const auto refuse = [this](DropReason reason) {
+    drops_.count(reason);
+    return nullptr;
+  };
+  const fib::Tenant* tenant = snapshot_->tenant(vni);
+  if (tenant == nullptr) return refuse(DropReason::VniUnknown);
+  if (tenant->member(snapshot_->self()) == nullptr) return refuse(DropReason::NotMember);
+  if (tenant->owner(view.source) != snapshot_->self()) return refuse(DropReason::InnerSource);
+  const auto endpoint = tenant->owner(view.destination);
+  if (!endpoint || *endpoint == snapshot_->self()) return refuse(DropReason::InnerDestination);
+  PeerState* to = peer(*endpoint);
+  if (to == nullptr) return refuse(DropReason::NoPath);
+  p = {true, vni, view.source, view.destination, tenant->acl(), *endpoint, to};
+  return &p;
+}
+
 std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader inner,
-                                       const packet::Segmenter& segmenter, bool in_pieces,
-                                       std::uint32_t fragment) {
+                                       const packet::Segmenter& segmenter, const Cut& cut) {
   const std::size_t header_bytes = segmenter.header_bytes();
   const std::size_t count = segmenter.count();
   std::uint64_t bytes = 0;
@@ -115,11 +128,14 @@ std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader
     const packet::Bytes payload = segmenter.payload(i);
     const std::size_t size = header_bytes + payload.size();
     bytes += size;
-    if (in_pieces) {
+    if (cut.inner_mtu != 0) [[unlikely]] {
       scratch_.resize(size);
       segmenter.write_header(i, scratch_.data());
       std::copy(payload.begin(), payload.end(), scratch_.begin() + static_cast<std::ptrdiff_t>(header_bytes));
-      seal_in_pieces(sender, inner, scratch_, fragment++);
+      if (cut.fragments == 1)
+        seal_in_pieces(sender, inner, scratch_, cut.first_id + static_cast<std::uint32_t>(i));
+      else
+        seal_fragments(sender, inner, scratch_, cut.inner_mtu);
     } else {
       const auto text = begin_seal(sender, packet::InnerHeader::kBytes + size);
       inner.serialize(text);
@@ -127,7 +143,7 @@ std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader
       std::memcpy(text.data() + packet::InnerHeader::kBytes + header_bytes, payload.data(), payload.size());
       end_seal(sender, text);
     }
-    inner.sequence = (inner.sequence + 1) & packet::InnerHeader::kMaxSequence;
+    inner.sequence = (inner.sequence + cut.fragments) & packet::InnerHeader::kMaxSequence;
   }
   sender.route->packets += count;
   sender.route->bytes += bytes;

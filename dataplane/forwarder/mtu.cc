@@ -1,10 +1,12 @@
-// What is larger than its path: cut (TCP super-packets: ingress.cc), sent in two pieces, or refused with a word to its
-// sender (DESIGN §3). And what relays tell headends of their lists.
+// What is larger than its path: cut (TCP super-packets: ingress.cc), sent in two pieces, fragmented, or refused with a word
+// to its sender (DESIGN §3). And what relays tell headends of their lists.
 #include <algorithm>
 
 #include "dataplane/forwarder/forwarder.hh"
 #include "dataplane/packet/byte_order.hh"
+#include "dataplane/packet/checksum.hh"
 #include "dataplane/packet/icmp_too_big.hh"
+#include "dataplane/packet/ipv4_fragment.hh"
 
 namespace qanat::forwarder {
 
@@ -27,10 +29,9 @@ bool Forwarder::too_big_here(ids::Vni vni, packet::Segmenter& segmenter, packet:
                              std::uint16_t inner_mtu, base::Time now) {
   const packet::IpView& view = segmenter.view();
   const std::size_t size = segmenter.segment_bytes(0);
-  const bool must_arrive = size <= kLeastIpv6Mtu || !may_not_be_cut(packet, view);
-  if (must_arrive && size <= most_in_pieces(inner_mtu)) return false;
+  if (!may_not_be_cut(packet, view)) return false;
+  if (size <= kLeastIpv6Mtu && size <= most_in_pieces(inner_mtu)) return false;
   drops_.count(DropReason::Mtu);
-  if (!may_not_be_cut(packet, view)) return true;
   if (now - answers_window_ >= std::chrono::seconds{1}) {
     answers_window_ = now;
     answers_count_ = 0;
@@ -44,6 +45,20 @@ bool Forwarder::too_big_here(ids::Vni vni, packet::Segmenter& segmenter, packet:
   answers_.push_back(std::move(answer));
   delivery_.accept_own(vni, answers_.back());
   return true;
+}
+
+// Of a super-packet whose segments are larger than `inner_mtu`, and may be cut.
+Forwarder::Cut Forwarder::cut_of(const packet::Segmenter& segmenter, std::uint16_t inner_mtu) {
+  Cut cut{inner_mtu, 1, next_fragment_};
+  const std::size_t size = segmenter.segment_bytes(0);
+  if (size <= most_in_pieces(inner_mtu)) {
+    next_fragment_ += static_cast<std::uint32_t>(segmenter.count());
+    return cut;
+  }
+  packet::IpView one = segmenter.view();
+  one.total_bytes = static_cast<std::uint16_t>(size);
+  cut.fragments = packet::count_ipv4_fragments(one, inner_mtu);
+  return cut;
 }
 
 // The pieces are as near in size as can be: neither is small enough to be treated better than the other on its way.
@@ -62,6 +77,26 @@ void Forwarder::seal_in_pieces(const Sender& sender, const packet::InnerHeader& 
     end_seal(sender, text);
     header.offset = static_cast<std::uint16_t>(half);
   }
+}
+
+// `whole`: an IPv4 packet without DF. Fragments are packets of their own; the checksum that was to span them is completed.
+void Forwarder::seal_fragments(const Sender& sender, packet::InnerHeader inner, packet::MutableBytes whole,
+                               std::uint16_t inner_mtu) {
+  const auto view = packet::IpView::parse(whole);
+  if (!view) return drops_.count(view.error());
+  counters_.add(Counter::PacketsInPieces);
+  if (inner.checksum_partial) packet::complete_checksum(*view, whole);
+  inner.checksum_partial = false;
+  std::vector<std::uint8_t> fragment;
+  std::size_t next = 0;
+  do {
+    next = packet::make_ipv4_fragment(whole, *view, inner_mtu, next, fragment);
+    const auto text = begin_seal(sender, packet::InnerHeader::kBytes + fragment.size());
+    inner.serialize(text);
+    std::copy(fragment.begin(), fragment.end(), text.begin() + packet::InnerHeader::kBytes);
+    end_seal(sender, text);
+    inner.sequence = (inner.sequence + 1) & packet::InnerHeader::kMaxSequence;
+  } while (next != 0);
 }
 
 void Forwarder::on_fragment(PeerState& from, const packet::InnerHeader& inner,

@@ -130,6 +130,39 @@ TEST_F(Mtu, Ipv6s1280PassesAnUnderlayOf1280InTwoPieces) {
   }
 }
 
+// What comes from a link of jumbo frames, say: a host at the far end is given RFC 791's fragments.
+TEST_F(Mtu, Ipv4ThatMayBeCutIsFragmentedWhereTwoPiecesAreTooFew) {
+  narrow(1, 4, kNarrow4);
+  start_all();
+  for (const auto checksum : {PacketMaker::Checksum::Complete, PacketMaker::Checksum::Partial}) {
+    PacketMaker p;
+    p.source = Overlay::tenant_address(1);
+    p.destination = Overlay::tenant_address(4);
+    p.protocol = 17;
+    p.payload = some_bytes(8000);
+    p.dont_fragment = false;
+    const Octets complete = p.make();
+    packet::VirtioHeader virtio;
+    if (checksum == PacketMaker::Checksum::Partial) {
+      virtio.flags = packet::VirtioHeader::kNeedsChecksum;
+      virtio.checksum_start = 20;
+      virtio.checksum_offset = 6;
+    }
+    p.checksum = checksum;
+    net.received(4).clear();
+    net.send(1, kVni, p.make(), virtio);
+    net.run_for(milliseconds{50});
+    Octets payload;
+    for (const auto& r : net.received(4)) {
+      EXPECT_EQ(packet::load_be16(&r.bytes[6]) & 0x1fff, payload.size() / 8) << "in order";
+      payload.insert(payload.end(), r.bytes.begin() + 20, r.bytes.end());
+    }
+    EXPECT_GE(net.received(4).size(), 7u) << drops();
+    EXPECT_EQ(payload, Octets(complete.begin() + 20, complete.end()));
+  }
+  EXPECT_EQ(net.drops(1, DropReason::Mtu), 0u);
+}
+
 TEST_F(Mtu, WhatIsTooLargeIsAnswered) {
   narrow(1, 4, kNarrow4);
   start_all();

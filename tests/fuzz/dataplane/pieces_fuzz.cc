@@ -1,5 +1,5 @@
-// What may be done to a packet on its way in: any bytes as a SYN to be clamped, as a packet to be refused with "too big",
-// and as pieces of two packets that arrive in any order.
+// What may be done to a packet on its way in: any bytes as a SYN to be clamped, as a packet to be refused with "too big" or
+// to be fragmented, and as pieces of two packets that arrive in any order.
 #include <cstdlib>
 #include <vector>
 
@@ -7,6 +7,7 @@
 #include "dataplane/packet/byte_order.hh"
 #include "dataplane/packet/checksum.hh"
 #include "dataplane/packet/icmp_too_big.hh"
+#include "dataplane/packet/ipv4_fragment.hh"
 #include "dataplane/packet/mss.hh"
 
 using namespace qanat;
@@ -16,11 +17,33 @@ static void require(bool truth) {
   if (!truth) std::abort();
 }
 
+// Fragments end to end are the payload, and each is a packet that fits.
+static void cut(packet::Bytes packet, const packet::IpView& view, std::size_t mtu) {
+  if (view.family != packet::IpFamily::V4) return;
+  Octets fragment, payload;
+  std::size_t next = 0, count = 0;
+  do {
+    next = packet::make_ipv4_fragment(packet, view, mtu, next, fragment);
+    if (fragment.empty()) return require(packet::count_ipv4_fragments(view, mtu) == 0);
+    ++count;
+    const auto part = packet::IpView::parse(fragment);
+    if (!part)
+      return require(view.fragment == false && view.transport_bytes() < 28);  // too short to hold its ports
+    require(part->total_bytes == fragment.size() && fragment.size() <= mtu);
+    require(part->source == view.source && part->destination == view.destination);
+    payload.insert(payload.end(), fragment.begin() + part->transport_offset, fragment.end());
+  } while (next != 0);
+  require(count == packet::count_ipv4_fragments(view, mtu));
+  require(std::equal(payload.begin(), payload.end(), packet.begin() + view.transport_offset,
+                     packet.begin() + view.total_bytes));
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 3) return 0;
   const auto mtu = static_cast<std::uint16_t>(576 + (data[0] << 8 | data[1]) % 1000);
   Octets packet(data + 3, data + size);
   if (const auto view = packet::IpView::parse(packet); view.has_value()) {
+    cut(packet, *view, mtu % 100 + 20);
     const bool sound = packet::transport_checksum_valid(*view, packet);
     const std::size_t before = packet.size();
     const bool clamped = packet::clamp_mss(packet, *view, mtu, false);
