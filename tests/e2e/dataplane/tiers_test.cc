@@ -170,9 +170,9 @@ class Tiers : public ::testing::Test {
 TEST_F(Tiers, TenantsGetTheirSharesWhateverTheyAskFor) {
   start(true);
   const auto greedy = load(false, 6001, kBulk, 1200, 120e6), modest = load(true, 6001, kBulk, 1200, 12e6);
-  std::this_thread::sleep_for(milliseconds{700});
+  std::this_thread::sleep_for(milliseconds{400});
   const auto begin = Clock::now();
-  std::this_thread::sleep_for(milliseconds{1500});
+  std::this_thread::sleep_for(milliseconds{1000});
   const auto end = Clock::now();
   greedy->stop();
   modest->stop();
@@ -189,14 +189,14 @@ TEST_F(Tiers, AFloodOfSmallPacketsIsItsTenantsOwn) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     const auto calls = load(false, 6001, kInteractive, 160, 0.5e6);
     auto begin = Clock::now();
-    std::this_thread::sleep_for(milliseconds{800});
+    std::this_thread::sleep_for(milliseconds{600});
     calls->stop();
     alone = calls->p99(begin);
     const auto flood = load(true, 6002, kInteractive, 64, 30e6);
     std::this_thread::sleep_for(milliseconds{300});
     const auto again = load(false, 6003, kInteractive, 160, 0.5e6);
     begin = Clock::now();
-    std::this_thread::sleep_for(milliseconds{800});
+    std::this_thread::sleep_for(milliseconds{600});
     again->stop();
     beside = again->p99(begin);
     std::cout << "p99 " << alone << " ms alone, " << beside << " ms beside the flood\n";
@@ -208,10 +208,10 @@ TEST_F(Tiers, AFloodOfSmallPacketsIsItsTenantsOwn) {
 TEST_F(Tiers, ScavengerYieldsToBulk) {
   start(true);
   const auto scavenger = load(false, 6001, kScavenger, 1200, 30e6);
-  std::this_thread::sleep_for(milliseconds{1500});
+  std::this_thread::sleep_for(milliseconds{1200});
   const auto begin = Clock::now();
   const auto bulk = load(true, 6002, kBulk, 1200, 30e6);
-  std::this_thread::sleep_for(milliseconds{1200});
+  std::this_thread::sleep_for(milliseconds{800});
   const auto end = Clock::now();
   bulk->stop();
   scavenger->stop();
@@ -227,10 +227,10 @@ TEST_F(Tiers, ScavengerYieldsToBulk) {
 TEST_F(Tiers, ScavengerYieldsToStrangers) {
   start(false);
   const auto scavenger = load(false, 6001, kScavenger, 1000, 30e6);
-  std::this_thread::sleep_for(milliseconds{3000});
+  std::this_thread::sleep_for(milliseconds{2500});
   const auto begin = Clock::now();
   const auto stranger = std::make_unique<Load>(netns("a"), netns("b"), "10.1.0.2", 6002, kBulk, 1200, 30e6);
-  std::this_thread::sleep_for(milliseconds{1500});
+  std::this_thread::sleep_for(milliseconds{1000});
   const auto end = Clock::now();
   stranger->stop();
   scavenger->stop();
