@@ -41,8 +41,8 @@ struct Scenario {
   base::Duration warm_up = std::chrono::seconds{2};  // not counted
   std::uint64_t seed = 1;
   std::uint64_t queue_bytes = 8u << 20;  // of the tunnel's own queue, above CoDel
-  base::Duration codel_target = std::chrono::milliseconds{30};
-  base::Duration codel_interval = std::chrono::milliseconds{150};
+  base::Duration codel_target = std::chrono::milliseconds{60};
+  base::Duration codel_interval = std::chrono::milliseconds{300};
   base::Duration urgent_every{};  // a critical packet of 100 bytes, by the first pipe
   path::BundleOptions bundle;
 };

@@ -92,7 +92,7 @@ const std::string_view kSampleConfig = R"(# qanatd: a box of the overlay network
 name = "city"                       # unique in its domain
 location = "gz.cn"                  # C-URL location labels
 state_dir = "/var/lib/qanat/city"   # keys, certificate, last signed configuration: mode 0600
-socket = "/run/qanat/city.sock"     # local HTTP interface: status, peers, paths, counters, events
+socket = "/run/qanat/qanatd.sock"   # local HTTP interface: status, peers, paths, counters, events
 relay = false                       # carry other boxes' datagrams
 workers = 1                         # forwarding threads: 1, 2, 4, 8 or 16, at most one per CPU
 
@@ -142,7 +142,7 @@ critical_share = 0.5                # of what leaves, at most, while others wait
 interactive_weight = 4              # interactive against bulk
 bulk_weight = 1
 interactive_queue = "5ms"           # a tenant's queue that stands longer than this is cut (CoDel, RFC 8289);
-bulk_queue = "25ms"                 #   longer for bulk, which may have several paths to fill
+bulk_queue = "60ms"                 #   longer for bulk, which may have several paths to fill
 
 # Which flows travel in which tier, instead of what their DSCP asks for. The first rule that fits decides, once a flow.
 # [[classify]]

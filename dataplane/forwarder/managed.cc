@@ -148,6 +148,7 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
     if (options_.share.lead())
       if (const base::Duration rtt = prober_.view(probe).rtt; rtt > base::Duration{})
         options.congestion.initial_rtt = rtt;
+    if (probe == wanted.front()) options.congestion.initial_rate = to.rate;  // it carried that unmanaged
     const std::size_t i = managed.bundle.add_pipe(options, now);
     if (managed.pipes.size() <= i) managed.pipes.resize(i + 1);
     managed.pipes[i] = {};

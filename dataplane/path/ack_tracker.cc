@@ -23,12 +23,13 @@ bool AckTracker::note(std::uint64_t counter, bool& gap) {
     std::copy_backward(ranges_.begin() + static_cast<std::ptrdiff_t>(at),
                        ranges_.begin() + static_cast<std::ptrdiff_t>(count_),
                        ranges_.begin() + static_cast<std::ptrdiff_t>(count_ + 1));
-    ranges_[at] = {counter, counter};
+    ranges_[at] = {counter, counter, 0};
     ++count_;
   };
   const auto join_above = [&](std::size_t i) {  // range i may now touch the newer one before it
     if (i == 0 || ranges_[i].high + 1 != ranges_[i - 1].low) return;
     ranges_[i - 1].low = ranges_[i].low;
+    ranges_[i - 1].told = 0;
     std::copy(ranges_.begin() + static_cast<std::ptrdiff_t>(i + 1),
               ranges_.begin() + static_cast<std::ptrdiff_t>(count_),
               ranges_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -40,7 +41,7 @@ bool AckTracker::note(std::uint64_t counter, bool& gap) {
     if (count_ == 0 || gap)
       insert(0);
     else
-      ranges_[0].high = counter;
+      ranges_[0] = {ranges_[0].low, counter, 0};
     return true;
   }
   for (std::size_t i = 0; i < count_; ++i) {
@@ -49,18 +50,22 @@ bool AckTracker::note(std::uint64_t counter, bool& gap) {
     // Between range i and the newer range i − 1.
     if (counter == ranges_[i].high + 1) {
       ranges_[i].high = counter;
+      ranges_[i].told = 0;
       join_above(i);
     } else if (counter + 1 == ranges_[i - 1].low) {
       ranges_[i - 1].low = counter;
+      ranges_[i - 1].told = 0;
     } else {
       insert(i);
     }
     return true;
   }
-  if (counter + 1 == ranges_[count_ - 1].low)
+  if (counter + 1 == ranges_[count_ - 1].low) {
     ranges_[count_ - 1].low = counter;
-  else
+    ranges_[count_ - 1].told = 0;
+  } else {
     insert(count_);
+  }
   return true;
 }
 
@@ -89,8 +94,10 @@ std::optional<packet::Ack> AckTracker::poll(base::Time now) {
     const std::uint64_t run = ranges_[i].high - ranges_[i].low + 1;
     if (gap > kMost16) break;
     ack.add({static_cast<std::uint16_t>(gap), static_cast<std::uint16_t>(std::min(run, kMost16))});
+    ++ranges_[i].told;
     if (run > kMost16) break;
   }
+  while (count_ > 1 && ranges_[count_ - 1].told >= kAckTold) --count_;
   return ack;
 }
 

@@ -12,6 +12,8 @@
 namespace qanat::path {
 
 inline constexpr unsigned kAckEvery = 16;  // datagrams that want one
+inline constexpr unsigned kAckTold =
+    4;  // acks that repeat what arrived below a gap: they may get lost as well
 inline constexpr base::Duration kAckDelayMost =
     std::chrono::milliseconds{5};  // or a quarter of the round trip
 
@@ -45,6 +47,7 @@ class AckTracker {
  private:
   struct Range {
     std::uint64_t low = 0, high = 0;
+    unsigned told = 0;  // acks that said so
   };
   bool note(std::uint64_t counter, bool& gap);
 

@@ -15,7 +15,9 @@ constexpr double kCoupleMemory = 1.0 / 100;  // of a sample: two seconds
 constexpr double kCorrelated = 0.7;
 constexpr double kLeastVariation = 1e-3;    // seconds; a queue that does not move says nothing
 constexpr base::Duration kRecovery = 15ms;  // ack delay, reorder window, and a batch
-constexpr std::uint64_t kTried = 512;       // datagrams: then what a pipe brought counts, grown or not
+constexpr int kRecoveries = 5;              // in a row: at 5 % loss one packet in ten millions needs more
+constexpr base::Duration kIdle = 200ms, kLossHalves = 1s;
+constexpr std::uint64_t kTried = 512;  // datagrams: then what a pipe brought counts, grown or not
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 std::size_t index(ids::Tier tier) { return static_cast<std::size_t>(tier); }
@@ -73,9 +75,12 @@ void Bundle::refresh(base::Time now) {
     c.settled =
         m.pipe->congestion().measured() &&
         (m.pipe->congestion().state() != Congestion::State::Startup || m.pipe->counts().acked > kTried);
-    // Not what we did to it; while others queue there, that cannot be told apart.
-    const bool quiet = m.pipe->congestion().state() == Congestion::State::Cruise;
-    c.loss = quiet ? m.pipe->congestion().random_loss() : m.pipe->loss();
+    // Not what we did to it; while others queue there, that cannot be told apart. And of a pipe that was left out since, it
+    // says less and less: else a bad start would be its end.
+    const bool crowded = m.pipe->congestion().state() == Congestion::State::Compete;
+    c.loss = crowded ? m.pipe->loss() : m.pipe->congestion().random_loss();
+    if (const base::Duration idle = now - m.pipe->last_sent(); idle > kIdle)
+      c.loss *= std::exp2(-seconds(idle) / seconds(kLossHalves));
   }
 }
 
@@ -200,9 +205,9 @@ std::uint8_t Bundle::hold(ids::Tier tier) const {
     rtt = std::max(rtt, m.pipe->rtt());
   }
   if (most == base::Duration{}) return 0;
-  // The later path, and two recoveries one after the other.
+  // The later path, and what was lost, sent again, and lost again: TCP pays for every gap that is given up.
   const base::Duration hold =
-      std::min(most - least + 2 * (rtt + rtt / 4 + kRecovery), options_.budget[index(tier)]);
+      std::min(most - least + kRecoveries * (rtt + kRecovery), options_.budget[index(tier)]);
   const auto units = hold / std::chrono::milliseconds{packet::InnerHeader::kHoldUnitMs};
   return static_cast<std::uint8_t>(std::clamp<std::int64_t>(units, 1, 255));
 }

@@ -51,6 +51,8 @@ Congestion::Congestion(const CongestionOptions& options)
       gain_(kStartupGain),
       window_(options.scavenger ? kLeastScavenging * 2 : kInitialWindow),
       smoothed_rtt_(options.initial_rtt) {
+  bandwidth_ = options.initial_rate;
+  rates_.add(bandwidth_);
   update_output();
 }
 
@@ -132,7 +134,14 @@ void Congestion::startup_round(const AckEvent& event) {
   }
 }
 
-void Congestion::cruise_round() {
+void Congestion::start_again(base::Time now) {
+  enter(State::Startup, now);
+  gain_ = kStartupGain;
+  full_rounds_ = 0;
+  full_rate_ = bandwidth_;
+}
+
+void Congestion::cruise_round(base::Time now) {
   const bool probed = cycle_ == 1;  // this round's acks are those of the probe
   if (queue_delay_ > target() || (draining_ && queue_delay_ > target() / 4)) {
     // Down to what it carries now, and below that until the queue is gone, about a round from here.
@@ -148,6 +157,8 @@ void Congestion::cruise_round() {
     // It carried more and no queue grew: ask for twice as much more at once.
     const bool more = rates_.most(2) > full_rate_ * (1 + probe_extra_ / 2);
     if (more && round_queue_ < target() / 2) {
+      // Twice: what is known is what was asked for so far, not what the path carries.
+      if (probe_extra_ >= 2 * kProbeExtra) return start_again(now);
       probe_extra_ = std::min(2 * probe_extra_, 1.0);
       full_rate_ = bandwidth_;
       gain_ = 1 + probe_extra_;
@@ -208,7 +219,7 @@ void Congestion::on_round(const AckEvent& event) {
       if (crowded_rounds_ >= kCrowdedRounds)
         enter(State::Compete, event.now);
       else
-        cruise_round();
+        cruise_round(event.now);
       break;
     case State::Compete: break;  // only a look ends it: between two losses even a shared queue may run empty
   }

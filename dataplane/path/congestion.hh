@@ -16,6 +16,7 @@ struct CongestionOptions {
   bool scavenger = false;      // yields within a round trip to whoever else queues (after LEDBAT, RFC 6817)
   std::uint64_t max_rate = 0;  // bytes/s that the line was promised to carry; 0: unknown
   base::Duration initial_rtt = std::chrono::milliseconds{50};
+  double initial_rate = 0;  // bytes/s that it carried so far, unmanaged; 0: unknown
   base::Duration queue_target = std::chrono::milliseconds{5};
 };
 
@@ -44,9 +45,11 @@ struct LossEvent {
 // --------------+------------------+-------------------------+--------------------+--------------------+------------------
 // Startup       | 2.9 × a round    | Drain                   | –                  | Drain              | Startup, least window
 // Drain         | Cruise           | Drain                   | Compete            | Drain              | Startup, least window
-// Cruise        | 1.25 every 6th   | down to what it carries | Compete            | down to it too     | Startup, least window
+// Cruise        | 1.25 every 6th * | down to what it carries | Compete            | down to it too     | Startup, least window
 // Compete       | Cruise, if empty | Cubic growth            | Cubic growth       | Cubic decrease     | Startup, least window
 // scavenger     | grows            | halves within a round   | least window       | halves             | Startup, least window
+//
+// *: and Startup again, when two probes in a row brought more and left no queue.
 class Congestion {
  public:
   enum class State : std::uint8_t { Startup, Drain, Cruise, Compete };
@@ -92,7 +95,8 @@ class Congestion {
   void take_rtt(const AckEvent& event);
   void on_round(const AckEvent& event);
   void startup_round(const AckEvent& event);
-  void cruise_round();
+  void cruise_round(base::Time now);
+  void start_again(base::Time now);
   void compete(const AckEvent& event);
   void scavenge(const AckEvent& event, bool round);
   void slow_to(double rate);

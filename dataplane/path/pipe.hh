@@ -89,6 +89,7 @@ class Pipe {
   base::Duration least_rtt() const;
   // One way and through the queue, as far as a sender can know.
   base::Duration latency() const;
+  base::Time last_sent() const { return last_sent_; }
   double loss() const { return loss_; }  // share, smoothed over about a thousand datagrams
   double bandwidth() const;              // bytes/s; a guess until measured
   std::uint64_t in_flight() const { return in_flight_; }

@@ -40,7 +40,7 @@ struct PolicyConfig {
   // Interactive is kept short; bulk has to fill several paths of different delays at once, which one queue of 5 ms in
   // front of all of them would not let a single flow do.
   CoDelOptions interactive_queue;
-  CoDelOptions bulk_queue = CoDelOptions::for_target(std::chrono::milliseconds{25});  // and scavenger's
+  CoDelOptions bulk_queue = CoDelOptions::for_target(std::chrono::milliseconds{60});  // and scavenger's
   std::vector<Rule> rules;
 };
 

@@ -50,16 +50,16 @@ TEST(Multipath, LossIsMendedBeforeTcpSeesIt) {
   Scenario bare = flow_over({link(30, 50, 0.05)}, false, 8s);
   bare.pipes.clear();
   bare.flows[0].tunnelled = false;
-  EXPECT_GE(r.flows[0].goodput_bps, 0.5 * 30e6);
+  EXPECT_GE(r.flows[0].goodput_bps, 0.7 * 30e6);
   EXPECT_GE(r.flows[0].goodput_bps, 5 * run(bare).flows[0].goodput_bps) << "than raw Cubic";
-  EXPECT_LE(r.wire_per_goodput, 1.35) << "acks of both kinds included";
+  EXPECT_LE(r.wire_per_goodput, 1.26) << "acks of both kinds included";
 }
 
 // The tunnel's share over a kernel-like Cubic flow's, the median of three seeds.
 double share(const std::vector<std::size_t>& pipes) {
   std::vector<double> shares;
   for (const std::uint64_t seed : {1u, 2u, 3u}) {
-    Scenario s = flow_over({link(30, 20)}, false, 24s);
+    Scenario s = flow_over({link(20, 20)}, false, 24s);
     s.seed = seed;
     s.pipes = pipes;
     s.flows[0].start = std::chrono::milliseconds{900 + 100 * seed};
@@ -72,11 +72,12 @@ double share(const std::vector<std::size_t>& pipes) {
 }
 
 TEST(Multipath, ACubicFlowOnTheSameBottleneckKeepsItsShare) {
-  EXPECT_GE(share({0}), 0.5);
-  EXPECT_LE(share({0}), 2.0);
+  const double ours = share({0});
+  EXPECT_GE(ours, 0.5);
+  EXPECT_LE(ours, 2.0);
 }
 
-TEST(Multipath, TwoPathsAcrossOneBottleneckAreNoTwoFlows) { EXPECT_LE(share({0, 0}), 1.4); }
+TEST(Multipath, TwoPathsAcrossOneBottleneckAreNoTwoFlows) { EXPECT_LE(share({0, 0}), 1.3); }
 
 TEST(Multipath, TheQueueStaysShortWhenTheRateChangesUnannounced) {
   Scenario s = flow_over({link(50, 40, 0, 0, 2)}, true, 15s);
