@@ -21,13 +21,13 @@ Overlay pair_of_boxes() {
   return o;
 }
 
-Octets udp(std::size_t payload = 100, std::uint8_t traffic_class = 0) {
+Octets udp(std::size_t payload = 100, std::uint8_t traffic_class = 0, bool dont_fragment = false) {
   PacketMaker p;
   p.source = Overlay::tenant_address(1);
   p.destination = Overlay::tenant_address(4);
   p.protocol = 17;
   p.traffic_class = traffic_class;
-  p.dont_fragment = false;
+  p.dont_fragment = dont_fragment;
   p.payload = some_bytes(payload);
   return p.make();
 }
@@ -93,13 +93,13 @@ TEST(Drops, ShedWhereCongestionCannotBeCarried) {
   EXPECT_EQ(net.received(4)[0].bytes[1] & 3, 3);
 }
 
-TEST(Drops, MtuBeyondTwoPieces) {
+TEST(Drops, MtuOfWhatMayNotBeCut) {
   const Overlay overlay = pair_of_boxes();
   Network net(overlay);
   net.start(1);
   net.start(4);
   net.run_for(seconds{3});
-  net.send(1, kVni, udp(6000));
+  net.send(1, kVni, udp(6000, 0, true));
   net.run_for(milliseconds{50});
   EXPECT_EQ(net.drops(1, DropReason::Mtu), 1u) << net.drops_text(1);
   EXPECT_TRUE(net.received(4).empty());
