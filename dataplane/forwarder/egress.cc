@@ -139,6 +139,21 @@ std::size_t Forwarder::seal_queued(const Way& way, qos::QueuedPacket& packet, pa
   if (!prepare(sender, *way.peer, *way.route, packet.bucket, packet.tier, segmenter.view().ecn(), now))
     return 0;
   ManagedPeer* managed = way.pipe ? way.peer->managed.get() : nullptr;
+  if (packet.segment_bytes() > way.route->mtu) [[unlikely]] {
+    // In two pieces, which nobody acknowledges: their path is narrow, and what is this wide is rare there.
+    scratch_.resize(packet.segment_bytes());
+    segmenter.write_header(packet.next, scratch_.data());
+    const packet::Bytes rest = segmenter.payload(packet.next);
+    std::copy(rest.begin(), rest.end(), scratch_.end() - static_cast<std::ptrdiff_t>(rest.size()));
+    seal_in_pieces(sender, inner, scratch_, next_fragment_++);
+    const std::size_t wire =
+        scratch_.size() + 2 * (packet::kSealedHeaderBytes + packet::kTagBytes + way.route->overhead +
+                               packet::InnerHeader::kBytes + around(*way.route));
+    if (qos::TokenBucket* line = policy_->line(way.route->line)) line->charge(wire, now);
+    ++way.route->packets;
+    way.route->bytes += scratch_.size();
+    return wire;
+  }
   if (managed != nullptr) {
     inner.ack_wanted = true;
     inner.copied = inner.copied || managed->bundle.copied(packet.tier);

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "dataplane/forwarder/forwarder.hh"
+#include "dataplane/packet/checksum.hh"
+#include "dataplane/packet/ipv4_fragment.hh"
 #include "dataplane/packet/mss.hh"
 #include "dataplane/packet/segmenter.hh"
 
@@ -59,9 +61,35 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   if (wide && too_big_here(vni, *segmenter, body, inner_mtu, now)) return;
   if (view.protocol == packet::kProtocolTcp)
     packet::clamp_mss(body.first(view.total_bytes), view, inner_mtu, segmenter->checksum_partial());
-  if (must_queue(*to, vni) && !wide) [[unlikely]] {
-    scheduler_.enqueue(tier, {endpoint, vni}, bucket, *segmenter, body.first(view.total_bytes), now);
-    return pump(now);
+  if (must_queue(*to, vni)) [[unlikely]] {
+    const qos::ClassKey key{endpoint, vni};
+    // What goes in two pieces waits whole.
+    if (!wide || cut_of(*segmenter, inner_mtu).fragments == 1) {
+      scheduler_.enqueue(tier, key, bucket, *segmenter, body.first(view.total_bytes), now);
+      return pump(now);
+    }
+    // Fragments are packets, and wait as such.
+    if (view.family == packet::IpFamily::V4 && (body[6] & 0x40) == 0) {
+      counters_.add(Counter::PacketsInPieces, segmenter->count());
+      std::vector<std::uint8_t> fragment;
+      for (std::size_t i = 0; i < segmenter->count(); ++i) {
+        scratch_.resize(segmenter->segment_bytes(i));
+        segmenter->write_header(i, scratch_.data());
+        const packet::Bytes payload = segmenter->payload(i);
+        std::copy(payload.begin(), payload.end(),
+                  scratch_.end() - static_cast<std::ptrdiff_t>(payload.size()));
+        const auto one = packet::IpView::parse(scratch_);
+        if (!one) return drops_.count(one.error());
+        if (segmenter->checksum_partial()) packet::complete_checksum(*one, scratch_);
+        std::size_t next = 0;
+        do {
+          next = packet::make_ipv4_fragment(scratch_, *one, inner_mtu, next, fragment);
+          if (const auto part = packet::Segmenter::make({}, fragment, packet::kMaxPacketBytes))
+            scheduler_.enqueue(tier, key, bucket, *part, fragment, now);
+        } while (next != 0);
+      }
+      return pump(now);
+    }
   }
   Sender sender;
   if (!prepare(sender, *to, *route, bucket, tier, view.ecn(), now)) {
