@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import process from 'node:process';
 
 const require = createRequire(join(process.cwd(), 'package.json')); // the packages lie in the build folder
 const { chromium } = require('playwright-core');
@@ -21,8 +22,16 @@ export class Walk {
       args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server'],
     });
     walk.context = await walk.browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce' });
-    walk.context.setDefaultTimeout(30_000);
+    walk.context.setDefaultTimeout(60_000);
     walk.page = await walk.context.newPage();
+    // Whatever goes wrong, the page as it was then says more than the error.
+    process.on('uncaughtException', async (error) => {
+      console.error(error);
+      await walk.page.screenshot({ path: join(shots, 'failed.png') }).catch(() => {});
+      console.error(`at ${walk.page.url()}, ${walk.wrong.join('; ')}; see failed.png`);
+      await walk.browser.close();
+      process.exit(1);
+    });
     walk.page.on('request', (r) => {
       if (!/^(blob|data):/.test(r.url()) && new URL(r.url()).origin !== new URL(url).origin) walk.wrong.push(`asked ${r.url()}`);
     });
@@ -78,7 +87,7 @@ export class Walk {
   }
 
   // Waits until `check` holds for what is on the page.
-  async until(check, argument, what, timeout = 30_000) {
+  async until(check, argument, what, timeout = 60_000) {
     await this.page.waitForFunction(check, argument, { timeout, polling: 25 }).catch(() => assert.fail(`not within ${timeout} ms: ${what}`));
   }
 }
