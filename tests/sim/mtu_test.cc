@@ -131,6 +131,24 @@ TEST_F(Mtu, Ipv6s1280PassesAnUnderlayOf1280InTwoPieces) {
 }
 
 // What comes from a link of jumbo frames, say: a host at the far end is given RFC 791's fragments.
+// Past the queue it would fill the line that the queue is there for, and with it the probes that measure its MTU.
+TEST_F(Mtu, WhatIsTooWideWaitsLikeEverythingElse) {
+  net.options_edit = [](std::uint32_t node, forwarder::ForwarderOptions& o) {
+    qos::PolicyConfig config;
+    if (node == 1) config.line_bps = {20'000'000};
+    o.policy = std::make_shared<const qos::Policy>(config);
+  };
+  narrow(1, 4, kNarrow4);
+  start_all();
+  net.received(4).clear();
+  for (int i = 0; i < 100; ++i) net.send(1, kVni, udp(1240, false));
+  net.run_for(milliseconds{20});
+  EXPECT_LT(net.received(4).size(), 60u) << "20 Mbit/s for 20 ms and a burst of 10";
+  net.run_for(milliseconds{300});
+  EXPECT_EQ(net.received(4).size(), 100u);
+  EXPECT_EQ(net.at(1).counters()[Counter::PacketsInPieces], 100u);
+}
+
 TEST_F(Mtu, Ipv4ThatMayBeCutIsFragmentedWhereTwoPiecesAreTooFew) {
   narrow(1, 4, kNarrow4);
   start_all();
