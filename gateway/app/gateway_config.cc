@@ -60,6 +60,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
     config.defaults.give_up = std::chrono::milliseconds{sla->integer("give_up_ms", {1, 3'600'000}, 60'000)};
   }
   read_pools(root, config);
+  access::read_access_config(root, config.access);
 }
 
 const std::string_view kSampleConfig =
@@ -68,10 +69,10 @@ name = "city"
 site = "city"                              # pools of this site are local
 location = "gz.cn"                         # C-URL location labels
 listen = ["127.0.0.1:8080"]                # OpenAI-compatible API for tenants
-socket = "/run/qanat/city-gw.sock"         # admin API, root only
+socket = "/run/qanat/gateway.sock"         # admin API, root only
 ledger = "/var/lib/qanat/city-ledger.db"   # SQLite: keys, calls, entries
 journal = "/var/lib/qanat/city-journal"    # calls in flight; survives kill -9
-dataplane_socket = "/run/qanat/city.sock"  # qanatd's, for path metrics; optional
+dataplane_socket = "/run/qanat/qanatd.sock" # qanatd's, for path metrics; optional
 
 [sla]                                      # for calls that state none
 ttft_ms = 2000
@@ -86,6 +87,26 @@ node = "city"                              # the box it stands behind
 [[pool]]
 url = "http://100.96.2.1:9000"
 node = "far1"
+
+# Services by name, for programs that know nothing of Qanat: a name server, a proxy; qanat-gateway.toml(5).
+# [access]
+# dns = ["127.0.0.1:5353"]                   # the name server, UDP and TCP
+# proxy = ["127.0.0.1:1080"]                 # SOCKS5 and HTTP CONNECT
+# anonymous = true                           # without a key: services that are open to everybody
+# zone = "qanat"
+# ttl_s = 30
+# negative_ttl_s = 5
+# entry = false                              # listen on services' own addresses, which must be routed here
+# prefix4 = "100.64.0.0"                     # a /10 for them,
+# prefix6 = "fd51:4355::"                    # and a /48
+# services_file = ""                         # what `qanat publish` put here, kept; empty: forgotten at the end
+#
+# [[publish]]
+# c_url = "c-url://gz.cn/wiki"
+# protocol = "tcp"                           # tcp or udp
+# port = 80                                  # where clients find it
+# backends = ["100.96.2.1:8090"]
+# tenants = []                               # who may dial it; empty: everybody
 )toml";
 
 }  // namespace qanat::app

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/access/access_config.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/resolve/registry.hh"
 
@@ -22,6 +23,7 @@ struct GatewayConfig {
   std::string dataplane_socket;  // empty: no path metrics
   place::Wish defaults;          // the SLA of calls that state none
   std::vector<resolve::PoolConfig> pools;
+  access::AccessConfig access;  // DNS, proxy, published services
 };
 
 void read_gateway_config(base::ConfigTable& root, GatewayConfig& config);

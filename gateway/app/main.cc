@@ -2,6 +2,7 @@
 #include "base/daemon.hh"
 #include "base/http_server.hh"
 #include "base/log.hh"
+#include "gateway/access/access_service.hh"
 #include "gateway/app/gateway_config.hh"
 #include "gateway/app/gateway_service.hh"
 #include "ui/pages.hh"
@@ -21,11 +22,16 @@ int main(int argc, char** argv) {
         service.add_tenant_routes(tenants);
         ui::add_pages(tenants, ui::Site::Gateway);
         service.add_admin_routes(admin);
+        auto& access = daemon.make<access::AccessService>(
+            daemon.io(), config.access, [&service](std::string_view key) { return service.tenant_of(key); },
+            service.metrics());
+        access.add_admin_routes(admin);
         for (const std::string& address : config.listen) {
           tenants.listen_tcp(address);
           base::log_info("{}: listening on {}", config.name, address);
         }
         admin.listen_unix(config.socket);
         daemon.on_stop([&service] { service.stop(); });
+        daemon.on_stop([&access] { access.stop(); });
       });
 }

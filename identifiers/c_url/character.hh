@@ -18,7 +18,7 @@ enum CharacterClass : std::uint8_t {
 struct CharacterTable {
   std::array<std::uint8_t, 256> classes{};
   std::array<char, 256> lower{};
-  consteval CharacterTable() {
+  constexpr CharacterTable() {
     for (int c = 0; c < 256; ++c) {
       const bool upper = c >= 'A' && c <= 'Z';
       const bool ld = upper || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

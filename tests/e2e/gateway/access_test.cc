@@ -1,0 +1,246 @@
+// Services by name, with the programs that tenants have: kdig and dnsperf, curl through SOCKS5 and CONNECT, qanat.
+//
+//   kdig ── UDP, TCP ──> qanat-gateway (names)
+//   curl ── SOCKS5, CONNECT, or the service's own address ──> qanat-gateway ──> backends: its own API and name server
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/support/daemon_process.hh"
+
+namespace qanat::e2e {
+namespace {
+
+using nlohmann::json;
+
+bool installed(const std::string& program) {
+  return std::system(("command -v " + program + " >/dev/null 2>&1").c_str()) == 0;
+}
+
+struct Ran {
+  int status = -1;
+  std::string out;
+};
+// stdout and stderr together.
+Ran run(const std::string& command) {
+  Ran ran;
+  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  char chunk[4096];
+  while (pipe != nullptr) {
+    const std::size_t n = std::fread(chunk, 1, sizeof chunk, pipe);
+    if (n == 0) break;
+    ran.out.append(chunk, n);
+  }
+  const int status = pipe != nullptr ? ::pclose(pipe) : -1;
+  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return ran;
+}
+
+class Access : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!support::DaemonProcess::available("qanat-gateway")) GTEST_SKIP() << "qanat-gateway is not built";
+    api_ = support::free_port();
+    dns_ = support::free_port();
+    proxy_ = support::free_port();
+    start();
+  }
+  void start() {
+    const std::string config =
+        "name = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"" + at(api_) + "\"]\nsocket = \"" + socket() +
+        "\"\nledger = \"" + folder_.file("ledger.db") + "\"\njournal = \"" + folder_.file("journal") +
+        "\"\n[[pool]]\nurl = \"http://127.0.0.1:9\"\n[access]\ndns = [\"" + at(dns_) + "\"]\nproxy = [\"" +
+        at(proxy_) + "\"]\nentry = true\nprefix4 = \"127.64.0.0\"\nservices_file = \"" +
+        folder_.file("services.json") + "\"\n";
+    gateway_ = std::make_unique<support::DaemonProcess>(
+        "qanat-gateway", std::vector<std::string>{"--config", folder_.write("gateway.toml", config)},
+        folder_.file("gateway.log"));
+    gateway_->start();
+    for (int i = 0; i < 200 && run(admin("/healthz")).status != 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(25));
+  }
+  static std::string at(unsigned port) { return "127.0.0.1:" + std::to_string(port); }
+  std::string socket() const { return folder_.file("admin.sock"); }
+  std::string admin(const std::string& target, const std::string& more = "") const {
+    return "curl -sf --max-time 5 --unix-socket " + socket() + " " + more + " 'http://x" + target + "'";
+  }
+  json publish(const std::string& body) {
+    const Ran ran = run(admin("/v1/services", "-X PUT -d '" + body + "'"));
+    const json service = json::parse(ran.out, nullptr, false);
+    EXPECT_TRUE(service.is_object()) << ran.out << gateway_->log();
+    return service.is_object() ? service : json::object();
+  }
+  std::string kdig(const std::string& arguments) {
+    return run("kdig @127.0.0.1 -p " + std::to_string(dns_) + " +retry=0 +timeout=3 " + arguments).out;
+  }
+  std::string curl(const std::string& arguments) { return run("curl -s --max-time 5 " + arguments).out; }
+  // What a UDP datagram gets back; empty: nothing within 300 ms.
+  std::string datagram(const std::string& bytes, unsigned port) {
+    const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval wait{0, 300'000};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    ::sendto(fd, bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
+    char answer[4096];
+    const ssize_t n = ::recv(fd, answer, sizeof answer, 0);
+    ::close(fd);
+    return n > 0 ? std::string(answer, static_cast<std::size_t>(n)) : std::string();
+  }
+  const std::string query_{"\0\7\1\0\0\1\0\0\0\0\0\0\3api\5qanat\0\0\1\0\1", 27};
+
+  support::TempFolder folder_{"access"};
+  unsigned api_ = 0, dns_ = 0, proxy_ = 0;
+  std::unique_ptr<support::DaemonProcess> gateway_;
+};
+
+TEST_F(Access, KdigFindsServicesOverUdpAndTcp) {
+  if (!installed("kdig")) GTEST_SKIP() << "kdig (knot-dnsutils) is not installed";
+  const json service =
+      publish(R"({"c_url":"c-url://gz.cn/api/m1","port":80,"backends":[")" + at(api_) + R"("]})");
+  const std::string ipv4 = service.value("ipv4", "?"), ipv6 = service.value("ipv6", "?");
+  for (const char* transport : {"", "+tcp "}) {
+    EXPECT_EQ(kdig(std::string(transport) + "+short m1.api.at.gz.cn.qanat A"), ipv4 + "\n");
+    EXPECT_EQ(kdig(std::string(transport) + "+short api.qanat AAAA"), ipv6 + "\n");
+    EXPECT_NE(kdig(std::string(transport) + "api.qanat SVCB").find("port=80"), std::string::npos);
+    EXPECT_NE(kdig(std::string(transport) + "+short api.at.cn.qanat TXT").find("c-url=c-url://gz.cn/api/m1"),
+              std::string::npos);
+  }
+  EXPECT_NE(kdig("aPi.QanAT A").find("aPi.QanAT."), std::string::npos) << "0x20";
+  EXPECT_NE(kdig("nobody.qanat A").find("NXDOMAIN"), std::string::npos);
+  EXPECT_NE(kdig("api.qanat MX").find("SOA"), std::string::npos) << "no data";
+  EXPECT_NE(kdig("example.org A").find("REFUSED"), std::string::npos);
+  EXPECT_NE(kdig("+edns=1 api.qanat A").find("BADVERS"), std::string::npos);
+
+  // Eight long texts: too much for 512 bytes, enough for EDNS.
+  for (char c = 'a'; c < 'i'; ++c)
+    publish(R"({"c_url":"c-url://any/long/)" + std::string(100, c) +
+            R"(","port":81,"backends":["127.0.0.1:9"]})");
+  EXPECT_NE(kdig("+noedns +ignore long.qanat TXT").find(" tc"), std::string::npos);
+  EXPECT_EQ(kdig("+bufsize=1232 +ignore long.qanat TXT").find(" tc"), std::string::npos);
+  const std::string by_tcp = kdig("+noedns +short long.qanat TXT");
+  EXPECT_EQ(std::count(by_tcp.begin(), by_tcp.end(), '\n'), 8) << "asked again over TCP";
+}
+
+TEST_F(Access, MalformedQueriesAreAnsweredOrDroppedAndCounted) {
+  ASSERT_EQ(datagram(query_, dns_).size() > 12, true);
+  std::string pointer = query_;
+  pointer[12] = '\xc0';
+  EXPECT_EQ(datagram(pointer, dns_)[3] & 15, 1) << "FORMERR";
+  EXPECT_EQ(datagram(query_.substr(0, 20), dns_)[3] & 15, 1);
+  std::string status = query_;
+  status[2] = 0x10;
+  EXPECT_EQ(datagram(status, dns_)[3] & 15, 4) << "NOTIMP";
+  std::string response = query_;
+  response[2] = '\x80';
+  EXPECT_EQ(datagram(response, dns_), "") << "an answer is never answered";
+  EXPECT_EQ(datagram("short", dns_), "");
+  const std::string metrics = run(admin("/metrics")).out;
+  for (const char* line : {"{outcome=\"formerr\"} 2", "{outcome=\"notimp\"} 1", "{outcome=\"is_response\"} 1",
+                           "{outcome=\"too_short\"} 1"})
+    EXPECT_NE(metrics.find(std::string("qanat_gateway_dns_queries_total") + line), std::string::npos) << line;
+}
+
+TEST_F(Access, DnsperfLosesNothing) {
+  if (!installed("dnsperf")) GTEST_SKIP() << "dnsperf is not installed";
+  publish(R"({"c_url":"c-url://any/api","port":80,"backends":[")" + at(api_) + R"("]})");
+  const std::string queries =
+      folder_.write("queries", "api.qanat A\napi.qanat AAAA\nnobody.qanat A\napi.qanat TXT\n");
+  for (const char* mode : {"udp", "tcp"}) {
+    const std::string out = run("dnsperf -s 127.0.0.1 -p " + std::to_string(dns_) + " -d " + queries +
+                                " -m " + mode + " -l 1 -q 20 -Q 5000")
+                                .out;
+    EXPECT_NE(out.find("Queries lost:         0 "), std::string::npos) << mode << "\n" << out;
+  }
+}
+
+TEST_F(Access, CurlReachesServicesThroughProxiesAndTheirOwnAddresses) {
+  if (!installed("curl")) GTEST_SKIP() << "curl is not installed";
+  // The first backend is dead: flows go to the other.
+  const json service = publish(R"({"c_url":"c-url://gz.cn/api","port":8081,"backends":["127.0.0.1:9",")" +
+                               at(api_) + R"("]})");
+  const std::string url = " http://api.at.gz.cn.qanat:8081/healthz -o /dev/null -w '%{http_code}'";
+  EXPECT_EQ(curl("--socks5-hostname " + at(proxy_) + url), "200");
+  EXPECT_EQ(curl("--proxytunnel --proxy http://" + at(proxy_) + url), "200");
+  EXPECT_EQ(curl("http://" + service.value("ipv4", "?") + ":8081/healthz -o /dev/null -w '%{http_code}'"),
+            "200");
+  EXPECT_EQ(run("curl -s --max-time 5 --socks5-hostname " + at(proxy_) + " http://web.qanat:80/").status, 97);
+
+  // One that is not for everybody: with a key of its tenant, by proxy only.
+  publish(R"({"c_url":"c-url://gz.cn/hidden","port":8081,"backends":[")" + at(api_) +
+          R"("],"tenants":["lab"]})");
+  const std::string key = json::parse(run(admin("/v1/keys", "-d '{\"tenant\":\"lab\"}'")).out, nullptr, false)
+                              .value("key", "none");
+  const std::string hidden = " http://hidden.qanat:8081/healthz -o /dev/null -w '%{http_code}'";
+  EXPECT_EQ(curl("--proxytunnel --proxy http://any:" + key + "@" + at(proxy_) + hidden), "200");
+  EXPECT_EQ(curl("--socks5-hostname any:" + key + "@" + at(proxy_) + hidden), "200");
+  EXPECT_EQ(curl("--proxytunnel --proxy http://" + at(proxy_) + hidden), "000");
+  EXPECT_EQ(curl("--socks5-hostname any:wrong@" + at(proxy_) + hidden), "000");
+
+  // What was published is there after a kill.
+  gateway_->end(SIGKILL);
+  start();
+  EXPECT_EQ(curl("--socks5-hostname " + at(proxy_) + url), "200") << gateway_->log();
+}
+
+TEST_F(Access, DatagramsGoThroughAnAssociation) {
+  publish(R"({"c_url":"c-url://any/names","protocol":"udp","port":53,"backends":[")" + at(dns_) + R"("]})");
+  publish(R"({"c_url":"c-url://any/api","port":80,"backends":["127.0.0.1:9"]})");
+  const int control = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(proxy_));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::connect(control, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  const timeval wait{3, 0};
+  ::setsockopt(control, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  const std::string asked{"\5\1\0\5\3\0\1\0\0\0\0\0\0", 13};
+  ASSERT_EQ(::write(control, asked.data(), asked.size()), 13);
+  std::string answer;
+  while (answer.size() < 12) {
+    char chunk[64];
+    const ssize_t n = ::read(control, chunk, sizeof chunk);
+    ASSERT_GT(n, 0);
+    answer.append(chunk, static_cast<std::size_t>(n));
+  }
+  ASSERT_EQ(answer[3], 0) << "succeeded";
+  const unsigned relay = static_cast<unsigned char>(answer[10]) << 8 | static_cast<unsigned char>(answer[11]);
+  const std::string head{"\0\0\0\3\13names.qanat\0\65", 18};
+  const std::string back = datagram(head + query_, relay);
+  ASSERT_GT(back.size(), head.size() + 12);
+  EXPECT_EQ(back.substr(0, head.size()), head);
+  EXPECT_EQ(back.substr(head.size(), 2), query_.substr(0, 2));
+  ::close(control);
+}
+
+TEST_F(Access, TheCommandLinePublishesAndDials) {
+  if (!support::DaemonProcess::available("qanat")) GTEST_SKIP() << "qanat is not built";
+  const char* bin = std::getenv("QANAT_BIN");
+  const std::string qanat = bin != nullptr ? std::string(bin) + "/qanat" : "qanat";
+  const Ran put =
+      run(qanat + " publish c-url://gz.cn/api --port 80 --to " + at(api_) + " --socket " + socket());
+  EXPECT_EQ(put.status, 0) << put.out;
+  EXPECT_NE(put.out.find("api.at.gz.cn.qanat"), std::string::npos) << put.out;
+  EXPECT_NE(run(qanat + " service list --socket " + socket()).out.find("everybody"), std::string::npos);
+  const std::string through = " --proxy " + at(proxy_);
+  EXPECT_EQ(
+      run(qanat + " dial c-url://gz.cn/api" + through + " -- curl -sf -o /dev/null http://{}/healthz").status,
+      0);
+  const Ran raw =
+      run("printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' | " + qanat + " dial 'c-url://*.cn/api'" + through);
+  EXPECT_NE(raw.out.find("200 OK"), std::string::npos) << raw.out;
+  EXPECT_EQ(run(qanat + " dial c-url://gz.cn/nothing" + through + " </dev/null").status, 4);
+  EXPECT_EQ(run(qanat + " service withdraw c-url://gz.cn/api --port 80 --socket " + socket()).status, 0);
+  EXPECT_EQ(run(qanat + " dial c-url://gz.cn/api" + through + " </dev/null").status, 4);
+}
+
+}  // namespace
+}  // namespace qanat::e2e
