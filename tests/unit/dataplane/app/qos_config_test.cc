@@ -27,7 +27,7 @@ struct Read {
 
 const std::string kBox = R"(name = "city"
 state_dir = "/var/lib/qanat/city"
-socket = "/run/qanat/city.sock"
+socket = "/run/qanat/qanatd.sock"
 [controller]
 addresses = ["192.0.2.1:7443"]
 )";
