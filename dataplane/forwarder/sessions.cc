@@ -49,7 +49,8 @@ void Forwarder::want(PeerState& peer, base::Time now, base::Duration delay) {
 void Forwarder::run_session(PeerState& peer, base::Time now) {
   // Keys stand, and all ways are dead for long: perhaps the peer has lost them, which looks like a cut. New ones tell.
   if (const crypto::SessionKeys* keys = options_.share.lead() ? peer.session.current(now) : nullptr) {
-    const base::Duration patience = std::max<base::Duration>(kDoubtAfter, 4 * snapshot_->probe_plan().mesh_interval);
+    const base::Duration patience =
+        std::max<base::Duration>(kDoubtAfter, 4 * snapshot_->probe_plan().mesh_interval);
     const auto dead = [this](std::uint32_t r) {
       return prober_.view(routes_.routes()[r].probe).state == path::State::Dead;
     };

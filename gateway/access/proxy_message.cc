@@ -167,6 +167,7 @@ Read parse_connect(std::string_view bytes, std::size_t& used, ConnectRequest& ou
     return line;
   };
   std::string_view request = next_line();
+  if (request.size() < kMethod.size() + 9) return Read::Bad;  // "CONNECT HTTP/1.1" has one space for two
   if (!request.ends_with(" HTTP/1.1") && !request.ends_with(" HTTP/1.0")) return Read::Bad;
   request.remove_suffix(9);
   out.target = request.substr(kMethod.size());

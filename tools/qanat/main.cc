@@ -115,9 +115,9 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
 
 void add_box_commands(CLI::App& app, Arguments& a, Action& action) {
   Options& o = a.options;
-  CLI::App* boxes = noun(app, "box", "a box's way into a network: invite, join");
+  CLI::App* box = noun(app, "box", "a box's way into a network: invite, join");
   CLI::App* invite =
-      command(*boxes, o, action, "invite", "on the controller's host: the one line that a new box types",
+      command(*box, o, action, "invite", "on the controller's host: the one line that a new box types",
               "qanat box invite city", [&a] { return invite_box(a.options, a.invite); });
   invite->add_option("node", a.invite.node, "the new box's name")->required();
   invite->add_flag("--relay", a.invite.relay, "it may carry other boxes' datagrams");
@@ -128,7 +128,7 @@ void add_box_commands(CLI::App& app, Arguments& a, Action& action) {
       ->type_name("ADDRESS:PORT");
   with_socket(invite, o);
   CLI::App* join =
-      command(*boxes, o, action, "join", "on the new box: configures it, starts it, waits until it works",
+      command(*box, o, action, "join", "on the new box: configures it, starts it, waits until it works",
               "qanat box join 'city@192.0.2.1:7443/q1.…'", [&a] { return join_box(a.options, a.join); });
   join->add_option("invitation", a.join.invitation, "what `qanat box invite` printed")->required();
   join->add_option("--line", a.join.lines,

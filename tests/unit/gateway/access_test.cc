@@ -121,6 +121,8 @@ TEST(Connect, TheTargetAndTheKeyAreRead) {
   EXPECT_EQ(out.secret, "key:1");
   EXPECT_EQ(parse_connect("GET / HTTP/1.1\r\n\r\n", used, out), Read::Bad);
   EXPECT_EQ(parse_connect("CONNECT a b HTTP/1.1\r\n\r\n", used, out), Read::Bad);
+  EXPECT_EQ(parse_connect("CONNECT HTTP/1.1\r\n\r\n", used, out), Read::Bad)
+      << "a fuzzer's find: no target at all";
   EXPECT_EQ(parse_connect("CONNECT " + std::string(9000, 'a'), used, out), Read::Bad);
   EXPECT_EQ(split_target("[::1]:80")->host, "::1");
   EXPECT_FALSE(split_target("web"));
