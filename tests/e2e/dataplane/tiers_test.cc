@@ -239,7 +239,7 @@ TEST_F(Tiers, ScavengerYieldsToStrangers) {
   // What left before was in the line's queue for up to its 100 ms.
   const double before = scavenger->rate(begin - milliseconds{700}, begin),
                after = scavenger->rate(begin + milliseconds{300}, end);
-  std::cout << before / 1e6 << " Mbit/s before, " << after / 1e6 << " from 200 ms after a stranger came\n";
+  std::cout << before / 1e6 << " Mbit/s before, " << after / 1e6 << " from 300 ms after a stranger came\n";
   EXPECT_GT(before, 0.2 * kLine);
   EXPECT_LE(after, 0.05 * before);
 }
