@@ -204,6 +204,7 @@ TEST_F(Tiers, AFloodOfSmallPacketsIsItsTenantsOwn) {
     std::cout << "p99 " << alone << " ms alone, " << beside << " ms beside the flood\n";
     if (beside <= alone + 2) return;
   }
+  if (least > 8) GTEST_SKIP() << "this machine alone is " << least << " ms late: too busy to see 2 ms";
   EXPECT_LE(beside, alone + 2 + (most - least));
 }
 
