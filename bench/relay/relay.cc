@@ -1,7 +1,7 @@
 // bench_relay: one real relay between a headend and an endpoint that are only as much as a relay can see of them, so that
 // the CPU which is measured is the relay's. Prints {"mbit_s","ns_per_packet","packets","sent","dropped"}.
 //
-//   bench_relay NS_A NS_R NS_B SECONDS      A 10.1.0.1 ── 10.1.0.2 R 10.2.0.2 ── 10.2.0.3 B
+//   bench_relay NS_A NS_R NS_B SECONDS [af_xdp]     A 10.1.0.1 ── 10.1.0.2 R 10.2.0.2 ── 10.2.0.3 B
 //
 // The headend holds a session with the relay and link-seals every datagram afresh, in trains of 40; what stands inside
 // is noise of a sealed datagram's shape, which only the endpoint could tell. The relay is a process of its own.
@@ -72,13 +72,16 @@ class SocketWire final : public test::RogueWire {
 };
 
 // Until it is terminated.
-[[noreturn]] void be_the_relay(const test::Overlay& net, const std::string& netns) {
+[[noreturn]] void be_the_relay(const test::Overlay& net, const std::string& netns, bool af_xdp) {
   sigset_t ends;
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &ends, nullptr);
   const io::NetnsScope scope(netns);
-  io::Crew crew(net.options(kR), {}, {});
+  io::CrewOptions options;
+  options.af_xdp.assign(2, af_xdp);
+  io::Crew crew(net.options(kR), options, {});
+  for (const std::string& problem : crew.xdp_problems()) std::fprintf(stderr, "relay: %s\n", problem.c_str());
   crew.post([snapshot = net.snapshot(kR)](forwarder::Forwarder& f, base::Time now) {
     f.set_snapshot(snapshot, now);
   });
@@ -92,6 +95,10 @@ class SocketWire final : public test::RogueWire {
   std::fprintf(stderr, "relay carried %llu, lost in its socket queues %llu\n",
                static_cast<unsigned long long>(crew.counter(forwarder::Counter::TransitPackets)),
                static_cast<unsigned long long>(crew.udp(&io::UdpCounters::receive_overflow)));
+  if (af_xdp)
+    std::fprintf(stderr, "relay by AF_XDP: %llu received, %llu sent\n",
+                 static_cast<unsigned long long>(crew.xdp(&io::XdpCounters::received)),
+                 static_cast<unsigned long long>(crew.xdp(&io::XdpCounters::sent)));
   crew.stop();
   std::_Exit(0);
 }
@@ -103,10 +110,10 @@ double cpu_seconds(pid_t pid) {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-int measure(const std::string& a, const std::string& r, const std::string& b, double seconds) {
+int measure(const std::string& a, const std::string& r, const std::string& b, double seconds, bool af_xdp) {
   const test::Overlay net = overlay();
   const pid_t relay = ::fork();
-  if (relay == 0) be_the_relay(net, r);
+  if (relay == 0) be_the_relay(net, r, af_xdp);
   const auto socket_a = line(a, test::Overlay::line_address(kA, 1));
   const auto socket_b = line(b, test::Overlay::line_address(kB, 2));
   SocketWire wire_a(*socket_a);
@@ -182,12 +189,13 @@ int measure(const std::string& a, const std::string& r, const std::string& b, do
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: bench_relay NS_A NS_R NS_B SECONDS\n");
+  const bool af_xdp = argc == 6 && std::string(argv[5]) == "af_xdp";
+  if (argc != 5 && !af_xdp) {
+    std::fprintf(stderr, "usage: bench_relay NS_A NS_R NS_B SECONDS [af_xdp]\n");
     return 2;
   }
   try {
-    return measure(argv[1], argv[2], argv[3], std::atof(argv[4]));
+    return measure(argv[1], argv[2], argv[3], std::atof(argv[4]), af_xdp);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_relay: %s\n", error.what());
     return 1;

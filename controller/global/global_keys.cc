@@ -28,8 +28,7 @@ void Global::adopt_cas(MemberId domain, const proto::v1::Trust& trust) {
     for (const base::Certificate& ca : *cas) keys.append(ca.key.begin(), ca.key.end());
   if (keys == member->second.ca_public) return;
   if (keys.empty() ||
-      !bound_by(member->second.ca_public, proto::trust_signing_input(trust.serial(), trust.ca_pem()),
-                trust.signature())) {
+      !bound_by(member->second.ca_public, proto::trust_signing_input(trust), trust.signature())) {
     return base::log_warn("domain {}: its new CAs are not vouched for, left out", domain);
   }
   base::log_info("domain {}: {} CA(s) in force, serial {}", domain, cas->size(), trust.serial());

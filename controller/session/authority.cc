@@ -22,6 +22,13 @@ constexpr base::UnixSeconds kServerLife = 2 * 365 * kDay;  // made anew at each 
 // Boxes without NTP may be behind.
 constexpr base::UnixSeconds kBackdate = kDay;
 
+proto::Ed25519Private fresh_key() {
+  proto::Ed25519Private key{};
+  const auto fresh = base::random_bytes(key.size());
+  std::copy(fresh.begin(), fresh.end(), key.begin());
+  return key;
+}
+
 proto::Ed25519Private seed_of(store::Store& store, std::string_view name) {
   std::string seed;
   if (const auto kept = store.value(name)) {
@@ -64,6 +71,8 @@ Authority::Authority(store::Store& store, std::string_view name, base::UnixSecon
   if (const auto next = store.value("ca_next_certificate")) {
     next_ = read_ca(seed_of(store, "ca_next_key"), *next);
     phase_ = store.value("ca_switched") ? Phase::Switched : Phase::Announced;
+    // A rotation that an earlier version began has none.
+    if (store.value("config_next_key")) next_config_key_ = seed_of(store, "config_next_key");
   }
 }
 
@@ -104,28 +113,41 @@ std::string Authority::ca_publics() const {
   return out;
 }
 
+std::string Authority::config_publics() const {
+  std::string out;
+  const auto add = [&out](const proto::Ed25519Private& key) {
+    const auto text = proto::public_of(key);
+    out.append(text.begin(), text.end());
+  };
+  add(config_key());
+  if (next_config_key_) add(phase_ == Phase::Switched ? config_key_ : *next_config_key_);
+  return out;
+}
+
 // While two are in force, members that heard of neither step believe the old one alone.
 proto::v1::Trust Authority::trust() const {
   proto::v1::Trust trust;
   trust.set_serial(serial_);
   trust.set_ca_pem(ca_pem());
-  const auto signature = proto::sign(proto::trust_signing_input(serial_, trust.ca_pem()), ca_.key);
+  trust.set_config_public(config_publics());
+  const auto signature = proto::sign(proto::trust_signing_input(trust), ca_.key);
   trust.set_signature(signature.data(), signature.size());
   return trust;
 }
 
 void Authority::announce(base::UnixSeconds now) {
   if (phase_ != Phase::Stable) return;
-  proto::Ed25519Private key{};
-  const auto fresh = base::random_bytes(key.size());
-  std::copy(fresh.begin(), fresh.end(), key.begin());
+  const auto key = fresh_key();
+  const auto config_key = fresh_key();
   Ca made = make_ca(key, now);
   // After a lost database too: greater than any before.
   const std::uint64_t serial = std::max<std::uint64_t>(serial_ + 1, now);
   store_.set_values({{"ca_next_key", {key.begin(), key.end()}},
                      {"ca_next_certificate", made.pem},
+                     {"config_next_key", {config_key.begin(), config_key.end()}},
                      {"ca_serial", std::to_string(serial)}});
   next_ = std::move(made);
+  next_config_key_ = config_key;
   serial_ = serial;
   phase_ = Phase::Announced;
 }
@@ -139,15 +161,20 @@ void Authority::switch_over() {
 
 void Authority::retire() {
   if (phase_ != Phase::Switched) return;
+  const proto::Ed25519Private config_key = this->config_key();
   store_.set_values({{"ca_key", {next_->key.begin(), next_->key.end()}},
                      {"ca_certificate", next_->pem},
                      {"ca_next_key", {}},
                      {"ca_next_certificate", {}},
                      {"ca_switched", {}},
+                     {"config_key", {config_key.begin(), config_key.end()}},
+                     {"config_next_key", {}},
                      {"ca_serial", std::to_string(serial_ + 1)}});
   ++serial_;
   ca_ = std::move(*next_);
   next_.reset();
+  config_key_ = config_key;
+  next_config_key_.reset();
   phase_ = Phase::Stable;
 }
 

@@ -1,10 +1,10 @@
 // Authority: a controller's own CA (Ed25519, X.509) and its configuration signing key.
 // Made at first start, kept in the store; issues certificates to nodes (or domains) and signs bindings and configurations.
 //
-// The CA is replaced without a stop, in three steps (who waits for whom: ca_rotation.hh):
-//   Stable ── announce() ──> Announced   both are believed, the old one signs
-//          ── switch_over() ──> Switched  the new one signs; our own leaf is still the old one's
-//          ── retire() ──> Stable         the old one's key is gone
+// Both are replaced together and without a stop, in three steps (who waits for whom: ca_rotation.hh):
+//   Stable ── announce() ──> Announced   both CAs and both keys are believed, the old ones sign
+//          ── switch_over() ──> Switched  the new ones sign; our own leaf is still the old CA's
+//          ── retire() ──> Stable         the old ones' private keys are gone
 // A step is on disk before anybody hears of it.
 #pragma once
 
@@ -51,15 +51,20 @@ class Authority {
   // Of every CA in force, 32 bytes each, first the one that signs.
   std::string ca_publics() const;
   base::UnixSeconds ca_expires() const { return signer().expires; }
-  // For members: ca_pem(), vouched for by the CA that all of them believe.
+  // For members: ca_pem() and config_publics(), vouched for by the CA that all of them believe.
   proto::v1::Trust trust() const;
 
   void announce(base::UnixSeconds now);
   void switch_over();
   void retire();
 
-  proto::Ed25519Public config_public() const { return proto::public_of(config_key_); }
-  const proto::Ed25519Private& config_key() const { return config_key_; }
+  // Of the key that signs configurations now.
+  proto::Ed25519Public config_public() const { return proto::public_of(config_key()); }
+  const proto::Ed25519Private& config_key() const {
+    return phase_ == Phase::Switched && next_config_key_ ? *next_config_key_ : config_key_;
+  }
+  // Of every one in force, 32 bytes each, first the one that signs.
+  std::string config_publics() const;
 
   // The controller's own leaf, made anew at each start: its chain includes the CA, for enrolling nodes to pin.
   base::TlsIdentity server_identity(std::string_view name, base::UnixSeconds now) const;
@@ -90,6 +95,7 @@ class Authority {
   Phase phase_ = Phase::Stable;
   std::uint64_t serial_ = 0;
   proto::Ed25519Private config_key_{};
+  std::optional<proto::Ed25519Private> next_config_key_;  // as next_
 };
 
 // For a domain that enrols with the global level: a fresh Ed25519 key (PKCS #8 PEM) and its request (DER).

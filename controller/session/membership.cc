@@ -159,8 +159,7 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
   reply.set_domain_id(added->record.domain_id());
   reply.set_ca_pem(authority_.ca_pem());
   reply.set_trust_serial(authority_.serial());
-  const auto config_public = authority_.config_public();
-  reply.set_config_public(config_public.data(), config_public.size());
+  reply.set_config_public(authority_.config_publics());
   reply.set_binding_signature(added->record.binding_signature());
   return envelope;
 }

@@ -185,7 +185,7 @@ void Uplink::adopt(Channel& channel, const proto::v1::Trust& trust) {
   if (trust.serial() > serial) {
     const auto held = store.value("parent_ca").value_or(""),
                own = store.value("parent_certificate").value_or("");
-    const auto message = proto::trust_signing_input(trust.serial(), trust.ca_pem());
+    const auto message = proto::trust_signing_input(trust);
     const auto problem = base::problem_of({held, trust.ca_pem(), message, trust.signature(), own});
     if (!problem.empty()) {
       base::log_warn("the global controller's new CAs are not taken: {}", problem);

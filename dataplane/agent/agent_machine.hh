@@ -41,7 +41,7 @@ namespace qanat::agent {
 struct Enrolment {
   std::uint32_t node = 0;
   std::uint32_t domain = 0;
-  std::array<std::uint8_t, 32> config_public{};  // Ed25519: signs configurations
+  std::vector<std::array<std::uint8_t, 32>> config_keys{};  // Ed25519: one of them signs configurations
   std::vector<std::array<std::uint8_t, 32>>
       cas{};                       // Ed25519: one of them signed each binding of this domain's nodes
   std::uint64_t trust_serial = 0;  // of that set of CAs

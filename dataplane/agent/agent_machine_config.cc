@@ -79,7 +79,7 @@ Held AgentMachine::verify(const HeldConfig* held, const proto::v1::ConfigDelta& 
   if (held && refused_ && target < refused_->version())
     return refuse("older than " + to_string(refused_->version()) + ", which was held");
   auto next = proto::apply_verified(held ? *held->config : kNothing, delta, enrolment_->node,
-                                    enrolment_->config_public);
+                                    enrolment_->config_keys);
   if (!next) return refuse(next.error().message());
   if (held && refused_ && refused_->config->epoch() == next->epoch() &&
       !std::includes(next->denied_headends().begin(), next->denied_headends().end(),

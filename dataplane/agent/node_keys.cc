@@ -39,7 +39,11 @@ base::Result<std::string> NodeKeys::certificate_request() const {
 
 // What an EnrolReply says of us and of whom we believe, or why it is not for us.
 std::optional<Enrolment> NodeKeys::check(const proto::v1::EnrolReply& reply, std::string& why) const {
-  Enrolment out{reply.node_id(), reply.domain_id(), {}, {}, reply.trust_serial()};
+  Enrolment out{reply.node_id(),
+                reply.domain_id(),
+                proto::config_keys_of(reply.config_public()),
+                {},
+                reply.trust_serial()};
   const auto ours = public_key_of_private(identity_);
   const auto certified = public_key_of_certificate(reply.certificate_pem());
   const auto cas = base::read_certificates(reply.ca_pem());
@@ -50,10 +54,9 @@ std::optional<Enrolment> NodeKeys::check(const proto::v1::EnrolReply& reply, std
     why = "its certificate is not for the key in " + store_.path("identity.key");
   } else if (!cas) {
     why = "its CA certificate holds no Ed25519 key";
-  } else if (reply.config_public().size() != out.config_public.size()) {
+  } else if (out.config_keys.empty()) {
     why = "it holds no configuration key";
   } else {
-    std::copy(reply.config_public().begin(), reply.config_public().end(), out.config_public.begin());
     for (const base::Certificate& ca : *cas) out.cas.push_back(ca.key);
     return out;
   }
@@ -77,11 +80,12 @@ std::optional<Enrolment> NodeKeys::adopt(const proto::v1::EnrolReply& reply,
 
 std::optional<Enrolment> NodeKeys::adopt(const proto::v1::Trust& trust, std::string& why) {
   if (!reply_ || trust.serial() <= reply_->trust_serial()) return std::nullopt;
-  const std::string message = proto::trust_signing_input(trust.serial(), trust.ca_pem());
+  const std::string message = proto::trust_signing_input(trust);
   why = base::problem_of(
       {reply_->ca_pem(), trust.ca_pem(), message, trust.signature(), reply_->certificate_pem()});
   proto::v1::EnrolReply next = *reply_;
   next.set_ca_pem(trust.ca_pem());
+  if (!trust.config_public().empty()) next.set_config_public(trust.config_public());
   next.set_trust_serial(trust.serial());
   const auto enrolment = why.empty() ? check(next, why) : std::nullopt;
   if (!enrolment) {

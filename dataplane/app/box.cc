@@ -80,6 +80,7 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
   crew.worker.linger = config_.forwarding.linger;
   crew.worker.anticipation = config_.forwarding.anticipation;
   crew.worker.real_time = config_.forwarding.real_time;
+  for (const LineSettings& line : config_.lines) crew.af_xdp.push_back(line.af_xdp);
   crew_ = std::make_unique<io::Crew>(std::move(options), crew,
                                      [this, alive = alive_](const forwarder::Event& event) {
                                        boost::asio::post(io_, [this, alive, event] {
@@ -121,6 +122,12 @@ void Box::test_offloads() {
   const bool broken = works && !*works;
   if (broken) base::log_warn("UDP segmentation offload returns wrong bytes on this kernel: switched off");
   crew_->set_udp_offloads(wanted.udp_segment && !broken, wanted.udp_gather && !broken);
+  for (const std::string& problem : crew_->xdp_problems())
+    base::log_warn("af_xdp: {}; that line relays by its UDP sockets", problem);
+  for (const io::LineSockets& line : crew_->lead().lines())
+    if (line.xdp)
+      base::log_info("af_xdp: {} relays past the kernel's IP stack, {}", line.xdp->device(),
+                     line.xdp->native() ? "in its driver" : "in the kernel's generic path");
 }
 
 void Box::open_srv6() {
@@ -283,6 +290,10 @@ void Box::export_metrics() {
         crew_->udp(&io::UdpCounters::receive_overflow));
   raise(metrics_.counter("qanat_udp_segment_fallback_total", "trains sent one by one"),
         crew_->udp(&io::UdpCounters::segment_fallback));
+  raise(metrics_.counter("qanat_xdp_received_total", "relayed datagrams taken by AF_XDP"),
+        crew_->xdp(&io::XdpCounters::received));
+  raise(metrics_.counter("qanat_xdp_sent_total", "relayed datagrams sent by AF_XDP"),
+        crew_->xdp(&io::XdpCounters::sent));
   metrics_.gauge("qanat_timer_lateness_seconds", "how late the latest worker's timers run, smoothed")
       .set(static_cast<double>(crew_->worker_max(&io::WorkerCounters::lateness_us)) / 1e6);
   metrics_.gauge("qanat_controller_connected", "1 while a session with a controller is up")

@@ -20,6 +20,9 @@ void read_line(base::ConfigTable& table, BoxConfig& config, std::set<std::uint32
   line.address = table.string("address");
   line.port = static_cast<std::uint16_t>(table.integer("port", {1, 65535}, 7700));
   line.name = table.string("name", "");
+  line.af_xdp = table.boolean("af_xdp", false);
+  if (line.af_xdp && (!config.relay || config.workers != 1))
+    table.problem("af_xdp", "is on", "relay = true and workers = 1 beside it");
   if (!line.address.empty() && !packet::parse_ip_address(line.address))
     table.problem("address", "'" + line.address + "' is no address",
                   "an IPv4 or IPv6 address of this machine");
@@ -108,6 +111,8 @@ address = "10.1.0.1"                # of this machine, on that line
 port = 7700
 name = "private"
 # rate = "50mbit"                   # what the line carries, where it is less than its port: nothing waits outside this box
+# af_xdp = true                     # a relay of one worker: other boxes' datagrams past the kernel's IP stack, where the
+                                    #   device's driver has XDP; slower than without on virtual devices (veth)
 
 # How the workers move packets; these are the defaults.
 [forwarding]

@@ -83,7 +83,7 @@ class Forwarder {
 
   // Trains are opened and rewritten in place.
   void on_datagrams(std::span<const Datagrams> trains, base::Time now);
-  // One frame as the TUN gave it: virtio header, then the packet. Rewritten in place at most in its checksum.
+  // One frame as the TUN gave it: virtio header, then the packet. Its bytes mean nothing afterwards.
   // `tier`: instead of the one that its DSCP asks for.
   void on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now,
                      std::optional<ids::Tier> tier = std::nullopt);
@@ -187,6 +187,7 @@ class Forwarder {
                std::uint8_t ecn, base::Time now);
   // Where the plaintext of the next datagram goes; written there, it is sealed and becomes part of a train.
   packet::MutableBytes begin_seal(const Sender& sender, std::size_t plain_bytes);
+  // `text`: the plaintext, there or elsewhere.
   void end_seal(const Sender& sender, packet::Bytes text);
   void hold(PeerState& peer, ids::Vni vni, packet::Bytes frame);
   // The first of `count` that follow one another.
@@ -198,9 +199,9 @@ class Forwarder {
     std::size_t fragments = 1;    // of each segment: IPv4's own; 1: none, but two pieces of ours
     std::uint32_t first_id = 0;   // of the pieces
   };
-  // A super-packet's segments, numbered from `inner.sequence` on.
+  // A super-packet's segments, numbered from `inner.sequence` on. `last`: nobody needs its bytes afterwards.
   std::uint64_t seal_segments(const Sender& sender, packet::InnerHeader inner,
-                              const packet::Segmenter& segmenter, const Cut& cut);
+                              const packet::Segmenter& segmenter, const Cut& cut, bool last);
 
   // copies.cc
   const CopyPair& copies(std::uint32_t policy);

@@ -118,9 +118,9 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   const Cut cut = wide ? cut_of(*segmenter, inner_mtu) : Cut{};
   inner.sequence = next_sequence(*to, tier, bucket, count * cut.fragments);
   inner.copied = copied;
-  const std::uint64_t bytes = seal_segments(sender, inner, *segmenter, cut);
+  const std::uint64_t bytes = seal_segments(sender, inner, *segmenter, cut, !copied);
   if (copied) {
-    seal_segments(copy, inner, *segmenter, cut);
+    seal_segments(copy, inner, *segmenter, cut, true);
     counters_.add(Counter::CopiesSent, count);
   }
   counters_.add(Counter::InnerPacketsSent, count);
@@ -148,8 +148,9 @@ const Forwarder::Passage* Forwarder::passage(ids::Vni vni, const packet::IpView&
 }
 
 std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader inner,
-                                       const packet::Segmenter& segmenter, const Cut& cut) {
+                                       const packet::Segmenter& segmenter, const Cut& cut, bool last) {
   const std::size_t header_bytes = segmenter.header_bytes();
+  const std::size_t before = packet::InnerHeader::kBytes + header_bytes;
   const std::size_t count = segmenter.count();
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < count; ++i) {
@@ -165,10 +166,14 @@ std::uint64_t Forwarder::seal_segments(const Sender& sender, packet::InnerHeader
       else
         seal_fragments(sender, inner, scratch_, cut.inner_mtu);
     } else {
-      const auto text = begin_seal(sender, packet::InnerHeader::kBytes + size);
+      // Each header goes right before its payload, over the one before, which is sealed: so the cipher reads one piece
+      // and nothing is copied. Only the first has no room there.
+      const auto there = begin_seal(sender, packet::InnerHeader::kBytes + size);
+      const auto room = last ? segmenter.room_before(i, before) : packet::MutableBytes{};
+      const auto text = room.empty() ? there : packet::MutableBytes{room.data(), there.size()};
       inner.serialize(text);
       segmenter.write_header(i, text.data() + packet::InnerHeader::kBytes);
-      std::memcpy(text.data() + packet::InnerHeader::kBytes + header_bytes, payload.data(), payload.size());
+      if (room.empty()) std::memcpy(text.data() + before, payload.data(), payload.size());
       end_seal(sender, text);
     }
     inner.sequence = (inner.sequence + cut.fragments) & packet::InnerHeader::kMaxSequence;
@@ -207,8 +212,8 @@ bool Forwarder::prepare(Sender& sender, PeerState& peer, Route& route, std::uint
   return true;
 }
 
-// Copying the payload to its place and sealing it in one piece is 8 % cheaper than sealing two pieces from where they
-// are: the cipher starts once and meets no odd block in the middle.
+// What has to be put together is copied to its place and sealed there in one piece: 8 % cheaper than sealing two pieces
+// from where they are, since the cipher starts once and meets no odd block in the middle.
 packet::MutableBytes Forwarder::begin_seal(const Sender& sender, std::size_t plain_bytes) {
   const std::size_t before = sender.route->overhead + packet::kSealedHeaderBytes;
   slot_ = trains_.reserve(sender.train, before + plain_bytes + packet::kTagBytes);

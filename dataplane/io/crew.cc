@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <future>
 #include <string>
+#include <system_error>
 
 namespace qanat::io {
 namespace {
@@ -67,6 +68,12 @@ Crew::Crew(forwarder::ForwarderOptions forwarder, CrewOptions options, Worker::E
   std::vector<std::vector<LineSockets>> lines(options.workers);
   for (std::size_t i = 0; i < forwarder.lines.size(); ++i) {
     auto sockets = open_line(forwarder.lines[i].address, static_cast<std::uint8_t>(i), options);
+    if (i < options.af_xdp.size() && options.af_xdp[i] && options.workers == 1) try {
+        sockets[0].xdp =
+            std::make_unique<XdpSocket>(forwarder.lines[i].address, static_cast<std::uint8_t>(i));
+      } catch (const std::system_error& error) {
+        xdp_problems_.push_back(error.what());
+      }
     for (unsigned w = 0; w < options.workers; ++w) lines[w].push_back(std::move(sockets[w]));
   }
   forwarder.neighbours_ports = options.port_per_worker;
@@ -142,6 +149,13 @@ std::uint64_t Crew::udp(std::atomic<std::uint64_t> UdpCounters::*member) const {
       if (line.urgent) add(*line.urgent);
       if (line.sender) add(*line.sender);
     }
+  return sum;
+}
+
+std::uint64_t Crew::xdp(std::atomic<std::uint64_t> XdpCounters::*member) const {
+  std::uint64_t sum = 0;
+  for (const LineSockets& line : lead().lines())
+    if (line.xdp) sum += (line.xdp->counters().*member).load(std::memory_order_relaxed);
   return sum;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/time.hh"
@@ -19,6 +20,8 @@ struct CrewOptions {
   // Workers after the first send from a port of their own (entropy for ECMP and RSS), and neighbours' may too.
   bool port_per_worker = false;
   WorkerOptions worker{};
+  // By line: a relay's transit by AF_XDP. Needs one worker; where it cannot be, UDP sockets do it all (xdp_problems()).
+  std::vector<bool> af_xdp{};
 };
 
 struct CrewTun {
@@ -51,6 +54,7 @@ class Crew {
   std::uint64_t drops(packet::DropReason reason) const;
   std::uint64_t counter(forwarder::Counter counter) const;
   std::uint64_t udp(std::atomic<std::uint64_t> UdpCounters::*member) const;
+  std::uint64_t xdp(std::atomic<std::uint64_t> XdpCounters::*member) const;
   std::uint64_t worker_sum(std::atomic<std::uint64_t> WorkerCounters::*member) const;
   std::uint64_t worker_max(std::atomic<std::uint64_t> WorkerCounters::*member) const;
   // Waits at most `patience`; empty when the lead does not answer in time.
@@ -58,9 +62,12 @@ class Crew {
 
   const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
   const Worker& lead() const { return *workers_.front(); }
+  // Why lines that were to go by AF_XDP do not.
+  const std::vector<std::string>& xdp_problems() const { return xdp_problems_; }
 
  private:
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::string> xdp_problems_;
 };
 
 }  // namespace qanat::io

@@ -1,6 +1,7 @@
 #include "dataplane/io/netlink.hh"
 
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/addr.h>
@@ -8,6 +9,7 @@
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
+#include <netlink/route/neighbour.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <netlink/socket.h>
@@ -40,6 +42,7 @@ using Address = std::unique_ptr<nl_addr, Release<nl_addr_put>>;
 using RtAddress = std::unique_ptr<rtnl_addr, Release<rtnl_addr_put>>;
 using Route = std::unique_ptr<rtnl_route, Release<rtnl_route_put>>;
 using Link = std::unique_ptr<rtnl_link, Release<rtnl_link_put>>;
+using Neighbour = std::unique_ptr<rtnl_neigh, Release<rtnl_neigh_put>>;
 
 [[noreturn]] void fail(int nl_error, std::string_view attempt, std::string_view object) {
   throw std::system_error(EIO, std::generic_category(),
@@ -209,6 +212,30 @@ unsigned Netlink::route_mtu(std::string_view address) const {
     return 0;
   const Link owned(link);
   return rtnl_link_get_mtu(link);
+}
+
+std::optional<NextHop> Netlink::next_hop(std::string_view address) const {
+  nl_sock* socket = impl_->socket.get();
+  const Address destination = parse(address);
+  rtnl_route* raw = nullptr;
+  if (rtnl_route_lookup(socket, destination.get(), &raw) < 0) return std::nullopt;
+  const Route route(raw);
+  if (rtnl_route_get_nnexthops(raw) != 1) return std::nullopt;
+  rtnl_nexthop* hop = rtnl_route_nexthop_n(raw, 0);
+  nl_addr* gateway = rtnl_route_nh_get_gateway(hop);
+  nl_cache* neighbours = nullptr;
+  if (rtnl_neigh_alloc_cache(socket, &neighbours) < 0) return std::nullopt;
+  const Cache owned(neighbours);
+  const Neighbour neighbour(rtnl_neigh_get(neighbours, rtnl_route_nh_get_ifindex(hop),
+                                           gateway != nullptr ? gateway : destination.get()));
+  if (!neighbour || (rtnl_neigh_get_state(neighbour.get()) & (NUD_FAILED | NUD_INCOMPLETE)) != 0)
+    return std::nullopt;
+  const nl_addr* link = rtnl_neigh_get_lladdr(neighbour.get());
+  NextHop out{rtnl_route_nh_get_ifindex(hop), {}};
+  if (link == nullptr || nl_addr_get_len(link) != out.link_address.size()) return std::nullopt;
+  const auto* bytes = static_cast<const std::uint8_t*>(nl_addr_get_binary_addr(link));
+  std::copy_n(bytes, out.link_address.size(), out.link_address.begin());
+  return out;
 }
 
 }  // namespace qanat::io

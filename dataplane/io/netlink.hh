@@ -2,7 +2,10 @@
 // Reconciling rather than adding: it compares with what the kernel has, so a restarted daemon converges.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +19,12 @@ struct DeviceState {
   unsigned gso_max_segments = 0;  // 0: the kernel's own limit
   std::vector<std::string> addresses;
   std::vector<std::string> routes;  // through this device
+};
+
+// Who takes a packet off our hands on the wire.
+struct NextHop {
+  int device = 0;                              // interface index
+  std::array<std::uint8_t, 6> link_address{};  // Ethernet
 };
 
 // One netlink socket, which stays in the namespace it was opened in. Control thread only; blocks for a round trip.
@@ -33,6 +42,10 @@ class Netlink {
 
   // The MTU of the device that a packet to `address` would leave by; 0 if there is no route.
   unsigned route_mtu(std::string_view address) const;
+
+  // Where a packet to `address` goes next, as far as the kernel knows now; nothing: no route, or it has not met that
+  // neighbour lately.
+  std::optional<NextHop> next_hop(std::string_view address) const;
 
  private:
   struct Impl;

@@ -61,6 +61,7 @@ Worker::Worker(forwarder::ForwarderOptions forwarder, std::vector<LineSockets> l
     watch(epoll_, lines_[i].data.fd(), token(Source::Data, i));
     if (lines_[i].control) watch(urgent_, lines_[i].control->fd(), token(Source::Control, i));
     if (lines_[i].urgent) watch(urgent_, lines_[i].urgent->fd(), token(Source::Data, i));
+    if (lines_[i].xdp) watch(epoll_, lines_[i].xdp->fd(), token(Source::Xdp, i));
   }
 }
 

@@ -24,6 +24,7 @@
 #include "dataplane/io/srv6_port.hh"
 #include "dataplane/io/tun_device.hh"
 #include "dataplane/io/udp_socket.hh"
+#include "dataplane/io/xdp_socket.hh"
 #include "dataplane/qos/overload.hh"
 
 namespace qanat::io {
@@ -40,6 +41,7 @@ struct LineSockets {
   std::optional<UdpSocket> control;  // the lead's
   std::optional<UdpSocket> sender;   // where this worker sends from a port of its own
   std::optional<UdpSocket> urgent;   // `critical`, both ways
+  std::unique_ptr<XdpSocket> xdp{};  // the lead's, of a relay: transit past the kernel's IP stack
 
   UdpSocket& outgoing(const forwarder::Datagrams& train) {
     if (urgent && train.traffic_class >> 2 == ids::dscp(ids::Tier::Critical)) return *urgent;
@@ -120,6 +122,8 @@ class Worker {
   bool read_control(UdpSocket& control, base::Time now);
   // One batch; true when something was received. Between pieces of bulk it serves what is urgent.
   bool receive(UdpSocket& socket, base::Time now, bool urgent);
+  bool take(std::span<const forwarder::Datagrams> trains, const packet::UdpAddress& local, base::Time now,
+            bool urgent);
   void read_urgent_tun(const WorkerTun& tun, base::Time now);
   void read_tuns(base::Time now);
   void take_frame(ids::Vni vni, packet::MutableBytes frame, base::Time now);

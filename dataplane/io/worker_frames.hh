@@ -8,7 +8,7 @@
 namespace qanat::io {
 
 // What an epoll event is about: kind ‖ index. In the urgent instance Data and Tun mean `critical`'s own.
-enum class Source : std::uint32_t { Bell, Urgent, Control, Data, Tun, Srv6 };
+enum class Source : std::uint32_t { Bell, Urgent, Control, Data, Xdp, Tun, Srv6 };
 constexpr std::uint64_t token(Source source, std::size_t index) {
   return static_cast<std::uint64_t>(source) << 32 | index;
 }

@@ -76,6 +76,10 @@ void Worker::loop() {
       linger_.on_work(now);
       receive(lines_[i].data, now, false);
     });
+    each(seen, Source::Xdp, [&](std::size_t i) {
+      linger_.on_work(now);
+      take(lines_[i].xdp->receive(), lines_[i].xdp->local(), now, false);
+    });
     // 4. Timers.
     now = base::monotonic_now();
     if (due <= now) on_timers(due, now);
@@ -155,12 +159,16 @@ bool Worker::read_control(UdpSocket& control, base::Time now) {
 }
 
 bool Worker::receive(UdpSocket& socket, base::Time now, bool urgent) {
-  auto trains = socket.receive();
+  return take(socket.receive(), socket.local(), now, urgent);
+}
+
+bool Worker::take(std::span<const forwarder::Datagrams> trains, const packet::UdpAddress& local,
+                  base::Time now, bool urgent) {
   if (trains.empty()) return false;
   // Keys that a peer already uses were posted before it could: they are in the mail, if they are not yet ours.
   if (mail_count_.load(std::memory_order_acquire) != 0) read_mail();
   if (tap_ != nullptr && tap_->sealed())
-    for (const forwarder::Datagrams& train : trains) tap_->record_train(socket.local(), train, true);
+    for (const forwarder::Datagrams& train : trains) tap_->record_train(local, train, true);
   while (!trains.empty()) {
     std::size_t count = 0;
     for (std::size_t bytes = 0; count < trains.size() && (urgent || bytes < kBulkBytes); ++count)
@@ -253,7 +261,10 @@ void Worker::send() {
     UdpSocket& socket = lines_[trains[i].line].outgoing(trains[i]);
     std::size_t end = i + 1;
     while (end < trains.size() && &lines_[trains[end].line].outgoing(trains[end]) == &socket) ++end;
-    const std::size_t lost = socket.send(trains.subspan(i, end - i));
+    auto group = trains.subspan(i, end - i);
+    LineSockets& line = lines_[trains[i].line];
+    if (line.xdp && &socket == &line.data) group = group.subspan(line.xdp->send(group));
+    const std::size_t lost = socket.send(group);
     if (lost != 0) forwarder_.drops().count(packet::DropReason::SendFailed, lost);
     i = end;
   }

@@ -89,6 +89,11 @@ Bytes Segmenter::payload(std::size_t i) const noexcept {
   return packet_.subspan(from, std::min(payload_step_, packet_.size() - from));
 }
 
+MutableBytes Segmenter::room_before(std::size_t i, std::size_t bytes) const noexcept {
+  if (i == 0 || header_bytes_ == 0 || payload_step_ < bytes) return {};
+  return packet_.subspan(header_bytes_ + i * payload_step_ - bytes, bytes);
+}
+
 void Segmenter::write_header(std::size_t i, std::uint8_t* out) const noexcept {
   if (header_bytes_ == 0) return;
   std::memcpy(out, packet_.data(), header_bytes_);

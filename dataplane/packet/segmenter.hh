@@ -47,6 +47,9 @@ class Segmenter {
   void write_header(std::size_t i, std::uint8_t* out) const noexcept;
   // The bytes after the header, in the super-packet.
   Bytes payload(std::size_t i) const noexcept;
+  // The `bytes` bytes before payload(i), for whoever is done with the segments before it: only the end of segment
+  // i − 1's payload lies there. Empty for the first, and where segments are too short for it.
+  MutableBytes room_before(std::size_t i, std::size_t bytes) const noexcept;
 
  private:
   IpView view_;

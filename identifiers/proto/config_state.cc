@@ -169,15 +169,27 @@ std::string binding_signing_input(const v1::NodeRecord& record) {
   return out;
 }
 
-std::string trust_signing_input(std::uint64_t serial, std::string_view ca_pem) {
+std::string trust_signing_input(const v1::Trust& trust) {
   std::string out = "qanat-trust-v1";
-  append_big_endian(out, serial, 8);
+  append_big_endian(out, trust.serial(), 8);
   Digest digest{};
   unsigned length = 0;
-  if (EVP_Digest(ca_pem.data(), ca_pem.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1)
+  if (EVP_Digest(trust.ca_pem().data(), trust.ca_pem().size(), digest.data(), &length, EVP_sha256(),
+                 nullptr) != 1)
     crypto_broken("SHA-256");
   out.append(digest.begin(), digest.end());
-  return out;
+  return out + trust.config_public();
+}
+
+std::vector<Ed25519Public> config_keys_of(std::string_view bytes) {
+  constexpr std::size_t kMost = 2;
+  std::vector<Ed25519Public> keys(bytes.size() / sizeof(Ed25519Public));
+  if (keys.size() * sizeof(Ed25519Public) != bytes.size() || keys.size() > kMost) return {};
+  for (Ed25519Public& key : keys) {
+    std::copy_n(bytes.begin(), key.size(), key.begin());
+    bytes.remove_prefix(key.size());
+  }
+  return keys;
 }
 
 boost::system::result<v1::NodeConfig> apply(const v1::NodeConfig& held, const v1::ConfigDelta& delta) {
@@ -222,7 +234,8 @@ boost::system::result<v1::NodeConfig> apply(const v1::NodeConfig& held, const v1
 }
 
 boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held, const v1::ConfigDelta& delta,
-                                                     std::uint32_t own_node_id, const Ed25519Public& key) {
+                                                     std::uint32_t own_node_id,
+                                                     std::span<const Ed25519Public> keys) {
   auto next = apply(held, delta);
   if (!next) return next;
   if (next->node_id() != own_node_id) return Errc::WrongNode;
@@ -230,10 +243,16 @@ boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held,
   if (delta.digest() != std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size())) {
     return Errc::DigestMismatch;
   }
-  if (!verify(config_signing_input(next->epoch(), next->version(), digest), delta.signature(), key)) {
+  const std::string signed_text = config_signing_input(next->epoch(), next->version(), digest);
+  if (std::none_of(keys.begin(), keys.end(),
+                   [&](const Ed25519Public& key) { return verify(signed_text, delta.signature(), key); }))
     return Errc::BadSignature;
-  }
   return next;
+}
+
+boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held, const v1::ConfigDelta& delta,
+                                                     std::uint32_t own_node_id, const Ed25519Public& key) {
+  return apply_verified(held, delta, own_node_id, std::span(&key, 1));
 }
 
 v1::ConfigDelta make_delta(const v1::NodeConfig& held, const v1::NodeConfig& target,

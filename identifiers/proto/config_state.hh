@@ -6,13 +6,16 @@
 #include <array>
 #include <boost/system/result.hpp>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace qanat::proto::v1 {
 class NodeConfig;
 class ConfigDelta;
 class NodeRecord;
+class Trust;
 }  // namespace qanat::proto::v1
 
 namespace qanat::proto {
@@ -41,16 +44,22 @@ std::string config_signing_input(std::uint64_t epoch, std::uint64_t version, con
 // covers.
 std::string binding_signing_input(const v1::NodeRecord& record);
 
-// "qanat-trust-v1" ‖ serial (u64) ‖ SHA-256(ca_pem): what Trust.signature covers.
-std::string trust_signing_input(std::uint64_t serial, std::string_view ca_pem);
+// "qanat-trust-v1" ‖ serial (u64) ‖ SHA-256(ca_pem) ‖ config_public: what Trust.signature covers.
+std::string trust_signing_input(const v1::Trust& trust);
+
+// The configuration keys of an EnrolReply or a Trust: one, or two while they are replaced. Empty: they are malformed.
+std::vector<Ed25519Public> config_keys_of(std::string_view bytes);
 
 // `held` with `delta` applied, canonical, at the delta's (epoch, to_version). Checks versions and keys,
 // neither digest nor signature: StaleBase, VersionRegressed, MalformedDelta, DeniedShrunk. `held` may be a
 // default NodeConfig (nothing held).
 boost::system::result<v1::NodeConfig> apply(const v1::NodeConfig& held, const v1::ConfigDelta& delta);
 
-// The node's side: apply, then WrongNode, DigestMismatch, BadSignature. Only its result may be used or
-// persisted.
+// The node's side: apply, then WrongNode, DigestMismatch, BadSignature unless one of `keys` signed it. Only its result may
+// be used or persisted.
+boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held, const v1::ConfigDelta& delta,
+                                                     std::uint32_t own_node_id,
+                                                     std::span<const Ed25519Public> keys);
 boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held, const v1::ConfigDelta& delta,
                                                      std::uint32_t own_node_id, const Ed25519Public& key);
 

@@ -11,7 +11,7 @@
 namespace qanat::test {
 
 TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers,
-                 const std::map<std::uint32_t, std::string>& tenants) {
+                 const std::map<std::uint32_t, std::string>& tenants, bool af_xdp) {
   const auto snapshot = overlay.snapshot(node);
   std::vector<io::CrewTun> tuns;
   auto options = overlay.options(node);
@@ -37,6 +37,7 @@ TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& 
   const io::NetnsScope scope(netns);
   io::CrewOptions crew;
   crew.workers = workers;
+  crew.af_xdp.assign(options.lines.size(), af_xdp);
   crew_ = std::make_unique<io::Crew>(std::move(options), crew, [this](const forwarder::Event& e) {
     if (e.kind == forwarder::Event::Kind::PathSwitched) ++switches_;
   });

@@ -16,8 +16,9 @@ class TestBox {
  public:
   // Serves the tenants that `node` is a member of, through devices qt<vni>.
   // `tenants`: namespaces of those whose device stands elsewhere.
+  // `af_xdp`: transit by AF_XDP on every line.
   TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers = 1,
-          const std::map<std::uint32_t, std::string>& tenants = {});
+          const std::map<std::uint32_t, std::string>& tenants = {}, bool af_xdp = false);
   ~TestBox();
 
   forwarder::Status status();

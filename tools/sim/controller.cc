@@ -82,7 +82,7 @@ agent::Enrolment Controller::enrol_box(const std::string& name, const crypto::Pu
   leaves_[enrolled.node_id()] = *base::certificate_fingerprint(enrolled.certificate_pem());
   agent::Enrolment out{enrolled.node_id(),
                        enrolled.domain_id(),
-                       authority_->config_public(),
+                       {authority_->config_public()},
                        {authority_->ca_public()},
                        authority_->serial()};
   return out;

@@ -1,4 +1,5 @@
 // Keys of boxes and controllers, one after another, over live sessions: the CA, a static key, the network key.
+#include "dataplane/agent/state_store.hh"
 #include "tests/e2e/dataplane/agent_world.hh"
 
 namespace qanat::agent {
@@ -16,6 +17,7 @@ TEST_F(AgentEndToEnd, TheCaIsReplacedWithoutAStop) {
 
   // One box is away: both CAs are believed by the other, and the rotation waits.
   far.stop();
+  const std::string signing = StateStore(far.state("")).enrolment()->config_public();
   controller->ask("POST", "/v1/ca/rotate");
   ASSERT_TRUE(near.until([&] { return controller->ask("GET", "/v1/ca").at("done") == 1; }))
       << controller->log();
@@ -42,6 +44,7 @@ TEST_F(AgentEndToEnd, TheCaIsReplacedWithoutAStop) {
   // Both come up again on what they hold: certificate, CA and stored configuration are all the new one's.
   ASSERT_TRUE(near.until([&] { return far.told.str().find("1 in force") != std::string::npos; }, &far));
   near.stop();
+  EXPECT_NE(StateStore(near.state("")).enrolment()->config_public(), signing) << "signed by a new key";
   controller->end(SIGKILL);
   near.start();
   EXPECT_TRUE(near.latest.from_disk) << near.told.str();

@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/io/netns.hh"
+#include "dataplane/io/xdp_socket.hh"
 #include "tests/support/flows.hh"
 #include "tests/support/namespaces.hh"
 #include "tests/support/test_box.hh"
@@ -85,6 +87,50 @@ TEST_F(BoxesInNamespaces, TcpPassesThroughARelay) {
   EXPECT_GT(box_r.counter(forwarder::Counter::TransitPackets), kBulk / 1400);
   EXPECT_EQ(box_r.drops(DropReason::Token), 0u);
   EXPECT_EQ(box_r.drops(DropReason::LinkBadTag), 0u);
+}
+
+// The same with the relay's transit past the kernel's IP stack, both families beneath.
+TEST_F(BoxesInNamespaces, TcpPassesThroughARelayByAfXdp) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  const auto r = net.add("r");
+  net.join(a, "10.1.0.1/16", r, "10.1.0.3/16", "v1");
+  net.join(b, "10.2.0.2/16", r, "10.2.0.3/16", "v2");
+  Overlay overlay(2);
+  overlay.add_node(1, false, {1});
+  overlay.add_node(2, false, {2});
+  overlay.add_node(3, true, {1, 2});
+  overlay.add_tenant(100, {1, 2});
+  overlay.add_lists({10, 1, {}, 0, 1, {Sid::end(NodeId{3}), Sid::end(NodeId{2})}});
+  overlay.add_lists({20, 2, {}, 0, 2, {Sid::end(NodeId{3}), Sid::end(NodeId{1})}});
+  TestBox box_a(overlay, 1, a);
+  TestBox box_b(overlay, 2, b);
+  TestBox box_r(overlay, 3, r, 1, {}, true);
+  if (!box_r.crew().xdp_problems().empty()) GTEST_SKIP() << box_r.crew().xdp_problems().front();
+  ASSERT_TRUE(box_a.wait_for_path(2, 15)) << box_a.drops_text() << box_r.drops_text() << box_b.drops_text();
+  expect_transfer(a, b, "100.96.2.1", "through a relay by AF_XDP");
+  const std::uint64_t received = box_r.crew().xdp(&io::XdpCounters::received);
+  EXPECT_GT(received, kBulk / 1400) << "everything of the transfer came that way";
+  EXPECT_GT(box_r.crew().xdp(&io::XdpCounters::sent), kBulk / 1400) << "and went on that way";
+  EXPECT_GE(box_r.counter(forwarder::Counter::TransitPackets), received);
+  EXPECT_EQ(box_r.drops(DropReason::LinkBadTag), 0u) << box_r.drops_text();
+  EXPECT_EQ(box_r.drops(DropReason::Malformed), 0u);
+}
+
+// A line that cannot have it relays all the same, and says why.
+TEST_F(BoxesInNamespaces, ALineWithoutAfXdpSaysSo) {
+  const auto a = net.add("a");
+  const auto b = net.add("b");
+  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
+  const io::NetnsScope scope(a);
+  const io::XdpSocket first({*packet::parse_ip_address("10.1.0.1"), 7700}, 0);
+  try {
+    const io::XdpSocket second({*packet::parse_ip_address("10.1.0.1"), 7701}, 0);
+    FAIL() << "a device has one XDP program";
+  } catch (const std::system_error& error) {
+    EXPECT_NE(std::string(error.what()).find("XDP program to"), std::string::npos) << error.what();
+  }
+  EXPECT_THROW(io::XdpSocket({*packet::parse_ip_address("10.9.9.9"), 7700}, 0), std::system_error);
 }
 
 // Two boxes joined on two planes; plane 1 preferred.

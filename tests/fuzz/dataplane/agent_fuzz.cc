@@ -16,8 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   settings.addresses = {"192.0.2.1:7443", "192.0.2.2:7443"};
   settings.compile = agent::compile_snapshot;
   const bool enrolled = size > 0 && (data[size - 1] & 1) != 0;
-  agent::AgentMachine machine(settings,
-                              enrolled ? std::optional(agent::Enrolment{7, 3, {}, {}}) : std::nullopt);
+  agent::AgentMachine machine(
+      settings,
+      enrolled ? std::optional(agent::Enrolment{7, 3, {proto::Ed25519Public{}}, {}}) : std::nullopt);
   if (const auto stored = agent::parse_stored(bytes)) machine.load(*stored, now);
   machine.start(now);
   machine.on_connected(now);

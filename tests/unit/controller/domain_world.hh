@@ -41,7 +41,7 @@ struct Box {
   std::uint32_t id = 0;
   base::Fingerprint leaf{};
   std::uint64_t trust = 0;  // the serial of the CAs it believes
-  proto::Ed25519Public config_public{};
+  std::vector<proto::Ed25519Public> config_keys;
   proto::v1::NodeConfig held;
   int snapshots = 0, deltas = 0;
 
@@ -77,7 +77,7 @@ struct Box {
     auto& ack = *e.mutable_ack();
     ack.set_epoch(delta.epoch());
     ack.set_version(delta.to_version());
-    const auto next = proto::apply_verified(held, delta, id, config_public);
+    const auto next = proto::apply_verified(held, delta, id, config_keys);
     ack.set_applied(next.has_value());
     if (next) {
       (delta.from_version() == 0 ? snapshots : deltas) += 1;
@@ -122,8 +122,7 @@ struct DomainWorld {
     ASSERT_TRUE(reply.has_enrolled()) << reply.refusal().message();
     box.id = reply.enrolled().node_id();
     box.leaf = *base::certificate_fingerprint(reply.enrolled().certificate_pem());
-    std::copy(reply.enrolled().config_public().begin(), reply.enrolled().config_public().end(),
-              box.config_public.begin());
+    box.config_keys = proto::config_keys_of(reply.enrolled().config_public());
   }
   void connect(Box& box) {
     const auto hello = box.hello();
@@ -138,6 +137,7 @@ struct DomainWorld {
       // A box asks for a certificate whenever the CAs change: one too many does no harm.
       if (e.has_trust()) {
         box.trust = e.trust().serial();
+        box.config_keys = proto::config_keys_of(e.trust().config_public());
         acknowledge(box);
         Envelope renew;
         renew.mutable_renew()->set_csr_der(session::make_request(session::make_private_key(), box.name));

@@ -137,6 +137,7 @@ TEST_F(TwoDomains, TheNetworkKeyIsReplacedOnceBothDomainsBelieveTheNext) {
 TEST_F(TwoDomains, ADomainsNewCaIsBelievedAbove) {
   run(8s);
   const auto before = d1_.authority.ca_public();
+  const auto signing = d1_.authority.config_public();
   const auto leaf = city_.leaf;
   EXPECT_TRUE(d1_.level->rotate_ca(now_).empty());
   run(2s);
@@ -146,6 +147,8 @@ TEST_F(TwoDomains, ADomainsNewCaIsBelievedAbove) {
   EXPECT_EQ(status.phase, "stable");
   EXPECT_EQ(status.done, 2u);
   EXPECT_NE(d1_.authority.ca_public(), before);
+  EXPECT_NE(d1_.authority.config_public(), signing) << "configurations are signed by a new key";
+  EXPECT_EQ(city_.config_keys, std::vector{d1_.authority.config_public()});
   EXPECT_NE(city_.leaf, leaf);
   EXPECT_TRUE(d1_.level->admit(city_.id, leaf, city_.hello()).has_value()) << "the former certificate";
   EXPECT_FALSE(d1_.level->admit(city_.id, city_.leaf, city_.hello()).has_value());

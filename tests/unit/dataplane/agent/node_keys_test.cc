@@ -1,6 +1,7 @@
 // A box's keys, one after another: what the CA's steps make of them, and what is on disk at each.
 #include "dataplane/agent/node_keys.hh"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/certificate.hh"
@@ -30,8 +31,7 @@ class NodeKeysTest : public ::testing::Test {
     reply.set_domain_id(1);
     reply.set_certificate_pem(issue(kNow));
     reply.set_ca_pem(authority_.ca_pem());
-    const auto config = authority_.config_public();
-    reply.set_config_public(config.data(), config.size());
+    reply.set_config_public(authority_.config_publics());
     std::string why;
     ASSERT_TRUE(keys_->adopt(reply, authority_.fingerprint(), why)) << why;
   }
@@ -79,6 +79,46 @@ TEST_F(NodeKeysTest, TheCaChangesInThreeStepsAndEachSurvivesARestart) {
   EXPECT_EQ(keys_->enrolment()->cas.front(), authority_.ca_public());
   EXPECT_EQ(keys_->acknowledgement().serial(), authority_.serial());
   EXPECT_NO_THROW(base::client_context(keys_->ca_pem(), keys_->tls_identity()));
+}
+
+// The key that signs configurations goes with it: both are believed before the new one signs, and after.
+TEST_F(NodeKeysTest, TheConfigurationsKeyChangesWithTheCa) {
+  enrol();
+  const auto before = authority_.config_public();
+  EXPECT_THAT(keys_->enrolment()->config_keys, testing::ElementsAre(before));
+  authority_.announce(kNow);
+  EXPECT_EQ(authority_.config_public(), before) << "the old one still signs";
+  EXPECT_EQ(adopt(authority_.trust()), "");
+  ASSERT_EQ(keys_->enrolment()->config_keys.size(), 2u);
+  const auto after = keys_->enrolment()->config_keys.back();
+  {
+    session::Authority restarted(controller_, "lab", kNow);
+    EXPECT_EQ(restarted.config_publics(), authority_.config_publics());
+  }
+  authority_.switch_over();
+  EXPECT_EQ(authority_.config_public(), after);
+  EXPECT_EQ(session::Authority(controller_, "lab", kNow).config_public(), after);
+  EXPECT_EQ(adopt(authority_.trust()), "");
+  EXPECT_THAT(keys_->enrolment()->config_keys, testing::ElementsAre(after, before));
+  EXPECT_EQ(renewed(), "");
+  authority_.retire();
+  EXPECT_EQ(adopt(authority_.trust()), "");
+  open();
+  EXPECT_THAT(keys_->enrolment()->config_keys, testing::ElementsAre(after));
+  EXPECT_EQ(session::Authority(controller_, "lab", kNow).config_public(), after);
+}
+
+TEST_F(NodeKeysTest, AConfigurationKeyThatTheCaDidNotSignForIsNotTaken) {
+  enrol();
+  authority_.announce(kNow);
+  proto::v1::Trust bent = authority_.trust();
+  bent.set_config_public(std::string(32, 'x'));
+  EXPECT_NE(adopt(bent), "");
+  bent.clear_config_public();
+  EXPECT_NE(adopt(bent), "") << "left out on the way";
+  EXPECT_EQ(keys_->enrolment()->config_keys.size(), 1u);
+  for (const std::size_t bytes : {31u, 33u, 96u})
+    EXPECT_TRUE(proto::config_keys_of(std::string(bytes, 'x')).empty()) << bytes;
 }
 
 TEST_F(NodeKeysTest, CasFollowByTheSignatureOfOneThatIsBelieved) {

@@ -70,6 +70,26 @@ TEST(Segmenter, CutsTcpOverIpv4) {
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(segment_of(*s, i), reference(p, i, 1200)) << i;
 }
 
+// What is sealed one after the other may lose the end of what went before it.
+TEST(Segmenter, HeadersFitBeforeTheirPayloads) {
+  PacketMaker p;
+  p.payload = some_bytes(3000);
+  auto bytes = p.make();
+  const auto s = Segmenter::make(offload_of(p, 1200), bytes, kMtu);
+  ASSERT_TRUE(s.has_value());
+  const std::size_t before = 14 + s->header_bytes();
+  EXPECT_TRUE(s->room_before(0, before).empty()) << "the packet's own header stands there";
+  for (std::size_t i = 1; i < 3; ++i) {
+    const auto room = s->room_before(i, before);
+    ASSERT_EQ(room.size(), before);
+    EXPECT_EQ(room.data() + before, s->payload(i).data());
+    s->write_header(i, room.data() + 14);
+    EXPECT_EQ(Octets(room.data() + 14, room.data() + before + s->payload(i).size()), reference(p, i, 1200))
+        << i;
+  }
+  EXPECT_TRUE(s->room_before(1, 1201).empty()) << "not over the packet's header";
+}
+
 TEST(Segmenter, CutsTcpSmallerToFitTheMtu) {
   PacketMaker p = over_v6({});
   p.payload = some_bytes(4000);
