@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/packet/byte_order.hh"
+#include "dataplane/packet/ip_view.hh"
 #include "dataplane/packet/wire.hh"
 #include "identifiers/ids/tier.hh"
 
@@ -183,7 +184,7 @@ bool XdpFilter::works() const {
     options.data_out = output.data();
     options.data_size_out = static_cast<std::uint32_t>(output.size());
     options.repeat = 1;
-    return ::bpf_prog_test_run_opts(program_.get(), &options) == 0 ? options.retval : XDP_ABORTED;
+    return ::bpf_prog_test_run_opts(program_.get(), &options) == 0 ? options.retval : std::uint32_t{XDP_ABORTED};
   };
   const auto port = static_cast<std::uint8_t>(local_.port);
   return verdict(udp + 3, port) == XDP_REDIRECT && verdict(udp + 9, packet::kControlBucket) == XDP_PASS &&
