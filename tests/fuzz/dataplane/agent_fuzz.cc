@@ -5,6 +5,7 @@
 
 #include "dataplane/agent/agent_machine.hh"
 #include "dataplane/agent/snapshot_compiler.hh"
+#include "identifiers/proto/config_state.hh"
 #include "identifiers/proto/framing.hh"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -24,7 +24,7 @@ class ControllerTwin {
   }
 
   Enrolment enrolment() const {
-    return {kSelf, kDomain, proto::public_of(config_key_), {proto::public_of(ca_key_)}};
+    return {kSelf, kDomain, {proto::public_of(config_key_)}, {proto::public_of(ca_key_)}};
   }
 
   proto::v1::NodeRecord node(std::uint32_t id, std::uint32_t domain = kDomain) const {
