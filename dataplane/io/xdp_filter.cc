@@ -141,11 +141,11 @@ XdpFilter::XdpFilter(const std::string& device, unsigned index, const packet::Ud
     : device_(device), local_(local) {
   constexpr std::uint32_t kQueues = 64;
   sockets_.reset(
-      ::bpf_map_create(BPF_MAP_TYPE_XSKMAP, "qanat_xsk", sizeof(int), sizeof(int), kQueues, nullptr));
+      ::bpf_map_create(BPF_MAP_TYPE_XSKMAP, "transit_xsk", sizeof(int), sizeof(int), kQueues, nullptr));
   if (!sockets_) throw_errno("make a map of AF_XDP sockets for", device_);
   const auto code = program(local_, sockets_.get());
   program_.reset(
-      ::bpf_prog_load(BPF_PROG_TYPE_XDP, "qanat_transit", "Apache-2.0", code.data(), code.size(), nullptr));
+      ::bpf_prog_load(BPF_PROG_TYPE_XDP, "transit", "Apache-2.0", code.data(), code.size(), nullptr));
   if (!program_) throw_errno("load the XDP program of", device_);
   for (const std::uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
     bpf_link_create_opts options{};
