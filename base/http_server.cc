@@ -141,7 +141,7 @@ void HttpServer::route(std::string_view method, std::string_view pattern, Handle
   state_->router.add(method, pattern, std::move(handler), body_bytes);
 }
 
-void HttpServer::listen_tcp(const std::string& address, TlsContext tls, bool reuse_port) {
+void HttpServer::listen_tcp(const std::string& address, TlsContext tls) {
   const std::string attempt = "listen on " + address;
   boost::system::error_code ec;
   const auto parts = split_address(address);
@@ -153,13 +153,14 @@ void HttpServer::listen_tcp(const std::string& address, TlsContext tls, bool reu
   acceptor->open(endpoint.protocol(), ec);
   if (ec) fail(ec, attempt);
   acceptor->set_option(asio::socket_base::reuse_address{true}, ec);
-  if (reuse_port) {
-    const int on = 1;
-    if (::setsockopt(acceptor->native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
-      fail({errno, boost::system::system_category()}, attempt);
-  }
   if (ip.is_v6()) acceptor->set_option(asio::ip::v6_only{true}, ec);
   acceptor->bind(endpoint, ec);
+  if (ec == boost::system::errc::address_not_available) {
+    const int on = 1;
+    ::setsockopt(acceptor->native_handle(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+    acceptor->bind(endpoint, ec);
+    if (!ec) log_warn("{}: this host has no such address yet; it is served once it has", attempt);
+  }
   if (!ec) acceptor->listen(asio::socket_base::max_listen_connections, ec);
   if (ec) fail(ec, attempt);
   state_->port = acceptor->local_endpoint().port();

@@ -109,8 +109,9 @@ class HttpServer {
   // limit.
   void route(std::string_view method, std::string_view pattern, Handler handler, std::size_t body_bytes = 0);
 
-  // Bind and listen; both throw std::system_error that names the address. "127.0.0.1:8080", "[::1]:0".
-  void listen_tcp(const std::string& address, TlsContext tls = nullptr, bool reuse_port = false);
+  // Bind and listen; both throw std::system_error that names the address. "127.0.0.1:8080", "[::1]:0". An address that
+  // the host does not have yet, such as an overlay's while its box restarts, is warned of, and served once it is there.
+  void listen_tcp(const std::string& address, TlsContext tls = nullptr);
   // A stale socket file (nobody listens on it) is replaced; the file is removed by stop().
   void listen_unix(const std::string& path, unsigned mode = 0600);
   // The port of the last listen_tcp, for port 0.

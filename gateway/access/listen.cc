@@ -6,6 +6,7 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <system_error>
 
+#include "base/log.hh"
 #include "gateway/access/proxy_message.hh"
 
 namespace qanat::access {
@@ -24,8 +25,15 @@ void bind_to(Socket& socket, const std::string& address, const std::string& what
     if constexpr (std::is_same_v<Endpoint, asio::ip::tcp::endpoint>)
       socket.set_option(asio::socket_base::reuse_address(true));
     const int on = 1;
-    if (free) ::setsockopt(socket.native_handle(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+    boost::system::error_code ec;
+    if (!free) socket.bind(where, ec);
+    const bool absent = ec == boost::system::errc::address_not_available;
+    if (ec && !absent) throw boost::system::system_error(ec);
+    if (!free && !absent) return;
+    ::setsockopt(socket.native_handle(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
     socket.bind(where);
+    if (absent)
+      base::log_warn("{} at {}: this host has no such address yet; it is served once it has", what, address);
   } catch (const boost::system::system_error& e) {
     throw std::system_error(e.code().value(), std::system_category(), what + " at " + address);
   }

@@ -8,7 +8,8 @@
 
 namespace qanat::access {
 
-// `what` is for the error: "proxy", "DNS". `free`: the address need not be one of the host's (IP_FREEBIND).
+// `what` is for the error: "proxy", "DNS". An address that the host does not have yet is warned of, and served once it
+// is there (IP_FREEBIND); `free`: it is nobody's business whether the host has it.
 std::unique_ptr<boost::asio::ip::tcp::acceptor> listen_tcp(boost::asio::io_context& io,
                                                            const std::string& address,
                                                            const std::string& what, bool free = false);

@@ -38,6 +38,15 @@ void write_headers(std::uint8_t* ip, const packet::UdpAddress& from, const packe
   ip[25] = static_cast<std::uint8_t>(udp);
 }
 
+// While it lives, key agreements of this thread are looked up in a shard's memo first.
+class Remembering {
+ public:
+  explicit Remembering(crypto::AgreementMemo& memo) { crypto::AgreementMemo::use(&memo); }
+  ~Remembering() { crypto::AgreementMemo::use(nullptr); }
+  Remembering(const Remembering&) = delete;
+  Remembering& operator=(const Remembering&) = delete;
+};
+
 }  // namespace
 
 Wire* World::wire(std::uint32_t from, std::uint32_t to, std::uint8_t plane) {
@@ -68,7 +77,7 @@ bool World::stream_up(std::uint32_t from, std::uint32_t to) const {
   return false;
 }
 
-Shard::Shard(World& world, std::uint32_t number, std::uint32_t)
+Shard::Shard(World& world, std::uint32_t number)
     : world_(world),
       number_(number),
       trace_(world.start),
@@ -77,6 +86,7 @@ Shard::Shard(World& world, std::uint32_t number, std::uint32_t)
       now_(world.start) {}
 
 void Shard::start() {
+  const Remembering remembering(agreements_);
   for (std::uint32_t i = 0; i < world_.controllers.size(); ++i) {
     const auto entity = static_cast<Entity>(world_.boxes.size() + i);
     if (!mine(entity)) continue;
@@ -100,6 +110,7 @@ void Shard::start() {
 }
 
 void Shard::run(base::Time until) {
+  const Remembering remembering(agreements_);
   while (queue_.next() < until) {
     const Event event = queue_.pop();
     now_ = event.at;
@@ -350,16 +361,16 @@ void Shard::note_fault(std::uint32_t number, std::uint32_t kind, std::uint32_t a
   exchanges_.add({Exchange::Kind::Fault, on ? std::uint8_t{1} : std::uint8_t{0}, 0, 0, a, b, number, now});
 }
 
-void Shard::hand_over(Shard& to) {
+void Shard::hand_over(std::vector<std::unique_ptr<Shard>>& shards) {
   for (Outgoing& out : outgoing_) {
-    if (out.shard != to.number_) continue;
+    Shard& to = *shards[out.shard];
     if (out.kind == EventKind::Arrival) {
       to.queue_.push(out.at, out.kind, 0, to.parcels_.put(std::move(out.parcel)));
     } else {
       to.queue_.push(out.at, out.kind, 0, to.mails_.put(std::move(out.mail)));
     }
   }
-  std::erase_if(outgoing_, [&](const Outgoing& out) { return out.shard == to.number_; });
+  outgoing_.clear();
 }
 
 }  // namespace qanat::sim

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dataplane/crypto/agreement_memo.hh"
 #include "tools/sim/box.hh"
 #include "tools/sim/controller.hh"
 #include "tools/sim/event_queue.hh"
@@ -21,7 +22,8 @@ namespace qanat::sim {
 struct World {
   std::uint64_t seed = 1;
   base::Time start{};
-  base::Duration ahead{};
+  std::uint32_t shards = 1;
+  base::Duration ahead{};                   // how far shards run on without each other; 0 where there is one
   std::vector<std::string> names;           // of entities
   std::vector<std::unique_ptr<Box>> boxes;  // by node of the topology; empty where there is no box
   std::vector<std::unique_ptr<Controller>> controllers;  // entity − boxes.size()
@@ -64,13 +66,13 @@ struct Tally {
 
 class Shard final : public Surroundings {
  public:
-  Shard(World& world, std::uint32_t number, std::uint32_t shards);
+  Shard(World& world, std::uint32_t number);
 
   void start();  // boxes and controllers at their times
   // Everything before `until`.
   void run(base::Time until);
-  // What it has for another shard, since the last time.
-  void hand_over(Shard& to);
+  // What it has for other shards, since the last time.
+  void hand_over(std::vector<std::unique_ptr<Shard>>& shards);
 
   // Between windows, at `now`.
   void touch_box(std::uint32_t box, base::Time now) { arm(box, now); }
@@ -126,6 +128,8 @@ class Shard final : public Surroundings {
   World& world_;
   std::uint32_t number_;
   EventQueue queue_;
+  // Both ends of most handshakes are of one shard: each agreement is computed once.
+  crypto::AgreementMemo agreements_;
   Slots<Parcel> parcels_;
   Slots<Mail> mails_;
   std::vector<Outgoing> outgoing_;

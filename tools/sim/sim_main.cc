@@ -130,9 +130,9 @@ int sim_main(int argc, char** argv) {
          "most mesh probes a second of a box; its neighbours are asked more rarely the more there are")
       ->check(CLI::Range(1, 2000))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "1 or 2; the trace is the same")
-      ->check(CLI::Range(1, 2))
-      ->capture_default_str();
+  app.add_option("--threads", options.threads,
+                 "most threads; the trace is the same (default: as many as CPUs)")
+      ->check(CLI::Range(1, 256));
   app.add_flag("--quiet", quiet, "no progress on standard error");
   try {
     app.parse(argc, argv);

@@ -1,10 +1,8 @@
 #include "tools/sim/simulation.hh"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
-#include "dataplane/crypto/agreement_memo.hh"
+#include "tools/sim/crew.hh"
 #include "tools/sim/judge.hh"
 #include "tools/sim/world_builder.hh"
 
@@ -14,69 +12,17 @@ namespace {
 constexpr std::size_t kDiagramRows = 40;
 constexpr std::size_t kDiagramNodes = 5;
 
-// Both ends of every handshake are in this process: each agreement is computed once, on the thread that asks first.
-class Agreements {
- public:
-  Agreements() { crypto::AgreementMemo::use(&memo_); }
-  ~Agreements() { crypto::AgreementMemo::use(nullptr); }
-  Agreements(const Agreements&) = delete;
-  Agreements& operator=(const Agreements&) = delete;
-
- private:
-  crypto::AgreementMemo memo_;
-};
-
-// Runs the second shard beside the first, window by window. Spins for a moment, since windows are short, then yields.
-class Partner {
- public:
-  explicit Partner(Shard& shard) : shard_(shard), thread_([this] { work(); }) {}
-  ~Partner() {
-    asked_.store(~0ull, std::memory_order_release);
-    thread_.join();
-  }
-  void begin(base::Time until) {
-    until_ = until;
-    asked_.store(++round_, std::memory_order_release);
-  }
-  void wait() { await(done_, round_); }
-
- private:
-  static std::uint64_t await(const std::atomic<std::uint64_t>& value, std::uint64_t wanted) {
-    for (unsigned spins = 0;; ++spins) {
-      const std::uint64_t seen = value.load(std::memory_order_acquire);
-      if (seen >= wanted) return seen;
-      if (spins > 500) std::this_thread::yield();
-    }
-  }
-  void work() {
-    const Agreements agreements;
-    for (std::uint64_t round = 1;; ++round) {
-      if (await(asked_, round) == ~0ull) return;
-      shard_.run(until_);
-      done_.store(round, std::memory_order_release);
-    }
-  }
-
-  Shard& shard_;
-  base::Time until_{};
-  std::uint64_t round_ = 0;
-  std::atomic<std::uint64_t> asked_{0}, done_{0};
-  std::thread thread_;
-};
-
 class Simulation {
  public:
   Simulation(const lab::Topology& topology, const SimOptions& options)
       : options_(options), world_(build_world(topology, options)), trace_(options.trace_file, options.seed) {
-    const std::uint32_t count = world_.ahead == base::Duration{} ? 1 : 2;
-    for (std::uint32_t i = 0; i < count; ++i) shards_.push_back(std::make_unique<Shard>(world_, i, count));
+    for (std::uint32_t i = 0; i < world_.shards; ++i) shards_.push_back(std::make_unique<Shard>(world_, i));
     faults_ = std::make_unique<Faults>(world_, shards_);
   }
 
   SimResult run() {
-    const Agreements agreements;
     for (auto& shard : shards_) shard->start();
-    if (shards_.size() == 2 && options_.threads > 1) partner_ = std::make_unique<Partner>(*shards_[1]);
+    crew_ = std::make_unique<Crew>(shards_, options_.threads);
     const base::Time end = kStart + options_.length;
     const Judge judge(world_, *faults_, options_.convergence);
     base::Time now = kStart;
@@ -107,7 +53,7 @@ class Simulation {
         if (options_.progress) options_.progress(now - kStart);
       }
     }
-    partner_.reset();
+    crew_.reset();
     flush();
     if (!violation) violation = judge.look(now);
     return result(now, std::move(violation));
@@ -122,16 +68,8 @@ class Simulation {
   }
 
   void window(base::Time until) {
-    if (partner_) {
-      partner_->begin(until);
-      shards_[0]->run(until);
-      partner_->wait();
-    } else {
-      for (auto& shard : shards_) shard->run(until);
-    }
-    for (auto& from : shards_)
-      for (auto& to : shards_)
-        if (from != to) from->hand_over(*to);
+    crew_->run(until);
+    for (auto& from : shards_) from->hand_over(shards_);
     flush();
     for (auto& shard : shards_) shard->set_now(until);
   }
@@ -225,7 +163,7 @@ class Simulation {
   TraceWriter trace_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<Faults> faults_;
-  std::unique_ptr<Partner> partner_;
+  std::unique_ptr<Crew> crew_;
 };
 
 }  // namespace

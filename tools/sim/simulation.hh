@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tools/lab/topology.hh"
@@ -27,9 +28,8 @@ struct SimOptions {
   std::uint32_t mesh_interval_ms = 200;
   std::uint32_t report_interval_ms = 1000;
   std::uint32_t mesh_probes_per_s = 20;
-  unsigned threads = 2;
-  std::size_t shards_from_nodes =
-      100;  // two shards from so many nodes on, where the links leave room between them
+  unsigned threads = std::thread::hardware_concurrency();
+  std::size_t shards_from_nodes = 100;  // a shard for each domain from so many nodes on
   // How soon a flow must be carried again, where some list of its has been well for as long.
   base::Duration convergence = std::chrono::seconds(8);
   // Every so many arrivals one is shown to a box that it is not for as well.

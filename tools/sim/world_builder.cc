@@ -51,28 +51,38 @@ class Builder {
     world_.boxes.resize(topology_.nodes.size());
   }
 
-  // Domains stay together, so that most of what happens stays within a shard. How far shards run ahead of each other
-  // is bounded by the shortest link between them; its jitter keeps a quarter of its delay.
+  // A shard for each domain, since most of what happens stays within one; domains too near to each other share one. How
+  // far shards run ahead of each other is bounded by the shortest link between them; its jitter keeps a quarter of its
+  // delay.
   void divide() {
-    std::set<int> domains;
+    std::map<int, int> joined;  // domain → the least of those that share its shard
     for (const lab::ControllerSpec& c : topology_.controllers)
-      if (!c.global) domains.insert(c.domain);
-    std::map<int, std::uint32_t> half;
-    for (const int domain : domains) half[domain] = half.size() * 2 < domains.size() ? 0 : 1;
-    const auto shard = [&half](int domain) {
-      const auto at = half.find(domain);
-      return at == half.end() ? 0u : at->second;
-    };
+      if (!c.global) joined[c.domain] = c.domain;
+    if (joined.empty()) joined[0] = 0;  // make_boxes() says what is missing
+    const bool large = topology_.nodes.size() >= options_.shards_from_nodes;
     base::Duration least = base::Duration::max();
-    for (const lab::Link& link : topology_.links)
-      if (shard(domain_of(link.a)) != shard(domain_of(link.b)))
-        least = std::min({least, link.up.delay, link.down.delay});
-    const bool divided = topology_.nodes.size() >= options_.shards_from_nodes &&
-                         least != base::Duration::max() && least * 3 / 4 >= kLeastAhead;
-    if (divided) world_.ahead = least * 3 / 4;
-    for (const lab::Node& n : topology_.nodes) world_.shard_of.push_back(divided ? shard(n.domain) : 0);
+    const auto place = [&](int domain) {
+      const auto at = joined.find(domain);
+      return !large || at == joined.end() ? joined.begin()->second : at->second;
+    };
+    for (const bool joining : {true, false})
+      for (const lab::Link& link : topology_.links) {
+        const int a = place(domain_of(link.a)), b = place(domain_of(link.b));
+        if (a == b) continue;
+        const base::Duration delay = std::min(link.up.delay, link.down.delay);
+        if (!joining) least = std::min(least, delay);
+        if (joining && delay * 3 / 4 < kLeastAhead)
+          for (auto& [domain, shared] : joined)
+            if (shared == std::max(a, b)) shared = std::min(a, b);
+      }
+    std::map<int, std::uint32_t> number;
+    for (const auto& [domain, shared] : joined)
+      number.emplace(place(domain), static_cast<std::uint32_t>(number.size()));
+    world_.shards = static_cast<std::uint32_t>(number.size());
+    if (world_.shards > 1) world_.ahead = least * 3 / 4;
+    for (const lab::Node& n : topology_.nodes) world_.shard_of.push_back(number.at(place(n.domain)));
     for (const lab::ControllerSpec& c : topology_.controllers)
-      world_.shard_of.push_back(divided ? world_.shard_of[node(c.node)] : 0);
+      world_.shard_of.push_back(world_.shard_of[node(c.node)]);
   }
   int domain_of(const std::string& name) const { return topology_.nodes[node(name)].domain; }
 

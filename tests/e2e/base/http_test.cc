@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <cstdlib>
 #include <thread>
 
 #include "base/errc.hh"
@@ -304,6 +306,26 @@ TEST_F(HttpTest, ServesUnixSocketsAndReplacesStaleOnes) {
   }());
   server->stop();
   EXPECT_NE(::access(path.c_str(), F_OK), 0);
+}
+
+// An overlay's address goes with its box, and a gateway may start before that is back.
+TEST_F(HttpTest, ServesAnAddressThatComesLater) {
+  if (::geteuid() != 0) GTEST_SKIP() << "a network namespace of its own needs root";
+  start();
+  std::string body;
+  std::thread there{[&] {  // alone in its namespace
+    if (::unshare(CLONE_NEWNET) != 0 || std::system("ip link set lo up") != 0) return;
+    server->listen_tcp("100.96.7.1:0");
+    const std::string url = "http://100.96.7.1:" + std::to_string(server->port());
+    if (std::system("ip address add 100.96.7.1/32 dev lo") != 0) return;
+    run([&]() -> asio::awaitable<void> {
+      HttpClient client{io};
+      const auto answer = co_await client.fetch(url, get("/hello/later"));
+      body = answer ? answer->body : answer.error().message();
+    }());
+  }};
+  there.join();
+  EXPECT_EQ(body, "hello later");
 }
 
 TEST_F(HttpTest, ReportsWhatWentWrong) {
