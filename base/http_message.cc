@@ -127,6 +127,8 @@ std::string error_body(std::string_view code, std::string_view message, std::str
   nlohmann::ordered_json error;
   error["code"] = code;
   error["message"] = message;
+  error["type"] = code == "internal_error" ? "server_error" : "invalid_request_error";
+  error["param"] = nullptr;
   if (!hint.empty()) error["hint"] = hint;
   return nlohmann::ordered_json{{"error", std::move(error)}}.dump(-1, ' ', false,
                                                                   nlohmann::json::error_handler_t::replace);

@@ -67,9 +67,12 @@ TEST(Headers, AreComparedWithoutCase) {
 }
 
 TEST(ErrorBody, IsTheAgreedJson) {
-  EXPECT_EQ(error_body("not_found", "no \"x\"", ""),
-            R"({"error":{"code":"not_found","message":"no \"x\""}})");
-  EXPECT_EQ(error_body("a", "b", "c"), R"({"error":{"code":"a","message":"b","hint":"c"}})");
+  EXPECT_EQ(
+      error_body("not_found", "no \"x\"", ""),
+      R"({"error":{"code":"not_found","message":"no \"x\"","type":"invalid_request_error","param":null}})");
+  EXPECT_EQ(
+      error_body("internal_error", "b", "c"),
+      R"({"error":{"code":"internal_error","message":"b","type":"server_error","param":null,"hint":"c"}})");
   EXPECT_NO_THROW(error_body("a", "\xff\xfe", ""));  // bytes that are no UTF-8 are replaced
 }
 

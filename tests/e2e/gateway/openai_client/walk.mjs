@@ -1,0 +1,124 @@
+// A walk over everything that the gateway answers to a tenant of OpenAI's API, each body checked against the schemas of
+// OpenAI's own OpenAPI document.
+//   node walk.mjs BASE_URL KEY C_URL MODEL OPENAPI.json.gz POOR_KEY ONE_CALL_KEY      (run where node_modules is)
+// POOR_KEY: its budget is used up. ONE_CALL_KEY: one call at a time.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import process from 'node:process';
+import { gunzipSync } from 'node:zlib';
+
+const require = createRequire(process.cwd() + '/');
+const { default: Ajv } = require('ajv/dist/2020.js');
+const [base, key, cUrl, model, document, poorKey, oneCallKey] = process.argv.slice(2);
+
+// The document is of OpenAPI 3.1, yet says `nullable` here and there, as 3.0 did; in 3.1 that is a choice with null.
+const withNull = (_, value) => {
+  if (value?.nullable !== true) return value;
+  const { nullable, ...rest } = value;
+  return { anyOf: [rest, { type: 'null' }] };
+};
+const openapi = JSON.parse(gunzipSync(readFileSync(document)), withNull);
+const ajv = new Ajv({ strict: false, validateFormats: false, allErrors: true });
+ajv.addSchema({ $id: 'openapi', components: openapi.components });
+const schema = (name) => ajv.compile({ $ref: `openapi#/components/schemas/${name}` });
+const is = {
+  models: schema('ListModelsResponse'), model: schema('Model'), error: schema('ErrorResponse'),
+  whole: schema('CreateChatCompletionResponse'), chunk: schema('CreateChatCompletionStreamResponse'),
+};
+let checked = 0;
+const check = (kind, body, what) => {
+  checked += 1;
+  assert.ok(is[kind](body), `${what}: ${JSON.stringify(body)}\n${JSON.stringify(is[kind].errors, null, 1)}`);
+};
+assert.ok(!is.whole({ id: 'x' }) && !is.error({ error: { code: 'x' } }), 'the validator refuses what is wrong');
+
+const ask = (method, path, { body, as = key, headers = {} } = {}) =>
+  fetch(base + path, {
+    method,
+    headers: { ...(as ? { authorization: `Bearer ${as}` } : {}), 'content-type': 'application/json', ...headers },
+    body: body === undefined || typeof body === 'string' ? body : JSON.stringify(body),
+  });
+const good = async (kind, method, path, more) => {
+  const response = await ask(method, path, more);
+  const json = await response.json();
+  assert.equal(response.status, 200, JSON.stringify(json));
+  check(kind, json, `${method} ${path}`);
+  return json;
+};
+const refused = async (status, code, method, path, more) => {
+  const response = await ask(method, path, more);
+  const json = await response.json();
+  assert.equal(response.status, status, JSON.stringify(json));
+  assert.equal(json.error.code, code);
+  check('error', json, `${method} ${path} ${status}`);
+};
+
+const messages = [{ role: 'user', content: 'Where does the water go?' }];
+const chat = (more) => ({ model, messages, max_tokens: 5, ...more });
+const completions = '/chat/completions';
+const events = async (more) => {
+  const response = await ask('POST', completions, { body: chat({ stream: true, ...more }) });
+  assert.match(response.headers.get('content-type'), /^text\/event-stream/);
+  const data = (await response.text()).split('\n\n').filter(Boolean).map((event) => event.replace(/^data: /, ''));
+  assert.equal(data.pop(), '[DONE]');
+  return data.map((text) => JSON.parse(text));
+};
+
+// What works.
+assert.equal((await good('models', 'GET', '/models')).data[0].id, model);
+await good('model', 'GET', `/models/${model}`);
+await good('whole', 'POST', completions, { body: chat({}) });
+await good('whole', 'POST', completions, { body: chat({ model: cUrl, temperature: 0.2, top_p: 1, user: 'u', seed: 7 }) });
+await good('whole', 'POST', completions, { body: chat({ max_tokens: undefined, max_completion_tokens: 3 }) });
+await good('whole', 'POST', completions, { body: chat({ stop: ['the'], max_tokens: 50 }) });
+await good('whole', 'POST', completions, {
+  body: chat({ messages: [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: [{ type: 'text', text: 'So?' }] }] }),
+});
+for (const chunk of await events({})) {
+  check('chunk', chunk, 'a chunk');
+  assert.ok(!('usage' in chunk));
+}
+const counted = await events({ stream_options: { include_usage: true } });
+// The document knows no null there, the official service sends it: see gateway/relay/README.md.
+for (const chunk of counted) {
+  if (chunk.usage === null) delete chunk.usage;
+  check('chunk', chunk, 'a chunk with usage');
+}
+assert.equal(counted.at(-1).usage.completion_tokens, 5);
+
+// What is refused, and how.
+await refused(401, 'invalid_api_key', 'GET', '/models', { as: '' });
+await refused(401, 'invalid_api_key', 'POST', completions, { as: 'sk-qanat-wrong', body: chat({}) });
+await refused(404, 'model_not_found', 'GET', '/models/none');
+await refused(404, 'model_not_found', 'POST', completions, { body: chat({ model: 'none' }) });
+await refused(404, 'no_such_path', 'POST', '/embeddings', { body: { model, input: 'x' } });
+await refused(405, 'method_not_allowed', 'DELETE', '/models');
+await refused(413, 'body_too_large', 'POST', completions, { body: `{"model":"${'x'.repeat(17 * 1024 * 1024)}"}` });
+await refused(400, 'invalid_json', 'POST', completions, { body: 'water' });
+await refused(400, 'missing_required_parameter', 'POST', completions, { body: { messages } });
+await refused(400, 'invalid_type', 'POST', completions, { body: chat({ stream: 'yes' }) });
+await refused(400, 'invalid_value', 'POST', completions, { body: chat({ max_tokens: 0 }) });
+await refused(400, 'invalid_c_url', 'POST', completions, { body: chat({ model: 'c-url://any/infer/m?ttff=2s' }) });
+await refused(400, 'duplicate_parameter', 'POST', completions, { body: `{"model":"${model}","model":"x","messages":[]}` });
+await refused(503, 'nothing_fits', 'POST', completions, { body: chat({ model: `c-url://any/infer/${model}?accel=b200` }) });
+await refused(429, 'insufficient_quota', 'POST', completions, { as: poorKey, body: chat({}) });
+// The pool's own words.
+await refused(400, 'invalid_value', 'POST', completions, { body: chat({ messages: [] }) });
+await refused(400, 'unsupported_parameter', 'POST', completions, { body: chat({ n: 2 }) });
+await refused(400, 'unsupported_parameter', 'POST', completions, { body: chat({ logprobs: true }) });
+await refused(400, 'unsupported_parameter', 'POST', completions, { body: chat({ response_format: { type: 'json_object' } }) });
+// A key's second call at once, a repeat that differs.
+const leave = new AbortController();
+const first = await fetch(base + completions, {
+  method: 'POST', signal: leave.signal, headers: { authorization: `Bearer ${oneCallKey}` },
+  body: JSON.stringify(chat({ stream: true, max_tokens: 5000 })),
+});
+await refused(429, 'rate_limit_exceeded', 'POST', completions, { as: oneCallKey, body: chat({}) });
+leave.abort();
+await first.body.cancel().catch(() => {});
+const once = { 'idempotency-key': 'walk-1' };
+await good('whole', 'POST', completions, { headers: once, body: chat({}) });
+await good('whole', 'POST', completions, { headers: once, body: chat({}) });
+await refused(422, 'idempotency_key_reused', 'POST', completions, { headers: once, body: chat({ max_tokens: 6 }) });
+console.log(`openapi ${openapi.info.version}: ${checked} bodies as written there`);
