@@ -81,6 +81,22 @@ std::map<std::string, meter::Nano> Accounts::budgets() const {
   return limits;
 }
 
+std::optional<meter::Nano> Accounts::ceiling(const Balance& b) const {
+  if (!shared_ || !b.limit) return b.limit;
+  return b.granted;
+}
+
+std::optional<Accounts::Shortage> Accounts::shortage(const KeyInfo& key, meter::Nano at_most) const {
+  if (!shared_) return std::nullopt;
+  for (const std::string& account : accounts_of(key)) {
+    const Balance b = balance(account);
+    if (!b.limit) continue;
+    const meter::Nano missing = b.spent + b.held + at_most - b.granted;
+    if (missing > 0) return Shortage{account, missing, *b.limit};
+  }
+  return std::nullopt;
+}
+
 base::Result<Accounts::Hold> Accounts::admit(const KeyInfo& key, meter::Nano at_most) {
   const auto calls = in_flight_.find(key.id);
   if (key.max_calls != 0 && calls != in_flight_.end() && calls->second >= key.max_calls)
@@ -88,7 +104,8 @@ base::Result<Accounts::Hold> Accounts::admit(const KeyInfo& key, meter::Nano at_
   const auto accounts = accounts_of(key);
   for (const std::string& account : accounts) {
     const Balance b = balance(account);
-    if (b.limit && b.spent + b.held + at_most > *b.limit) return Errc::BudgetExceeded;
+    const auto most = ceiling(b);
+    if (most && b.spent + b.held + at_most > *most) return Errc::BudgetExceeded;
   }
   for (const std::string& account : accounts) balances_[account].held += at_most;
   ++in_flight_[key.id];

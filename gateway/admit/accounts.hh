@@ -51,9 +51,22 @@ class Accounts {
     std::optional<meter::Nano> limit;
     meter::Nano spent = 0;
     meter::Nano held = 0;
+    meter::Nano granted = 0;  // of the limit, to this gateway, where several share it
   };
   Balance balance(const std::string& account) const;
   std::map<std::string, meter::Nano> budgets() const;
+
+  // From here on the limits are those of several gateways together: `spent` is this one's, and it may spend what it was
+  // granted of them.
+  void share_budgets() { shared_ = true; }
+  void set_granted(const std::string& account, meter::Nano granted) { balances_[account].granted = granted; }
+  // The first of the key's accounts whose slice is too small for a call that may cost `at_most`, and by how much.
+  struct Shortage {
+    std::string account;
+    meter::Nano missing = 0;
+    meter::Nano limit = 0;
+  };
+  std::optional<Shortage> shortage(const KeyInfo& key, meter::Nano at_most) const;
 
   // A call let in. Give it back with settle(), exactly once.
   struct Hold {
@@ -69,6 +82,10 @@ class Accounts {
   struct HashOfHash {
     std::size_t operator()(const KeyHash& hash) const noexcept;
   };
+  // What this gateway may spend of it; none: no limit.
+  std::optional<meter::Nano> ceiling(const Balance& b) const;
+
+  bool shared_ = false;
   std::unordered_map<KeyHash, KeyInfo, HashOfHash> keys_;
   std::map<std::string, Balance, std::less<>> balances_;
   std::map<std::string, std::uint32_t, std::less<>> in_flight_;  // key id → calls

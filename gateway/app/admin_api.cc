@@ -97,7 +97,7 @@ awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
   info.id = key.id;
   info.created_unix_ms = static_cast<std::int64_t>(base::unix_now_ms());
   const auto keep = [key, info](meter::Ledger& l) {
-    admit::KeyStore(l.database()).put(key.hash, info);
+    admit::KeyStore(l.store()).put(key.hash, info);
     return true;
   };
   co_await s->ledger->query(keep);
@@ -122,7 +122,7 @@ awaitable<void> revoke_key(StatePtr s, base::Request& in, base::Responder& out) 
   if (!s->accounts.revoke(id))
     co_return void(co_await out.error(404, "not_found", "no key '" + id + "'", "GET /v1/keys lists them"));
   const auto work = [id](meter::Ledger& l) {
-    admit::KeyStore(l.database()).revoke(id);
+    admit::KeyStore(l.store()).revoke(id);
     return true;
   };
   co_await s->ledger->query(work);
@@ -142,7 +142,7 @@ awaitable<void> put_budget(StatePtr s, base::Request& in, base::Responder& out) 
                            R"({"account":"lab" or "lab/default" or "key:key-…","limit_nano":1000000000},)"
                            " -1 for none"));
   const auto work = [account, limit = *limit](meter::Ledger& l) {
-    admit::KeyStore(l.database()).put_budget(account, limit);
+    admit::KeyStore(l.store()).put_budget(account, limit);
     return true;
   };
   co_await s->ledger->query(work);
@@ -158,7 +158,8 @@ awaitable<void> list_budgets(StatePtr s, base::Request&, base::Responder& out) {
     list.push_back({{"account", account},
                     {"limit_nano", relay::money_json(limit)},
                     {"spent_nano", relay::money_json(b.spent)},
-                    {"held_nano", relay::money_json(b.held)}});
+                    {"held_nano", relay::money_json(b.held)},
+                    {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)}});
   }
   co_await out.json(200, dump(list));
 }

@@ -58,6 +58,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
     config.defaults.ttft = std::chrono::milliseconds{sla->integer("ttft_ms", {1, 3'600'000}, 2000)};
     config.defaults.tpot = std::chrono::milliseconds{sla->integer("tpot_ms", {1, 60'000}, 100)};
     config.defaults.give_up = std::chrono::milliseconds{sla->integer("give_up_ms", {1, 3'600'000}, 60'000)};
+    config.hedge_percent = sla->integer("hedge_percent", {0, 100}, 5);
   }
   read_pools(root, config);
   access::read_access_config(root, config.access);
@@ -78,6 +79,7 @@ dataplane_socket = "/run/qanat/qanatd.sock" # qanatd's, for path metrics; option
 ttft_ms = 2000
 tpot_ms = 100
 give_up_ms = 60000                         # predicted to start later than this everywhere: 503
+hedge_percent = 5                          # of calls that may also go to a second pool when the first is late
 
 [[pool]]
 url = "http://100.96.1.1:9000"

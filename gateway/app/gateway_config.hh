@@ -20,8 +20,9 @@ struct GatewayConfig {
   std::vector<std::string> listen;
   std::string socket;
   std::string ledger, journal;
-  std::string dataplane_socket;  // empty: no path metrics
-  place::Wish defaults;          // the SLA of calls that state none
+  std::string dataplane_socket;    // empty: no path metrics
+  place::Wish defaults;            // the SLA of calls that state none
+  std::int64_t hedge_percent = 5;  // of calls that may go to a second pool when the first is late
   std::vector<resolve::PoolConfig> pools;
   access::AccessConfig access;  // DNS, proxy, published services
 };

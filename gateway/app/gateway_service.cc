@@ -4,6 +4,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstring>
 #include <thread>
@@ -41,22 +45,36 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
       started(base::monotonic_now()),
       journal(when_free(c.journal)),
       registry(c.pools, c.site),
-      opened(std::make_unique<meter::Ledger>(c.ledger)),
+      opened(std::make_unique<meter::Ledger>(c.ledger, c.name)),
       relay_metrics(metrics),
       upstreams(io_context) {
   // A file that may not grow is an error of its write, which is tried again, not the end of the process.
   std::signal(SIGXFSZ, SIG_IGN);
   recovered = recover();
-  admit::KeyStore(opened->database()).load(accounts);
-  for (const meter::Spend& s : opened->spend()) {
+  const bool shared = opened->store().shared();
+  admit::KeyStore::create(opened->store());
+  admit::KeyStore keys(opened->store());
+  take(keys.load());
+  for (const meter::Spend& s : opened->spend(shared ? c.name : std::string())) {
     const admit::KeyInfo key{s.key, s.tenant, s.project, {}, 0, 0, false};
     accounts.add_spent(tenant_account(key), s.amount);
     accounts.add_spent(project_account(key), s.amount);
     accounts.add_spent(key_account(key), s.amount);
   }
+  if (shared) {
+    accounts.share_budgets();
+    // No call of ours is under way: what the slices still hold is everybody's again.
+    for (const auto& [account, granted] : keys.slices(c.name)) {
+      const meter::Nano spent = accounts.balance(account).spent;
+      keys.give_back(account, c.name, spent);
+      accounts.set_granted(account, spent);
+    }
+  }
   ledger = std::make_unique<meter::LedgerThread>(io, std::move(opened));
   relay = std::make_unique<relay::Relay>(
       relay::Relay{io, registry, accounts, journal, *ledger, upstreams, log, relay_metrics, config.defaults});
+  if (shared) relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
+  relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
   const auto salt = base::random_bytes(sizeof relay->prefix_salt);
   std::memcpy(&relay->prefix_salt, salt.data(), salt.size());
   resolve::PollerOptions options;
@@ -64,6 +82,11 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   poller = std::make_unique<resolve::Poller>(io, registry, options);
   reconciler = std::make_unique<Reconciler>(io, registry, *ledger, config.name, metrics);
   journal_sync = std::make_unique<JournalSync>(journal);
+}
+
+void GatewayService::State::take(const admit::KeyStore::Kept& kept) {
+  for (const auto& [hash, info] : kept.keys) accounts.add(hash, info);
+  for (const auto& [account, limit] : kept.budgets) accounts.set_budget(account, limit);
 }
 
 // Exactly once: settling is idempotent by call, and a slot is freed only after the ledger is durable.
@@ -78,6 +101,30 @@ std::size_t GatewayService::State::recover() {
     base::log_info("{} calls were left in the journal: {} settled now, the others had been", left.size(),
                    settled);
   return settled;
+}
+
+// What other gateways changed of keys and budgets, within half a second.
+boost::asio::awaitable<void> GatewayService::follow(std::shared_ptr<State> s) {
+  static base::LogGate gate(std::chrono::seconds{10});
+  std::int64_t seen = 0;
+  while (!s->stopping) {
+    s->follow_timer.expires_after(std::chrono::milliseconds{500});
+    boost::system::error_code ignored;
+    co_await s->follow_timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+    if (s->stopping) break;
+    const auto look = [seen](meter::Ledger& l) {
+      admit::KeyStore keys(l.store());
+      const std::int64_t now = keys.revision();
+      return std::pair(now, now == seen ? admit::KeyStore::Kept{} : keys.load());
+    };
+    try {
+      const auto [revision, kept] = co_await s->ledger->query(look);
+      if (revision != std::exchange(seen, revision)) s->take(kept);
+    } catch (const meter::StoreError& error) {
+      base::log_gated(gate, base::monotonic_now(), base::LogLevel::Error, "keys and budgets not followed: {}",
+                      error.what());
+    }
+  }
 }
 
 GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig& config)
@@ -102,6 +149,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   });
   s.poller->start();
   s.reconciler->start();
+  if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
 }
 
 GatewayService::~GatewayService() { stop(); }
@@ -115,6 +163,8 @@ std::optional<std::string> GatewayService::tenant_of(std::string_view key) const
 base::MetricsRegistry& GatewayService::metrics() { return state_->metrics; }
 
 void GatewayService::stop() {
+  state_->stopping = true;
+  state_->follow_timer.cancel();
   state_->poller->stop();
   state_->reconciler->stop();
 }

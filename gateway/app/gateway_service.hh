@@ -1,6 +1,7 @@
 // GatewayService: qanat-gateway put together. Starts by settling what a former process left in the journal.
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +21,7 @@ namespace qanat::app {
 
 class GatewayService {
  public:
-  // Opens ledger and journal, recovers, begins polling pools. Throws std::system_error or meter::SqliteError.
+  // Opens ledger and journal, recovers, begins polling pools. Throws std::system_error or meter::StoreError.
   GatewayService(boost::asio::io_context& io, const GatewayConfig& config);
   ~GatewayService();
   GatewayService(const GatewayService&) = delete;
@@ -36,6 +37,7 @@ class GatewayService {
   struct State;
 
  private:
+  static boost::asio::awaitable<void> follow(std::shared_ptr<State> s);
   std::shared_ptr<State> state_;
 };
 

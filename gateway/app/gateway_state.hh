@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <thread>
 
@@ -35,6 +36,10 @@ struct GatewayService::State {
   std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<JournalSync> journal_sync;
 
+  boost::asio::steady_timer follow_timer{io};
+  bool stopping = false;
+
+  void take(const admit::KeyStore::Kept& kept);
   // Answers the number of calls settled.
   std::size_t recover();
 };

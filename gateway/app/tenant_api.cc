@@ -117,7 +117,8 @@ awaitable<void> usage(StatePtr s, base::Request& in, base::Responder& out) {
     const auto b = s->accounts.balance(account);
     return json{{"limit_nano", b.limit ? relay::money_json(*b.limit) : json(nullptr)},
                 {"spent_nano", relay::money_json(b.spent)},
-                {"held_nano", relay::money_json(b.held)}};
+                {"held_nano", relay::money_json(b.held)},
+                {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)}};
   };
   std::string body = dump({{"tenant", key.tenant},
                            {"project", key.project},

@@ -8,20 +8,21 @@ namespace {
 constexpr const char* kSchema = R"sql(
 CREATE TABLE IF NOT EXISTS calls(
   id TEXT PRIMARY KEY, tenant TEXT NOT NULL, project TEXT NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL,
-  pool TEXT NOT NULL, path TEXT NOT NULL, local INTEGER NOT NULL, currency TEXT NOT NULL,
-  input_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
-  delivered_tokens INTEGER NOT NULL, outcome INTEGER NOT NULL, source INTEGER NOT NULL,
-  started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, tries INTEGER NOT NULL, decision TEXT NOT NULL,
-  cached_nano INTEGER NOT NULL DEFAULT -1, cached_tokens INTEGER NOT NULL DEFAULT 0);
+  pool TEXT NOT NULL, path TEXT NOT NULL, local BIGINT NOT NULL, currency TEXT NOT NULL,
+  input_nano BIGINT NOT NULL, output_nano BIGINT NOT NULL, prompt_tokens BIGINT NOT NULL,
+  delivered_tokens BIGINT NOT NULL, outcome BIGINT NOT NULL, source BIGINT NOT NULL,
+  started_ms BIGINT NOT NULL, ended_ms BIGINT NOT NULL, tries BIGINT NOT NULL, decision TEXT NOT NULL,
+  cached_nano BIGINT NOT NULL DEFAULT -1, cached_tokens BIGINT NOT NULL DEFAULT 0,
+  gateway TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS calls_by_tenant ON calls(tenant, started_ms);
 CREATE INDEX IF NOT EXISTS calls_by_end ON calls(ended_ms);
 CREATE TABLE IF NOT EXISTS entries(
   call TEXT NOT NULL REFERENCES calls(id), kind TEXT NOT NULL, account TEXT NOT NULL,
-  tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL, amount_nano INTEGER NOT NULL,
+  tokens_in BIGINT NOT NULL, tokens_out BIGINT NOT NULL, amount_nano BIGINT NOT NULL,
   PRIMARY KEY(call, kind, account)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS pool_usage(
-  pool TEXT NOT NULL, sequence INTEGER NOT NULL, call TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
-  completion_tokens INTEGER NOT NULL, input_nano INTEGER NOT NULL, output_nano INTEGER NOT NULL,
+  pool TEXT NOT NULL, sequence BIGINT NOT NULL, call TEXT NOT NULL, prompt_tokens BIGINT NOT NULL,
+  completion_tokens BIGINT NOT NULL, input_nano BIGINT NOT NULL, output_nano BIGINT NOT NULL,
   record TEXT NOT NULL, state TEXT NOT NULL,
   PRIMARY KEY(pool, sequence)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS pool_usage_by_call ON pool_usage(call);
@@ -45,13 +46,13 @@ constexpr const char* kRowColumns =
     "COALESCE(e.tokens_in, 0), COALESCE(e.tokens_out, 0), COALESCE(-e.amount_nano, 0), c.cached_nano, "
     "c.cached_tokens, "
     "EXISTS(SELECT 1 FROM pool_usage u WHERE u.call = c.id AND u.pool = c.pool) "
-    "FROM calls c LEFT JOIN entries e ON e.call = c.id AND e.kind = 'charge' AND e.account GLOB 'tenant:*' ";
+    "FROM calls c LEFT JOIN entries e ON e.call = c.id AND e.kind = 'charge' AND e.account LIKE 'tenant:%' ";
 
 struct FullRow {
   Ledger::Row row;
   std::uint64_t tokens_in, tokens_out;
 };
-FullRow read(const Statement& q) {
+FullRow read(const Query& q) {
   FullRow full;
   Settlement& s = full.row.settlement;
   s.call = {.id = q.text(0),
@@ -80,27 +81,38 @@ FullRow read(const Statement& q) {
   return full;
 }
 
-}  // namespace
+// PostgreSQL's tables are all without row ids.
+std::string schema(bool shared) {
+  constexpr std::string_view kOwn = " WITHOUT ROWID";
+  std::string text = kSchema;
+  for (std::size_t at = 0; shared && (at = text.find(kOwn)) != std::string::npos;)
+    text.erase(at, kOwn.size());
+  return text;
+}
 
-namespace {
-
-// Ledgers from before cached tokens had a price.
-void add_cached_columns(Database& database) {
-  Statement columns(database.handle(),
-                    "SELECT COUNT(*) FROM pragma_table_info('calls') WHERE name = 'cached_tokens'");
-  if (columns.step() && columns.integer(0) != 0) return;
-  database.execute("ALTER TABLE calls ADD COLUMN cached_nano INTEGER NOT NULL DEFAULT -1");
-  database.execute("ALTER TABLE calls ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0");
+// Ledgers from before cached tokens had a price, or calls a gateway. PostgreSQL's have always had both.
+void add_columns(Store& store) {
+  if (store.shared()) return;
+  const auto missing = [&](const char* column) {
+    Query q(store, "SELECT COUNT(*) FROM pragma_table_info('calls') WHERE name = ?");
+    q.bind(std::string_view(column));
+    return q.step() && q.integer(0) == 0;
+  };
+  if (missing("cached_tokens")) {
+    store.execute("ALTER TABLE calls ADD COLUMN cached_nano BIGINT NOT NULL DEFAULT -1");
+    store.execute("ALTER TABLE calls ADD COLUMN cached_tokens BIGINT NOT NULL DEFAULT 0");
+  }
+  if (missing("gateway")) store.execute("ALTER TABLE calls ADD COLUMN gateway TEXT NOT NULL DEFAULT ''");
 }
 
 }  // namespace
 
 struct Ledger::Queries {
-  Statement insert_call, insert_entry, usage_of_call, call_for_square, mark_usage, insert_usage;
-  explicit Queries(sqlite3* db)
-      : insert_call(
-            db,
-            "INSERT INTO calls VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING"),
+  Query insert_call, insert_entry, usage_of_call, call_for_square, mark_usage, insert_usage;
+  explicit Queries(Store& db)
+      : insert_call(db,
+                    "INSERT INTO calls VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) "
+                    "DO NOTHING"),
         insert_entry(db, "INSERT INTO entries VALUES(?,?,?,?,?,?)"),
         usage_of_call(db,
                       "SELECT pool, sequence, prompt_tokens, completion_tokens, input_nano, output_nano "
@@ -114,10 +126,15 @@ struct Ledger::Queries {
                      "ON CONFLICT(pool, sequence) DO NOTHING") {}
 };
 
-Ledger::Ledger(const std::string& path) : database_(path) {
-  database_.execute(kSchema);
-  add_cached_columns(database_);
-  queries_ = std::make_unique<Queries>(database_.handle());
+Ledger::Ledger(const std::string& where, std::string gateway)
+    : store_(open_store(where)), gateway_(std::move(gateway)) {
+  {
+    Batch alone(*store_);  // two gateways may start at once
+    store_->execute(schema(store_->shared()).c_str());
+    alone.commit();
+  }
+  add_columns(*store_);
+  queries_ = std::make_unique<Queries>(*store_);
 }
 
 Ledger::~Ledger() = default;
@@ -135,19 +152,19 @@ void Ledger::post(const std::string& call, const std::string& kind, const std::s
 
 std::size_t Ledger::settle(std::span<const Settlement> settlements) {
   std::size_t settled = 0;
-  Transaction transaction(database_);
+  Batch transaction(*store_);
   for (const Settlement& s : settlements) {
     const Call& c = s.call;
     const std::uint64_t delivered = std::min(s.delivered_tokens, kMaxCallTokens);
     const std::uint64_t prompt = std::min(s.prompt_tokens, kMaxCallTokens);
     const std::uint64_t cached = std::min(s.cached_tokens, prompt);
-    Statement& q = queries_->insert_call;
+    Query& q = queries_->insert_call;
     q.bind(c.id).bind(c.tenant).bind(c.project).bind(c.key).bind(c.model).bind(c.pool).bind(c.path);
     q.bind(std::int64_t{c.local}).bind(c.price.currency).bind(c.price.input_nano).bind(c.price.output_nano);
     q.bind(i64(prompt)).bind(i64(delivered)).bind(std::int64_t(s.outcome)).bind(std::int64_t(s.source));
     q.bind(c.started_unix_ms).bind(s.ended_unix_ms).bind(std::int64_t{s.tries}).bind(s.decision);
-    q.bind(c.price.cached_nano).bind(i64(cached)).run();
-    if (database_.changes() == 0) continue;
+    q.bind(c.price.cached_nano).bind(i64(cached)).bind(gateway_).run();
+    if (store_->changes() == 0) continue;
     ++settled;
     if (delivered != 0 || prompt != 0)
       post(c.id, "charge", tenant_account(c), "pool:" + c.pool, prompt, delivered,
@@ -169,7 +186,7 @@ void Ledger::square(const std::string& call) {
   std::vector<Waiting> waiting;
   queries_->usage_of_call.bind(call);
   while (queries_->usage_of_call.step()) {
-    const Statement& q = queries_->usage_of_call;
+    const Query& q = queries_->usage_of_call;
     waiting.push_back({q.text(0), q.integer(1), u64(q.integer(2)), u64(q.integer(3)),
                        Price{"", q.integer(4), q.integer(5)}});
   }
@@ -181,7 +198,7 @@ void Ledger::square(const std::string& call) {
   bool known = false;
   queries_->call_for_square.bind(call);
   while (queries_->call_for_square.step()) {
-    const Statement& q = queries_->call_for_square;
+    const Query& q = queries_->call_for_square;
     known = true;
     won_by = q.text(0);
     pinned.input_nano = q.integer(1);
@@ -209,29 +226,29 @@ void Ledger::square(const std::string& call) {
 std::uint64_t Ledger::reconcile(const std::string& pool, const Price& price,
                                 std::span<const PoolUsage> records) {
   std::uint64_t last = last_sequence(pool);
-  Transaction transaction(database_);
+  Batch transaction(*store_);
   for (const PoolUsage& r : records) {
-    Statement& q = queries_->insert_usage;
+    Query& q = queries_->insert_usage;
     q.bind(pool).bind(i64(r.sequence)).bind(r.call).bind(i64(std::min(r.prompt_tokens, kMaxCallTokens)));
     q.bind(i64(std::min(r.completion_tokens, kMaxCallTokens))).bind(price.input_nano).bind(price.output_nano);
     q.bind(r.record).run();
     last = std::max(last, r.sequence);
-    if (database_.changes() != 0) square(r.call);
+    if (store_->changes() != 0) square(r.call);
   }
   transaction.commit();
   return last;
 }
 
 std::uint64_t Ledger::last_sequence(const std::string& pool) {
-  Statement q(database_.handle(), "SELECT COALESCE(MAX(sequence), 0) FROM pool_usage WHERE pool = ?");
+  Query q(*store_, "SELECT COALESCE(MAX(sequence), 0) FROM pool_usage WHERE pool = ?");
   q.bind(pool);
   return q.step() ? u64(q.integer(0)) : 0;
 }
 
 Bill Ledger::bill(const std::string& tenant, std::int64_t since_unix_ms) {
   Bill bill;
-  Statement q(database_.handle(), std::string("SELECT ") + kRowColumns +
-                                      "WHERE c.tenant = ? AND c.started_ms >= ? ORDER BY c.started_ms, c.id");
+  Query q(*store_, std::string("SELECT ") + kRowColumns +
+                       "WHERE c.tenant = ? AND c.started_ms >= ? ORDER BY c.started_ms, c.id");
   q.bind(tenant).bind(since_unix_ms);
   while (q.step()) {
     const FullRow full = read(q);
@@ -248,43 +265,42 @@ Bill Ledger::bill(const std::string& tenant, std::int64_t since_unix_ms) {
 }
 
 Nano Ledger::sum(const std::string& where) {
-  Statement q(database_.handle(), std::string("SELECT ") + kHalves + " FROM entries WHERE " + where);
+  Query q(*store_, std::string("SELECT ") + kHalves + " FROM entries WHERE " + where);
   return q.step() ? joined(q.integer(0), q.integer(1)) : 0;
 }
 
 Totals Ledger::totals() {
   Totals t;
   const auto count = [&](const char* sql) {
-    Statement q(database_.handle(), sql);
+    Query q(*store_, sql);
     return q.step() ? u64(q.integer(0)) : 0;
   };
   t.calls = count("SELECT COUNT(*) FROM calls");
   t.tokens_delivered = count("SELECT COALESCE(SUM(delivered_tokens), 0) FROM calls");
-  t.tokens_billed = count("SELECT COALESCE(SUM(tokens_out), 0) FROM entries WHERE account GLOB 'tenant:*'");
+  t.tokens_billed = count("SELECT COALESCE(SUM(tokens_out), 0) FROM entries WHERE account LIKE 'tenant:%'");
   t.prompt_tokens_billed =
-      count("SELECT COALESCE(SUM(tokens_in), 0) FROM entries WHERE account GLOB 'tenant:*'");
+      count("SELECT COALESCE(SUM(tokens_in), 0) FROM entries WHERE account LIKE 'tenant:%'");
   t.tokens_undelivered =
       count("SELECT COALESCE(SUM(tokens_out), 0) FROM entries WHERE account = 'gateway:undelivered'");
   t.disputed = count("SELECT COUNT(*) FROM pool_usage WHERE state = 'disputed'");
   t.waiting = count("SELECT COUNT(*) FROM pool_usage WHERE state = 'waiting'");
-  t.total = -sum("account GLOB 'tenant:*'");
-  t.sum = sum("1");
+  t.total = -sum("account LIKE 'tenant:%'");
+  t.sum = sum("1 = 1");
   return t;
 }
 
-std::vector<Spend> Ledger::spend() {
+std::vector<Spend> Ledger::spend(const std::string& gateway) {
   std::vector<Spend> spend;
-  Statement q(database_.handle(),
-              std::string("SELECT c.tenant, c.project, c.key, ") + kHalves +
-                  " FROM entries e JOIN calls c ON c.id = e.call WHERE e.account GLOB 'tenant:*' "
-                  "GROUP BY c.tenant, c.project, c.key");
+  Query q(*store_, std::string("SELECT c.tenant, c.project, c.key, ") + kHalves +
+                       " FROM entries e JOIN calls c ON c.id = e.call WHERE e.account LIKE 'tenant:%' "
+                       "AND (?1 = '' OR c.gateway = ?1) GROUP BY c.tenant, c.project, c.key");
+  q.bind(gateway);
   while (q.step()) spend.push_back({q.text(0), q.text(1), q.text(2), -joined(q.integer(3), q.integer(4))});
   return spend;
 }
 
 std::optional<Ledger::Row> Ledger::call(const std::string& id, const std::string& tenant) {
-  Statement q(database_.handle(),
-              std::string("SELECT ") + kRowColumns + "WHERE c.id = ?1 AND (?2 = '' OR c.tenant = ?2)");
+  Query q(*store_, std::string("SELECT ") + kRowColumns + "WHERE c.id = ?1 AND (?2 = '' OR c.tenant = ?2)");
   q.bind(id).bind(tenant);
   if (!q.step()) return std::nullopt;
   return read(q).row;
@@ -292,8 +308,7 @@ std::optional<Ledger::Row> Ledger::call(const std::string& id, const std::string
 
 std::vector<Ledger::Row> Ledger::latest(std::size_t limit) {
   std::vector<Row> rows;
-  Statement q(database_.handle(),
-              std::string("SELECT ") + kRowColumns + "ORDER BY c.ended_ms DESC, c.id LIMIT ?");
+  Query q(*store_, std::string("SELECT ") + kRowColumns + "ORDER BY c.ended_ms DESC, c.id LIMIT ?");
   q.bind(i64(limit));
   while (q.step()) rows.push_back(read(q).row);
   return rows;

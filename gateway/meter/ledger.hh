@@ -1,4 +1,5 @@
-// Ledger: what was delivered, to whom, at which price; double entry in SQLite (WAL, FULL).
+// Ledger: what was delivered, to whom, at which price; double entry in SQLite (WAL, FULL), or in PostgreSQL where
+// several gateways share their books.
 // A call has one row however often it was tried or settled; its entries sum to zero per kind. What a pool
 // says it generated is reconciled against what was delivered; the difference has its own account, never the
 // tenant's.
@@ -19,7 +20,7 @@
 #include <vector>
 
 #include "gateway/meter/call.hh"
-#include "gateway/meter/sqlite.hh"
+#include "gateway/meter/store.hh"
 
 namespace qanat::meter {
 
@@ -61,8 +62,8 @@ struct Spend {
 
 class Ledger {
  public:
-  // ":memory:" for tests. Throws SqliteError.
-  explicit Ledger(const std::string& path);
+  // `where`: as open_store's. `gateway`: whose calls settle() is told of. Throws StoreError.
+  explicit Ledger(const std::string& where, std::string gateway = {});
   ~Ledger();
 
   // One transaction for all of them, durable on return. Answers how many were new: settling again changes
@@ -77,7 +78,8 @@ class Ledger {
 
   Bill bill(const std::string& tenant, std::int64_t since_unix_ms);
   Totals totals();
-  std::vector<Spend> spend();
+  // What calls have cost; of one gateway's calls if it is named.
+  std::vector<Spend> spend(const std::string& gateway = {});
   // The call's row and entries; nothing if it is unknown or, with a tenant given, another's.
   struct Row {
     Settlement settlement;
@@ -87,7 +89,7 @@ class Ledger {
   };
   std::optional<Row> call(const std::string& id, const std::string& tenant = {});
   std::vector<Row> latest(std::size_t limit);
-  Database& database() { return database_; }
+  Store& store() { return *store_; }
 
  private:
   struct Queries;
@@ -96,7 +98,8 @@ class Ledger {
   void square(const std::string& call);
   Nano sum(const std::string& where);
 
-  Database database_;
+  std::unique_ptr<Store> store_;
+  std::string gateway_;
   std::unique_ptr<Queries> queries_;
 };
 

@@ -45,7 +45,7 @@ bool LedgerThread::commit(std::vector<Settlement>& batch, std::vector<std::funct
   if (batch.empty()) return true;
   try {
     ledger_->settle(batch);
-  } catch (const SqliteError& error) {
+  } catch (const StoreError& error) {
     base::log_error("ledger not written, {} calls wait in the journal: {}", batch.size(), error.what());
     return false;
   }

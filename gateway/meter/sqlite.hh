@@ -4,17 +4,18 @@
 
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include "gateway/meter/store.hh"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace qanat::meter {
 
-struct SqliteError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+struct SqliteError : StoreError {
+  using StoreError::StoreError;
 };
 
 class Statement {

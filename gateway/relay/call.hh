@@ -41,10 +41,31 @@ class Call {
   boost::asio::awaitable<bool> first_of_its_kind();
   boost::asio::awaitable<bool> place_and_admit();
   void prefer_warm();
+
+  // One pool that was asked.
+  struct Leg {
+    const place::Option* option = nullptr;
+    meter::Call record;
+    meter::Journal::Slot slot = 0;
+    place::PoolLoad::Ticket ticket;
+    base::Time dispatched{};
+    base::Duration longest{};  // it may say nothing
+  };
+  struct Race;
+  base::Duration due(const place::Option& option, int factor) const;
   base::Duration patience(const place::Option& option) const;
-  boost::asio::awaitable<Tried> try_pool(const place::Option& option);
-  boost::asio::awaitable<void> deliver(const place::Option& option, base::HttpStream& upstream,
-                                       Answer& answer, Answer::End& end);
+  // Takes a slot of the journal and is counted where calls are; false: the journal is full.
+  bool dispatch(Leg& leg, const place::Option& option);
+  void retire(const Leg& leg, std::uint64_t generated);
+  void failed(const Leg& leg, std::string error, int status);
+  base::ClientRequest request_for(const place::Option& option) const;
+  static boost::asio::awaitable<void> run_leg(std::shared_ptr<Race> race, std::size_t runner,
+                                              base::HttpClient& client, std::string origin,
+                                              base::ClientRequest request);
+  boost::asio::awaitable<base::Result<base::HttpStream>> race(base::HttpClient& client, Leg& leg,
+                                                              const place::Option*& second);
+  boost::asio::awaitable<Tried> try_pool(const place::Option& option, const place::Option*& second);
+  boost::asio::awaitable<Tried> deliver(const Leg& leg, base::HttpStream& upstream, std::uint64_t& generated);
   void settle(const place::Option& option, meter::Outcome outcome, const Answer* answer, Answer::End end);
   void note(const place::Option& option, std::string result);
   std::string body_for(const place::Option& option) const;
@@ -67,9 +88,9 @@ class Call {
   std::string id_;
   std::uint64_t random_ = 0;
   std::uint32_t try_count_ = 0;
-  meter::Call record_;
+  // Of the leg that answers; last_record_: of the last that could not.
+  meter::Call record_, last_record_;
   meter::Journal::Slot slot_ = 0;
-  place::PoolLoad::Ticket ticket_;
   base::Time dispatched_{}, first_{};
   bool settled_ = false;
   std::string last_error_;

@@ -93,6 +93,22 @@ asio::awaitable<bool> Call::place_and_admit() {
     at_most = std::max(
         at_most, meter::charge(decision_.options[i].price, most_prompt(request_.body.size()), most_out_));
   auto hold = relay_.accounts.admit(key_, at_most);
+  if (!hold && relay_.escrow && hold.error() == admit::Errc::BudgetExceeded) {
+    bool away = false;
+    try {
+      auto more = co_await relay_.escrow->admit(relay_.io, key_, at_most);
+      hold = std::move(more);
+    } catch (const meter::StoreError&) {
+      away = true;
+    }
+    if (away) {
+      out_.set_header("retry-after", "2");
+      co_await refuse(
+          relay_, out_, Errc::LedgerAway,
+          "this gateway's slice of the budget is used up, and the shared ledger cannot be asked for more");
+      co_return false;
+    }
+  }
   if (!hold) {
     const bool budget = hold.error() == admit::Errc::BudgetExceeded;
     if (!budget) out_.set_header("retry-after", "1");

@@ -34,6 +34,7 @@ std::string_view to_string(Errc code) {
     case Errc::RepeatUnderWay: return "idempotency_key_in_use";
     case Errc::RepeatAnswered: return "idempotency_key_answered";
     case Errc::RepeatDiffers: return "idempotency_key_reused";
+    case Errc::LedgerAway: return "ledger_away";
     case Errc::CallLost: return "internal_error";
   }
   return "unknown";
@@ -48,7 +49,8 @@ int status_of(Errc code) {
     case Errc::RepeatAnswered: return 409;
     case Errc::RepeatDiffers: return 422;
     case Errc::NothingFits:
-    case Errc::NoPoolReady: return 503;
+    case Errc::NoPoolReady:
+    case Errc::LedgerAway: return 503;
     case Errc::TooManyCalls:
     case Errc::BudgetExceeded: return 429;
     case Errc::PoolRefused:

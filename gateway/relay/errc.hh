@@ -24,6 +24,7 @@ enum class Errc {
   RepeatUnderWay,  // the idempotency key's first call has not ended
   RepeatAnswered,  // it has, and its answer is not kept
   RepeatDiffers,   // it asked for something else
+  LedgerAway,      // the slice of the budget is used up, and the shared ledger does not answer
   CallLost,        // answered, but something of ours failed
 };
 

@@ -35,6 +35,8 @@ RelayMetrics::RelayMetrics(base::MetricsRegistry& r)
                         "Tries after a call's first, on another connection or pool")),
       unanswered(r.counter("qanat_gateway_unanswered_total",
                            "Tries given up because the pool said nothing for too long")),
+      hedges(r.counter("qanat_gateway_hedges_total", "Second pools asked because the first was late")),
+      hedges_won(r.counter("qanat_gateway_hedges_won_total", "Second pools that answered before the first")),
       warm_blocks(r.counter("qanat_gateway_prefix_warm_blocks_total",
                             "Prompt blocks of 512 bytes sent to a pool that was taken to hold them")),
       disagreements(r.counter("qanat_gateway_usage_disagreements_total",

@@ -14,8 +14,10 @@
 #include "gateway/admit/repeats.hh"
 #include "gateway/meter/journal.hh"
 #include "gateway/meter/ledger_thread.hh"
+#include "gateway/place/hedge.hh"
 #include "gateway/place/prefix_router.hh"
 #include "gateway/relay/call_log.hh"
+#include "gateway/relay/escrow.hh"
 #include "gateway/resolve/registry.hh"
 #include "identifiers/ids/tier.hh"
 
@@ -41,6 +43,8 @@ struct RelayMetrics {
   base::Counter& delivered_tokens;
   base::Counter& retries;
   base::Counter& unanswered;     // tries left because the pool said nothing
+  base::Counter& hedges;         // second pools asked because the first was late
+  base::Counter& hedges_won;     // of them, those that answered first
   base::Counter& warm_blocks;    // of prompts, at pools that were taken to hold them
   base::Counter& disagreements;  // closing usage ≠ what the chunks added up to
   base::Histogram& ttft_local;
@@ -64,6 +68,8 @@ struct Relay {
   std::uint64_t prefix_salt =
       0;  // of this process: nobody can find out what others asked by colliding with it
   admit::Repeats repeats{};
+  place::HedgeBudget hedge{};
+  std::unique_ptr<Escrow> escrow{};  // where the ledger is shared
 
   std::uint64_t estimate_prompt(std::size_t body_bytes) const;
   void learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens);

@@ -180,6 +180,46 @@ TEST_F(Metering, KilledAtAnyInstantItBillsWhatCameAndNothingTwice) {
   EXPECT_GE(t["tokens_billed"].get<std::uint64_t>() + in_doubt, received);
 }
 
+// The first pool is late with its first byte: a second is asked, the first answer counts, the other one is left and costs
+// nothing; where all are late or the share is used up, the call waits.
+TEST_F(Metering, ALateCallGoesToASecondPoolAndIsBilledOnce) {
+  const Seen seen = streams(1, body("late")).at(0);
+  EXPECT_EQ(seen.pool, "far");
+  EXPECT_EQ(seen.chat.tokens(), 5u);
+  json t = books(1);
+  EXPECT_EQ(t["tokens_billed"], 5);
+  json line = admin_json("/v1/calls/" + seen.call);
+  EXPECT_EQ(line["tries"], 2) << "one line for the call, its tries beneath";
+  EXPECT_EQ(line["outcome"], "completed");
+  EXPECT_EQ(line["pool"], "far");
+  for (int i = 0; i < 40 && pool_->left() == 0; ++i) std::this_thread::sleep_for(milliseconds(25));
+  EXPECT_EQ(pool_->left(), 1u) << "the loser's request was ended";
+  const std::string metrics = admin("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("qanat_gateway_hedges_total 1\n"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("qanat_gateway_hedges_won_total 1\n"), std::string::npos);
+  // A whole answer: the same.
+  const auto whole = tenant("POST", "/v1/chat/completions", body("late", false, 1).dump());
+  EXPECT_EQ(whole.status, 200) << whole.body;
+  EXPECT_EQ(whole.headers.value_or("x-qanat-pool", ""), "far");
+  // Many at once: ten may, and a twentieth of the calls; the others wait for the pool they are at, and end well.
+  for (const Seen& s : streams(24, body("late"))) EXPECT_EQ(s.chat.tokens(), 5u);
+  t = books(26);
+  EXPECT_EQ(t["tokens_billed"], 1 + 25 * 5);
+  EXPECT_LE(other_->calls(), 2u + 10 + 2) << "hedges are bounded";
+  EXPECT_GE(pool_->calls(), 26u);
+  // Killed while both are asked: nothing was delivered, nothing is billed, and the books have it once at most.
+  std::thread killer([&] {
+    std::this_thread::sleep_for(milliseconds(500));
+    gateway_->end(SIGKILL);
+  });
+  streams(2, body("late"));
+  killer.join();
+  start_gateway();
+  t = settled([](const json& totals) { return totals["calls"] >= 28; });
+  EXPECT_EQ(t["sum_nano"], 0);
+  EXPECT_EQ(t["tokens_billed"], t["tokens_delivered"]);
+}
+
 // The limit holds for files that grow: SQLite's log does, the journal, which is mapped, does not.
 TEST_F(Metering, AFullDiskStopsNoCallAndLosesNoLine) {
   streams(1, body(""));

@@ -152,12 +152,13 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
     while (head.size() < 4'000'000) head += "x-more: " + std::string(1000, 'x') + "\r\n";
     return send_all(fd, head) && false;
   }
-  if (script == "silent") {
-    for (int i = 0; i < 400 && !stop_; ++i) {
+  if (script == "silent" || script == "late") {
+    const int rounds = script == "late" ? 30 : 400;  // of 50 ms
+    for (int i = 0; i < rounds && !stop_; ++i) {
       pollfd p{fd, POLLIN, 0};
-      if (::poll(&p, 1, 50) > 0) return false;  // the gateway has left
+      if (::poll(&p, 1, 50) > 0) return ++left_, false;  // the gateway has left
     }
-    return false;
+    if (script == "silent") return false;
   }
   if (request.find("\"stream\":true") != std::string::npos) return stream(fd, script, request);
   const std::string told =

@@ -22,6 +22,8 @@ class ScriptedPool {
   static constexpr std::uint64_t kTokens = 5, kPrompt = 40, kCached = 30;
   // Calls that reached it.
   std::uint64_t calls() const { return calls_; }
+  // Of them, those that it kept waiting and that were given up.
+  std::uint64_t left() const { return left_; }
 
  private:
   void accept_all();
@@ -34,7 +36,7 @@ class ScriptedPool {
   int listener_ = -1;
   std::atomic<bool> stop_{false};
   std::atomic<int> open_{0};
-  std::atomic<std::uint64_t> calls_{0};
+  std::atomic<std::uint64_t> calls_{0}, left_{0};
   std::thread thread_;
 };
 

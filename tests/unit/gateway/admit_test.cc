@@ -1,6 +1,8 @@
 // Keys, concurrency and budgets; and what survives a restart.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "gateway/admit/accounts.hh"
 #include "gateway/admit/key_store.hh"
 #include "gateway/admit/repeats.hh"
@@ -88,21 +90,88 @@ TEST(Accounts, NoBudgetNoLimit) {
 }
 
 TEST(KeyStore, SurvivesARestart) {
-  meter::Database database(":memory:");
-  KeyStore store(database);
+  const auto database = meter::open_store(":memory:");
+  KeyStore::create(*database);
+  KeyStore store(*database);
   const ApiKey a = key(1), b = key(2);
   store.put(a.hash, info(a, 3));
   store.put(b.hash, info(b));
   store.revoke(b.id);
   store.put_budget("lab", 70);
   store.put_budget("lab", 80);
+  const std::int64_t revision = store.revision();
   Accounts accounts;
-  store.load(accounts);
+  const KeyStore::Kept kept = store.load();
+  for (const auto& [hash, info] : kept.keys) accounts.add(hash, info);
+  for (const auto& [account, limit] : kept.budgets) accounts.set_budget(account, limit);
+  EXPECT_EQ(store.revision(), revision) << "looking changes nothing";
+  store.revoke(a.id);
+  EXPECT_GT(store.revision(), revision);
   const std::string first = "Bearer " + a.text, second = "Bearer " + b.text;
   ASSERT_TRUE(accounts.authenticate(&first));
   EXPECT_EQ((*accounts.authenticate(&first))->max_calls, 3u);
   EXPECT_FALSE(accounts.authenticate(&second));
   EXPECT_EQ(accounts.balance("lab").limit, meter::Nano{80});
+}
+
+// Three gateways spend one budget in slices, in any order; one dies, which strands its slices and no more, until it is
+// there again. What all of them spend never passes the limit.
+TEST(KeyStore, SlicesOfABudgetNeverAddUpToMoreThanIt) {
+  for (unsigned seed = 1; seed <= 50; ++seed) {
+    std::mt19937 random(seed);
+    const auto database = meter::open_store(":memory:");
+    KeyStore::create(*database);
+    KeyStore store(*database);
+    const meter::Nano limit = 1 + random() % 100'000, slice = limit / 16;
+    store.put_budget("lab", static_cast<std::int64_t>(limit));
+    struct Gateway {
+      std::string name;
+      Accounts accounts;
+      std::vector<Accounts::Hold> calls;
+      bool alive = true;
+    };
+    Gateway gateways[3] = {{"a", {}, {}}, {"b", {}, {}}, {"c", {}, {}}};
+    KeyInfo key;
+    key.id = "key-1";
+    key.tenant = "lab";
+    key.project = "default";
+    for (Gateway& g : gateways) {
+      g.accounts.share_budgets();
+      g.accounts.set_budget("lab", static_cast<std::int64_t>(limit));
+    }
+    for (int step = 0; step < 2'000; ++step) {
+      Gateway& g = gateways[random() % 3];
+      if (step == 1'000) g.alive = false;
+      if (!g.alive) continue;
+      const meter::Nano at_most = 1 + random() % 500;
+      if (random() % 2 == 0) {
+        if (const auto shortage = g.accounts.shortage(key, at_most))
+          g.accounts.set_granted(
+              "lab", store.grant("lab", g.name, shortage->missing, std::max(slice, shortage->missing)));
+        if (auto hold = g.accounts.admit(key, at_most)) g.calls.push_back(*hold);
+      } else if (!g.calls.empty()) {
+        const std::size_t i = random() % g.calls.size();
+        g.accounts.settle(g.calls[i], random() % (static_cast<std::uint64_t>(g.calls[i].held) + 1));
+        g.calls.erase(g.calls.begin() + static_cast<std::ptrdiff_t>(i));
+      }
+      meter::Nano reserved = 0, granted = 0;
+      for (const Gateway& each : gateways) {
+        const auto b = each.accounts.balance("lab");
+        EXPECT_LE(b.spent + b.held, b.granted);
+        reserved += b.spent + b.held;
+        granted += b.granted;
+      }
+      ASSERT_LE(reserved, granted);
+      ASSERT_LE(granted, limit);
+    }
+    for (Gateway& g : gateways) {
+      const auto b = g.accounts.balance("lab");
+      if (!g.alive) EXPECT_LE(b.granted - b.spent - b.held, slice + 500) << "stranded";
+      store.give_back("lab", g.name, b.spent);
+      EXPECT_EQ(store.slices(g.name).count("lab") == 0 ? meter::Nano{0} : store.slices(g.name).at("lab"),
+                b.spent);
+    }
+  }
 }
 
 TEST(Repeats, TellsARepeatFromAFirstAndForgetsInTime) {

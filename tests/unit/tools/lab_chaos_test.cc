@@ -261,9 +261,9 @@ TEST_F(AuditorTest, PassesBooksThatAreRightAndFindsEachWayToBeWrong) {
               Contains(HasSubstr("billed_once c")));
   {
     meter::Ledger ledger(file_);
-    ledger.database().execute(
-        "UPDATE entries SET amount_nano = amount_nano + 1 WHERE call = 'a' AND account GLOB 'pool:*'");
-    ledger.database().execute("UPDATE pool_usage SET completion_tokens = 39 WHERE call = 'a'");
+    ledger.store().execute(
+        "UPDATE entries SET amount_nano = amount_nano + 1 WHERE call = 'a' AND account LIKE 'pool:%'");
+    ledger.store().execute("UPDATE pool_usage SET completion_tokens = 39 WHERE call = 'a'");
   }
   const auto broken = findings({{"a", 40, true}, {"b", 12, false}});
   EXPECT_THAT(broken, Contains(HasSubstr("books_balance a: the entries")));

@@ -1,0 +1,247 @@
+// Three gateways, one ledger in PostgreSQL: keys, books and budgets are everybody's, a gateway that is killed strands its
+// slices and no more, a PostgreSQL that is gone stops no call. The server is the test's own, on a Unix socket.
+//
+//   tenant ── http ──> city ──┐
+//             ├──────> east ──┼──> pool          each ──> PostgreSQL
+//             └──────> west ──┘
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "tests/e2e/gateway/gateway_lab.hh"
+#include "tests/e2e/gateway/scripted_pool.hh"
+
+namespace qanat::e2e {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+// A cluster of its own; durability is not what is tested here, so nothing waits for the disk.
+class PrivatePostgres {
+ public:
+  explicit PrivatePostgres(const std::string& folder) : folder_(folder) {
+    for (int version = 20; version >= 13 && programs_.empty(); --version) {
+      const std::string at = "/usr/lib/postgresql/" + std::to_string(version) + "/bin";
+      if (std::filesystem::exists(at + "/postgres")) programs_ = at;
+    }
+    if (programs_.empty()) return;
+    std::filesystem::create_directories(folder_);
+    // PostgreSQL refuses to be root.
+    if (::getuid() == 0) {
+      const passwd* who = ::getpwnam("postgres");
+      if (!who) {
+        programs_.clear();
+        return;
+      }
+      user_ = who->pw_uid;
+      group_ = who->pw_gid;
+      if (::chown(folder_.c_str(), user_, group_) != 0) {
+        programs_.clear();
+        return;
+      }
+    }
+    const pid_t made = run({programs_ + "/initdb", "-D", folder_ + "/data", "-A", "trust", "-U", "qanat",
+                            "-N", "--no-instructions", "-E", "UTF8", "--locale=C"});
+    int status = -1;
+    ::waitpid(made, &status, 0);
+    if (status != 0) programs_.clear();
+  }
+  ~PrivatePostgres() { stop(); }
+  bool available() const { return !programs_.empty(); }
+  void start() {
+    pid_ = run({programs_ + "/postgres", "-D", folder_ + "/data", "-k", folder_, "-h", "", "-c", "fsync=off",
+                "-c", "shared_buffers=8MB"});
+    for (int i = 0; i < 200 && !std::filesystem::exists(folder_ + "/.s.PGSQL.5432"); ++i)
+      std::this_thread::sleep_for(milliseconds(50));
+  }
+  // At once, connections and all.
+  void stop() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGQUIT);
+    ::waitpid(std::exchange(pid_, 0), nullptr, 0);
+    std::filesystem::remove(folder_ + "/.s.PGSQL.5432");
+  }
+  std::string ledger() const { return "postgres:host=" + folder_ + " dbname=postgres user=qanat"; }
+
+ private:
+  pid_t run(std::vector<std::string> words) {
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    const std::string log = folder_ + ".log";
+    const pid_t pid = ::fork();
+    if (pid != 0) return pid;
+    if (!std::freopen(log.c_str(), "a", stdout) || !std::freopen(log.c_str(), "a", stderr)) ::_exit(126);
+    if (user_ != 0 && (::setgroups(0, nullptr) != 0 || ::setgid(group_) != 0 || ::setuid(user_) != 0))
+      ::_exit(126);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  std::string folder_, programs_;
+  uid_t user_ = 0;
+  gid_t group_ = 0;
+  pid_t pid_ = 0;
+};
+
+class SharedLedger : public GatewayLab {
+ protected:
+  struct Gateway {
+    std::string name;
+    unsigned port = 0;
+    std::unique_ptr<support::DaemonProcess> process;
+  };
+
+  void SetUp() override {
+    GatewayLab::SetUp();
+    if (IsSkipped()) return;
+    ::chmod(std::filesystem::path(folder_.file("x")).parent_path().c_str(), 0755);
+    postgres_ = std::make_unique<PrivatePostgres>(folder_.file("pg"));
+    if (!postgres_->available())
+      GTEST_SKIP() << "PostgreSQL's server is not installed, or cannot make a cluster here";
+    postgres_->start();
+    local_port_ = support::free_port();
+    pool_ = std::make_unique<ScriptedPool>("local", local_port_, true);
+    for (const char* name : {"city", "east", "west"}) {
+      Gateway& g = gateways_.emplace_back();
+      g.name = name;
+      g.port = support::free_port();
+      const std::string config = folder_.write(
+          g.name + ".toml",
+          "name = \"" + g.name +
+              "\"\nsite = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" + std::to_string(g.port) +
+              "\"]\nsocket = \"" + folder_.file(g.name + ".sock") + "\"\nledger = \"" + postgres_->ledger() +
+              "\"\njournal = \"" + folder_.file(g.name + ".journal") +
+              "\"\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(local_port_) + "\"\nlocal = true\n");
+      g.process = std::make_unique<support::DaemonProcess>(
+          "qanat-gateway", std::vector<std::string>{"--config", config}, folder_.file(g.name + ".log"));
+      start(g);
+    }
+  }
+  void start(Gateway& g) {
+    g.process->start();
+    for (int i = 0; i < 200; ++i) {
+      const json status = ask(g, "GET", "/v1/status");
+      if (status.value("pools_fresh", 0) == 1) return;
+      std::this_thread::sleep_for(milliseconds(50));
+    }
+    FAIL() << g.process->log();
+  }
+  json ask(const Gateway& g, const std::string& method, const std::string& target,
+           const std::string& body = "") {
+    const auto answer =
+        base::fetch_blocking("unix:" + folder_.file(g.name + ".sock"), {method, target, {}, body});
+    return answer ? json::parse(answer->body, nullptr, false) : json::object();
+  }
+  int call(const Gateway& g, const json& body) {
+    const auto answer = base::fetch_blocking(
+        "http://127.0.0.1:" + std::to_string(g.port),
+        {"POST", "/v1/chat/completions", {{"authorization", "Bearer " + key_}}, body.dump()});
+    return answer ? answer->status : 0;
+  }
+  json books(const Gateway& g, std::uint64_t calls) {
+    json totals;
+    for (int i = 0; i < 200; ++i) {
+      totals = ask(g, "GET", "/v1/ledger/totals");
+      if (totals.value("calls", 0u) >= calls) break;
+      std::this_thread::sleep_for(milliseconds(50));
+    }
+    EXPECT_EQ(totals.value("sum_nano", -1), 0) << totals << g.process->log();
+    EXPECT_EQ(totals["tokens_billed"], totals["tokens_delivered"]);
+    return totals;
+  }
+
+  std::unique_ptr<PrivatePostgres> postgres_;
+  std::unique_ptr<ScriptedPool> pool_;
+  std::vector<Gateway> gateways_;
+};
+
+TEST_F(SharedLedger, ABudgetOverThreeGatewaysIsNeverOverdrawnAndAKilledOneStrandsItsSlices) {
+  key_ = ask(gateways_[0], "POST", "/v1/keys", R"({"tenant":"lab"})").value("key", "");
+  const json body = chat_body(5, false);
+  const std::int64_t most =
+      static_cast<std::int64_t>(body.dump().size() + 64) * 400 + 5 * 1600;  // of one call
+  const std::int64_t limit = most * 400, slice = limit / 64;
+  ask(gateways_[1], "PUT", "/v1/budgets", json{{"account", "lab"}, {"limit_nano", limit}}.dump());
+  // A key and a budget made at one gateway are good at all of them within a second.
+  std::this_thread::sleep_for(milliseconds(1200));
+
+  // A thousand calls side by side; the budget is for fewer. One gateway is killed in the middle.
+  std::atomic<int> next{0}, done{0}, refused{0}, lost{0};
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 50; ++i)
+    callers.emplace_back([&] {
+      for (int n; (n = next++) < 3000;) {
+        const int status = call(gateways_[static_cast<std::size_t>(n % 3)], body);
+        ++(status == 200 ? done : status == 429 ? refused : lost);
+        if (n == 900) gateways_[2].process->end(SIGKILL);
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_GT(refused, 0) << "the budget was used up";
+  EXPECT_GT(done, 300);
+
+  const auto spent = [&] {
+    const json totals = books(gateways_[0], 1);
+    return totals.at("total_nano").get<std::int64_t>();
+  };
+  for (int i = 0; i < 60; ++i) {  // settled
+    if (ask(gateways_[0], "GET", "/v1/status").value("ledger_backlog", 1) == 0 &&
+        ask(gateways_[1], "GET", "/v1/status").value("ledger_backlog", 1) == 0)
+      break;
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_LE(spent(), limit) << "overshoot is 0";
+  // What nobody can spend: less than a call's most at each living gateway, and the dead one's slices.
+  EXPECT_GE(spent(), limit - 2 * (most + slice) - (slice + 50 * most)) << "done " << done;
+  // It comes back, settles what its journal has, and what it held is everybody's again.
+  start(gateways_[2]);
+  for (int round = 0; round < 3; ++round)
+    for (Gateway& g : gateways_)
+      while (call(g, body) == 200) {
+      }
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_LE(spent(), limit);
+  EXPECT_GE(spent(), limit - 3 * (most + slice));
+  // Revoked at one, refused at all within a second.
+  const json keys = ask(gateways_[0], "GET", "/v1/keys");
+  ask(gateways_[0], "DELETE", "/v1/keys/" + keys.at(0).at("id").get<std::string>());
+  std::this_thread::sleep_for(milliseconds(1200));
+  for (Gateway& g : gateways_) EXPECT_EQ(call(g, body), 401) << g.name;
+}
+
+// Four seconds stand for thirty: what counts is that connections die, that new ones are refused, and that calls go on.
+TEST_F(SharedLedger, PostgresGoneStopsNoCallAndLosesNoLine) {
+  key_ = ask(gateways_[0], "POST", "/v1/keys", R"({"tenant":"lab"})").value("key", "");
+  std::this_thread::sleep_for(milliseconds(1200));
+  const json body = chat_body(5, false);
+  for (Gateway& g : gateways_) EXPECT_EQ(call(g, body), 200) << g.process->log();
+  EXPECT_EQ(books(gateways_[1], 3)["tokens_billed"], 15);
+  postgres_->stop();
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(4);
+  std::uint64_t calls = 3;
+  while (std::chrono::steady_clock::now() < until) {
+    for (Gateway& g : gateways_) {
+      EXPECT_EQ(call(g, body), 200) << g.name;
+      ++calls;
+    }
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  EXPECT_GT(ask(gateways_[0], "GET", "/v1/status").value("ledger_backlog", 0), 0);
+  gateways_[2].process->end(SIGKILL);  // what it could not write is in its journal
+  postgres_->start();
+  start(gateways_[2]);
+  const json totals = books(gateways_[0], calls);
+  EXPECT_EQ(totals["calls"], calls);
+  EXPECT_EQ(totals["tokens_billed"], calls * 5) << "none unbilled, none billed twice";
+}
+
+}  // namespace
+}  // namespace qanat::e2e
