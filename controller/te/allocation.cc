@@ -3,204 +3,211 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
+
+#include "controller/te/layout.hh"
+#include "controller/te/waterfill.hh"
 
 namespace qanat::te {
+namespace {
 
-Allocation::Allocation(std::span<const double> capacities, std::span<const Demand> demands, Options options)
-    : capacity_(capacities), demands_(demands), load_(capacities.size(), 0) {
-  for (const Demand& d : demands) flow_.emplace_back(d.paths.size(), 0.0);
+constexpr double kConcerned = 0.8;    // of the fullest: who is on nothing so full waits for the next sweep
+constexpr double kWorthwhile = 2e-3;  // by which the fullest must have become emptier for another sweep
+
+}  // namespace
+
+// What is only needed while it is computed.
+class Allocation::Run {
+ public:
+  Run(std::span<const double> capacities, std::span<const Demand> demands, Options options,
+      std::vector<double>& flow, std::vector<double>& load)
+      : capacity_(capacities),
+        demands_(demands),
+        options_(options),
+        layout_(demands, capacities.size()),
+        flow_(flow),
+        load_(load) {
+    flow_.assign(layout_.paths(), 0);
+    load_.assign(capacities.size(), 0);
+    for (const double c : capacities) inverse_.push_back(1 / c);
+  }
+  const Layout& layout() const { return layout_; }
+  void allocate_tier(const std::vector<std::uint32_t>& members);
+
+ private:
+  double rate(std::uint32_t demand) const {
+    return std::accumulate(flow_.begin() + layout_.first_path(demand),
+                           flow_.begin() + layout_.first_path(demand + 1), 0.0);
+  }
+  double carried(const std::vector<std::uint32_t>& members) const {
+    double sum = 0;
+    for (const std::uint32_t d : members) sum += rate(d);
+    return sum;
+  }
+  void level(const std::vector<std::uint32_t>& members, int sweeps, std::span<const double> before,
+             double least);
+  void level(std::uint32_t demand, double least);
+  double offer(std::uint32_t demand, double utilisation, double most);
+
+  std::span<const double> capacity_;
+  std::span<const Demand> demands_;
+  Options options_;
+  Layout layout_;
+  std::vector<double>& flow_;
+  std::vector<double>& load_;
+  std::vector<double> inverse_;  // 1 / capacity
+  // Of the demand that is being levelled, by its own resources: what others load them with, and its paths so far.
+  std::vector<double> others_, with_, limit_;
+  std::vector<double> share_;  // of its paths
+};
+
+Allocation::Allocation(std::span<const double> capacities, std::span<const Demand> demands, Options options) {
+  Run run(capacities, demands, options, flow_, load_);
+  for (std::size_t d = 0; d <= demands.size(); ++d) first_path_.push_back(run.layout().first_path(d));
   for (const ids::Tier tier : ids::kTiers) {
     std::vector<std::uint32_t> members;
     for (std::uint32_t d = 0; d < demands.size(); ++d)
       if (demands[d].tier == tier && demands[d].rate > 0 && !demands[d].paths.empty()) members.push_back(d);
-    if (!members.empty()) allocate_tier(members, options);
+    if (!members.empty()) run.allocate_tier(members);
   }
 }
 
 double Allocation::rate(std::size_t demand) const {
-  return std::accumulate(flow_[demand].begin(), flow_[demand].end(), 0.0);
+  const auto paths = flows(demand);
+  return std::accumulate(paths.begin(), paths.end(), 0.0);
 }
 
-double Allocation::total() const {
-  double sum = 0;
-  for (std::size_t d = 0; d < flow_.size(); ++d) sum += rate(d);
-  return sum;
-}
-
-double Allocation::residual(const std::vector<Resource>& path) const {
-  double least = std::numeric_limits<double>::infinity();
-  for (const Resource r : path) least = std::min(least, full(r) ? 0 : capacity_[r] - load_[r]);
-  return path.empty() ? 0 : least;
-}
-
-void Allocation::add_load(std::uint32_t demand, std::size_t path, double amount) {
-  for (const Resource r : demands_[demand].paths[path]) load_[r] += amount;
-}
+double Allocation::total() const { return std::accumulate(flow_.begin(), flow_.end(), 0.0); }
 
 // 1. Split every demand so that the fullest resource is as empty as can be: what it then leaves is everybody's share.
 // 2. Raise all demands together along these splits; who meets a full resource goes on over its other paths.
 // 3. Level what is carried, which never fills the fullest further, and raise again: until that brings nothing more.
-void Allocation::allocate_tier(const std::vector<std::uint32_t>& members, Options options) {
+void Allocation::Run::allocate_tier(const std::vector<std::uint32_t>& members) {
   const std::vector<double> before = load_;
-  for (const std::uint32_t d : members) flow_[d][0] = demands_[d].rate;
-  level(members, options.sweeps, before, 0);
-  std::vector<std::vector<double>> splits(demands_.size());
-  for (const std::uint32_t d : members) {
-    splits[d] = flow_[d];
-    std::fill(flow_[d].begin(), flow_[d].end(), 0.0);
-  }
+  for (const std::uint32_t d : members) flow_[layout_.first_path(d)] = demands_[d].rate;
+  level(members, options_.sweeps, before, 0);
+  const std::vector<double> splits = flow_;
+  for (const std::uint32_t d : members)
+    std::fill(flow_.begin() + layout_.first_path(d), flow_.begin() + layout_.first_path(d + 1), 0.0);
   load_ = before;
-  fill(members, &splits);
-  fill(members, nullptr);
-  double carried = total();
-  for (int round = 0; round < options.rounds; ++round) {
+  Waterfill fill(layout_, capacity_, demands_, flow_, load_);
+  fill.run(members, &splits);
+  fill.run(members, nullptr);
+  double had = carried(members);
+  for (int round = 0; round < options_.rounds; ++round) {
     if (std::all_of(members.begin(), members.end(),
                     [&](std::uint32_t d) { return rate(d) >= demands_[d].rate * (1 - 1e-7); }))
       return;
     level(members, 1, before, 0.99);  // only who is in somebody's way
-    fill(members, nullptr);
-    const double now = total();
-    if (now <= carried * (1 + options.least_gain)) return;
-    carried = now;
+    fill.run(members, nullptr);
+    const double has = carried(members);
+    if (has <= had * (1 + options_.least_gain)) return;
+    had = has;
   }
 }
 
-// One demand after the other is taken out and put back over its paths, level: no path is used above the utilisation u at
-// which they hold it together. Where it was before is one of the ways it could be put back, so u is never more than the
-// fullest of its resources was. Repeated, that is a descent on the utilisations (SSDO, arXiv 2504.04027).
-void Allocation::level(const std::vector<std::uint32_t>& members, int sweeps, std::span<const double> before,
-                       double least) {
+void Allocation::Run::level(const std::vector<std::uint32_t>& members, int sweeps,
+                            std::span<const double> before, double least) {
   load_.assign(before.begin(), before.end());
   for (const std::uint32_t d : members)
-    for (std::size_t p = 0; p < flow_[d].size(); ++p) add_load(d, p, flow_[d][p]);
-  std::vector<double> share;
-  for (int sweep = 0; sweep < sweeps; ++sweep) {
-    for (const std::uint32_t d : members) {
-      const auto& paths = demands_[d].paths;
-      const double wanted = rate(d);
-      if (paths.size() == 1 || wanted <= 0) continue;
-      double fullest = 0;
-      for (std::size_t p = 0; p < paths.size(); ++p) {
-        if (flow_[d][p] > 0)
-          for (const Resource r : paths[p]) fullest = std::max(fullest, load_[r] / capacity_[r]);
-      }
-      if (fullest < least) continue;
-      for (std::size_t p = 0; p < paths.size(); ++p) add_load(d, p, -flow_[d][p]);
-      share.assign(paths.size(), 0);
-      // What all paths hold at utilisation u; a path finds what those before it have taken.
-      const auto held_at = [&](double u) {
-        double held = 0;
-        for (std::size_t p = 0; p < paths.size(); ++p) {
-          double room = wanted - held;
-          for (const Resource r : paths[p]) room = std::min(room, u * capacity_[r] - load_[r]);
-          share[p] = std::max(room, 0.0);
-          held += share[p];
-          if (share[p] > 0) add_load(d, p, share[p]);
-        }
-        for (std::size_t p = 0; p < paths.size(); ++p)
-          if (share[p] > 0) add_load(d, p, -share[p]);
-        return held;
-      };
-      double low = 0, high = fullest;
-      if (held_at(high) >= wanted * (1 - 1e-9)) {
-        for (int step = 0; step < 10; ++step) {
-          const double middle = (low + high) / 2;
-          (held_at(middle) < wanted * (1 - 1e-9) ? low : high) = middle;
-        }
-        const double held = held_at(high);
-        for (std::size_t p = 0; p < paths.size(); ++p) flow_[d][p] = share[p] * wanted / held;
-      }
-      for (std::size_t p = 0; p < paths.size(); ++p) add_load(d, p, flow_[d][p]);
-    }
-    double fullest = 0;
-    for (Resource r = 0; r < load_.size(); ++r) fullest = std::max(fullest, load_[r] / capacity_[r]);
-    if (fullest <= 1) break;
+    for (auto path = layout_.first_path(d); path < layout_.first_path(d + 1); ++path)
+      if (flow_[path] > 0)
+        for (const Resource r : layout_.path(path)) load_[r] += flow_[path];
+  const auto fullest = [this] {
+    double most = 0;
+    for (Resource r = 0; r < load_.size(); ++r) most = std::max(most, load_[r] * inverse_[r]);
+    return most;
+  };
+  double most = fullest();
+  for (int sweep = 0; sweep < sweeps && most > 0; ++sweep) {
+    // Only who is on what is nearly as full as the fullest can make that emptier.
+    const double concerned = std::max(least, sweep == 0 ? 0 : kConcerned * most);
+    for (const std::uint32_t d : members) level(d, concerned);
+    const double had = std::exchange(most, fullest());
+    if (most <= 1 || (sweep > 0 && most > had * (1 - kWorthwhile))) break;
   }
 }
 
-// Waterfilling: all demands rise at the speed of their rates, over their open paths by the splits (equally without them),
-// until a resource is full; then the paths over it are closed. Ends when nothing is left to rise.
-void Allocation::fill(const std::vector<std::uint32_t>& members,
-                      const std::vector<std::vector<double>>* splits) {
-  struct Rising {
-    std::uint32_t demand;
-    std::vector<double> speed;  // of each path; 0: closed
-    double left;
-  };
-  std::vector<Rising> rising;
-  std::vector<double> speed(capacity_.size(), 0);
-  std::vector<std::vector<std::uint32_t>> over(capacity_.size());  // which of `rising` use a resource
-  const auto aim = [&](Rising& r) {
-    double open = 0;
-    const Demand& d = demands_[r.demand];
-    std::vector<double> next(d.paths.size(), 0);
-    for (std::size_t p = 0; p < d.paths.size(); ++p) {
-      if (residual(d.paths[p]) <= 0) continue;
-      next[p] = splits != nullptr ? (*splits)[r.demand][p] : 1;
-      open += next[p];
-    }
-    for (std::size_t p = 0; p < d.paths.size(); ++p) {
-      const double to = open > 0 ? d.rate * next[p] / open : 0;
-      if (to == r.speed[p]) continue;
-      for (const Resource l : d.paths[p]) speed[l] += to - r.speed[p];
-      r.speed[p] = to;
-    }
-    return open > 0;
-  };
-  const auto stop = [&](Rising& r) {
-    for (std::size_t p = 0; p < r.speed.size(); ++p) {
-      for (const Resource l : demands_[r.demand].paths[p]) speed[l] -= r.speed[p];
-      r.speed[p] = 0;
-    }
-  };
-  for (const std::uint32_t d : members) {
-    const double left = demands_[d].rate - rate(d);
-    if (left <= demands_[d].rate * kSlack) continue;
-    rising.push_back({d, std::vector<double>(demands_[d].paths.size(), 0), left});
-    if (!aim(rising.back())) {
-      rising.pop_back();
-      continue;
-    }
-    for (const auto& path : demands_[d].paths)
-      for (const Resource l : path) over[l].push_back(static_cast<std::uint32_t>(rising.size() - 1));
+// What the demand's paths hold when none of its resources is used above this; each path finds what those before it have
+// taken. Leaves what they got in share_.
+double Allocation::Run::offer(std::uint32_t demand, double utilisation, double most) {
+  const std::size_t own = layout_.own(demand).size();
+  for (std::size_t k = 0; k < own; ++k) with_[k] = utilisation * limit_[k] - others_[k];  // room that is left
+  double held = 0;
+  std::size_t p = 0;
+  for (auto path = layout_.first_path(demand); path < layout_.first_path(demand + 1); ++path, ++p) {
+    double room = most - held;
+    for (const std::uint32_t k : layout_.places(path)) room = std::min(room, with_[k]);
+    share_[p] = std::max(room, 0.0);
+    if (share_[p] <= 0) continue;
+    held += share_[p];
+    for (const std::uint32_t k : layout_.places(path)) with_[k] -= share_[p];
   }
-  std::vector<Resource> used;
-  for (Resource l = 0; l < over.size(); ++l)
-    if (!over[l].empty()) used.push_back(l);
-  std::vector<std::uint32_t> active(rising.size());
-  std::iota(active.begin(), active.end(), 0u);
-  while (!active.empty()) {
-    // How long until a demand has all it asked for, or a resource is full.
-    double time = std::numeric_limits<double>::infinity();
-    for (const std::uint32_t i : active)
-      time = std::min(time, rising[i].left / demands_[rising[i].demand].rate);
-    for (const Resource l : used)
-      if (speed[l] > capacity_[l] * kSlack)
-        time = std::min(time, std::max(capacity_[l] - load_[l], 0.0) / speed[l]);
-    for (const std::uint32_t i : active) {
-      Rising& r = rising[i];
-      for (std::size_t p = 0; p < r.speed.size(); ++p)
-        if (r.speed[p] > 0) flow_[r.demand][p] += r.speed[p] * time;
-      r.left -= demands_[r.demand].rate * time;
+  return held;
+}
+
+// The demand is taken out and put back over its paths, level: no path is used above the utilisation at which they hold it
+// together. Where it was before is one of the ways it could be put back, so that is never more than the fullest of its
+// resources was. One demand after the other, repeated, it is a descent on the utilisations (SSDO, arXiv 2504.04027).
+void Allocation::Run::level(std::uint32_t demand, double least) {
+  const auto first = layout_.first_path(demand), end = layout_.first_path(demand + 1);
+  const double wanted = rate(demand);
+  if (end - first == 1 || wanted <= 0) return;
+  double high = 0;
+  for (auto path = first; path < end; ++path)
+    if (flow_[path] > 0)
+      for (const Resource r : layout_.path(path)) high = std::max(high, load_[r] * inverse_[r]);
+  if (high < least) return;
+
+  const auto own = layout_.own(demand);
+  others_.resize(own.size());
+  with_.resize(own.size());
+  limit_.resize(own.size());
+  share_.assign(end - first, 0);
+  for (std::size_t k = 0; k < own.size(); ++k) {
+    others_[k] = load_[own[k]];
+    limit_[k] = capacity_[own[k]];
+  }
+  for (auto path = first; path < end; ++path)
+    if (flow_[path] > 0)
+      for (const std::uint32_t k : layout_.places(path)) others_[k] -= flow_[path];
+
+  // Between where nothing fits yet and where all does, by false position (Illinois): what is held grows piecewise linearly.
+  constexpr double kAll = std::numeric_limits<double>::max();
+  const double enough = wanted * (1 - 1e-9);
+  double low = high, under = -wanted, above = offer(demand, high, kAll) - enough;
+  if (above < 0) return;
+  for (auto path = first; path < end; ++path) {
+    double fullest = 0;
+    for (const std::uint32_t k : layout_.places(path)) fullest = std::max(fullest, others_[k] / limit_[k]);
+    low = std::min(low, fullest);
+  }
+  const double near = high / 1024;
+  int side = 0;
+  for (int step = 0; step < 12 && high - low > near && above > wanted * 1e-3; ++step) {
+    double middle = high - above * (high - low) / (above - under);
+    middle = std::clamp(middle, low, high);
+    const double over = offer(demand, middle, kAll) - enough;
+    if (over < 0) {
+      low = middle;
+      under = over;
+      if (side < 0) above /= 2;
+      side = -1;
+    } else {
+      high = middle;
+      above = over;
+      if (side > 0) under /= 2;
+      side = 1;
     }
-    std::vector<std::uint32_t> again;
-    for (const Resource l : used) {
-      if (speed[l] <= 0) continue;
-      const bool was_open = !full(l);
-      load_[l] = std::min(load_[l] + speed[l] * time, capacity_[l]);
-      if (was_open && full(l)) again.insert(again.end(), over[l].begin(), over[l].end());
-    }
-    std::sort(again.begin(), again.end());
-    again.erase(std::unique(again.begin(), again.end()), again.end());
-    std::vector<bool> done(rising.size(), false);
-    for (const std::uint32_t i : active) {
-      if (rising[i].left > demands_[rising[i].demand].rate * kSlack) continue;
-      done[i] = true;
-      stop(rising[i]);
-    }
-    for (const std::uint32_t i : again)
-      if (!done[i] && !aim(rising[i])) done[i] = true;
-    std::erase_if(active, [&](std::uint32_t i) { return done[i]; });
+  }
+  const double held = offer(demand, high, wanted);
+  if (held <= 0) return;
+  for (std::size_t p = 0; p < share_.size(); ++p) {
+    const double next = share_[p] * wanted / held;
+    const auto path = static_cast<Layout::PathIndex>(first + p);
+    if (next == flow_[path]) continue;
+    for (const Resource r : layout_.path(path)) load_[r] += next - flow_[path];
+    flow_[path] = next;
   }
 }
 

@@ -30,27 +30,18 @@ class Allocation {
   // Same input, same output on one machine: no clock and nothing random.
   Allocation(std::span<const double> capacities, std::span<const Demand> demands, Options options = {});
 
-  double flow(std::size_t demand, std::size_t path) const { return flow_[demand][path]; }
-  std::span<const double> flows(std::size_t demand) const { return flow_[demand]; }
+  double flow(std::size_t demand, std::size_t path) const { return flows(demand)[path]; }
+  std::span<const double> flows(std::size_t demand) const {
+    return std::span(flow_).subspan(first_path_[demand], first_path_[demand + 1] - first_path_[demand]);
+  }
   double rate(std::size_t demand) const;
   double total() const;
   double load(Resource resource) const { return load_[resource]; }
-  double residual(const std::vector<Resource>& path) const;
 
  private:
-  void allocate_tier(const std::vector<std::uint32_t>& members, Options options);
-  void level(const std::vector<std::uint32_t>& members, int sweeps, std::span<const double> before,
-             double least);
-  void fill(const std::vector<std::uint32_t>& members, const std::vector<std::vector<double>>* splits);
-  void add_load(std::uint32_t demand, std::size_t path, double amount);
-  bool full(Resource resource) const {
-    return capacity_[resource] - load_[resource] <= capacity_[resource] * kSlack;
-  }
-
-  static constexpr double kSlack = 1e-9;
-  std::span<const double> capacity_;
-  std::span<const Demand> demands_;
-  std::vector<std::vector<double>> flow_;
+  class Run;
+  std::vector<double> flow_;  // path after path, demand after demand
+  std::vector<std::uint32_t> first_path_;
   std::vector<double> load_;
 };
 
