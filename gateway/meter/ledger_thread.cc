@@ -1,11 +1,20 @@
 #include "gateway/meter/ledger_thread.hh"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 
 #include "base/log.hh"
 
 namespace qanat::meter {
+
+namespace {
+
+constexpr int kNicer = 3;
+
+}  // namespace
 
 LedgerThread::LedgerThread(boost::asio::io_context& io, std::unique_ptr<Ledger> ledger)
     : io_(io), ledger_(std::move(ledger)), thread_([this] { run(); }) {}
@@ -62,6 +71,9 @@ bool LedgerThread::commit(std::vector<Settlement>& batch, std::vector<std::funct
 }
 
 void LedgerThread::run() {
+  // Linux's threads have priorities of their own. Where loop and ledger share a core, a batch being written must not keep
+  // tokens waiting; it still gets a third of a core that is full, which is what it needs.
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), ::getpriority(PRIO_PROCESS, 0) + kNicer);
   std::vector<Settlement> batch;
   std::vector<std::function<void()>> settled;
   std::deque<Item> items;
