@@ -15,8 +15,10 @@
 
 #include "base/clock.hh"
 #include "base/file.hh"
+#include "base/http_server.hh"
 #include "base/log.hh"
 #include "base/service_manager.hh"
+#include "base/trace_exporter.hh"
 
 namespace qanat::base {
 
@@ -28,6 +30,7 @@ struct Daemon::State {
   boost::asio::signal_set signals;
   std::vector<std::function<void()>> callbacks;
   std::vector<std::shared_ptr<void>> kept;
+  std::unique_ptr<TraceExporter> traces;
   int status = 0;
   bool stopping = false;
   Duration drain_limit{};
@@ -38,6 +41,7 @@ struct Daemon::State {
   ~State() {
     callbacks.clear();
     while (!kept.empty()) kept.pop_back();
+    traces.reset();
   }
 };
 
@@ -47,6 +51,7 @@ Daemon::~Daemon() = default;
 boost::asio::io_context& Daemon::io() { return state_->io; }
 void Daemon::on_stop(std::function<void()> callback) { state_->callbacks.push_back(std::move(callback)); }
 void Daemon::keep(std::shared_ptr<void> object) { state_->kept.push_back(std::move(object)); }
+TraceExporter* Daemon::traces() { return state_->traces.get(); }
 bool Daemon::stopping() const { return state_->stopping; }
 
 void Daemon::stop(int status) {
@@ -86,12 +91,14 @@ int Daemon::run() {
     });
     look_drained(monotonic_now() + state_->drain_limit);
   });
+  forget_untaken_descriptors();
   notify_ready();
   if (!s.stopping) s.io.run();  // start() may have asked for the end already
   // What the callbacks leave to be done, such as an answer half written, gets its time; then the loop just ends.
   s.stopping = true;
   s.io.restart();
   for (auto it = s.callbacks.rbegin(); it != s.callbacks.rend(); ++it) (*it)();
+  if (s.traces) s.traces->stop();
   s.signals.cancel();
   s.drain_timer.reset();
   s.io.run_for(std::chrono::milliseconds{1500});
@@ -100,9 +107,15 @@ int Daemon::run() {
 
 namespace {
 
-// Runs `read` over the file; prints problems. The log level comes out, for who wants it.
-bool read_config(const std::string& file, const std::function<void(ConfigTable&)>& read,
-                 std::string& log_level) {
+// What every daemon's configuration has.
+struct Common {
+  std::string log_level;
+  std::string trace_endpoint;  // empty: no traces
+  std::string name;            // by which it calls itself there
+};
+
+// Runs `read` over the file; prints problems.
+bool read_config(const std::string& file, const std::function<void(ConfigTable&)>& read, Common& common) {
   std::string text;
   try {
     text = read_file(file, 4 * 1024 * 1024);
@@ -112,9 +125,17 @@ bool read_config(const std::string& file, const std::function<void(ConfigTable&)
   }
   ConfigReader reader{text, file};
   ConfigTable root = reader.root();
-  log_level = root.one_of("log_level", {"trace", "debug", "info", "warn", "error"}, "info");
+  common.log_level = root.one_of("log_level", {"trace", "debug", "info", "warn", "error"}, "info");
+  if (auto traces = root.table("traces")) {
+    common.trace_endpoint = traces->string("endpoint");
+    constexpr std::string_view kHttp = "http://";
+    if (!common.trace_endpoint.starts_with(kHttp) ||
+        !split_address(common.trace_endpoint.substr(kHttp.size())))
+      traces->problem("endpoint", "not an origin", "http://ADDRESS:PORT of an OpenTelemetry collector");
+  }
   read(root);
   const std::vector<ConfigProblem> problems = reader.problems();
+  if (problems.empty()) common.name = root.has("name") ? root.string("name") : root.string("id", "");
   for (const ConfigProblem& problem : problems) fmt::print(stderr, "{}\n", to_string(problem));
   return problems.empty();
 }
@@ -122,8 +143,8 @@ bool read_config(const std::string& file, const std::function<void(ConfigTable&)
 }  // namespace
 
 bool check_config(const std::string& file, const std::function<void(ConfigTable&)>& read) {
-  std::string log_level;
-  return read_config(file, read, log_level);
+  Common common;
+  return read_config(file, read, common);
 }
 
 int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::function<void(ConfigTable&)>& read,
@@ -153,15 +174,18 @@ int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::functi
     return 2;
   }
   try {
-    std::string log_level;
-    if (!read_config(file, read, log_level)) return 2;
+    Common common;
+    if (!read_config(file, read, common)) return 2;
     if (check) {
       fmt::print("{}: no problems\n", file);
       return 0;
     }
     std::signal(SIGPIPE, SIG_IGN);
-    init_log(info.program, log_level);
+    init_log(info.program, common.log_level);
     Daemon daemon{info.program};
+    if (!common.trace_endpoint.empty())
+      daemon.state_->traces = std::make_unique<TraceExporter>(daemon.io(), common.trace_endpoint,
+                                                              std::string(info.program), common.name);
     start(daemon);
     return daemon.run();
   } catch (const std::exception& e) {

@@ -19,6 +19,8 @@ namespace qanat::base {
 
 inline constexpr std::string_view kVersion = "0.1.0";
 
+class TraceExporter;
+
 struct DaemonInfo {
   std::string_view program;  // "qanatd"
   std::string_view summary;  // one line for --help
@@ -48,12 +50,17 @@ class Daemon {
   }
   // Ends the process as a signal would, with this exit status.
   void stop(int status);
+  // Where spans go; null without [traces] endpoint in the configuration.
+  TraceExporter* traces();
   // Whether the end has been asked for.
   bool stopping() const;
   // Watches for signals, runs the io_context until the end, returns the exit status.
   int run();
 
  private:
+  friend int daemon_main(int argc, char** argv, const DaemonInfo& info,
+                         const std::function<void(ConfigTable&)>& read,
+                         const std::function<void(Daemon&)>& start);
   struct State;
   void look_drained(Time until);
   std::unique_ptr<State> state_;
@@ -61,8 +68,8 @@ class Daemon {
 
 // read: takes every key out of the root table, filling the caller's own configuration (also under
 // --check-config). start: wires the daemon up; called only when the configuration is right; what it makes
-// must outlive it (keep it in the caller's scope, or hold it with on_stop). `log_level` is read here: trace,
-// debug, info, warn, error. Returns main()'s exit status: 0, 1 after an exception from start or from a
+// must outlive it (keep it in the caller's scope, or hold it with on_stop). `log_level` is read here (trace,
+// debug, info, warn, error), and [traces] endpoint. Returns main()'s exit status: 0, 1 after an exception from start or from a
 // handler (its message on stderr), 2.
 int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::function<void(ConfigTable&)>& read,
                 const std::function<void(Daemon&)>& start);

@@ -61,6 +61,12 @@ void Responder::Connection::close() {
   set_gone();
 }
 
+void Responder::Connection::leave() {
+  leaving_ = true;
+  keep_alive_ = false;
+  if (idle_) close();
+}
+
 void Responder::Connection::set_gone() {
   if (gone_) return;
   gone_ = true;
@@ -91,7 +97,9 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
   head.parser.body_limit(boost::none);  // checked below, once the route is known
 
   // 2. The head. Its deadline runs from the first byte, however slowly the rest drips in.
-  if (input_.empty() && !co_await read_more(head, limits_.idle_timeout)) co_return false;
+  idle_ = input_.empty();
+  if (idle_ && !co_await read_more(head, limits_.idle_timeout)) co_return false;
+  idle_ = false;
   const Time head_deadline = monotonic_now() + limits_.header_timeout;
   while (!head.parser.is_header_done()) {
     const std::size_t unparsed = input_.size();
@@ -108,7 +116,7 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
     }
   }
   const auto& message = head.parser.get();
-  keep_alive_ = message.keep_alive();
+  keep_alive_ = message.keep_alive() && !leaving_;
   old_client_ = message.version() < 11;
   head_request_ = message.method() == http::verb::head;
 

@@ -25,6 +25,8 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
 
   boost::asio::awaitable<void> serve();
   void close();
+  // Closes it when idle, else after the answer under way.
+  void leave();
 
   // What a Responder needs. write(): true once the kernel has accepted every byte.
   boost::asio::awaitable<bool> write(std::string_view first, std::string_view second = {});
@@ -62,6 +64,8 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   bool draining_ = false;
   bool gone_ = false;
   bool keep_alive_ = true;
+  bool idle_ = true;      // no byte of a request has come
+  bool leaving_ = false;  // the next answer is the last
   bool head_request_ = false;
   bool old_client_ = false;  // HTTP/1.0: no chunks
 };

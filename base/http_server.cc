@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -26,6 +27,8 @@
 #include "base/http_connection.hh"
 #include "base/http_router.hh"
 #include "base/log.hh"
+#include "base/service_manager.hh"
+#include "base/trace_exporter.hh"
 
 namespace qanat::base {
 namespace asio = boost::asio;
@@ -50,6 +53,12 @@ std::string peer_name(const asio::ip::tcp::socket& socket) {
 
 std::string peer_name(const asio::local::stream_protocol::socket&) { return "unix"; }
 
+// Under which the service manager keeps the listening socket: its names have no colon.
+std::string descriptor_name(std::string address) {
+  std::replace(address.begin(), address.end(), ':', '_');
+  return "listen_" + address;
+}
+
 // Whether somebody listens on this path.
 bool answers(const std::string& path) {
   asio::io_context io;
@@ -57,6 +66,29 @@ bool answers(const std::string& path) {
   boost::system::error_code ec;
   probe.connect(asio::local::stream_protocol::endpoint{path}, ec);
   return !ec;
+}
+
+// A handler's run as a span: the request's traceparent becomes the span's own, for whom it asks in turn.
+asio::awaitable<void> traced(TraceExporter& exporter, const std::string& name,
+                             const HttpServer::Handler& handler, TraceContext parent, Request& request,
+                             Responder& responder) {
+  Span span;
+  span.name = name;
+  span.context = child_of(parent);
+  span.parent = parent.span;
+  span.begin_unix_ns = unix_now_ns();
+  request.headers.set("traceparent", to_string(span.context));
+  std::exception_ptr failure;
+  try {
+    co_await handler(request, responder);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  span.end_unix_ns = unix_now_ns();
+  span.failed = failure != nullptr || responder.client_gone();
+  span.attributes = std::move(request.remarks);
+  exporter.record(std::move(span));
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -67,6 +99,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   asio::io_context& io;
   HttpLimits limits;
   HttpRouter router;
+  TraceExporter* tracer = nullptr;
   std::vector<std::shared_ptr<TcpAcceptor>> tcp;
   std::vector<std::shared_ptr<UnixAcceptor>> unix_sockets;
   std::vector<std::string> paths;
@@ -114,7 +147,13 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     }
   }
 
-  void stop() {
+  void serve_tcp(std::shared_ptr<TcpAcceptor> acceptor, TlsContext tls) {
+    port = acceptor->local_endpoint().port();
+    tcp.push_back(acceptor);
+    asio::co_spawn(io, accept_loop(std::move(acceptor), std::move(tls)), asio::detached);
+  }
+
+  void stop_listening() {
     boost::system::error_code ignored;
     for (const auto& acceptor : tcp) acceptor->close(ignored);
     for (const auto& acceptor : unix_sockets) acceptor->close(ignored);
@@ -122,6 +161,16 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     tcp.clear();
     unix_sockets.clear();
     paths.clear();
+  }
+
+  void drain() {
+    stop_listening();
+    const std::vector<Connection*> open{connections.begin(), connections.end()};
+    for (Connection* connection : open) connection->leave();
+  }
+
+  void stop() {
+    stop_listening();
     const std::vector<Connection*> open{connections.begin(), connections.end()};
     for (Connection* connection : open) connection->close();
   }
@@ -138,6 +187,14 @@ HttpServer::~HttpServer() { stop(); }
 
 void HttpServer::route(std::string_view method, std::string_view pattern, Handler handler,
                        std::size_t body_bytes) {
+  if (state_->tracer != nullptr)
+    handler = [exporter = state_->tracer, name = fmt::format("{} {}", method, pattern),
+               inner = std::move(handler)](Request& request, Responder& responder) {
+      const std::string* header = request.headers.find("traceparent");
+      const auto parent = header != nullptr ? parse_traceparent(*header) : std::nullopt;
+      if (!parent || !parent->sampled) return inner(request, responder);
+      return traced(*exporter, name, inner, *parent, request, responder);
+    };
   state_->router.add(method, pattern, std::move(handler), body_bytes);
 }
 
@@ -150,6 +207,14 @@ void HttpServer::listen_tcp(const std::string& address, TlsContext tls) {
   if (ec) fail(ec, attempt);
   const asio::ip::tcp::endpoint endpoint{ip, parts->second};
   auto acceptor = std::make_shared<TcpAcceptor>(state_->io);
+  const std::string kept_name = descriptor_name(address);
+  const int kept = take_kept_descriptor(kept_name);
+  if (kept >= 0) {
+    acceptor->assign(endpoint.protocol(), kept, ec);
+    if (ec) fail(ec, attempt);
+    state_->serve_tcp(acceptor, std::move(tls));
+    return;
+  }
   acceptor->open(endpoint.protocol(), ec);
   if (ec) fail(ec, attempt);
   acceptor->set_option(asio::socket_base::reuse_address{true}, ec);
@@ -163,9 +228,8 @@ void HttpServer::listen_tcp(const std::string& address, TlsContext tls) {
   }
   if (!ec) acceptor->listen(asio::socket_base::max_listen_connections, ec);
   if (ec) fail(ec, attempt);
-  state_->port = acceptor->local_endpoint().port();
-  state_->tcp.push_back(acceptor);
-  asio::co_spawn(state_->io, state_->accept_loop(acceptor, std::move(tls)), asio::detached);
+  keep_descriptor(acceptor->native_handle(), kept_name);
+  state_->serve_tcp(acceptor, std::move(tls));
 }
 
 void HttpServer::listen_unix(const std::string& path, unsigned mode) {
@@ -192,6 +256,8 @@ void HttpServer::listen_unix(const std::string& path, unsigned mode) {
 
 std::uint16_t HttpServer::port() const { return state_->port; }
 std::size_t HttpServer::connections() const { return state_->connections.size(); }
+void HttpServer::trace(TraceExporter* exporter) { state_->tracer = exporter; }
+void HttpServer::drain() { state_->drain(); }
 void HttpServer::stop() { state_->stop(); }
 
 std::optional<std::pair<std::string, std::uint16_t>> split_address(std::string_view text) {

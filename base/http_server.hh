@@ -23,6 +23,8 @@ class io_context;
 
 namespace qanat::base {
 
+class TraceExporter;
+
 struct Request {
   std::string method;  // "GET"
   std::string path;    // percent-decoded, without the query
@@ -32,6 +34,8 @@ struct Request {
   std::string peer;                      // "127.0.0.1:4711", "[::1]:4711", or "unix"
   std::optional<PeerIdentity> identity;  // of a verified client certificate
   std::vector<std::pair<std::string, std::string>> captures;
+  // What a handler has to say of a request that is traced: attributes of its span.
+  std::vector<std::pair<std::string, std::string>> remarks;
 
   // The part of the path that `{name}` of the route matched.
   std::string_view capture(std::string_view name) const;
@@ -109,8 +113,13 @@ class HttpServer {
   // limit.
   void route(std::string_view method, std::string_view pattern, Handler handler, std::size_t body_bytes = 0);
 
+  // Requests whose traceparent says "sampled" make a span each, and handlers find that span in their traceparent. Before
+  // route(); null: none do. Not owned.
+  void trace(TraceExporter* exporter);
+
   // Bind and listen; both throw std::system_error that names the address. "127.0.0.1:8080", "[::1]:0". An address that
-  // the host does not have yet, such as an overlay's while its box restarts, is warned of, and served once it is there.
+  // the host does not have yet, such as an overlay's while its box restarts, is warned of, and served once it is there. A TCP socket is kept by the service manager: who
+  // connects while one process follows another waits, and is not refused.
   void listen_tcp(const std::string& address, TlsContext tls = nullptr);
   // A stale socket file (nobody listens on it) is replaced; the file is removed by stop().
   void listen_unix(const std::string& path, unsigned mode = 0600);
@@ -118,6 +127,9 @@ class HttpServer {
   std::uint16_t port() const;
   std::size_t connections() const;
 
+  // Before the end: accepts no more, closes idle connections, and each other one after the answer under way. Drained
+  // when connections() is 0.
+  void drain();
   // Closes listeners and connections. The destructor does it too.
   void stop();
 

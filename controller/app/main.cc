@@ -25,13 +25,13 @@ namespace {
 
 session::Now now() { return {base::monotonic_now(), base::unix_now()}; }
 
-std::string admin_token(const std::string& file) {
+std::string token_of(const std::string& file) {
   std::string token = base::read_file(file, 4096);
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' '))
     token.pop_back();
   if (token.size() < 16) {
     throw std::system_error(std::make_error_code(std::errc::invalid_argument),
-                            file + ": an admin token of 16 characters or more");
+                            file + ": a token of 16 characters or more");
   }
   return token;
 }
@@ -55,7 +55,9 @@ class Controller {
     listener_.serve(*level_);
     northbound_.emplace(io, *level_, listener_);
     if (!settings.northbound.empty())
-      northbound_->listen_tcp(settings.northbound, admin_token(settings.admin_token_file));
+      northbound_->listen_tcp(
+          settings.northbound, token_of(settings.admin_token_file),
+          settings.viewer_token_file.empty() ? std::string() : token_of(settings.viewer_token_file));
     northbound_->members_connect_to(settings.listen);
     northbound_->listen_unix(settings.socket);
     for (const auto& address : settings.listen) listener_.listen(address);

@@ -15,18 +15,22 @@ listen = ["192.0.2.1:7443"]            # where boxes (or domains) connect: TLS 1
 socket = "/run/qanat/controller.sock"  # REST for root on this host
 northbound = "127.0.0.1:7480"          # the same REST over TCP, and the live page; optional
 admin_token_file = "/etc/qanat/admin"  # at least 16 characters; needed with northbound
+# viewer_token_file = "/etc/qanat/viewer" # may look, and change nothing: for screens, for Prometheus
 log_level = "info"                     # trace, debug, info, warn, error
 
-# A domain's way to the global controller; optional, and only needed for paths and tenants across domains.
-[parent]
-addresses = ["192.0.2.9:7443"]
-join_token_file = "/etc/qanat/join"    # made there with POST /v1/join-tokens {"node":"guizhou"}; read until enrolled
+# A domain's way to the global controller: only where there are several domains.
+# [parent]
+# addresses = ["192.0.2.9:7443"]
+# join_token_file = "/etc/qanat/join"  # made there with POST /v1/join-tokens {"node":"guizhou"}; read until enrolled
 
 # How often nodes probe, in milliseconds.
 [probes]
 active_interval_ms = 10                # paths in use and their backups; dead after three
 mesh_interval_ms = 200                 # every other adjacency
 report_interval_ms = 500               # reports to this controller
+
+# [traces]                             # an OpenTelemetry collector
+# endpoint = "http://127.0.0.1:4318"
 )";
 
 }  // namespace qanat::app

@@ -34,6 +34,7 @@ void read(base::ConfigTable& root, Settings& s) {
   s.northbound = root.string("northbound", "");
   if (!s.northbound.empty()) check_addresses(root, "northbound", {s.northbound});
   s.admin_token_file = root.string("admin_token_file", "");
+  s.viewer_token_file = root.string("viewer_token_file", "");
   if (!s.northbound.empty() && s.admin_token_file.empty()) {
     root.problem("northbound", "served without a token", "admin_token_file beside it");
   }

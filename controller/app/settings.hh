@@ -20,6 +20,7 @@ struct Settings {
   std::string socket;
   std::string northbound;  // empty: none
   std::string admin_token_file;
+  std::string viewer_token_file;              // empty: no viewers
   std::vector<std::string> parent_addresses;  // empty: no parent
   std::string join_token_file;
   std::uint32_t active_interval_ms = 10;

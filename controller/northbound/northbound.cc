@@ -55,6 +55,7 @@ struct Northbound::State {
   HttpServer tcp;
   HttpServer local;
   std::string admin_token;
+  std::string viewer_token;      // empty: nobody
   std::string addresses = "[]";  // JSON
 
   void add_routes(HttpServer& server, bool guarded);
@@ -77,8 +78,9 @@ Northbound::Northbound(boost::asio::io_context& io, session::Level& level, const
 
 Northbound::~Northbound() { stop(); }
 
-void Northbound::listen_tcp(const std::string& address, std::string admin_token) {
+void Northbound::listen_tcp(const std::string& address, std::string admin_token, std::string viewer_token) {
   state_->admin_token = std::move(admin_token);
+  state_->viewer_token = std::move(viewer_token);
   state_->tcp.listen_tcp(address);
 }
 
@@ -153,10 +155,15 @@ void Northbound::State::add_routes(HttpServer& server, bool guarded) {
         [this, handler = std::move(handler)](Request& in, Responder& out) -> Answer {
           constexpr std::string_view kBearer = "Bearer ";
           const std::string* given = in.headers.find("authorization");
-          const bool good = given != nullptr && given->size() > kBearer.size() &&
-                            base::equal_ignoring_case(given->substr(0, kBearer.size()), kBearer) &&
-                            same_token(given->substr(kBearer.size()), admin_token);
-          if (good) co_return co_await handler(in, out);
+          const bool bearer = given != nullptr && given->size() > kBearer.size() &&
+                              base::equal_ignoring_case(given->substr(0, kBearer.size()), kBearer);
+          const std::string token = bearer ? given->substr(kBearer.size()) : std::string();
+          const bool admin = bearer && same_token(token, admin_token);
+          const bool viewer = bearer && !viewer_token.empty() && same_token(token, viewer_token);
+          if (admin || (viewer && in.method == "GET")) co_return co_await handler(in, out);
+          if (viewer)
+            co_return void(co_await out.error(403, "forbidden", "this token may look, and change nothing",
+                                              "the admin token may"));
           out.set_header("www-authenticate", "Bearer");
           co_await out.error(401, "unauthorized", "the admin token is needed", "authorization: Bearer TOKEN");
         },

@@ -25,8 +25,8 @@ class Northbound {
   Northbound(const Northbound&) = delete;
   Northbound& operator=(const Northbound&) = delete;
 
-  // Both throw std::system_error that names the address.
-  void listen_tcp(const std::string& address, std::string admin_token);
+  // Both throw std::system_error that names the address. viewer_token: may GET, and nothing else; empty: nobody may.
+  void listen_tcp(const std::string& address, std::string admin_token, std::string viewer_token = {});
   void listen_unix(const std::string& path);
   // Where members reach this controller: told with every join token.
   void members_connect_to(std::vector<std::string> addresses);

@@ -206,6 +206,7 @@ asio::awaitable<void> Listener::serve_member(std::shared_ptr<Connection> connect
     if (envelope->has_ping()) {
       proto::v1::Envelope pong;
       pong.set_pong(envelope->ping());
+      pong.set_unix_ms(base::unix_now_ms());
       send(member, pong);
     } else if (!envelope->has_pong() && !level_->on_envelope(member, *envelope, now())) {
       refuse(*connection, "unexpected_message", "not a message that may be sent now", false);

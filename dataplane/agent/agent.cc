@@ -53,6 +53,8 @@ class Agent::Impl {
         machine_(settings(), keys_.enrolment()),
         connection_(io, {[this] { event([this](auto now) { machine_.on_connected(now); }); },
                          [this](proto::v1::Envelope&& e) {
+                           if (e.unix_ms() != 0)
+                             clock_ahead_ms_ = static_cast<std::int64_t>(base::unix_now_ms() - e.unix_ms());
                            event([&](auto now) { machine_.on_envelope(std::move(e), now); });
                          },
                          [this](Loss loss, const std::string& why) {
@@ -98,6 +100,7 @@ class Agent::Impl {
     s.on_trial = machine_.on_trial();
     s.last_error = machine_.last_error().empty() ? store_error_ : machine_.last_error();
     s.sessions = machine_.sessions();
+    s.clock_ahead_ms = clock_ahead_ms_;
     return s;
   }
 
@@ -108,6 +111,7 @@ class Agent::Impl {
   std::uint32_t boot() const { return boot_; }
 
  private:
+  std::optional<std::int64_t> clock_ahead_ms_;
   AgentMachine::Settings settings() const {
     AgentMachine::Settings s;
     s.addresses = config_.controllers;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,8 @@ struct AgentStatus {
   bool on_trial = false;   // applied less than 30 s ago, and would be rolled back if the session were lost
   std::string last_error;  // the newest reason for not being connected or not applying; empty if none
   std::uint64_t sessions = 0;  // sessions that reached hello since start
+  // This host's clock less the controller's when it last answered, a one-way delay included; empty until then.
+  std::optional<std::int64_t> clock_ahead_ms;
 };
 
 // Everything runs on one io_context and is called from its thread alone.

@@ -121,6 +121,7 @@ void Box::test_offloads() {
   const auto works = io::offloads_work(crew_->lead().lines().front().data.local().address);
   const bool broken = works && !*works;
   if (broken) base::log_warn("UDP segmentation offload returns wrong bytes on this kernel: switched off");
+  udp_offloads_work_ = !broken;
   crew_->set_udp_offloads(wanted.udp_segment && !broken, wanted.udp_gather && !broken);
   for (const std::string& problem : crew_->xdp_problems())
     base::log_warn("af_xdp: {}; that line relays by its UDP sockets", problem);
@@ -298,6 +299,9 @@ void Box::export_metrics() {
       .set(static_cast<double>(crew_->worker_max(&io::WorkerCounters::lateness_us)) / 1e6);
   metrics_.gauge("qanat_controller_connected", "1 while a session with a controller is up")
       .set(agent_->status().connected ? 1 : 0);
+  if (const auto ahead = agent_->status().clock_ahead_ms)
+    metrics_.gauge("qanat_clock_ahead_seconds", "this host's clock less its controller's")
+        .set(static_cast<double>(*ahead) / 1e3);
 }
 
 }  // namespace qanat::app

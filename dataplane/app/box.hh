@@ -45,6 +45,8 @@ class Box final : public agent::TelemetrySource {
   void watch_slas();
   base::MetricsRegistry& metrics() { return metrics_; }
   base::Duration uptime() const;
+  // What the test at start said of UDP segmentation and gathering; true where it could not be made.
+  bool udp_offloads_work() const { return udp_offloads_work_; }
   // Asks the workers; empty when it does not answer in time.
   forwarder::Status status(bool take = false);
   // The name of a node, or its id's text.
@@ -75,6 +77,7 @@ class Box final : public agent::TelemetrySource {
   Tenants tenants_;
   std::shared_ptr<io::Srv6Port> srv6_;
   bool capturing_ = false;
+  bool udp_offloads_work_ = true;
   fib::SnapshotPtr snapshot_;
   std::shared_ptr<std::atomic<bool>>
       alive_;  // false once stopped: late posts of the workers fall on deaf ears

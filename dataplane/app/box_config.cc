@@ -71,6 +71,9 @@ void read(base::ConfigTable& root, BoxConfig& config) {
   config.location = root.string("location", "");
   config.state_dir = root.string("state_dir");
   config.socket = root.string("socket");
+  config.metrics = root.string("metrics", "");
+  if (!config.metrics.empty() && !base::split_address(config.metrics))
+    root.problem("metrics", "\"" + config.metrics + "\" is not an address", "ADDRESS:PORT");
   config.relay = root.boolean("relay", false);
   config.workers = static_cast<unsigned>(root.integer("workers", {1, 16}, 1));
   if (!forwarder::valid_worker_count(config.workers))
@@ -96,6 +99,7 @@ name = "city"                       # unique in its domain
 location = "gz.cn"                  # C-URL location labels
 state_dir = "/var/lib/qanat/city"   # keys, certificate, last signed configuration: mode 0600
 socket = "/run/qanat/qanatd.sock"   # local HTTP interface: status, peers, paths, counters, events
+# metrics = "10.0.0.1:9464"           # GET /metrics over TCP too, for Prometheus on another host
 relay = false                       # carry other boxes' datagrams
 workers = 1                         # forwarding threads: 1, 2, 4, 8 or 16, at most one per CPU
 

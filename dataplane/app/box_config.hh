@@ -56,6 +56,7 @@ struct BoxConfig {
   std::string location;
   std::string state_dir;
   std::string socket;
+  std::string metrics;  // TCP address for Prometheus; empty: on the socket only
   bool relay = false;
   unsigned workers = 1;
   ForwardingSettings forwarding;

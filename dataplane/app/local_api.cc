@@ -9,6 +9,7 @@
 
 #include "base/clock.hh"
 #include "base/http_server.hh"
+#include "base/trace_exporter.hh"
 #include "dataplane/app/box.hh"
 
 namespace qanat::app {
@@ -43,9 +44,11 @@ json status_json(Box& box) {
             {"address", a.address},
             {"epoch", a.epoch},
             {"version", a.version},
-            {"last_error", a.last_error}}},
+            {"last_error", a.last_error},
+            {"clock_ahead_ms", a.clock_ahead_ms ? json(*a.clock_ahead_ms) : json()}}},
           {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(box.uptime()).count()},
           {"sessions", box.status().sessions},
+          {"udp_offloads", box.udp_offloads_work()},
           {"drops", drops}};
 }
 
@@ -60,6 +63,7 @@ json peers_json(Box& box) {
                              {"alive", alive(a.state)},
                              {"rtt_us", us(a.rtt)},
                              {"loss_ppm", a.loss_ppm},
+                             {"mtu", a.mtu},
                              {"one_way_raw_us", a.one_way_raw_us}});
     out.push_back({{"node", peer.node.value},
                    {"name", box.name_of(peer.node)},
@@ -219,6 +223,49 @@ awaitable<void> put_sla(Box& box, Request& in, Responder& out) {
   co_await out.json(200, box.slas().show(name)->dump());
 }
 
+// A gateway's call crossed the overlay: our part of its trace, with what this box knows of the way.
+void record_crossing(Box& box, const Request& in, const json& body, base::TraceExporter& traces) {
+  const std::string* header = in.headers.find("traceparent");
+  const auto parent = header == nullptr ? std::nullopt : base::parse_traceparent(*header);
+  if (!parent || !parent->sampled) return;
+  base::Span span;
+  span.kind = base::Span::Kind::Internal;
+  const std::string to = body.value("to", std::string{});
+  span.name = "overlay to " + to;
+  span.context = base::child_of(*parent);
+  span.parent = parent->span;
+  span.begin_unix_ns = body.value("begin_unix_ns", std::uint64_t{0});
+  span.end_unix_ns = body.value("end_unix_ns", std::uint64_t{0});
+  const std::string tier = body.value("tier", std::string{"interactive"});
+  span.attributes = {{"qanat.from", box.config().name}, {"qanat.to", to}, {"qanat.tier", tier}};
+  for (const json& path : paths_json(box, to, ids::parse_tier(tier))) {
+    if (!path.value("active", false)) continue;
+    std::string way = box.config().name;
+    for (const json& name : path["names"]) way += " > " + name.get<std::string>();
+    span.attributes.emplace_back("qanat.way", way);
+    span.attributes.emplace_back("qanat.plane", path["first_plane"].dump());
+    span.attributes.emplace_back("qanat.rtt_us", path["rtt_us"].dump());
+    span.attributes.emplace_back("qanat.loss_ppm", path["loss_ppm"].dump());
+    break;
+  }
+  traces.record(std::move(span));
+}
+
+awaitable<void> take_crossing(Box& box, Request& in, Responder& out, base::TraceExporter* traces) {
+  const json body = json::parse(in.body, nullptr, false);
+  const bool good = body.is_object() && body.contains("to") && body["to"].is_string() &&
+                    body.contains("begin_unix_ns") && body["begin_unix_ns"].is_number_unsigned() &&
+                    body.contains("end_unix_ns") && body["end_unix_ns"].is_number_unsigned() &&
+                    (!body.contains("tier") || body["tier"].is_string());
+  if (!good) {
+    co_await out.error(400, "bad_crossing", "not a crossing",
+                       R"({"to":"far1","tier":"interactive","begin_unix_ns":1,"end_unix_ns":2})");
+    co_return;
+  }
+  if (traces != nullptr) record_crossing(box, in, body, *traces);
+  co_await out.json(200, "{}");
+}
+
 awaitable<void> stream_events(Box& box, base::Responder& out) {
   const auto executor = co_await boost::asio::this_coro::executor;
   const auto listener = box.events().listen(executor);
@@ -240,7 +287,10 @@ awaitable<void> stream_events(Box& box, base::Responder& out) {
 
 }  // namespace
 
-void add_routes(base::HttpServer& server, Box& box) {
+void add_routes(base::HttpServer& server, Box& box, base::TraceExporter* traces) {
+  server.route("POST", "/v1/crossings", [&box, traces](Request& in, Responder& out) -> awaitable<void> {
+    co_await take_crossing(box, in, out, traces);
+  });
   server.route("GET", "/v1/status", [&box](Request&, Responder& out) -> awaitable<void> {
     co_await out.json(200, status_json(box).dump());
   });

@@ -4,6 +4,7 @@
 #include "base/config.hh"
 #include "base/daemon.hh"
 #include "base/http_server.hh"
+#include "base/metrics_server.hh"
 #include "dataplane/app/box.hh"
 #include "dataplane/app/box_config.hh"
 #include "dataplane/app/local_api.hh"
@@ -19,9 +20,10 @@ int main(int argc, char** argv) {
       [&](base::Daemon& daemon) {
         auto box = std::make_shared<app::Box>(daemon.io(), config);
         auto server = std::make_shared<base::HttpServer>(daemon.io());
-        app::add_routes(*server, *box);
+        app::add_routes(*server, *box, daemon.traces());
         server->listen_unix(config.socket);
         box->start();
+        base::serve_metrics(daemon, config.metrics, box->metrics());
         daemon.on_stop([server] { server->stop(); });
         daemon.on_stop([box] { box->stop(); });
         daemon.keep(box);

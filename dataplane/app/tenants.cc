@@ -32,7 +32,9 @@ std::vector<std::string> Tenants::apply(const fib::Snapshot& snapshot) {
   std::vector<std::string> problems;
   std::erase_if(devices_, [&](const auto& entry) {
     const fib::Tenant* tenant = snapshot.tenant(ids::Vni{entry.first});
-    return tenant == nullptr || tenant->member(snapshot.self()) == nullptr;
+    const bool gone = tenant == nullptr || tenant->member(snapshot.self()) == nullptr;
+    if (gone) entry.second.tun->forget();
+    return gone;
   });
   for (const fib::Tenant& tenant : snapshot.tenants()) {
     const fib::TenantMember* self = tenant.member(snapshot.self());
@@ -45,6 +47,7 @@ std::vector<std::string> Tenants::apply(const fib::Snapshot& snapshot) {
         options.name = where.device;
         options.netns = where.netns;
         options.queues = queues_;
+        options.kept = true;
         options.tcp_offload = offloads_.tun_tcp;
         options.udp_offload = offloads_.tun_udp;
         auto tun = std::make_shared<io::TunDevice>(options);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/service_manager.hh"
 #include "dataplane/io/netns.hh"
 #include "dataplane/io/tun_steering.hh"
 
@@ -35,13 +36,20 @@ Fd open_queue(const TunOptions& options) {
   return fd;
 }
 
+std::string kept_name(const std::string& device) { return "tun_" + device; }
+
 }  // namespace
 
 TunDevice::TunDevice(TunOptions options) : options_(std::move(options)) {
   if (options_.name.empty() || options_.name.size() >= IFNAMSIZ)
     throw_errno(EINVAL, "create TUN device (a name has 1 to 15 characters)", options_.name);
   const NetnsScope scope(options_.netns);
-  for (unsigned i = 0; i < options_.queues; ++i) queues_.push_back(open_queue(options_));
+  // The device of a former process lives on by its first queue, with its addresses, its routes and what waits in it.
+  if (options_.kept)
+    if (Fd left(base::take_kept_descriptor(kept_name(options_.name))); left)
+      queues_.push_back(std::move(left));
+  while (queues_.size() < options_.queues) queues_.push_back(open_queue(options_));
+  if (options_.kept) base::keep_descriptor(queues_.front().get(), kept_name(options_.name));
   // Newest first: without USO, then without any (then the kernel segments and completes checksums for us).
   if (!set_offloads(options_.tcp_offload, options_.udp_offload) && !set_offloads(options_.tcp_offload, false))
     set_offloads(false, false);
@@ -53,6 +61,8 @@ TunDevice::TunDevice(TunOptions options) : options_(std::move(options)) {
   }
   if (!steered_ && options_.queues > 1) steered_ = attach_steering(false);
 }
+
+void TunDevice::forget() const { base::forget_descriptor(kept_name(options_.name)); }
 
 bool TunDevice::attach_steering(bool urgent) {
   const Fd program = load_bucket_steering(options_.queues, urgent);

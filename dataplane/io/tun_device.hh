@@ -27,14 +27,18 @@ struct TunOptions {
   unsigned queues = 1;      // one per worker (IFF_MULTI_QUEUE)
   bool tcp_offload = true;  // TUN_F_TSO4/6: super-packets of TCP
   bool udp_offload = true;  // TUN_F_USO4/6 (Linux 6.2): super-packets of UDP
+  bool kept = false;        // by the service manager, for the next process
   bool urgent = true;  // `critical` gets a second queue per worker, where the kernel takes steering programs
 };
 
 // One queue is read and written by one thread; different queues by different threads. All calls are non-blocking.
 class TunDevice {
  public:
-  // Creates the device (down, without addresses) and probes its offloads. Throws std::system_error.
+  // Creates the device (down, without addresses), or takes over the one that the service manager kept for us, and probes
+  // its offloads. Throws std::system_error.
   explicit TunDevice(TunOptions options);
+  // The device shall go with its last descriptor: the service manager need not keep it for the next process.
+  void forget() const;
 
   const std::string& name() const { return options_.name; }
   const std::string& netns() const { return options_.netns; }

@@ -49,9 +49,13 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
     if (!base::split_address(address))
       root.problem("listen", "\"" + address + "\" is not an address", "ADDRESS:PORT");
   config.socket = root.string("socket");
+  config.metrics = root.string("metrics", "");
+  if (!config.metrics.empty() && !base::split_address(config.metrics))
+    root.problem("metrics", "\"" + config.metrics + "\" is not an address", "ADDRESS:PORT");
   config.ledger = root.string("ledger");
   config.journal = root.string("journal");
   config.dataplane_socket = root.string("dataplane_socket", "");
+  config.drain = root.duration("drain", {}, std::chrono::hours{1}, std::chrono::seconds{20});
   config.defaults.ttft = std::chrono::milliseconds{2000};
   config.defaults.tpot = std::chrono::milliseconds{100};
   if (auto sla = root.table("sla")) {
@@ -74,6 +78,8 @@ socket = "/run/qanat/gateway.sock"         # admin API, root only
 ledger = "/var/lib/qanat/city-ledger.db"   # SQLite: keys, calls, entries
 journal = "/var/lib/qanat/city-journal"    # calls in flight; survives kill -9
 dataplane_socket = "/run/qanat/qanatd.sock" # qanatd's, for path metrics; optional
+# metrics = "10.0.0.1:9465"                # GET /metrics over TCP too, for Prometheus on another host
+# drain = "20s"                            # what calls under way get after SIGTERM; new ones wait meanwhile
 
 [sla]                                      # for calls that state none
 ttft_ms = 2000
@@ -89,6 +95,9 @@ node = "city"                              # the box it stands behind
 [[pool]]
 url = "http://100.96.2.1:9000"
 node = "far1"
+
+# [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
+# endpoint = "http://127.0.0.1:4318"
 
 # Services by name, for programs that know nothing of Qanat: a name server, a proxy; qanat-gateway.toml(5).
 # [access]

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/time.hh"
 #include "gateway/access/access_config.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/resolve/registry.hh"
@@ -19,10 +20,12 @@ struct GatewayConfig {
   std::string name, site, location;
   std::vector<std::string> listen;
   std::string socket;
+  std::string metrics;  // TCP address for Prometheus; empty: on the socket only
   std::string ledger, journal;
   std::string dataplane_socket;    // empty: no path metrics
   place::Wish defaults;            // the SLA of calls that state none
   std::int64_t hedge_percent = 5;  // of calls that may go to a second pool when the first is late
+  base::Duration drain{};          // what calls under way get after SIGTERM
   std::vector<resolve::PoolConfig> pools;
   access::AccessConfig access;  // DNS, proxy, published services
 };

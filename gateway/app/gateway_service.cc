@@ -10,11 +10,13 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/clock.hh"
 #include "base/hex.hh"
 #include "base/log.hh"
+#include "base/trace_context.hh"
 #include "gateway/app/gateway_state.hh"
 
 namespace qanat::app {
@@ -75,6 +77,10 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
       relay::Relay{io, registry, accounts, journal, *ledger, upstreams, log, relay_metrics, config.defaults});
   if (shared) relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
+  if (!config.dataplane_socket.empty()) {
+    carrier = std::make_unique<base::HttpClient>(io);
+    relay->on_crossed = [this](const relay::Crossing& crossing) { tell_carrier(crossing); };
+  }
   const auto salt = base::random_bytes(sizeof relay->prefix_salt);
   std::memcpy(&relay->prefix_salt, salt.data(), salt.size());
   resolve::PollerOptions options;
@@ -125,6 +131,23 @@ boost::asio::awaitable<void> GatewayService::follow(std::shared_ptr<State> s) {
                       error.what());
     }
   }
+}
+
+// Beside the call, which never waits for it.
+void GatewayService::State::tell_carrier(const relay::Crossing& crossing) {
+  const auto parent = base::parse_traceparent(crossing.traceparent);
+  if (!parent || !parent->sampled) return;
+  base::ClientRequest request;
+  request.method = "POST";
+  request.target = "/v1/crossings";
+  request.headers.add("traceparent", crossing.traceparent);
+  request.body = nlohmann::json{{"to", crossing.node},
+                                {"tier", ids::to_string(crossing.tier)},
+                                {"begin_unix_ns", crossing.begin_unix_ns},
+                                {"end_unix_ns", crossing.end_unix_ns}}
+                     .dump();
+  boost::asio::co_spawn(io, carrier->fetch("unix:" + config.dataplane_socket, std::move(request)),
+                        [](std::exception_ptr, const auto&) {});
 }
 
 GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig& config)

@@ -1,6 +1,7 @@
 // GatewayService::State: what the routes of both APIs share. Internal to app. One io_context, one thread.
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
@@ -35,6 +36,7 @@ struct GatewayService::State {
   std::unique_ptr<resolve::Poller> poller;
   std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<JournalSync> journal_sync;
+  std::unique_ptr<base::HttpClient> carrier;  // to the box beside us
 
   boost::asio::steady_timer follow_timer{io};
   bool stopping = false;
@@ -42,6 +44,10 @@ struct GatewayService::State {
   void take(const admit::KeyStore::Kept& kept);
   // Answers the number of calls settled.
   std::size_t recover();
+  void tell_carrier(const relay::Crossing& crossing);
+  // Until every pool was asked once, kWarmLimit after the start at most: a call in the first moment finds them too.
+  boost::asio::awaitable<void> warm_up();
+  bool warm = false;
 };
 
 // A ledger row as JSON, its decision beneath.

@@ -2,6 +2,7 @@
 #include "base/daemon.hh"
 #include "base/http_server.hh"
 #include "base/log.hh"
+#include "base/metrics_server.hh"
 #include "gateway/access/access_service.hh"
 #include "gateway/app/gateway_config.hh"
 #include "gateway/app/gateway_service.hh"
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
         auto& service = daemon.make<app::GatewayService>(daemon.io(), config);
         auto& tenants = daemon.make<base::HttpServer>(daemon.io());
         auto& admin = daemon.make<base::HttpServer>(daemon.io());
+        tenants.trace(daemon.traces());
         service.add_tenant_routes(tenants);
         ui::add_pages(tenants, ui::Site::Gateway);
         service.add_admin_routes(admin);
@@ -31,6 +33,13 @@ int main(int argc, char** argv) {
           base::log_info("{}: listening on {}", config.name, address);
         }
         admin.listen_unix(config.socket);
+        daemon.drain(
+            config.drain, [&tenants] { tenants.drain(); }, [&tenants] { return tenants.connections() == 0; });
+        daemon.on_stop([&tenants, &admin] {
+          tenants.drain();
+          admin.drain();
+        });
+        base::serve_metrics(daemon, config.metrics, service.metrics());
         daemon.on_stop([&service] { service.stop(); });
         daemon.on_stop([&access] { access.stop(); });
       });

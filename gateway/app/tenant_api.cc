@@ -1,5 +1,8 @@
 // The tenants' API: OpenAI's models and chat completions, and what they may ask of their own calls.
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -19,6 +22,8 @@ using nlohmann::json;
 using relay::Errc;
 using State = GatewayService::State;
 using StatePtr = std::shared_ptr<GatewayService::State>;
+
+constexpr std::chrono::seconds kWarmLimit{1};
 
 std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -132,7 +137,27 @@ awaitable<void> usage(StatePtr s, base::Request& in, base::Responder& out) {
   co_await out.json(200, std::move(body));
 }
 
+awaitable<void> chat_when_warm(StatePtr s, base::Request& in, base::Responder& out) {
+  co_await s->warm_up();
+  co_await relay::chat(*s->relay, in, out);
+}
+
 }  // namespace
+
+awaitable<void> GatewayService::State::warm_up() {
+  boost::asio::steady_timer timer(io);
+  const auto asked = [this] {
+    for (std::size_t i = 0; i < registry.size(); ++i)
+      if (!registry.pool(i).descriptor && registry.pool(i).error.empty()) return false;
+    return true;
+  };
+  while (!asked() && base::monotonic_now() - started < kWarmLimit) {
+    timer.expires_after(std::chrono::milliseconds{5});
+    boost::system::error_code ignored;
+    co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+  }
+  warm = true;
+}
 
 std::string call_json(const meter::Ledger::Row& row) {
   const meter::Settlement& t = row.settlement;
@@ -188,7 +213,9 @@ void GatewayService::add_tenant_routes(base::HttpServer& server) {
   const StatePtr s = state_;
   server.route(
       "POST", "/v1/chat/completions",
-      [s](base::Request& in, base::Responder& out) { return relay::chat(*s->relay, in, out); },
+      [s](base::Request& in, base::Responder& out) {
+        return s->warm ? relay::chat(*s->relay, in, out) : chat_when_warm(s, in, out);
+      },
       relay::kMaxChatBytes);
   const auto route = [&](std::string_view pattern,
                          awaitable<void> (*handler)(StatePtr, base::Request&, base::Responder&)) {

@@ -13,15 +13,19 @@ void serve(qanat::base::Daemon& daemon, const qanat::pool::PoolConfig& config) {
   using namespace qanat;
   auto& service = daemon.make<Service>(daemon.io(), config);
   auto& server = daemon.make<base::HttpServer>(daemon.io());
+  server.trace(daemon.traces());
   service.add_routes(server);
   server.listen_tcp(config.listen);
   if (!config.socket.empty()) {
     auto& operator_server = daemon.make<base::HttpServer>(daemon.io());
     service.add_operator_routes(operator_server);
     operator_server.listen_unix(config.socket);
+    daemon.on_stop([&operator_server] { operator_server.drain(); });
   }
   daemon.drain(
       config.drain, [&service] { service.begin_drain(); }, [&service] { return service.drained(); });
+  daemon.on_stop(
+      [&server] { server.drain(); });  // after the service's own stop, which breaks off what is left
   daemon.on_stop([&service] { service.stop(); });
 }
 

@@ -68,6 +68,9 @@ class Call {
   boost::asio::awaitable<Tried> deliver(const Leg& leg, base::HttpStream& upstream, std::uint64_t& generated);
   void settle(const place::Option& option, meter::Outcome outcome, const Answer* answer, Answer::End end);
   void note(const place::Option& option, std::string result);
+  // For who traces the call: its span's attributes; to the box, that it crossed the overlay.
+  void remark(const Leg& leg);
+  void tell_crossing(const Leg& leg);
   std::string body_for(const place::Option& option) const;
 
   Relay& relay_;

@@ -81,6 +81,7 @@ bool Call::dispatch(Leg& leg, const place::Option& option) {
 }
 
 void Call::retire(const Leg& leg, std::uint64_t generated) {
+  tell_crossing(leg);
   relay_.registry.pool(leg.option->pool).load.finish(leg.ticket, generated, base::monotonic_now());
   relay_.prefixes.finish(leg.option->pool, static_cast<double>(wish_.demand.prompt_tokens));
   relay_.metrics.in_flight.add(-1);
@@ -105,6 +106,8 @@ base::ClientRequest Call::request_for(const place::Option& option) const {
   request.headers.add("content-type", "application/json");
   request.headers.add("accept", scan_.stream ? "text/event-stream" : "application/json");
   request.headers.add("x-qanat-call", id_);
+  if (const std::string* traceparent = request_.headers.find("traceparent"))
+    request.headers.add("traceparent", *traceparent);
   request.body = body_for(option);
   return request;
 }
@@ -278,6 +281,7 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option, const p
 asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& upstream,
                                            std::uint64_t& generated) {
   const place::Option& option = *leg.option;
+  remark(leg);
   out_.set_header("x-qanat-pool", option.instance);
   out_.set_header("x-qanat-path", record_.path);
   out_.set_header("x-qanat-price", version(option.price));

@@ -55,6 +55,27 @@ void Call::settle(const place::Option& option, meter::Outcome outcome, const Ans
   relay_.ledger.settle(std::move(s), [&journal = relay_.journal, slot = slot_] { journal.close(slot); });
 }
 
+void Call::remark(const Leg& leg) {
+  request_.remarks = {{"qanat.call", id_},
+                      {"qanat.tenant", key_.tenant},
+                      {"qanat.pool", leg.option->instance},
+                      {"qanat.path", leg.record.path},
+                      {"gen_ai.request.model", leg.option->model}};
+}
+
+void Call::tell_crossing(const Leg& leg) {
+  const std::string* const traceparent = request_.headers.find("traceparent");
+  const std::string& node = relay_.registry.pool(leg.option->pool).config.node;
+  if (!relay_.on_crossed || traceparent == nullptr || node.empty() || leg.option->local) return;
+  Crossing crossing;
+  crossing.traceparent = *traceparent;
+  crossing.node = node;
+  crossing.tier = resolve::tier_of(target_);
+  crossing.begin_unix_ns = static_cast<std::uint64_t>(leg.record.started_unix_ms) * 1'000'000;
+  crossing.end_unix_ns = base::unix_now_ms() * 1'000'000;
+  relay_.on_crossed(crossing);
+}
+
 asio::awaitable<void> Call::run() {
   const struct Forget {  // whatever ends it before it is settled
     Call& call;

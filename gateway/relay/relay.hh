@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,6 +34,14 @@ class Upstreams {
  private:
   boost::asio::io_context& io_;
   std::map<std::pair<std::string, ids::Tier>, std::unique_ptr<base::HttpClient>> clients_;
+};
+
+// A traced call's way over the overlay: from its dispatch to a pool behind another box to its end there.
+struct Crossing {
+  std::string traceparent;  // of the gateway's span
+  std::string node;         // the box that the pool stands behind
+  ids::Tier tier{};
+  std::uint64_t begin_unix_ns = 0, end_unix_ns = 0;
 };
 
 struct RelayMetrics {
@@ -70,6 +79,8 @@ struct Relay {
   admit::Repeats repeats{};
   place::HedgeBudget hedge{};
   std::unique_ptr<Escrow> escrow{};  // where the ledger is shared
+  // Tells the box that a traced call's bytes crossed the overlay, so that its span joins the trace; may be empty.
+  std::function<void(const Crossing&)> on_crossed{};
 
   std::uint64_t estimate_prompt(std::size_t body_bytes) const;
   void learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens);

@@ -38,6 +38,14 @@ struct JoinRequest {
 // Writes the configuration and the token, starts qanatd's service, waits for a configuration in force.
 int join_box(const Options& options, const JoinRequest& request);
 
+struct DoctorRequest {
+  std::string node;            // of a lab; empty: this host's box
+  std::string config;          // empty: the lab's, else /etc/qanat/qanatd.toml
+  std::string gateway_socket;  // empty: the lab's, else /run/qanat/gateway.sock
+};
+// Names what is wrong with a box, and what to do; 1 when something is.
+int doctor(const Options& options, const DoctorRequest& request);
+
 // Keys anew. `wait`: until nobody is waited for, saying how far it is.
 int rotate_node_key(const Options& options, const std::string& node);
 int show_ca(const Options& options);

@@ -6,12 +6,15 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
+#include "base/hex.hh"
 #include "base/sse.hh"
+#include "base/trace_exporter.hh"
 #include "tools/linkem/netns.hh"
 #include "tools/qanat/ask.hh"
 #include "tools/qanat/commands.hh"
@@ -85,6 +88,21 @@ asio::awaitable<void> converse(base::HttpClient& client, const Place& gateway, b
   out.total = base::monotonic_now() - started;
 }
 
+// Our own part of the call's trace. A collector that does not take it is a warning: the call is what matters.
+void export_span(const std::string& collector, const base::Span& span) {
+  base::ClientRequest request;
+  request.method = "POST";
+  request.target = "/v1/traces";
+  request.headers.add("content-type", "application/json");
+  request.headers.add("connection", "close");
+  request.body = base::otlp_json("qanat", "dial", {span});
+  const auto answer = base::fetch_blocking(collector, std::move(request));
+  if (!answer || answer->status / 100 != 2)
+    fmt::print(stderr, "qanat: the collector at {} did not take the span\n", collector);
+  else
+    fmt::print(stderr, "trace {}\n", base::to_hex(span.context.trace));
+}
+
 double ms(base::Duration d) { return static_cast<double>(d.count()) / 1e6; }
 
 void print_account(const Outcome& out) {
@@ -121,6 +139,16 @@ int dial(const Options& options, const DialRequest& request) {
 
   Outcome out;
   std::exception_ptr failure;
+  const char* const collector = std::getenv("OTEL_EXPORTER_OTLP_ENDPOINT");
+  base::Span span;
+  if (collector != nullptr) {
+    span.kind = base::Span::Kind::Client;
+    span.name = "dial";
+    span.context = base::new_trace();
+    span.begin_unix_ns = base::unix_now_ns();
+    span.attributes = {{"qanat.c_url", request.c_url}};
+    http.headers.add("traceparent", to_string(span.context));
+  }
   {
     const linkem::NetnsScope inside{gateway.netns};
     asio::io_context io{1};
@@ -132,6 +160,11 @@ int dial(const Options& options, const DialRequest& request) {
     io.run();
   }
   if (!options.json && !out.text.empty()) fmt::print("\n");
+  if (collector != nullptr) {
+    span.end_unix_ns = base::unix_now_ns();
+    span.failed = failure != nullptr;
+    export_span(collector, span);
+  }
   if (failure) std::rethrow_exception(failure);
   if (!options.json) {
     print_account(out);

@@ -28,6 +28,7 @@ constexpr const char* kExamples = R"(
 Examples:
   qanat up                                   a lab of three regions, with a tenant's traffic
   qanat status                               what runs, and how it is
+  qanat doctor                               what is wrong with this host's box, and what to do
   qanat path show city far1 --tier interactive
   qanat resolve 'c-url://*.cn/infer/deepseek-r1-distill-qwen-32b?ttft=2s'
   qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Why is the sky blue?'
@@ -83,6 +84,7 @@ struct Arguments {
   SlaRequest sla;
   InviteRequest invite;
   JoinRequest join;
+  DoctorRequest doctor;
 };
 
 void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -145,6 +147,21 @@ void add_box_commands(CLI::App& app, Arguments& a, Action& action) {
       ->capture_default_str();
   join->add_flag("--replace", a.join.replace, "even where a configuration is; the old one is kept beside it");
   join->add_flag("--no-start", a.join.no_start, "write, check, and start nothing");
+}
+
+void add_doctor(CLI::App& app, Arguments& a, Action& action) {
+  CLI::App* look =
+      command(app, a.options, action, "doctor",
+              "what is wrong with this host's box, and what to do; exit status 1 if something is",
+              "qanat doctor\n  qanat doctor city                           a lab's box",
+              [&a] { return doctor(a.options, a.doctor); });
+  look->add_option("node", a.doctor.node, "a lab's box (default: this host's)");
+  look->add_option("--config", a.doctor.config, "qanatd's configuration (/etc/qanat/qanatd.toml)")
+      ->type_name("FILE");
+  look->add_option("--gateway-socket", a.doctor.gateway_socket,
+                   "a gateway's socket (/run/qanat/gateway.sock)")
+      ->type_name("PATH");
+  with_socket(look, a.options);
 }
 
 void add_key_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -338,6 +355,7 @@ int run(int argc, char** argv) {
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
   add_box_commands(app, arguments, action);
+  add_doctor(app, arguments, action);
   add_key_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
   add_sla_commands(app, arguments, action);

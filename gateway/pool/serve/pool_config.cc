@@ -296,6 +296,9 @@ time_scale = 1.0                           # 10: ten times faster than the card
 # spare_cards = 1                          # (above the tables) take the place of lost cards
 # drain = "20s"                            # (above the tables) what calls under way get after SIGTERM
 
+# [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
+# endpoint = "http://127.0.0.1:4318"
+
 # [adopt]                                  # instead of cards and models: a real server, as a pool
 # url = "http://127.0.0.1:8000"            # OpenAI-compatible: vLLM, SGLang, llama.cpp …
 # level = "schedulable"                    # "observed": only seen; "managed": callable here, not placed by gateways

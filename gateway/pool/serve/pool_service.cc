@@ -151,6 +151,8 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   std::string name(in.headers.value_or("x-qanat-call", ""));
   if (name.empty()) name = fmt::format("call-{:x}", id);
   if (!is_call_name(name)) co_return co_await refuse(out, bad_call_name());
+  in.remarks.emplace_back("qanat.call", name);
+  in.remarks.emplace_back("gen_ai.request.model", one->model.name);
   if (!stopping && must_go_elsewhere(*one, in)) {
     out.set_header("retry-after", retry_after(*one));
     co_return co_await refuse(out, cold_start());

@@ -48,6 +48,18 @@ begun = Date.now();
 await walk.sign_in(token);
 await page.waitForSelector('.node');
 figures.map_ms = Date.now() - begun;
+// Interactive within 2 s: from an empty cache to a field that takes what is typed; on a busy machine the best of three counts.
+figures.interactive_ms = Infinity;
+for (let trial = 1; trial <= 3 && figures.interactive_ms > 2000; ++trial) {
+  begun = Date.now();
+  const fresh = await page.context().browser().newContext();
+  const first = await fresh.newPage();
+  await first.goto(url);
+  await first.fill('#token', 'typed');
+  figures.interactive_ms = Math.min(figures.interactive_ms, Date.now() - begun);
+  await fresh.close();
+}
+assert.ok(figures.interactive_ms <= 2000, JSON.stringify(figures));
 const by = (text) => walk.until(([t]) => document.querySelector('[data-path="city-far"]')?.textContent.includes(t), [text], `city → far by ${text}`);
 await by('relay, private');
 assert.equal(await page.locator('.node').count(), 3);
