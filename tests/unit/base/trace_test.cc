@@ -23,7 +23,7 @@ TEST(TraceContext, IgnoresWhatTheSpecificationIgnores) {
   for (const std::string& bad :
        {std::string{}, good.substr(1), good + "0", "ff" + good.substr(2), "0G" + good.substr(2),
         "00-" + std::string(32, '0') + good.substr(35), good.substr(0, 36) + std::string(16, '0') + "-01",
-        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"})
+        std::string("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01")})
     EXPECT_FALSE(parse_traceparent(bad)) << bad;
   EXPECT_FALSE(parse_traceparent(good.substr(0, 53) + "00")->sampled);
   EXPECT_TRUE(parse_traceparent("01" + good.substr(2) + "-later")) << "a later version says more";
