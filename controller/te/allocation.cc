@@ -121,7 +121,7 @@ void Allocation::Run::level(const std::vector<std::uint32_t>& members, int sweep
   double most = fullest();
   for (int sweep = 0; sweep < sweeps && most > 0; ++sweep) {
     // Only who is on what is nearly as full as the fullest can make that emptier.
-    const double concerned = std::max(least, sweep == 0 ? 0 : kConcerned * most);
+    const double concerned = std::max(least, kConcerned * most);
     for (const std::uint32_t d : members) level(d, concerned);
     const double had = std::exchange(most, fullest());
     if (most <= 1 || (sweep > 0 && most > had * (1 - kWorthwhile))) break;

@@ -1,5 +1,7 @@
 #include "controller/te/layout.hh"
 
+#include <numeric>
+
 namespace qanat::te {
 
 Layout::Layout(std::span<const Demand> demands, std::size_t resources) {
@@ -22,6 +24,13 @@ Layout::Layout(std::span<const Demand> demands, std::size_t resources) {
     demand_begin_.push_back(static_cast<std::uint32_t>(path_begin_.size() - 1));
     own_begin_.push_back(static_cast<std::uint32_t>(own_.size()));
   }
+  users_begin_.assign(resources + 1, 0);
+  for (const Resource r : own_) ++users_begin_[r + 1];
+  std::partial_sum(users_begin_.begin(), users_begin_.end(), users_begin_.begin());
+  users_.resize(own_.size());
+  std::vector<std::uint32_t> next(users_begin_.begin(), users_begin_.end() - 1);
+  for (std::uint32_t d = 0; d < demands.size(); ++d)
+    for (const Resource r : own(d)) users_[next[r]++] = d;
 }
 
 }  // namespace qanat::te

@@ -21,6 +21,10 @@ class Layout {
   // What a demand's paths use, each once; and where in this list a path's resources stand.
   std::span<const Resource> own(std::size_t demand) const { return part(own_, own_begin_, demand); }
   std::span<const std::uint32_t> places(PathIndex path) const { return part(places_, path_begin_, path); }
+  // The demands that have a path over it.
+  std::span<const std::uint32_t> users(Resource resource) const {
+    return part(users_, users_begin_, resource);
+  }
 
  private:
   template <typename T>
@@ -34,6 +38,8 @@ class Layout {
   std::vector<PathIndex> demand_begin_{0};
   std::vector<Resource> own_;
   std::vector<std::uint32_t> own_begin_{0};
+  std::vector<std::uint32_t> users_;
+  std::vector<std::uint32_t> users_begin_;
 };
 
 }  // namespace qanat::te

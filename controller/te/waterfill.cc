@@ -84,7 +84,6 @@ void Waterfill::run(std::span<const std::uint32_t> members, const std::vector<do
 
   std::vector<std::pair<double, std::uint32_t>> satisfied;  // when, whom
   std::vector<bool> rising(demands_.size(), false);
-  std::vector<std::vector<std::uint32_t>> over(capacity_.size());  // who rises over a resource
   for (const std::uint32_t d : members) {
     const double rate = demands_[d].rate;
     const double left = rate - std::accumulate(flow_.begin() + layout_.first_path(d),
@@ -92,7 +91,6 @@ void Waterfill::run(std::span<const std::uint32_t> members, const std::vector<do
     if (left <= rate * kSlack || !aim(d, splits)) continue;
     rising[d] = true;
     satisfied.emplace_back(left / rate, d);
-    for (const Resource r : layout_.own(d)) over[r].push_back(d);
   }
   std::sort(satisfied.begin(), satisfied.end());
   expect_full();
@@ -109,7 +107,7 @@ void Waterfill::run(std::span<const std::uint32_t> members, const std::vector<do
       events_.pop();
       bring_up(r);
       full_[r] = true;
-      for (const std::uint32_t d : over[r])
+      for (const std::uint32_t d : layout_.users(r))
         if (rising[d] && !aim(d, splits)) rising[d] = false;
     } else {
       now_ = std::max(now_, enough);
