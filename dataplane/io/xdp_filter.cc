@@ -184,7 +184,8 @@ bool XdpFilter::works() const {
     options.data_out = output.data();
     options.data_size_out = static_cast<std::uint32_t>(output.size());
     options.repeat = 1;
-    return ::bpf_prog_test_run_opts(program_.get(), &options) == 0 ? options.retval : std::uint32_t{XDP_ABORTED};
+    return ::bpf_prog_test_run_opts(program_.get(), &options) == 0 ? options.retval
+                                                                   : std::uint32_t{XDP_ABORTED};
   };
   const auto port = static_cast<std::uint8_t>(local_.port);
   return verdict(udp + 3, port) == XDP_REDIRECT && verdict(udp + 9, packet::kControlBucket) == XDP_PASS &&

@@ -99,8 +99,7 @@ TEST_F(StateStoreTest, AConfigurationComesBackAsItWasSigned) {
                       delta.signature(), nullptr};
   };
   const auto verified = [&](const proto::v1::ConfigDelta& delta) {
-    return proto::apply_verified({}, delta, ControllerTwin::kSelf, twin.enrolment().config_keys)
-        .has_value();
+    return proto::apply_verified({}, delta, ControllerTwin::kSelf, twin.enrolment().config_keys).has_value();
   };
   StateStore store(state());
   EXPECT_FALSE(store.config().has_value());
