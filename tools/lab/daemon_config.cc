@@ -126,7 +126,7 @@ std::string gateway_toml(const Topology& topology, const GatewaySpec& gateway, c
   const std::string self = "gateway-" + node.name;
   std::string out = fmt::format(
       "name = \"{}\"\nsite = \"{}\"\nlocation = \"{}\"\nlisten = [\"127.0.0.1:{}\", \"{}:{}\"]\nsocket = "
-      "\"{}\"\n"
+      "\"{}\"\ndrain = \"1s\"\n"
       "ledger = \"{}/ledger.db\"\njournal = \"{}/journal\"\ndataplane_socket = \"{}\"\n\n"
       "[sla]\nttft_ms = {}\ntpot_ms = {}\n",
       node.name, node.name, node.location, kGatewayPort, overlay_address(node), kGatewayPort,
