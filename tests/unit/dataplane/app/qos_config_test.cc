@@ -147,5 +147,19 @@ protocol = "carrier-pigeon"
       << testing::PrintToString(r.problems);
 }
 
+TEST(BoxConfigFile, AfXdpIsForRelaysOfOneWorker) {
+  std::string sample(kSampleConfig);
+  const auto put = [&sample](std::string_view old, std::string_view now) {
+    sample.replace(sample.find(old), old.size(), now);
+  };
+  put("# af_xdp = true ", "af_xdp = true #");
+  EXPECT_THAT(Read(sample).problems,
+              ElementsAre(testing::HasSubstr("line[0].af_xdp: is on, expected relay = true")));
+  put("relay = false", "relay = true");
+  EXPECT_THAT(Read(sample).problems, IsEmpty());
+  put("workers = 1 ", "workers = 2 ");
+  EXPECT_THAT(Read(sample).problems, ElementsAre(testing::HasSubstr("workers = 1 beside it")));
+}
+
 }  // namespace
 }  // namespace qanat::app
