@@ -143,14 +143,17 @@ struct ProxyServer::State {
       if (!given) co_return;
       key = std::move(password.password);
       const bool good = admit(key, tenant);
-      co_await h.write(good ? std::string("\1\0", 2) : std::string("\1\1", 2));
+      // Named: g++ 12 destroys a conditional temporary of an awaited expression twice.
+      std::string verdict(good ? "\1\0" : "\1\1", 2);
+      co_await h.write(std::move(verdict));
       if (!good) {
         count("socks5", "bad_key");
         co_return;
       }
     } else {
       const bool good = greeting.none && admit(key, tenant);
-      co_await h.write(good ? std::string("\5\0", 2) : std::string("\5\xff", 2));
+      std::string chosen(good ? "\5\0" : "\5\xff", 2);
+      co_await h.write(std::move(chosen));
       if (!good) {
         count("socks5", "no_key");
         co_return;
