@@ -86,7 +86,7 @@ ScriptedPool::ScriptedPool(std::string id, unsigned port, bool scripted)
   at.sin_port = htons(static_cast<std::uint16_t>(port));
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 ||
-      ::listen(listener_, 64) != 0)
+      ::listen(listener_, 1024) != 0)
     throw std::runtime_error("scripted pool: port " + std::to_string(port) + " is taken");
   thread_ = std::thread([this] { accept_all(); });
 }
@@ -152,9 +152,9 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
     while (head.size() < 4'000'000) head += "x-more: " + std::string(1000, 'x') + "\r\n";
     return send_all(fd, head) && false;
   }
-  if (script == "silent" || script == "late") {
+  if (script == "silent" || script == "late" || script == "held") {
     const int rounds = script == "late" ? 30 : 400;  // of 50 ms
-    for (int i = 0; i < rounds && !stop_; ++i) {
+    for (int i = 0; i < rounds && !stop_ && !(script == "held" && released_); ++i) {
       pollfd p{fd, POLLIN, 0};
       if (::poll(&p, 1, 50) > 0) return ++left_, false;  // the gateway has left
     }

@@ -24,6 +24,8 @@ class ScriptedPool {
   std::uint64_t calls() const { return calls_; }
   // Of them, those that it kept waiting and that were given up.
   std::uint64_t left() const { return left_; }
+  // Answers what it keeps waiting by the script "held", and from now on at once.
+  void release() { released_ = true; }
 
  private:
   void accept_all();
@@ -34,7 +36,7 @@ class ScriptedPool {
   std::string id_;
   bool scripted_;
   int listener_ = -1;
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, released_{false};
   std::atomic<int> open_{0};
   std::atomic<std::uint64_t> calls_{0}, left_{0};
   std::thread thread_;
