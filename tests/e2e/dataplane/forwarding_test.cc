@@ -67,18 +67,7 @@ TEST_F(BoxesInNamespaces, TcpPassesDirectlyBothWaysAndFamilies) {
 }
 
 TEST_F(BoxesInNamespaces, TcpPassesThroughARelay) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  const auto r = net.add("r");
-  net.join(a, "10.1.0.1/16", r, "10.1.0.3/16", "v1");
-  net.join(b, "10.2.0.2/16", r, "10.2.0.3/16", "v2");
-  Overlay overlay(2);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {2});
-  overlay.add_node(3, true, {1, 2});
-  overlay.add_tenant(100, {1, 2});
-  overlay.add_lists({10, 1, {}, 0, 1, {Sid::end(NodeId{3}), Sid::end(NodeId{2})}});
-  overlay.add_lists({20, 2, {}, 0, 2, {Sid::end(NodeId{3}), Sid::end(NodeId{1})}});
+  const auto [a, b, r, overlay] = relayed(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   TestBox box_r(overlay, 3, r);
@@ -89,20 +78,9 @@ TEST_F(BoxesInNamespaces, TcpPassesThroughARelay) {
   EXPECT_EQ(box_r.drops(DropReason::LinkBadTag), 0u);
 }
 
-// The same with the relay's transit past the kernel's IP stack, both families beneath.
+// The same with the relay's transit past the kernel's IP stack.
 TEST_F(BoxesInNamespaces, TcpPassesThroughARelayByAfXdp) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  const auto r = net.add("r");
-  net.join(a, "10.1.0.1/16", r, "10.1.0.3/16", "v1");
-  net.join(b, "10.2.0.2/16", r, "10.2.0.3/16", "v2");
-  Overlay overlay(2);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {2});
-  overlay.add_node(3, true, {1, 2});
-  overlay.add_tenant(100, {1, 2});
-  overlay.add_lists({10, 1, {}, 0, 1, {Sid::end(NodeId{3}), Sid::end(NodeId{2})}});
-  overlay.add_lists({20, 2, {}, 0, 2, {Sid::end(NodeId{3}), Sid::end(NodeId{1})}});
+  const auto [a, b, r, overlay] = relayed(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   TestBox box_r(overlay, 3, r, 1, {}, true);
