@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "dataplane/io/crew.hh"
-#include "tests/support/namespaces.hh"
 #include "tests/support/overlay.hh"
 
 namespace qanat::test {
@@ -35,14 +34,5 @@ class TestBox {
   std::unique_ptr<io::Crew> crew_;
   std::atomic<unsigned> switches_{0};
 };
-
-// Two boxes that only a relay joins, their overlay with tenant 100 and a list each way:
-//
-//   1 (a) ──v1, plane 1── 3 (r) ──v2, plane 2── 2 (b)
-struct Relayed {
-  std::string a, b, r;  // namespaces
-  Overlay overlay;
-};
-Relayed relayed(Namespaces& net);
 
 }  // namespace qanat::test

@@ -15,6 +15,7 @@
 #include "dataplane/io/xdp_socket.hh"
 #include "tests/support/flows.hh"
 #include "tests/support/namespaces.hh"
+#include "tests/support/relayed.hh"
 #include "tests/support/test_box.hh"
 
 namespace qanat::test {

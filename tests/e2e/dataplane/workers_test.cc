@@ -20,6 +20,7 @@
 #include "dataplane/packet/virtio_header.hh"
 #include "tests/support/flows.hh"
 #include "tests/support/namespaces.hh"
+#include "tests/support/relayed.hh"
 #include "tests/support/test_box.hh"
 
 namespace qanat::test {
