@@ -37,7 +37,7 @@ std::string percent_encode(std::string_view text);
 // The decoded value of the first `name=value` in a query string.
 std::optional<std::string> query_parameter(std::string_view query, std::string_view name);
 std::string_view status_text(int status);
-// {"error":{"code":…,"message":…,"hint":…}} (seams.md §1); an empty hint is left out.
+// {"error":{"code":…,"message":…,"type":…,"param":null,"hint":…}} (seams.md §1); an empty hint is left out.
 std::string error_body(std::string_view code, std::string_view message, std::string_view hint);
 
 }  // namespace qanat::base
