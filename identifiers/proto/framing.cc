@@ -4,10 +4,16 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "identifiers/proto/errc.hh"
 #include "identifiers/proto/southbound.pb.h"
 
 namespace qanat::proto {
+
+// What is wrong with a message is said by Errc. By itself the library would write a line to standard error for every
+// string that is not UTF-8: a stranger could fill a disk with them.
+[[maybe_unused]] static const auto kLibrarysLog = google::protobuf::SetLogHandler(nullptr);
 
 void FrameDecoder::feed(std::string_view bytes) {
   if (error_) return;
