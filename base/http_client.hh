@@ -66,6 +66,8 @@ class HttpStream {
   boost::asio::awaitable<Result<std::string_view>> read_some();
   // The rest, at most `limit` bytes (TooLarge beyond).
   boost::asio::awaitable<Result<std::string>> read_all(std::size_t limit);
+  // From here on silence this long is a Timeout, whatever the client's read_timeout says.
+  void set_read_timeout(Duration silence);
   // A function that ends a read in progress with Cancelled and closes the connection; may be called after the
   // stream is gone. On the io_context's thread only.
   std::function<void()> canceller() const;

@@ -139,6 +139,8 @@ asio::awaitable<Result<std::string>> HttpStream::read_all(std::size_t limit) {
   }
 }
 
+void HttpStream::set_read_timeout(Duration silence) { state_->options.read_timeout = silence; }
+
 std::function<void()> HttpStream::canceller() const {
   return [cancel = state_->cancel] { cancel->cancel(); };
 }

@@ -33,6 +33,43 @@ void read_pools(base::ConfigTable& root, GatewayConfig& config) {
   }
 }
 
+// The issuer is named once, here, and nothing that a token says of itself adds to it.
+void read_oidc(base::ConfigTable& root, GatewayConfig& config) {
+  auto table = root.table("oidc");
+  if (!table) return;
+  OidcConfig oidc;
+  oidc.rules.issuer = table->string("issuer");
+  oidc.rules.audience = table->string("audience");
+  oidc.jwks_url = table->string("jwks_url");
+  const auto url = split_url(oidc.jwks_url);
+  if (!oidc.jwks_url.empty() && !url)
+    table->problem("jwks_url", "not a URL", "https://sso.example/realms/lab/certs");
+  const bool tls = url && url->origin.starts_with("https://");
+  oidc.ca_file = table->string("ca_file", "/etc/ssl/certs/ca-certificates.crt");
+  if (url && !tls && url->host != "127.0.0.1" && url->host != "::1" && url->host != "localhost")
+    table->problem("jwks_url", "keys over plain http can be replaced on their way",
+                   "https://, or http:// on this host");
+  if (const auto named = table->strings("algorithms"); !named.empty()) oidc.rules.algorithms = named;
+  for (const std::string& algorithm : oidc.rules.algorithms)
+    if (!admit::known_algorithm(algorithm))
+      table->problem("algorithms", "\"" + algorithm + "\" is not one",
+                     "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512");
+  oidc.rules.tenant_claim = table->string("tenant_claim", "tenant");
+  oidc.rules.project_claim = table->string("project_claim", "");
+  for (const std::string& pair : table->strings("tenants")) {
+    const std::size_t at = pair.rfind('=');
+    const std::string tenant = at == std::string::npos ? "" : pair.substr(at + 1);
+    if (admit::valid_name(tenant))
+      oidc.rules.tenants[pair.substr(0, at)] = tenant;
+    else
+      table->problem("tenants", "\"" + pair + "\" names no tenant", "\"VALUE OF THE CLAIM=tenant\"");
+  }
+  oidc.rules.max_calls = static_cast<std::uint32_t>(table->integer("max_calls", {0, 1'000'000}, 0));
+  oidc.refresh =
+      table->duration("refresh", std::chrono::seconds{1}, std::chrono::hours{24}, std::chrono::minutes{10});
+  config.oidc = std::move(oidc);
+}
+
 }  // namespace
 
 void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
@@ -56,6 +93,8 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   config.journal = root.string("journal");
   config.dataplane_socket = root.string("dataplane_socket", "");
   config.drain = root.duration("drain", {}, std::chrono::hours{1}, std::chrono::seconds{20});
+  config.stall = root.duration("stall_timeout", std::chrono::milliseconds{100}, std::chrono::hours{1},
+                               std::chrono::seconds{60});
   config.defaults.ttft = std::chrono::milliseconds{2000};
   config.defaults.tpot = std::chrono::milliseconds{100};
   if (auto sla = root.table("sla")) {
@@ -65,6 +104,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
     config.hedge_percent = sla->integer("hedge_percent", {0, 100}, 5);
   }
   read_pools(root, config);
+  read_oidc(root, config);
   access::read_access_config(root, config.access);
 }
 
@@ -80,6 +120,7 @@ journal = "/var/lib/qanat/city-journal"    # calls in flight; survives kill -9
 dataplane_socket = "/run/qanat/qanatd.sock" # qanatd's, for path metrics; optional
 # metrics = "10.0.0.1:9465"                # GET /metrics over TCP too, for Prometheus on another host
 # drain = "20s"                            # what calls under way get after SIGTERM; new ones wait meanwhile
+# stall_timeout = "60s"                    # a pool silent in mid-answer, or a client that takes nothing, is gone then
 
 [sla]                                      # for calls that state none
 ttft_ms = 2000
@@ -95,6 +136,18 @@ node = "city"                              # the box it stands behind
 [[pool]]
 url = "http://100.96.2.1:9000"
 node = "far1"
+
+# [oidc]                                   # tenants that sign in: an ID or access token as the bearer
+# issuer = "https://sso.example/realms/lab"
+# audience = "qanat"
+# jwks_url = "https://sso.example/realms/lab/certs"
+# algorithms = ["RS256", "ES256"]
+# tenant_claim = "tenant"                  # whose value names the tenant
+# project_claim = ""                       # and the project; without it "default"
+# tenants = ["Water Group=lab"]            # or these values, and no others, name these tenants
+# max_calls = 0                            # in flight, of each who signed in; 0: no limit
+# ca_file = "/etc/ssl/certs/ca-certificates.crt"
+# refresh = "10m"
 
 # [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
 # endpoint = "http://127.0.0.1:4318"

@@ -1,12 +1,14 @@
 // GatewayConfig: qanat-gateway's configuration (seams.md §5), read strictly, all problems at once.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/time.hh"
 #include "gateway/access/access_config.hh"
+#include "gateway/app/oidc_keys.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/resolve/registry.hh"
 
@@ -26,8 +28,10 @@ struct GatewayConfig {
   place::Wish defaults;            // the SLA of calls that state none
   std::int64_t hedge_percent = 5;  // of calls that may go to a second pool when the first is late
   base::Duration drain{};          // what calls under way get after SIGTERM
+  base::Duration stall{};  // a pool that says nothing, or a client that takes nothing, for so long is gone
   std::vector<resolve::PoolConfig> pools;
-  access::AccessConfig access;  // DNS, proxy, published services
+  std::optional<OidcConfig> oidc;  // who signs in at an identity provider
+  access::AccessConfig access;     // DNS, proxy, published services
 };
 
 void read_gateway_config(base::ConfigTable& root, GatewayConfig& config);

@@ -76,7 +76,13 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   relay = std::make_unique<relay::Relay>(
       relay::Relay{io, registry, accounts, journal, *ledger, upstreams, log, relay_metrics, config.defaults});
   if (shared) relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
+  relay->stall = config.stall;
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
+  if (config.oidc) {
+    tokens = std::make_unique<admit::TokenVerifier>(config.oidc->rules);
+    relay->tokens = tokens.get();
+    oidc_keys = std::make_unique<OidcKeys>(io, *config.oidc, *tokens, metrics);
+  }
   if (!config.dataplane_socket.empty()) {
     carrier = std::make_unique<base::HttpClient>(io);
     relay->on_crossed = [this](const relay::Crossing& crossing) { tell_carrier(crossing); };
@@ -172,6 +178,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   });
   s.poller->start();
   s.reconciler->start();
+  if (s.oidc_keys) s.oidc_keys->start();
   if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
 }
 
@@ -180,7 +187,10 @@ GatewayService::~GatewayService() { stop(); }
 std::optional<std::string> GatewayService::tenant_of(std::string_view key) const {
   const std::string header = "Bearer " + std::string(key);
   const auto known = state_->accounts.authenticate(&header);
-  return known ? std::optional((*known)->tenant) : std::nullopt;
+  if (known) return (*known)->tenant;
+  if (!state_->tokens || !admit::looks_like_token(key)) return std::nullopt;
+  const auto signed_in = state_->tokens->verify(key, base::unix_now());
+  return signed_in ? std::optional((*signed_in)->tenant) : std::nullopt;
 }
 
 base::MetricsRegistry& GatewayService::metrics() { return state_->metrics; }
@@ -190,6 +200,7 @@ void GatewayService::stop() {
   state_->follow_timer.cancel();
   state_->poller->stop();
   state_->reconciler->stop();
+  if (state_->oidc_keys) state_->oidc_keys->stop();
 }
 
 }  // namespace qanat::app

@@ -10,6 +10,7 @@
 #include "gateway/admit/key_store.hh"
 #include "gateway/app/gateway_service.hh"
 #include "gateway/app/journal_sync.hh"
+#include "gateway/app/oidc_keys.hh"
 #include "gateway/app/reconciler.hh"
 #include "gateway/relay/relay.hh"
 #include "gateway/resolve/poller.hh"
@@ -26,6 +27,7 @@ struct GatewayService::State {
   meter::Journal journal;
   resolve::Registry registry;
   admit::Accounts accounts;
+  std::unique_ptr<admit::TokenVerifier> tokens;  // where tenants may sign in
   std::size_t recovered = 0;
   std::unique_ptr<meter::Ledger> opened;  // until the thread takes it
   relay::CallLog log;
@@ -36,6 +38,7 @@ struct GatewayService::State {
   std::unique_ptr<resolve::Poller> poller;
   std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<JournalSync> journal_sync;
+  std::unique_ptr<OidcKeys> oidc_keys;
   std::unique_ptr<base::HttpClient> carrier;  // to the box beside us
 
   boost::asio::steady_timer follow_timer{io};

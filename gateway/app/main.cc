@@ -18,7 +18,9 @@ int main(int argc, char** argv) {
       [&](base::ConfigTable& root) { app::read_gateway_config(root, config); },
       [&](base::Daemon& daemon) {
         auto& service = daemon.make<app::GatewayService>(daemon.io(), config);
-        auto& tenants = daemon.make<base::HttpServer>(daemon.io());
+        base::HttpLimits limits;
+        limits.write_timeout = config.stall;
+        auto& tenants = daemon.make<base::HttpServer>(daemon.io(), limits);
         auto& admin = daemon.make<base::HttpServer>(daemon.io());
         tenants.trace(daemon.traces());
         service.add_tenant_routes(tenants);

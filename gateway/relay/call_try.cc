@@ -287,6 +287,7 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
   out_.set_header("x-qanat-price", version(option.price));
   const auto on_first = [&] {
     *answering_ = true;
+    upstream.set_read_timeout(relay_.stall);
     first_ = base::monotonic_now();
     const double seconds = std::chrono::duration<double>(first_ - dispatched_).count();
     (option.local ? relay_.metrics.ttft_local : relay_.metrics.ttft_overflow).observe(seconds);

@@ -138,6 +138,17 @@ asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request&
                                                     base::Responder& out) {
   const auto key = relay.accounts.authenticate(request.headers.find("authorization"));
   if (key) co_return *key;
+  const std::string* const header = request.headers.find("authorization");
+  const auto text = header ? admit::bearer(*header) : std::nullopt;
+  if (relay.tokens && text && admit::looks_like_token(*text)) {
+    const auto signed_in = relay.tokens->verify(*text, base::unix_now());
+    if (signed_in) co_return *signed_in;
+    relay.metrics.token_refused(to_string(signed_in.error())).add();
+    const std::string why(message_of(signed_in.error()));
+    out.set_header("www-authenticate", R"(Bearer error="invalid_token", error_description=")" + why + '"');
+    co_await refuse(relay, out, Errc::BadKey, why);
+    co_return nullptr;
+  }
   out.set_header("www-authenticate", "Bearer");
   co_await refuse(relay, out, Errc::BadKey, key.error().message());
   co_return nullptr;

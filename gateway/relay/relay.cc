@@ -59,6 +59,11 @@ base::Counter& RelayMetrics::refused(std::string_view code) {
                           {{"code", std::string(code)}});
 }
 
+base::Counter& RelayMetrics::token_refused(std::string_view reason) {
+  return registry.counter("qanat_gateway_tokens_refused_total",
+                          "Tokens of the identity provider not believed", {{"reason", std::string(reason)}});
+}
+
 std::uint64_t Relay::estimate_prompt(std::size_t body_bytes) const {
   return static_cast<std::uint64_t>(static_cast<double>(body_bytes) / bytes_per_token) + 1;
 }

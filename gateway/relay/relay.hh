@@ -13,6 +13,7 @@
 #include "base/metrics.hh"
 #include "gateway/admit/accounts.hh"
 #include "gateway/admit/repeats.hh"
+#include "gateway/admit/token_verifier.hh"
 #include "gateway/meter/journal.hh"
 #include "gateway/meter/ledger_thread.hh"
 #include "gateway/place/hedge.hh"
@@ -48,6 +49,7 @@ struct RelayMetrics {
   explicit RelayMetrics(base::MetricsRegistry& registry);
   base::Counter& ended(meter::Outcome outcome, bool local);
   base::Counter& refused(std::string_view code);
+  base::Counter& token_refused(std::string_view reason);
   base::MetricsRegistry& registry;
   base::Counter& delivered_tokens;
   base::Counter& retries;
@@ -78,7 +80,9 @@ struct Relay {
       0;  // of this process: nobody can find out what others asked by colliding with it
   admit::Repeats repeats{};
   place::HedgeBudget hedge{};
-  std::unique_ptr<Escrow> escrow{};  // where the ledger is shared
+  base::Duration stall = std::chrono::seconds{60};  // a pool silent for so long in mid-stream has gone
+  admit::TokenVerifier* tokens = nullptr;           // where tenants may sign in; not owned
+  std::unique_ptr<Escrow> escrow{};                 // where the ledger is shared
   // Tells the box that a traced call's bytes crossed the overlay, so that its span joins the trace; may be empty.
   std::function<void(const Crossing&)> on_crossed{};
 

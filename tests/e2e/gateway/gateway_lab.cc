@@ -86,11 +86,12 @@ void GatewayLab::start_gateway() {
     port_ = support::free_port();
     const std::string config = folder_.write(
         "gateway.toml",
-        "name = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" + std::to_string(port_) +
-            "\"]\nsocket = \"" + folder_.file("gw.sock") + "\"\nledger = \"" + folder_.file("ledger.db") +
-            "\"\njournal = \"" + folder_.file("journal") +
-            "\"\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(local_port_) +
-            "\"\nlocal = true\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(far_port_) + "\"\n");
+        "name = \"city\"\nlocation = \"gz.cn\"\n" + settings_ + "listen = [\"" + host_ + ":" +
+            std::to_string(port_) + "\"]\nsocket = \"" + folder_.file("gw.sock") + "\"\nledger = \"" +
+            folder_.file("ledger.db") + "\"\njournal = \"" + folder_.file("journal") +
+            "\"\n[[pool]]\nurl = \"http://" + local_host_ + ":" + std::to_string(local_port_) +
+            "\"\nlocal = true\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(far_port_) + "\"\n" +
+            more_);
     gateway_ = std::make_unique<support::DaemonProcess>(
         "qanat-gateway", std::vector<std::string>{"--config", config}, folder_.file("gateway.log"));
   }
@@ -122,7 +123,7 @@ base::ClientResponse GatewayLab::tenant(const std::string& method, const std::st
                                         const std::string& body, const std::string& key) {
   base::ClientRequest request{
       method, target, {{"authorization", "Bearer " + (key.empty() ? key_ : key)}}, body};
-  auto answer = base::fetch_blocking("http://127.0.0.1:" + std::to_string(port_), std::move(request));
+  auto answer = base::fetch_blocking("http://" + host_ + ":" + std::to_string(port_), std::move(request));
   EXPECT_TRUE(answer) << target << ": " << answer.error().message() << "\n" << gateway_->log();
   return answer ? *answer : base::ClientResponse{};
 }
@@ -153,6 +154,7 @@ std::vector<Seen> GatewayLab::streams(std::size_t count, const json& body, std::
   asio::io_context io;
   base::HttpClientOptions options;
   options.idle_per_origin = count;
+  options.read_timeout = patience_;
   base::HttpClient client(io, options);
   std::vector<Seen> seen(count);
   std::uint64_t all = 0;
@@ -166,8 +168,8 @@ std::vector<Seen> GatewayLab::streams(std::size_t count, const json& body, std::
   };
   for (Seen& one : seen)
     asio::co_spawn(io,
-                   one_stream(client, "http://127.0.0.1:" + std::to_string(port_), key_, body.dump(), until,
-                              one, arrived, ended),
+                   one_stream(client, "http://" + host_ + ":" + std::to_string(port_), key_, body.dump(),
+                              until, one, arrived, ended),
                    asio::detached);
   io.run_for(std::chrono::seconds(60));
   return seen;

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -54,6 +55,10 @@ class GatewayLab : public ::testing::Test {
   void leave_before_the_answer();
 
   support::TempFolder folder_{"gateway"};
+  // Where the gateway listens and the local pool stands, for tests that put them into namespaces;
+  // settings_, more_: lines at the top of its configuration, tables at its end
+  std::string host_ = "127.0.0.1", local_host_ = "127.0.0.1", settings_, more_;
+  std::chrono::milliseconds patience_{60'000};  // of streams() with a silent gateway
   unsigned port_ = 0, local_port_ = 0, far_port_ = 0;
   std::unique_ptr<support::DaemonProcess> gateway_, local_, far_;
   std::string key_;

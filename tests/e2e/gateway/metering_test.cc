@@ -6,42 +6,13 @@
 #include <random>
 #include <thread>
 
-#include "tests/e2e/gateway/gateway_lab.hh"
-#include "tests/e2e/gateway/scripted_pool.hh"
+#include "tests/e2e/gateway/metering_lab.hh"
 
 namespace qanat::e2e {
 namespace {
 
 using nlohmann::json;
 using std::chrono::milliseconds;
-
-class Metering : public GatewayLab {
- protected:
-  void SetUp() override {
-    GatewayLab::SetUp();
-    if (IsSkipped()) return;
-    local_port_ = support::free_port();
-    far_port_ = support::free_port();
-    pool_ = std::make_unique<ScriptedPool>("local", local_port_, true);
-    other_ = std::make_unique<ScriptedPool>("far", far_port_, false);
-    start_gateway();
-  }
-  json body(const std::string& script, bool stream = true, int max_tokens = 100) {
-    json b = chat_body(static_cast<std::uint32_t>(max_tokens), stream,
-                       "c-url://any/infer/" + std::string(kModel) + "?ttft=200ms");
-    if (!script.empty()) b["x_script"] = script;
-    return b;
-  }
-  // The latest call's line.
-  json latest() { return admin_json("/v1/calls?limit=1").at(0); }
-  json books(std::uint64_t calls) {
-    const json t = settled([&](const json& totals) { return totals["calls"] == calls; });
-    EXPECT_EQ(t["sum_nano"], 0);
-    EXPECT_EQ(t["tokens_billed"], t["tokens_delivered"]);
-    return t;
-  }
-  std::unique_ptr<ScriptedPool> pool_, other_;
-};
 
 constexpr std::int64_t kIn = 400, kCachedIn = 100, kOut = 1600;
 
@@ -146,14 +117,27 @@ TEST_F(Metering, ARepeatIsAnsweredAndNotBilledAgain) {
   const auto stream_again = ask(body("", true), "order-2");
   EXPECT_EQ(stream_again.status, 409) << "a stream is not kept, and not sent twice";
   EXPECT_EQ(stream_again.headers.value_or("x-should-retry", ""), "false");
+  // While the first one runs: the second is told to come back, and neither computes nor pays.
+  base::ClientResponse held;
+  std::thread one([&] { held = ask(body("held", false), "order-4"); });
+  for (int i = 0; i < 200 && pool_->calls() < 3; ++i) std::this_thread::sleep_for(milliseconds(10));
+  const auto second = ask(body("held", false), "order-4");
+  EXPECT_EQ(second.status, 409) << second.body;
+  EXPECT_EQ(second.headers.value_or("x-should-retry", ""), "true");
+  EXPECT_NE(second.headers.value_or("retry-after", ""), "");
+  pool_->release();
+  one.join();
+  EXPECT_EQ(held.status, 200) << held.body;
+  EXPECT_EQ(second.headers.value_or("x-qanat-call", ""), held.headers.value_or("x-qanat-call", "-"));
+  EXPECT_EQ(ask(body("held", false), "order-4").body, held.body);
   // What delivered nothing may be asked again.
   json refused = body("", false);
   refused["model"] = "none";
   EXPECT_EQ(ask(refused, "order-3").status, 404);
   EXPECT_EQ(ask(body("", false), "order-3").status, 200);
-  const json t = books(3);
-  EXPECT_EQ(t["tokens_billed"], 15);
-  EXPECT_EQ(pool_->calls(), 3u);
+  const json t = books(4);
+  EXPECT_EQ(t["tokens_billed"], 20);
+  EXPECT_EQ(pool_->calls(), 4u);
 }
 
 TEST_F(Metering, KilledAtAnyInstantItBillsWhatCameAndNothingTwice) {

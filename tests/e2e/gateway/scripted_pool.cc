@@ -45,10 +45,10 @@ std::string chunk(const std::string& data) {
   return size + event + "\r\n";
 }
 
-std::string content(const std::string& more = "") {
+std::string content(const std::string& more = "", const std::string& text = "word ") {
   return R"({"id":"s","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":)"
-         R"({"content":"word "},"finish_reason":null}])" +
-         (more.empty() ? "" : "," + more) + "}";
+         R"({"content":")" +
+         text + R"("},"finish_reason":null}])" + (more.empty() ? "" : "," + more) + "}";
 }
 
 std::string closing(const std::string& usage) {
@@ -77,14 +77,14 @@ std::string descriptor_of(const std::string& id) {
 
 }  // namespace
 
-ScriptedPool::ScriptedPool(std::string id, unsigned port, bool scripted)
+ScriptedPool::ScriptedPool(std::string id, unsigned port, bool scripted, const std::string& host)
     : id_(std::move(id)), scripted_(scripted), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const int on = 1;
   ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_port = htons(static_cast<std::uint16_t>(port));
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::inet_pton(AF_INET, host.c_str(), &at.sin_addr);
   if (::bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0 ||
       ::listen(listener_, 1024) != 0)
     throw std::runtime_error("scripted pool: port " + std::to_string(port) + " is taken");
@@ -175,15 +175,21 @@ bool ScriptedPool::stream(int fd, std::string_view script, std::string_view) {
   if (!send_all(fd,
                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"))
     return false;
-  const bool slow = script == "slow";
-  const std::uint64_t tokens = script == "never_ends" ? 1'000'000 : slow ? 200 : kTokens;
+  // drip: a token every 50 ms, for a minute; torrent: more than any socket holds, 16 KiB a token.
+  const bool slow = script == "slow", drip = script == "drip", torrent = script == "torrent";
+  const std::uint64_t tokens = script == "never_ends" ? 1'000'000
+                               : torrent              ? kTorrentTokens
+                               : drip                 ? 1200
+                               : slow                 ? 200
+                                                      : kTokens;
+  const std::string text = torrent ? std::string(16 * 1024, 'w') : "word ";
   for (std::uint64_t i = 1; i <= tokens && !stop_; ++i) {
     std::string more;
     if (script == "usage_on_content" && i == tokens) more = usage(kPrompt, tokens, kCached);
     if (slow) more = usage(kPrompt, i, kCached);
     if (script == "claims_too_much") more = usage(1'000'000'000, 1'000'000, 0);
-    if (!send_all(fd, chunk(content(more)))) return false;
-    if (slow) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    if (!send_all(fd, chunk(content(more, text)))) return false;
+    if (slow || drip) std::this_thread::sleep_for(std::chrono::milliseconds(drip ? 50 : 3));
     if (i != 3) continue;
     if (script == "error_after_200")
       return send_all(
@@ -191,7 +197,7 @@ bool ScriptedPool::stream(int fd, std::string_view script, std::string_view) {
     if (script == "garbage") return send_all(fd, chunk("<html>not json"));
     if (script == "breaks_off") return false;
   }
-  const bool plain = script.empty() || slow;
+  const bool plain = script.empty() || slow || drip || torrent;
   if (plain && !send_all(fd, chunk(closing(usage(kPrompt, tokens, kCached))))) return false;
   if (script == "claims_too_much" && !send_all(fd, chunk(closing(usage(1'000'000'000, 1'000'000, 0)))))
     return false;

@@ -13,13 +13,14 @@ namespace qanat::e2e {
 
 class ScriptedPool {
  public:
-  // Listens on 127.0.0.1:port until it goes. Five tokens an answer; {"prompt_tokens":40,"cached_tokens":30}.
-  ScriptedPool(std::string id, unsigned port, bool scripted);
+  // Listens on host:port, in the namespace of the thread that makes it, until it goes. Five tokens an answer; {"prompt_tokens":40,"cached_tokens":30}.
+  ScriptedPool(std::string id, unsigned port, bool scripted, const std::string& host = "127.0.0.1");
   ~ScriptedPool();
   ScriptedPool(const ScriptedPool&) = delete;
   ScriptedPool& operator=(const ScriptedPool&) = delete;
 
   static constexpr std::uint64_t kTokens = 5, kPrompt = 40, kCached = 30;
+  static constexpr std::uint64_t kTorrentTokens = 4000;
   // Calls that reached it.
   std::uint64_t calls() const { return calls_; }
   // Of them, those that it kept waiting and that were given up.
