@@ -25,13 +25,7 @@ std::size_t DemandHistory::slot(std::int64_t number) const {
 }
 
 double DemandHistory::level() const {
-  double seen = 0, usual = 0;
-  for (const Ended& one : hour_) {
-    if (one.usual < 0) continue;
-    seen += one.seen;
-    usual += one.usual;
-  }
-  return usual > 0 ? std::clamp(seen / usual, 0.5, 2.0) : 1.0;
+  return hour_usual_ > 0 ? std::clamp(hour_seen_ / hour_usual_, 0.5, 2.0) : 1.0;
 }
 
 double DemandHistory::expected(std::int64_t number) const {
@@ -41,16 +35,28 @@ double DemandHistory::expected(std::int64_t number) const {
 
 void DemandHistory::end_slot() {
   const std::size_t at = slot(current_);
+  const double mean = sum_ / notes_;
+  const double seen = most_ > mean + kStandsOut * std::sqrt(std::max(mean, 1.0)) ? most_ : mean;
   if (predicted_[at] >= 0) {
-    missed_ += std::abs(most_ - predicted_[at]);
-    persistence_missed_ += std::abs(most_ - before_[at]);
-    wanted_ += most_;
+    missed_ += std::abs(seen - predicted_[at]);
+    persistence_missed_ += std::abs(seen - before_[at]);
+    wanted_ += seen;
     predicted_[at] = before_[at] = -1;
   }
-  hour_.push_back({current_, most_, usual_[at]});
+  const auto count = [&](const Ended& one, double sign) {
+    if (one.usual < 0) return;
+    hour_seen_ += sign * one.seen;
+    hour_usual_ += sign * one.usual;
+  };
+  hour_.push_back({current_, seen, usual_[at]});
+  count(hour_.back(), 1);
   const auto hour = std::max<std::int64_t>(1, std::chrono::hours(1) / shape_.slot);
-  while (hour_.front().number <= current_ - hour) hour_.pop_front();
-  usual_[at] = usual_[at] < 0 ? most_ : usual_[at] + shape_.gain * (most_ - usual_[at]);
+  while (hour_.front().number <= current_ - hour) {
+    count(hour_.front(), -1);
+    hour_.pop_front();
+  }
+  usual_[at] = usual_[at] < 0 ? seen : usual_[at] + shape_.gain * (seen - usual_[at]);
+  last_ = seen;
 }
 
 void DemandHistory::note(double streams, base::Time now) {
@@ -59,6 +65,8 @@ void DemandHistory::note(double streams, base::Time now) {
   latest_ = streams;
   if (here == current_) {
     most_ = std::max(most_, streams);
+    sum_ += streams;
+    ++notes_;
     return;
   }
   if (current_ != INT64_MIN) {
@@ -67,18 +75,19 @@ void DemandHistory::note(double streams, base::Time now) {
     const std::int64_t ahead = here + shape_.lead / shape_.slot;
     if (usual_[slot(ahead)] >= 0) {
       predicted_[slot(ahead)] = expected(ahead);
-      before_[slot(ahead)] = most_;
+      before_[slot(ahead)] = last_;
     }
   }
   current_ = here;
-  most_ = streams;
+  most_ = sum_ = streams;
+  notes_ = 1;
 }
 
 double DemandHistory::peak(base::Time now, base::Duration ahead) const {
   const std::int64_t first = number(now);
   const std::int64_t last = std::min(number(now + ahead), first + static_cast<std::int64_t>(slots()) - 1);
-  double most = 0;
-  for (std::int64_t n = first; n <= last; ++n) most = std::max(most, expected(n));
+  double most = latest_;
+  for (std::int64_t n = first + 1; n <= last; ++n) most = std::max(most, expected(n));
   return most;
 }
 
