@@ -1,177 +1,32 @@
-// qanat-controller: store → authority → listener → level (domain or global) → northbound, and upwards the uplink.
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <memory>
+// qanat-controller: a service of its own on a file, or one of several that stand in for each other on etcd.
 #include <optional>
-#include <system_error>
 
-#include "base/clock.hh"
-#include "base/config.hh"
 #include "base/daemon.hh"
-#include "base/file.hh"
-#include "base/log.hh"
+#include "controller/app/cluster.hh"
 #include "controller/app/sample_config.hh"
+#include "controller/app/service.hh"
 #include "controller/app/settings.hh"
-#include "controller/domain/domain.hh"
-#include "controller/global/global.hh"
-#include "controller/northbound/northbound.hh"
-#include "controller/session/authority.hh"
-#include "controller/session/listener.hh"
-#include "controller/session/uplink.hh"
-#include "controller/store/store.hh"
-
-namespace qanat::app {
-namespace {
-
-session::Now now() { return {base::monotonic_now(), base::unix_now()}; }
-
-std::string token_of(const std::string& file) {
-  std::string token = base::read_file(file, 4096);
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' '))
-    token.pop_back();
-  if (token.size() < 16) {
-    throw std::system_error(std::make_error_code(std::errc::invalid_argument),
-                            file + ": a token of 16 characters or more");
-  }
-  return token;
-}
-
-// Everything that runs, in the order in which it depends on each other.
-class Controller {
- public:
-  Controller(boost::asio::io_context& io, const Settings& settings)
-      : store_(settings.state),
-        authority_(store_, settings.name, base::unix_now()),
-        name_(settings.name),
-        listener_(io, door()),
-        tick_(io),
-        report_(io),
-        report_interval_(settings.report_interval_ms) {
-    if (settings.global) {
-      level_ = std::make_unique<global::Global>(settings.name, store_, authority_, listener_, now());
-    } else {
-      make_domain(io, settings);
-    }
-    listener_.serve(*level_);
-    northbound_.emplace(io, *level_, listener_);
-    if (!settings.northbound.empty())
-      northbound_->listen_tcp(
-          settings.northbound, token_of(settings.admin_token_file),
-          settings.viewer_token_file.empty() ? std::string() : token_of(settings.viewer_token_file));
-    northbound_->members_connect_to(settings.listen);
-    northbound_->listen_unix(settings.socket);
-    for (const auto& address : settings.listen) listener_.listen(address);
-    if (uplink_) uplink_->start();
-    tick();
-    base::log_info("{} \"{}\" listens on port {}",
-                   settings.global ? "global controller" : "domain controller", settings.name,
-                   listener_.port());
-  }
-
-  void stop() {
-    tick_.cancel();
-    report_.cancel();
-    if (uplink_) uplink_->stop();
-    northbound_->stop();
-    listener_.stop();
-  }
-
- private:
-  void make_domain(boost::asio::io_context& io, const Settings& settings) {
-    domain::DomainConfig config{.name = settings.name, .domain = settings.domain, .probe_plan = {}};
-    config.probe_plan.set_active_interval_ms(settings.active_interval_ms);
-    config.probe_plan.set_mesh_interval_ms(settings.mesh_interval_ms);
-    config.probe_plan.set_report_interval_ms(settings.report_interval_ms);
-    auto owned = std::make_unique<domain::Domain>(config, store_, authority_, listener_, now());
-    domain_ = owned.get();
-    level_ = std::move(owned);
-    if (settings.parent_addresses.empty()) return;
-    const session::UplinkConfig up{.addresses = settings.parent_addresses,
-                                   .join_token_file = settings.join_token_file,
-                                   .name = settings.name,
-                                   .domain = settings.domain,
-                                   .ca_public = authority_.ca_publics()};
-    domain_->on_parent(false);
-    uplink_.emplace(
-        io, store_, up,
-        session::Uplink::Handlers{.hello = [this] { return domain_->parent_hello(); },
-                                  .up =
-                                      [this] {
-                                        domain_->on_parent(true);
-                                        report();
-                                      },
-                                  .envelope =
-                                      [this](const proto::v1::Envelope& envelope) {
-                                        if (const auto reply = domain_->on_parent_envelope(envelope, now())) {
-                                          uplink_->send(*reply);
-                                        }
-                                      },
-                                  .down =
-                                      [this] {
-                                        report_.cancel();
-                                        domain_->on_parent(false);
-                                      }});
-  }
-
-  // What southbound connections see: a leaf of our own, and whose clients' certificates are good.
-  base::TlsContext door() {
-    door_serial_ = authority_.serial();
-    door_made_ = base::unix_now();
-    return base::server_context(authority_.server_identity(name_, door_made_), authority_.ca_pem(),
-                                base::ClientCertificate::Optional);
-  }
-
-  void tick() {
-    tick_.expires_after(std::chrono::milliseconds(100));
-    tick_.async_wait([this](boost::system::error_code cancelled) {
-      if (cancelled) return;
-      level_->on_timer(now());
-      // The CAs in force changed, or the leaf is a month old.
-      if (authority_.serial() != door_serial_ || base::unix_now() - door_made_ > 30 * 86'400)
-        listener_.set_tls(door());
-      tick();
-    });
-  }
-
-  void report() {
-    proto::v1::Envelope envelope;
-    *envelope.mutable_domain_report() = domain_->report(now());
-    uplink_->send(envelope);
-    report_.expires_after(report_interval_);
-    report_.async_wait([this](boost::system::error_code cancelled) {
-      if (!cancelled) report();
-    });
-  }
-
-  store::Store store_;
-  session::Authority authority_;
-  std::string name_;
-  std::uint64_t door_serial_ = 0;
-  base::UnixSeconds door_made_ = 0;
-  session::Listener listener_;
-  std::unique_ptr<session::Level> level_;
-  domain::Domain* domain_ = nullptr;  // level_, where it is one
-  std::optional<northbound::Northbound> northbound_;
-  std::optional<session::Uplink> uplink_;
-  boost::asio::steady_timer tick_;
-  boost::asio::steady_timer report_;
-  std::chrono::milliseconds report_interval_;
-};
-
-}  // namespace
-}  // namespace qanat::app
+#include "controller/store/sqlite_store.hh"
 
 int main(int argc, char** argv) {
   using namespace qanat;
   app::Settings settings;
-  std::optional<app::Controller> controller;
+  std::optional<store::SqliteStore> store;
+  std::optional<app::Service> service;
+  std::optional<app::Cluster> cluster;
   const base::DaemonInfo info{"qanat-controller",
                               "decides where packets go: a domain's controller, or the global one",
                               app::kSampleConfig};
   return base::daemon_main(
       argc, argv, info, [&](base::ConfigTable& root) { app::read(root, settings); },
       [&](base::Daemon& daemon) {
-        controller.emplace(daemon.io(), settings);
-        daemon.on_stop([&] { controller->stop(); });
+        if (settings.etcd.endpoints.empty()) {
+          store.emplace(settings.state);
+          service.emplace(daemon.io(), settings, *store);
+          daemon.on_stop([&] { service->stop(); });
+        } else {
+          cluster.emplace(daemon.io(), settings, [argv] { app::replace_process(argv); });
+          daemon.on_stop([&] { cluster->stop(); });
+        }
       });
 }

@@ -10,7 +10,8 @@ inline constexpr std::string_view kSampleConfig =
 name = "guizhou"                       # shown to operators; a domain's name at the global level
 role = "domain"                        # "domain" or "global"
 domain = 1                             # 1 to 4095, this domain's number; left out (or 0) for "global"
-state = "/var/lib/qanat/guizhou.db"    # CA, members, tenants, keys: mode 0600, back it up
+state = "/var/lib/qanat/guizhou.db"    # CA, members, tenants, keys: mode 0600, back it up. Or, for several
+                                       # controllers that stand in for each other: "etcd:http://192.0.2.5:2379,…"
 listen = ["192.0.2.1:7443"]            # where boxes (or domains) connect: TLS 1.3
 socket = "/run/qanat/controller.sock"  # REST for root on this host
 northbound = "127.0.0.1:7480"          # the same REST over TCP, and the live page; optional
@@ -28,6 +29,13 @@ log_level = "info"                     # trace, debug, info, warn, error
 active_interval_ms = 10                # paths in use and their backups; dead after three
 mesh_interval_ms = 200                 # every other adjacency
 report_interval_ms = 500               # reports to this controller
+
+# Only with state = "etcd:…"; all of it optional.
+# [etcd]
+# user = "qanat"                       # with password_file
+# password_file = "/etc/qanat/etcd-password"
+# ca_file = "/etc/qanat/etcd-ca.pem"   # of https endpoints; certificate_file and key_file are our own
+# lease_s = 2                          # how long a leader that is gone is still waited for
 
 # [traces]                             # an OpenTelemetry collector
 # endpoint = "http://127.0.0.1:4318"

@@ -1,5 +1,7 @@
 #include "controller/app/settings.hh"
 
+#include <algorithm>
+
 #include "base/config.hh"
 #include "base/http_server.hh"
 #include "controller/policy/tenant_check.hh"
@@ -16,6 +18,44 @@ void check_addresses(base::ConfigTable& table, std::string_view key,
   }
 }
 
+constexpr std::string_view kEtcd = "etcd:";
+constexpr std::string_view kSqlite = "sqlite:";
+
+// "etcd:http://192.0.2.1:2379,http://192.0.2.2:2379"; "sqlite:FILE", or FILE alone.
+void read_state(base::ConfigTable& root, Settings& s) {
+  const std::string text = root.string("state");
+  if (text.starts_with(kEtcd)) {
+    for (std::size_t from = kEtcd.size(); from <= text.size();) {
+      const std::size_t end = std::min(text.find(',', from), text.size());
+      const std::string endpoint = text.substr(from, end - from);
+      if (!endpoint.starts_with("http://") && !endpoint.starts_with("https://"))
+        root.problem("state", "'" + endpoint + "' is no endpoint of etcd",
+                     "\"etcd:http://192.0.2.1:2379,http://…\"");
+      s.etcd.endpoints.push_back(endpoint);
+      from = end + 1;
+    }
+  } else {
+    s.state = text.starts_with(kSqlite) ? text.substr(kSqlite.size()) : text;
+  }
+  auto table = root.table("etcd");
+  if (!table) return;
+  if (s.etcd.endpoints.empty())
+    root.problem("etcd", "the state is kept in a file", "state = \"etcd:ENDPOINT,…\", or no [etcd]");
+  s.etcd.user = table->string("user", "");
+  s.etcd.password_file = table->string("password_file", "");
+  if (s.etcd.user.empty() != s.etcd.password_file.empty())
+    table->problem("user", "one of user and password_file is missing", "both, or neither");
+  s.etcd.ca_file = table->string("ca_file", "");
+  s.etcd.certificate_file = table->string("certificate_file", "");
+  s.etcd.key_file = table->string("key_file", "");
+  if (s.etcd.certificate_file.empty() != s.etcd.key_file.empty())
+    table->problem("certificate_file", "one of certificate_file and key_file is missing", "both, or neither");
+  if (s.etcd.ca_file.empty() && std::any_of(s.etcd.endpoints.begin(), s.etcd.endpoints.end(),
+                                            [](const auto& e) { return e.starts_with("https"); }))
+    table->problem("ca_file", "missing", "the CA of etcd's https endpoints");
+  s.etcd.lease_s = table->integer("lease_s", {2, 60}, 2);
+}
+
 }  // namespace
 
 void read(base::ConfigTable& root, Settings& s) {
@@ -27,7 +67,7 @@ void read(base::ConfigTable& root, Settings& s) {
   if (s.global && s.domain != 0)
     root.problem("domain", std::to_string(s.domain), "0 or nothing: the global level has none");
   if (!s.global && s.domain == 0) root.problem("domain", "missing or 0", "this domain's number, 1 to 4095");
-  s.state = root.string("state");
+  read_state(root, s);
   s.listen = root.strings("listen", true);
   check_addresses(root, "listen", s.listen);
   s.socket = root.string("socket");

@@ -11,11 +11,23 @@ class ConfigTable;
 
 namespace qanat::app {
 
+// state = "etcd:ENDPOINT,…" and [etcd].
+struct EtcdSettings {
+  std::vector<std::string> endpoints;  // empty: the state is a file
+  std::string user;
+  std::string password_file;
+  std::string ca_file;
+  std::string certificate_file;
+  std::string key_file;
+  std::int64_t lease_s = 2;
+};
+
 struct Settings {
   std::string name;
   bool global = false;
   std::uint32_t domain = 0;
-  std::string state;
+  std::string state;  // a file, where it is not etcd
+  EtcdSettings etcd;
   std::vector<std::string> listen;
   std::string socket;
   std::string northbound;  // empty: none

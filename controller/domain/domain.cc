@@ -60,6 +60,8 @@ void Domain::load(Now now) {
     adopt(config, selections_);
     if (row.acknowledged) rollout->second.held = std::move(config);
   }
+  gathering_ =
+      std::all_of(rollouts_.begin(), rollouts_.end(), [](const auto& r) { return r.second.version == 0; });
   rotate_keys(now);
 }
 
@@ -102,6 +104,13 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
     }
   }
   if (known) rollout.version = std::max(rollout.version, hello.version());
+  rollout.asked = rollout.held.version() == 0 && hello.version() != 0 && hello.tells_config();
+  if (rollout.asked) {
+    proto::v1::Envelope question;
+    question.set_tell_config(true);
+    members_.send(member, question);
+    rollout.not_before = now.mono + kGather;
+  }
   ca_rotation_.on_open(member, hello);
   note_bindings(member);
   base::log_info("node {} ({}) connected, holds version {}", member, name_of(member), hello.version());
@@ -112,6 +121,7 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
 bool Domain::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {
   switch (envelope.body_case()) {
     case proto::v1::Envelope::kAck: on_ack(member, envelope.ack(), now); return true;
+    case proto::v1::Envelope::kHeld: on_held(member, envelope.held(), now); return true;
     case proto::v1::Envelope::kTelemetry: on_telemetry(member, envelope.telemetry(), now); return true;
     case proto::v1::Envelope::kTrustAck: ca_rotation_.on_ack(member, envelope.trust_ack()); return true;
     case proto::v1::Envelope::kRenew: on_renew(member, envelope.renew(), now); return true;
@@ -153,6 +163,36 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
   if (self != membership_.current().end() && self->second.record.relay())
     for (auto& [id, other] : rollouts_) other.dirty |= other.waiting;
   push(now);
+}
+
+// What a node holds counts only as one of our configurations: signed, and for this node.
+void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now now) {
+  Rollout& rollout = rollouts_[member];
+  if (!std::exchange(rollout.asked, false)) return;
+  rollout.not_before = {};
+  const auto keys = proto::config_keys_of(authority_.config_publics());
+  auto config = proto::apply_verified({}, told, member, keys);
+  if (!config) {
+    base::log_warn("node {} ({}) holds what this controller did not sign: {}", member, name_of(member),
+                   config.error().message());
+  } else {
+    if (warming_up_) {  // a new leader changes nothing by itself
+      Selections theirs;
+      adopt(*config, theirs);
+      for (auto& [pair, choices] : theirs)
+        if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
+    }
+    rollout.held = std::move(*config);
+  }
+  push(now);
+}
+
+// Until every node is back and has told what it holds.
+bool Domain::gathering(Now now) {
+  const auto told = [](const auto& r) { return r.second.connected && !r.second.asked; };
+  gathering_ =
+      gathering_ && now.mono - started_ < kGather && !std::all_of(rollouts_.begin(), rollouts_.end(), told);
+  return gathering_;
 }
 
 void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now) {
@@ -346,6 +386,7 @@ void Domain::push(Now now) {
   const auto due = [&](const Rollout& r) {
     return r.connected && r.dirty && r.inflight.version() == 0 && now.mono >= r.not_before;
   };
+  if (gathering(now)) return;
   if (std::none_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) { return due(r.second); })) return;
   const World everything = world();
   std::vector<store::Pushed> rows;

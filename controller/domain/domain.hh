@@ -45,6 +45,9 @@ class Domain final : public session::Level {
   static constexpr base::Duration kRefusedPause = std::chrono::seconds(5);
   // After a start, what was held is trusted this long: nodes come back and report again.
   static constexpr base::Duration kWarmUp = std::chrono::seconds(8);
+  // One that takes over and does not know what nodes hold asks them, and tells them nothing new until they have answered,
+  // or for so long: lists wait for relays, and whether those are ready is what they answer.
+  static constexpr base::Duration kGather = std::chrono::seconds(2);
 
   // All three outlive it.
   Domain(DomainConfig config, store::Store& store, session::Authority& authority, session::Members& members,
@@ -95,6 +98,7 @@ class Domain final : public session::Level {
     bool connected = false;
     bool dirty = true;        // what it should hold may have changed
     bool waiting = false;     // for a relay's acknowledgement
+    bool asked = false;       // what it holds; see not_before
     std::uint64_t bound = 0;  // the authority's serial whose bindings it holds all of
     base::Time not_before{};
     base::Time sent{};
@@ -102,6 +106,8 @@ class Domain final : public session::Level {
 
   void load(Now now);
   void on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now);
+  void on_held(MemberId member, const proto::v1::ConfigDelta& told, Now now);
+  bool gathering(Now now);
   void on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void measured(const telemetry::LinkKey& key, base::Time now);
   void expire(base::Time now);
@@ -158,6 +164,7 @@ class Domain final : public session::Level {
   base::UnixSeconds day_ = 0;
   bool everything_ = true;  // compute all pairs anew: nodes, tenants or the rules changed
   bool warming_up_ = true;
+  bool gathering_ = false;
   bool has_parent_ = false;
   bool parent_up_ = false;
 };

@@ -81,6 +81,7 @@ std::string to_json(const session::Status& s) {
             {"links_usable", s.links_usable},
             {"policies", s.policies}};
   if (!s.parent.empty()) json["parent"] = s.parent;
+  if (!s.leader.empty()) json["leader"] = s.leader;
   return text(json);
 }
 

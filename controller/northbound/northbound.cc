@@ -147,8 +147,22 @@ Answer Northbound::State::rotate_node(Request& in, Responder& out) {
   co_await out.error(404, "no_such_node", "no member of that name", "GET /v1/nodes lists them");
 }
 
+// What a standby cannot answer, its leader can.
+Answer or_leader(HttpServer::Handler& handler, Request& in, Responder& out) {
+  std::string why;
+  try {
+    co_return co_await handler(in, out);
+  } catch (const session::NotLeader& elsewhere) {
+    why = elsewhere.what();
+  }
+  co_await out.error(503, "not_leader", why, "GET /v1/status names the leader");
+}
+
 void Northbound::State::add_routes(HttpServer& server, bool guarded) {
-  const auto route = [&](std::string_view method, std::string_view pattern, HttpServer::Handler handler) {
+  const auto route = [&](std::string_view method, std::string_view pattern, HttpServer::Handler asked) {
+    HttpServer::Handler handler = [asked = std::move(asked)](Request& in, Responder& out) mutable {
+      return or_leader(asked, in, out);
+    };
     if (!guarded) return server.route(method, pattern, std::move(handler), 256 * 1024);
     server.route(
         method, pattern,

@@ -39,8 +39,7 @@ proto::Ed25519Private seed_of(store::Store& store, std::string_view name) {
     store.set_value(name, seed);
   }
   proto::Ed25519Private out{};
-  if (seed.size() != out.size())
-    throw store::DatabaseError("state database: broken key " + std::string(name));
+  if (seed.size() != out.size()) throw store::StoreError("state database: broken key " + std::string(name));
   std::copy(seed.begin(), seed.end(), out.begin());
   return out;
 }
@@ -79,7 +78,7 @@ Authority::Authority(store::Store& store, std::string_view name, base::UnixSecon
 Authority::Ca Authority::read_ca(const proto::Ed25519Private& key, std::string pem) {
   const auto read = base::read_certificates(pem);
   if (!read || read->front().key != proto::public_of(key))
-    throw store::DatabaseError("state database: broken CA certificate");
+    throw store::StoreError("state database: broken CA certificate");
   return {key, std::move(pem), read->front().fingerprint, read->front().not_after};
 }
 

@@ -35,7 +35,7 @@ class Authority {
  public:
   enum class Phase : std::uint8_t { Stable, Announced, Switched };
 
-  // Loads the keys, or makes them. Throws std::system_error or DatabaseError.
+  // Loads the keys, or makes them. Throws std::system_error or StoreError.
   Authority(store::Store& store, std::string_view name, base::UnixSeconds now);
 
   Phase phase() const { return phase_; }

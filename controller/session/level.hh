@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,8 @@ struct Status {
   std::size_t links_usable = 0;
   std::size_t policies = 0;
   std::string parent{};  // "", "connected", "lost"
+  std::string
+      leader{};  // of several that stand in for each other, where this one only stands by: its northbound address
 };
 struct LineView {
   std::uint32_t plane = 0;
@@ -131,6 +134,11 @@ struct RotationStatus {
 struct Event {
   std::string kind;  // "node_connected", "paths_changed" …
   std::vector<std::pair<std::string, std::string>> fields;
+};
+
+// Thrown by a level that only stands by, for what only the leader can say or do. what() names the leader.
+struct NotLeader : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 class Level {

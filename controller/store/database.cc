@@ -16,7 +16,7 @@ void Statement::check(int code, int expected, const char* doing) const {
   if (code == expected) return;
   std::string text = std::string("state database: ") + doing + ": " + sqlite3_errmsg(db_);
   if (statement_ != nullptr) text += std::string(" in: ") + sqlite3_sql(statement_);
-  throw DatabaseError(text);
+  throw StoreError(text);
 }
 
 Statement& Statement::bind(std::int64_t value) {
@@ -62,7 +62,7 @@ Database::Database(const std::string& file) {
   if (code != SQLITE_OK) {
     const std::string why = db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_);
     sqlite3_close(db_);
-    throw DatabaseError("state database " + file + ": open: " + why);
+    throw StoreError("state database " + file + ": open: " + why);
   }
   sqlite3_busy_timeout(db_, 2000);
   execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;");
@@ -76,7 +76,7 @@ void Database::execute(std::string_view sql) {
   const std::string text =
       "state database: " + std::string(message == nullptr ? "error" : message) + " in: " + std::string(sql);
   sqlite3_free(message);
-  throw DatabaseError(text);
+  throw StoreError(text);
 }
 
 std::int64_t Database::user_version() {
@@ -89,7 +89,7 @@ Transaction::~Transaction() {
   if (db_ == nullptr) return;
   try {
     db_->execute("ROLLBACK");
-  } catch (const DatabaseError&) {
+  } catch (const StoreError&) {
     // the transaction is already gone, which is what was wanted
   }
 }

@@ -1,22 +1,19 @@
 // Database: SQLite with WAL and synchronous=FULL: what a statement's commit acknowledged survives kill -9 and power loss.
-// A thin owner of handles; errors are DatabaseError, naming the attempt and the statement.
+// A thin owner of handles; errors are StoreError, naming the attempt and the statement.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include "controller/store/store.hh"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace qanat::store {
-
-struct DatabaseError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 // One prepared statement. Bind in order, then step; columns count from 0. Views are valid until the next step.
 class Statement {

@@ -1,20 +1,26 @@
 // Store: everything a controller must not forget: keys, members, join tokens, tenants, relay keys, what was pushed.
 // Measurements and computed tables are not state: they are measured and computed again. Everything is on one thread.
+// One controller keeps it in a file (sqlite_store.hh); several that stand in for each other, in etcd (etcd_store.hh).
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/time.hh"
-#include "controller/store/database.hh"
 #include "identifiers/proto/southbound.pb.h"
 
 namespace qanat::store {
+
+// What a call throws when the store cannot be used: the attempt, and why.
+struct StoreError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 // A node of this domain, or, at the global level, a domain (then `id` is its number). Rows are never deleted, so ids are
 // never used again.
@@ -50,54 +56,60 @@ struct RelayKeyRow {
   std::array<std::uint8_t, 32> key{};
 };
 
+// A call that returned is durable; one that throws StoreError has changed nothing.
 class Store {
  public:
-  // Makes or upgrades the schema. DatabaseError when the file is newer than this program or cannot be used.
-  explicit Store(const std::string& file);
+  virtual ~Store() = default;
+  Store() = default;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
 
   // Small named values: keys, certificates, the epoch.
-  std::optional<std::string> value(std::string_view name);
-  void set_value(std::string_view name, std::string_view value);
+  virtual std::optional<std::string> value(std::string_view name) = 0;
+  virtual void set_value(std::string_view name, std::string_view value) = 0;
   // All or none; an empty value erases its name.
-  void set_values(const std::vector<std::pair<std::string, std::string>>& values);
+  virtual void set_values(const std::vector<std::pair<std::string, std::string>>& values) = 0;
 
   // Join tokens are kept as SHA-256 of their secret.
-  void add_join_token(std::string_view hash, const JoinToken& token);
+  virtual void add_join_token(std::string_view hash, const JoinToken& token) = 0;
   // For telling why a token is refused; `member` must be its name.
-  TokenVerdict check_join_token(std::string_view hash, std::string_view name, base::UnixSeconds now,
-                                bool& relay);
+  virtual TokenVerdict check_join_token(std::string_view hash, std::string_view name, base::UnixSeconds now,
+                                        bool& relay) = 0;
 
   // In one transaction: the token is used up, a member of the same name is revoked, and the member is added. `lowest`
   // and `highest` bound the id (equal: that id exactly); finish() fills in what depends on the id (certificate,
   // signature) before it is written. nullopt when the token is no longer good or ids have run out.
-  std::optional<Member> enrol(std::string_view token_hash, base::UnixSeconds now, Member member,
-                              std::uint32_t lowest, std::uint32_t highest,
-                              const std::function<void(Member&)>& finish);
-  std::vector<Member> members();
-  void update_record(std::uint32_t id, const proto::v1::NodeRecord& record);
-  void revoke(std::uint32_t id);
+  virtual std::optional<Member> enrol(std::string_view token_hash, base::UnixSeconds now, Member member,
+                                      std::uint32_t lowest, std::uint32_t highest,
+                                      const std::function<void(Member&)>& finish) = 0;
+  virtual std::vector<Member> members() = 0;
+  virtual void update_record(std::uint32_t id, const proto::v1::NodeRecord& record) = 0;
+  virtual void revoke(std::uint32_t id) = 0;
   // Record, certificates and CA keys as they stand in `member`.
-  void update_keys(const Member& member);
+  virtual void update_keys(const Member& member) = 0;
 
-  std::vector<proto::v1::Tenant> tenants();
-  void put_tenant(const proto::v1::Tenant& tenant);
-  void remove_tenant(std::string_view name);
+  virtual std::vector<proto::v1::Tenant> tenants() = 0;
+  virtual void put_tenant(const proto::v1::Tenant& tenant) = 0;
+  virtual void remove_tenant(std::string_view name) = 0;
 
-  std::vector<RelayKeyRow> relay_keys();
-  void add_relay_key(const RelayKeyRow& row);
-  void remove_relay_keys_before(std::uint64_t week);
+  virtual std::vector<RelayKeyRow> relay_keys() = 0;
+  virtual void add_relay_key(const RelayKeyRow& row) = 0;
+  virtual void remove_relay_keys_before(std::uint64_t week) = 0;
 
-  std::vector<Pushed> pushed();
+  virtual std::vector<Pushed> pushed() = 0;
   // All or none of them.
-  void set_pushed(const std::vector<Pushed>& rows);
-  void set_acknowledged(std::uint32_t id, std::uint64_t version);
+  virtual void set_pushed(const std::vector<Pushed>& rows) = 0;
+  virtual void set_acknowledged(std::uint32_t id, std::uint64_t version) = 0;
 
   // At the global level: the newest report's nodes of a domain.
-  void set_reported(std::uint32_t domain, std::string_view report);
-  std::vector<std::pair<std::uint32_t, std::string>> reported();
+  virtual void set_reported(std::uint32_t domain, std::string_view report) = 0;
+  virtual std::vector<std::pair<std::uint32_t, std::string>> reported() = 0;
 
- private:
-  Database db_;
+  // Values whose names begin with `prefix` and come after `after` (empty: from the first), in the order of their names,
+  // at most `limit`.
+  virtual std::vector<std::pair<std::string, std::string>> values_of(std::string_view prefix,
+                                                                     std::string_view after,
+                                                                     std::size_t limit) = 0;
 };
 
 }  // namespace qanat::store

@@ -80,6 +80,7 @@ void AgentMachine::on_connected(base::Time now) {
   hello = settings_.hello;
   hello.set_protocol(1);
   hello.set_node_id(enrolment_->node);
+  hello.set_tells_config(true);
   hello.set_trust_serial(enrolment_->trust_serial);
   if (held_) {
     hello.set_epoch(held_->version().epoch);
@@ -117,6 +118,9 @@ void AgentMachine::on_envelope(proto::v1::Envelope&& envelope, base::Time now) {
     case Body::kRotateKey:
       if (!session) break;
       return act(RotateStatic{});
+    case Body::kTellConfig:
+      if (!session) break;
+      return tell_config();
     case Body::kPong:
       if (!session) break;
       return on_pong(envelope.pong(), now);
@@ -136,6 +140,13 @@ void AgentMachine::on_pong(std::uint64_t number, base::Time now) {
   next_keys_ = now + kKeysInterval;
   act(RenewIfDue{});
   note("controller_connected", address() + ", at " + to_string(held_->version()));
+}
+
+void AgentMachine::tell_config() {
+  if (!held_) return;
+  proto::v1::Envelope envelope;
+  *envelope.mutable_held() = snapshot_of(*held_);
+  act(Send{std::move(envelope)});
 }
 
 void AgentMachine::on_refusal(const proto::v1::Refusal& refusal, base::Time now) {

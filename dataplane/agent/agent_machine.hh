@@ -149,6 +149,7 @@ class AgentMachine {
   void on_delta(const proto::v1::ConfigDelta& delta, base::Time now);
   void on_pong(std::uint64_t number, base::Time now);
   void on_refusal(const proto::v1::Refusal& refusal, base::Time now);
+  void tell_config();
   void install(Held held, bool from_disk, bool rolled_back);
   void keep();
   void send_ping(base::Time now);

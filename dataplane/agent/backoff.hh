@@ -1,6 +1,6 @@
 // Backoff: how long to wait before the controllers' addresses are tried again.
 // Doubles with every fruitless round and is jittered, so that a thousand boxes do not return in one instant;
-// bounded so that a restarted controller is found again within 10 s.
+// bounded so that a restarted controller, or the one that takes its place, is found again within 5 s.
 #pragma once
 
 #include <algorithm>
@@ -13,12 +13,12 @@ namespace qanat::agent {
 class Backoff {
  public:
   static constexpr base::Duration kFirst = std::chrono::milliseconds(200);
-  static constexpr base::Duration kMost = std::chrono::seconds(5);
+  static constexpr base::Duration kMost = std::chrono::seconds(2);
 
   // `seed` must differ between boxes; the sequence is a pure function of it.
   explicit Backoff(std::uint64_t seed) : random_(seed | 1) {}
 
-  // The wait before the next round: between half and all of 0.2, 0.4 … 5 s.
+  // The wait before the next round: between half and all of 0.2, 0.4 … 2 s.
   base::Duration next() {
     const base::Duration whole = std::min<base::Duration>(kFirst * (1u << std::min(round_, 6u)), kMost);
     ++round_;

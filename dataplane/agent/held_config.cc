@@ -11,12 +11,7 @@ namespace {
 
 std::string frame_of(const HeldConfig& held) {
   proto::v1::Envelope envelope;
-  auto& delta = *envelope.mutable_delta();
-  delta.set_epoch(held.config->epoch());
-  delta.set_to_version(held.config->version());
-  *delta.mutable_upserts() = *held.config;
-  delta.set_digest(held.digest);
-  delta.set_signature(held.signature);
+  *envelope.mutable_delta() = snapshot_of(held);
   return proto::encode_frame(envelope);
 }
 
@@ -24,6 +19,16 @@ std::string frame_of(const HeldConfig& held) {
 
 std::string to_string(ConfigVersion version) {
   return "epoch " + std::to_string(version.epoch) + " version " + std::to_string(version.version);
+}
+
+proto::v1::ConfigDelta snapshot_of(const HeldConfig& held) {
+  proto::v1::ConfigDelta delta;
+  delta.set_epoch(held.config->epoch());
+  delta.set_to_version(held.config->version());
+  *delta.mutable_upserts() = *held.config;
+  delta.set_digest(held.digest);
+  delta.set_signature(held.signature);
+  return delta;
 }
 
 ConfigVersion HeldConfig::version() const { return {config->epoch(), config->version()}; }

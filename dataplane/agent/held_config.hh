@@ -49,6 +49,9 @@ struct Compiled {
 };
 using Compile = std::function<Compiled(const proto::v1::NodeConfig&)>;
 
+// The configuration as a signed full snapshot: whoever has the key may check it.
+proto::v1::ConfigDelta snapshot_of(const HeldConfig& held);
+
 // The file `config` in the state folder: the configuration in force and, while it is on trial or after it was
 // rolled back, the other one. Frames of the control protocol (identifiers/proto/framing), each a signed full
 // snapshot.

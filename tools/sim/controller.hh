@@ -11,7 +11,7 @@
 #include "controller/domain/domain.hh"
 #include "controller/global/global.hh"
 #include "controller/session/authority.hh"
-#include "controller/store/store.hh"
+#include "controller/store/sqlite_store.hh"
 #include "dataplane/agent/agent_machine.hh"
 #include "dataplane/crypto/keys.hh"
 #include "tools/sim/random.hh"
@@ -102,7 +102,7 @@ class Controller final : public session::Members {
   base::UnixSeconds unix_start_;
   base::Time epoch_start_;
   Random random_;
-  store::Store store_;
+  store::SqliteStore store_;
   std::unique_ptr<session::Authority> authority_;
   std::unique_ptr<session::Level> level_;
   domain::Domain* domain_ = nullptr;  // level_, where it is one

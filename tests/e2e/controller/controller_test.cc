@@ -12,7 +12,7 @@
 #include "base/http_client.hh"
 #include "controller/session/authority.hh"
 #include "controller/session/join_token.hh"
-#include "controller/store/store.hh"
+#include "controller/store/sqlite_store.hh"
 #include "tests/e2e/controller/controller_process.hh"
 
 namespace qanat::e2e {
@@ -118,7 +118,7 @@ TEST_F(Controller, BadJoinTokensAreTurnedDownEachWithItsReason) {
 }
 
 TEST_F(Controller, ATokenOfAnotherControllerEndsBeforeTheSecretIsSent) {
-  store::Store store(":memory:");
+  store::SqliteStore store(":memory:");
   const session::Authority other(store, "other", 1'800'000'000);
   auto token = *session::parse_join_token(controller_.join_token("city"));
   token.ca = other.fingerprint();
@@ -127,7 +127,7 @@ TEST_F(Controller, ATokenOfAnotherControllerEndsBeforeTheSecretIsSent) {
 
 TEST_F(Controller, ACertificateOfAnotherCaGetsNoWordOut) {
   TestBox city = enrolled("city");
-  store::Store store(":memory:");
+  store::SqliteStore store(":memory:");
   const session::Authority other(store, "test", city.held.epoch() + 1'800'000'000);
   TestBox fake("city");
   fake.enrolment = city.enrolment;

@@ -10,6 +10,7 @@
 #include "controller/domain/domain.hh"
 #include "controller/policy/token_schedule.hh"
 #include "controller/session/join_token.hh"
+#include "controller/store/sqlite_store.hh"
 #include "identifiers/proto/config_state.hh"
 
 namespace qanat {
@@ -102,7 +103,7 @@ struct Box {
 
 struct DomainWorld {
   Now& now;
-  store::Store store;
+  store::SqliteStore store;
   session::Authority authority;
   Mailbox members;
   std::unique_ptr<domain::Domain> level;

@@ -11,7 +11,7 @@ namespace {
 class TwoDomains : public ::testing::Test {
  protected:
   Now now_{base::Time{} + 1000s, 1'800'000'000};
-  store::Store store_{":memory:"};
+  store::SqliteStore store_{":memory:"};
   session::Authority authority_{store_, "global", now_.unix_s};
   Mailbox up_;
   std::unique_ptr<global::Global> global_ =

@@ -7,7 +7,7 @@
 #include "base/certificate.hh"
 #include "base/tls.hh"
 #include "controller/session/authority.hh"
-#include "controller/store/store.hh"
+#include "controller/store/sqlite_store.hh"
 #include "tests/support/daemon_process.hh"
 
 namespace qanat::agent {
@@ -51,7 +51,7 @@ class NodeKeysTest : public ::testing::Test {
   bool due(base::UnixSeconds now = kNow) { return keys_->renewal(now, 0).has_value(); }
 
   support::TempFolder folder_{"qanat-node-keys"};
-  store::Store controller_{":memory:"};
+  store::SqliteStore controller_{":memory:"};
   session::Authority authority_{controller_, "lab", kNow};
   std::unique_ptr<StateStore> store_;
   std::unique_ptr<NodeKeys> keys_;
@@ -123,7 +123,7 @@ TEST_F(NodeKeysTest, AConfigurationKeyThatTheCaDidNotSignForIsNotTaken) {
 
 TEST_F(NodeKeysTest, CasFollowByTheSignatureOfOneThatIsBelieved) {
   enrol();
-  store::Store elsewhere(":memory:");
+  store::SqliteStore elsewhere(":memory:");
   session::Authority stranger(elsewhere, "stranger", kNow);
   stranger.announce(kNow);
   EXPECT_NE(adopt(stranger.trust()).find("vouches"), std::string::npos);

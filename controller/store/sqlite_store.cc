@@ -1,4 +1,4 @@
-#include "controller/store/store.hh"
+#include "controller/store/sqlite_store.hh"
 
 #include <algorithm>
 
@@ -29,17 +29,17 @@ PRAGMA user_version = 2;
 template <class Message>
 Message parsed(const std::string& bytes, const char* what) {
   Message message;
-  if (!message.ParseFromString(bytes)) throw DatabaseError(std::string("state database: broken ") + what);
+  if (!message.ParseFromString(bytes)) throw StoreError(std::string("state database: broken ") + what);
   return message;
 }
 
 }  // namespace
 
-Store::Store(const std::string& file) : db_(file) {
+SqliteStore::SqliteStore(const std::string& file) : db_(file) {
   const std::int64_t version = db_.user_version();
   if (version > kSchema) {
-    throw DatabaseError("state database " + file + ": schema " + std::to_string(version) +
-                        " is newer than this program knows (" + std::to_string(kSchema) + ")");
+    throw StoreError("state database " + file + ": schema " + std::to_string(version) +
+                     " is newer than this program knows (" + std::to_string(kSchema) + ")");
   }
   if (version == kSchema) return;
   Transaction transaction(db_);
@@ -48,19 +48,19 @@ Store::Store(const std::string& file) : db_(file) {
   transaction.commit();
 }
 
-std::optional<std::string> Store::value(std::string_view name) {
+std::optional<std::string> SqliteStore::value(std::string_view name) {
   Statement s = db_.prepare("SELECT value FROM value WHERE name = ?");
   s.bind_text(name);
   if (!s.step()) return std::nullopt;
   return s.bytes(0);
 }
 
-void Store::set_value(std::string_view name, std::string_view value) {
+void SqliteStore::set_value(std::string_view name, std::string_view value) {
   Statement s = db_.prepare("INSERT OR REPLACE INTO value(name, value) VALUES(?, ?)");
   s.bind_text(name).bind_blob(value).run();
 }
 
-void Store::set_values(const std::vector<std::pair<std::string, std::string>>& values) {
+void SqliteStore::set_values(const std::vector<std::pair<std::string, std::string>>& values) {
   Transaction transaction(db_);
   for (const auto& [name, value] : values) {
     if (!value.empty()) {
@@ -73,7 +73,7 @@ void Store::set_values(const std::vector<std::pair<std::string, std::string>>& v
   transaction.commit();
 }
 
-void Store::add_join_token(std::string_view hash, const JoinToken& token) {
+void SqliteStore::add_join_token(std::string_view hash, const JoinToken& token) {
   Statement s = db_.prepare("INSERT INTO join_token(hash, name, relay, expires) VALUES(?, ?, ?, ?)");
   s.bind_blob(hash)
       .bind_text(token.name)
@@ -82,8 +82,8 @@ void Store::add_join_token(std::string_view hash, const JoinToken& token) {
       .run();
 }
 
-TokenVerdict Store::check_join_token(std::string_view hash, std::string_view name, base::UnixSeconds now,
-                                     bool& relay) {
+TokenVerdict SqliteStore::check_join_token(std::string_view hash, std::string_view name,
+                                           base::UnixSeconds now, bool& relay) {
   Statement s = db_.prepare("SELECT name, relay, expires, used FROM join_token WHERE hash = ?");
   s.bind_blob(hash);
   if (!s.step()) return TokenVerdict::Unknown;
@@ -93,9 +93,9 @@ TokenVerdict Store::check_join_token(std::string_view hash, std::string_view nam
   return s.bytes(0) == name ? TokenVerdict::Good : TokenVerdict::OtherName;
 }
 
-std::optional<Member> Store::enrol(std::string_view token_hash, base::UnixSeconds now, Member member,
-                                   std::uint32_t lowest, std::uint32_t highest,
-                                   const std::function<void(Member&)>& finish) {
+std::optional<Member> SqliteStore::enrol(std::string_view token_hash, base::UnixSeconds now, Member member,
+                                         std::uint32_t lowest, std::uint32_t highest,
+                                         const std::function<void(Member&)>& finish) {
   Transaction transaction(db_);
   bool relay = false;
   if (check_join_token(token_hash, member.record.name(), now, relay) != TokenVerdict::Good)
@@ -127,7 +127,7 @@ std::optional<Member> Store::enrol(std::string_view token_hash, base::UnixSecond
   return member;
 }
 
-std::vector<Member> Store::members() {
+std::vector<Member> SqliteStore::members() {
   std::vector<Member> out;
   Statement s = db_.prepare(
       "SELECT id, record, fingerprint, ca_public, revoked, previous, issuer FROM member ORDER BY id");
@@ -139,65 +139,65 @@ std::vector<Member> Store::members() {
   return out;
 }
 
-void Store::update_record(std::uint32_t id, const proto::v1::NodeRecord& record) {
+void SqliteStore::update_record(std::uint32_t id, const proto::v1::NodeRecord& record) {
   Statement s = db_.prepare("UPDATE member SET record = ? WHERE id = ?");
   s.bind_blob(record.SerializeAsString()).bind(id).run();
 }
 
-void Store::revoke(std::uint32_t id) {
+void SqliteStore::revoke(std::uint32_t id) {
   Statement s = db_.prepare("UPDATE member SET revoked = 1 WHERE id = ?");
   s.bind(id).run();
 }
 
-void Store::update_keys(const Member& member) {
+void SqliteStore::update_keys(const Member& member) {
   Statement s = db_.prepare(
       "UPDATE member SET record = ?, fingerprint = ?, ca_public = ?, previous = ?, issuer = ? WHERE id = ?");
   s.bind_blob(member.record.SerializeAsString()).bind_blob(member.fingerprint).bind_blob(member.ca_public);
   s.bind_blob(member.previous).bind_blob(member.issuer).bind(member.id).run();
 }
 
-std::vector<proto::v1::Tenant> Store::tenants() {
+std::vector<proto::v1::Tenant> SqliteStore::tenants() {
   std::vector<proto::v1::Tenant> out;
   Statement s = db_.prepare("SELECT record FROM tenant ORDER BY vni");
   while (s.step()) out.push_back(parsed<proto::v1::Tenant>(s.bytes(0), "tenant"));
   return out;
 }
 
-void Store::put_tenant(const proto::v1::Tenant& tenant) {
+void SqliteStore::put_tenant(const proto::v1::Tenant& tenant) {
   Statement s = db_.prepare("INSERT OR REPLACE INTO tenant(name, vni, record) VALUES(?, ?, ?)");
   s.bind_text(tenant.name()).bind(tenant.vni()).bind_blob(tenant.SerializeAsString()).run();
 }
 
-void Store::remove_tenant(std::string_view name) {
+void SqliteStore::remove_tenant(std::string_view name) {
   Statement s = db_.prepare("DELETE FROM tenant WHERE name = ?");
   s.bind_text(name).run();
 }
 
-std::vector<RelayKeyRow> Store::relay_keys() {
+std::vector<RelayKeyRow> SqliteStore::relay_keys() {
   std::vector<RelayKeyRow> out;
   Statement s = db_.prepare("SELECT relay, week, key FROM relay_key ORDER BY relay, week");
   while (s.step()) {
     RelayKeyRow row{static_cast<std::uint32_t>(s.integer(0)), static_cast<std::uint64_t>(s.integer(1)), {}};
     const std::string key = s.bytes(2);
-    if (key.size() != row.key.size()) throw DatabaseError("state database: broken relay key");
+    if (key.size() != row.key.size()) throw StoreError("state database: broken relay key");
     std::copy(key.begin(), key.end(), row.key.begin());
     out.push_back(row);
   }
   return out;
 }
 
-void Store::add_relay_key(const RelayKeyRow& row) {
+void SqliteStore::add_relay_key(const RelayKeyRow& row) {
   Statement s = db_.prepare("INSERT INTO relay_key(relay, week, key) VALUES(?, ?, ?)");
   s.bind(row.relay).bind(static_cast<std::int64_t>(row.week));
   s.bind_blob({reinterpret_cast<const char*>(row.key.data()), row.key.size()}).run();
 }
 
-void Store::remove_relay_keys_before(std::uint64_t week) {
+void SqliteStore::remove_relay_keys_before(std::uint64_t week) {
   Statement s = db_.prepare("DELETE FROM relay_key WHERE week < ?");
   s.bind(static_cast<std::int64_t>(week)).run();
 }
 
-std::vector<Pushed> Store::pushed() {
+std::vector<Pushed> SqliteStore::pushed() {
   std::vector<Pushed> out;
   Statement s = db_.prepare("SELECT id, version, content, acknowledged FROM pushed ORDER BY id");
   while (s.step()) {
@@ -207,7 +207,7 @@ std::vector<Pushed> Store::pushed() {
   return out;
 }
 
-void Store::set_pushed(const std::vector<Pushed>& rows) {
+void SqliteStore::set_pushed(const std::vector<Pushed>& rows) {
   if (rows.empty()) return;
   Transaction transaction(db_);
   for (const Pushed& row : rows) {
@@ -222,20 +222,33 @@ void Store::set_pushed(const std::vector<Pushed>& rows) {
   transaction.commit();
 }
 
-void Store::set_acknowledged(std::uint32_t id, std::uint64_t version) {
+void SqliteStore::set_acknowledged(std::uint32_t id, std::uint64_t version) {
   Statement s = db_.prepare("UPDATE pushed SET acknowledged = 1 WHERE id = ? AND version = ?");
   s.bind(id).bind(static_cast<std::int64_t>(version)).run();
 }
 
-void Store::set_reported(std::uint32_t domain, std::string_view report) {
+void SqliteStore::set_reported(std::uint32_t domain, std::string_view report) {
   Statement s = db_.prepare("INSERT OR REPLACE INTO reported(domain, report) VALUES(?, ?)");
   s.bind(domain).bind_blob(report).run();
 }
 
-std::vector<std::pair<std::uint32_t, std::string>> Store::reported() {
+std::vector<std::pair<std::uint32_t, std::string>> SqliteStore::reported() {
   std::vector<std::pair<std::uint32_t, std::string>> out;
   Statement s = db_.prepare("SELECT domain, report FROM reported ORDER BY domain");
   while (s.step()) out.emplace_back(static_cast<std::uint32_t>(s.integer(0)), s.bytes(1));
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> SqliteStore::values_of(std::string_view prefix,
+                                                                        std::string_view after,
+                                                                        std::size_t limit) {
+  std::vector<std::pair<std::string, std::string>> out;
+  Statement s = db_.prepare(
+      "SELECT name, value FROM value WHERE name > ? AND name >= ? AND substr(name, 1, length(?)) = ? "
+      "ORDER BY name LIMIT ?");
+  s.bind_text(after).bind_text(prefix).bind_text(prefix).bind_text(prefix);
+  s.bind(static_cast<std::int64_t>(limit));
+  while (s.step()) out.emplace_back(s.bytes(0), s.bytes(1));
   return out;
 }
 
