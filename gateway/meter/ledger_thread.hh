@@ -1,6 +1,5 @@
 // LedgerThread: the one thread that owns the ledger, because a commit waits for the disk and the event loop must not.
-// Settlements that come while a commit is under way share the next one; queries see every settlement handed in before
-// them.
+// Settlements that come within 20 ms share a commit; queries see every settlement handed in before them, at once.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -91,6 +90,7 @@ class LedgerThread {
   std::condition_variable wake_;
   std::deque<Item> items_;
   std::size_t backlog_ = 0;
+  bool asked_ = false;  // a query waits: no time to gather
   bool stop_ = false;
   std::thread thread_;
 };

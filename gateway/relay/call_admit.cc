@@ -1,5 +1,6 @@
 // Stages 1 to 5 of a call: authenticate, scan, resolve, place, admit.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 
@@ -13,7 +14,15 @@ namespace {
 
 constexpr std::uint64_t kUsualOutput = 256;  // where the caller sets no bound
 
-std::string call_name(std::span<const std::uint8_t> random) { return "call-" + base::to_hex(random); }
+// The millisecond, then chance: calls that end together stand together in the ledger, which costs it a tenth of what
+// scattered ones do.
+std::string call_name(std::span<const std::uint8_t> random) {
+  std::array<std::uint8_t, 12> name;
+  const std::uint64_t ms = base::unix_now_ms();
+  for (std::size_t i = 0; i < 6; ++i) name[i] = static_cast<std::uint8_t>(ms >> (40 - 8 * i));
+  std::copy_n(random.begin(), 6, name.begin() + 6);
+  return "call-" + base::to_hex(name);
+}
 
 // What the client sent as its own request id, if it is fit for a header.
 std::string request_id(const base::Request& request, const std::string& call) {
@@ -28,9 +37,9 @@ std::string request_id(const base::Request& request, const std::string& call) {
 }  // namespace
 
 asio::awaitable<bool> Call::prepare() {
-  const auto random = base::random_bytes(20);
-  id_ = call_name(std::span(random).first(12));
-  std::memcpy(&random_, random.data() + 12, sizeof random_);
+  const auto random = base::random_bytes(14);
+  id_ = call_name(std::span(random).first(6));
+  std::memcpy(&random_, random.data() + 6, sizeof random_);
   out_.set_header("x-qanat-call", id_);
   out_.set_header("x-request-id", request_id(request_, id_));
 
