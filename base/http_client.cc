@@ -62,21 +62,30 @@ std::optional<Origin> parse_origin(std::string_view text) {
 }
 
 std::string serialize_head(const Origin& origin, const ClientRequest& request) {
-  const auto clean = [](std::string_view text) {
-    std::string out{text};
-    for (char& c : out)
-      if (c == '\r' || c == '\n' || c == '\0') c = ' ';
+  std::string out;
+  out.reserve(512);
+  const auto clean = [&out](std::string_view text) -> std::string& {
+    const std::size_t begin = out.size();
+    out += text;
+    for (std::size_t i = begin; i < out.size(); ++i)
+      if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') out[i] = ' ';
     return out;
   };
-  std::string out = fmt::format("{} {} HTTP/1.1\r\n", clean(request.method), clean(request.target));
-  if (request.headers.find("host") == nullptr) out += fmt::format("host: {}\r\n", clean(origin.authority));
-  for (const auto& [name, value] : request.headers)
-    out += fmt::format("{}: {}\r\n", clean(name), clean(value));
+  clean(request.method) += ' ';
+  clean(request.target) += " HTTP/1.1\r\n";
+  if (request.headers.find("host") == nullptr) {
+    out += "host: ";
+    clean(origin.authority) += "\r\n";
+  }
+  for (const auto& [name, value] : request.headers) {
+    clean(name) += ": ";
+    clean(value) += "\r\n";
+  }
   if (!request.body.empty() && request.headers.find("content-type") == nullptr)
     out += "content-type: application/json\r\n";
   if (!request.body.empty() || request.method == "POST" || request.method == "PUT")
-    out += fmt::format("content-length: {}\r\n", request.body.size());
-  return out + "\r\n";
+    fmt::format_to(std::back_inserter(out), "content-length: {}\r\n", request.body.size());
+  return out += "\r\n";
 }
 
 bool idempotent(std::string_view method) {
@@ -221,7 +230,9 @@ struct HttpClient::State {
     stream->cancel = cancel;
     stream->pool = pool;
     stream->origin = key;
-    stream->options = options;
+    stream->read_timeout = options.read_timeout;
+    stream->header_bytes = options.header_bytes;
+    stream->idle_per_origin = options.idle_per_origin;
     if (head_request) stream->parser.skip(true);
     cancel->transport = transport;
     if (cancel->cancelled) co_return make_error_code(Errc::Cancelled);

@@ -64,6 +64,10 @@ class HttpStream {
   // The next bytes, as soon as any are there; empty at the end. The view is valid until the next call.
   // Errors: Timeout, Closed (truncated), Cancelled, BadResponse, or the system's.
   boost::asio::awaitable<Result<std::string_view>> read_some();
+  // Hands on the bytes as they come, without a coroutine's turn for each piece: `take`, which outlives this, looks at
+  // them, keeps none, and says whether it wants more. Once it does not, this may be called again. Errors as read_some's.
+  enum class Stopped : std::uint8_t { AtEnd, ByTaker };
+  boost::asio::awaitable<Result<Stopped>> each(const std::function<bool(std::string_view)>& take);
   // The rest, at most `limit` bytes (TooLarge beyond).
   boost::asio::awaitable<Result<std::string>> read_all(std::size_t limit);
   // From here on silence this long is a Timeout, whatever the client's read_timeout says.

@@ -16,7 +16,7 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 namespace {
 
-constexpr std::size_t kReadSize = 16 * 1024;
+constexpr std::size_t kReadSize = Transport::kReadSize;
 // A client that is refused may still be sending: this much is read and thrown away, so that it sees the answer rather
 // than a reset (RFC 9112 §9.6).
 constexpr std::size_t kLingerBytes = 1024 * 1024;
@@ -83,11 +83,9 @@ asio::awaitable<bool> Responder::Connection::read_more(Head& head, Duration time
     if (used > 0) co_return true;
   }
   transport_->set_read_deadline(monotonic_now() + timeout);
-  const std::size_t before = input_.size();
-  input_.resize(before + kReadSize);
   boost::system::error_code ec;
-  const std::size_t n = co_await transport_->read_some(asio::buffer(input_.data() + before, kReadSize), ec);
-  input_.resize(before + n);
+  const std::string_view bytes = co_await transport_->read(ec);
+  input_ += bytes;
   co_return !ec;
 }
 
@@ -221,9 +219,10 @@ asio::awaitable<void> Responder::Connection::linger() {
   if (gone_) co_return;
   if (transport_->ssl() == nullptr) transport_->socket().shutdown(Transport::Socket::shutdown_send, ec);
   transport_->set_read_deadline(monotonic_now() + kLingerTime);
-  input_.resize(kReadSize);
-  for (std::size_t total = 0; total < kLingerBytes && !ec;)
-    total += co_await transport_->read_some(asio::buffer(input_), ec);
+  for (std::size_t total = 0; total < kLingerBytes && !ec;) {
+    const std::string_view bytes = co_await transport_->read(ec);
+    total += bytes.size();
+  }
 }
 
 asio::awaitable<bool> Responder::Connection::write(std::string_view first, std::string_view second) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/http_client.hh"
@@ -44,10 +45,13 @@ struct HttpStream::State {
   std::shared_ptr<CancelState> cancel;
   std::weak_ptr<IdleConnections> pool;
   std::string origin;
-  HttpClientOptions options;
+  Duration read_timeout{};
+  std::size_t header_bytes = 0;
+  std::size_t idle_per_origin = 0;
   boost::beast::http::response_parser<boost::beast::http::buffer_body> parser;
-  std::string input;
-  std::string chunk;  // what read_some last returned
+  std::string input;    // read, not yet parsed
+  bool starved = true;  // parsing goes on only with more than `input`
+  std::string chunk;    // what read_some last returned
   Headers headers;
   int status = 0;
   bool done = false;
@@ -56,8 +60,15 @@ struct HttpStream::State {
   // The error a caller should see for one of the transport.
   boost::system::error_code why(const boost::system::error_code& ec) const;
   boost::asio::awaitable<boost::system::error_code> read_head();
-  // Feeds the parser what is there, or reads once and feeds that.
+  // Waits for more and feeds it to the parser.
   boost::asio::awaitable<boost::system::error_code> advance();
+  // Feeds the parser what was left over and `bytes`; keeps what it does not take yet.
+  boost::system::error_code feed(std::string_view bytes);
+  // What reading ended with, which may be how the body ends.
+  boost::system::error_code on_read_error(const boost::system::error_code& ec);
+  // Body bytes out of what was read, into `room`; empty: there are none without reading on, or the body has ended.
+  Result<std::string_view> body_now(std::string_view bytes, std::span<char> room);
+  struct Pump;
   // The answer is complete: the connection goes back to the pool if both sides keep it.
   void finish();
 };

@@ -1,31 +1,40 @@
 #include "base/sse.hh"
 
+#include <algorithm>
+
 #include "base/errc.hh"
 
 namespace qanat::base {
 
 Result<void> SseParser::feed(std::string_view bytes, std::vector<SseEvent>& out) {
   if (spent_) return make_error_code(Errc::TooLarge);
+  const char* feed = nullptr;  // the next line feed, or the end
   while (!bytes.empty()) {
     if (after_cr_) {  // "\r\n" is one line end
       after_cr_ = false;
       if (bytes.front() == '\n') bytes.remove_prefix(1);
       if (bytes.empty()) break;
     }
-    const std::size_t end = bytes.find_first_of("\r\n");
-    const std::size_t part = end == std::string_view::npos ? bytes.size() : end;
+    if (feed < bytes.data()) feed = bytes.data() + std::min(bytes.find('\n'), bytes.size());
+    const auto before_feed = static_cast<std::size_t>(feed - bytes.data());
+    std::size_t end = bytes.substr(0, before_feed).find('\r');
+    if (end == std::string_view::npos && before_feed < bytes.size()) end = before_feed;
+    const std::size_t part = std::min(end, bytes.size());
     if (line_.size() + part > max_line_) {
       spent_ = true;
       return make_error_code(Errc::TooLarge);
     }
-    line_.append(bytes.substr(0, part));
-    bytes.remove_prefix(part);
-    if (end == std::string_view::npos) break;
-    after_cr_ = bytes.front() == '\r';
-    bytes.remove_prefix(1);
-    const std::string line = std::move(line_);
+    if (end == std::string_view::npos) {
+      line_.append(bytes);
+      break;
+    }
+    std::string_view line = bytes.substr(0, part);
+    after_cr_ = bytes[part] == '\r';
+    bytes.remove_prefix(part + 1);
+    if (!line_.empty()) line = line_.append(line);  // it began in an earlier piece
+    const bool fits = on_line(line, out);
     line_.clear();
-    if (!on_line(line, out)) {
+    if (!fits) {
       spent_ = true;
       return make_error_code(Errc::TooLarge);
     }

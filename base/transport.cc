@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -18,32 +19,70 @@ namespace qanat::base {
 namespace asio = boost::asio;
 namespace {
 
+// Read into, parsed and forgotten before anything else runs.
+thread_local std::array<char, Transport::kReadSize> g_arrived;
+
 class PlainTransport final : public Transport {
  public:
   explicit PlainTransport(Socket socket) : Transport(socket.get_executor()), socket_(std::move(socket)) {}
 
   asio::awaitable<ErrorCode> handshake(bool, const std::string&) override { co_return ErrorCode{}; }
-  asio::awaitable<std::size_t> read_some(asio::mutable_buffer buffer, ErrorCode& ec) override {
-    return socket_.async_read_some(buffer, asio::redirect_error(asio::use_awaitable, ec));
+  asio::awaitable<std::string_view> read(ErrorCode& ec) override {
+    ec = {};
+    std::string_view bytes;
+    if (more_) bytes = read_now(ec);
+    while (bytes.empty() && !ec) {
+      co_await socket_.async_wait(Socket::wait_read, asio::redirect_error(asio::use_awaitable, ec));
+      if (!ec) bytes = read_now(ec);
+    }
+    co_return bytes;
   }
+  bool wait_readable(std::shared_ptr<Reader> reader) override {
+    socket_.async_wait(Socket::wait_read,
+                       [reader = std::move(reader)](const ErrorCode& ec) { reader->on_readable(ec); });
+    return true;
+  }
+  std::string_view read_now(ErrorCode& ec) override {
+    const ssize_t n = ::recv(socket_.native_handle(), g_arrived.data(), g_arrived.size(), MSG_DONTWAIT);
+    more_ = n == static_cast<ssize_t>(g_arrived.size());
+    if (n > 0) return {g_arrived.data(), static_cast<std::size_t>(n)};
+    if (n == 0)
+      ec = asio::error::eof;
+    else if (errno != EAGAIN && errno != EINTR)
+      ec.assign(errno, boost::system::system_category());
+    return {};
+  }
+  // Nearly always the kernel takes everything at once: only what it leaves is worth a coroutine's turn.
   asio::awaitable<ErrorCode> write_all(std::string_view first, std::string_view second) override {
     ErrorCode ec;
-    const std::array<asio::const_buffer, 2> buffers{asio::buffer(first), asio::buffer(second)};
+    if (closed()) co_return asio::error::operation_aborted;
+    const std::size_t taken = send(first, second, ec);
+    if (ec || taken == first.size() + second.size()) co_return ec;
+    const std::size_t of_first = std::min(taken, first.size());
+    const std::array<asio::const_buffer, 2> buffers{asio::buffer(first.substr(of_first)),
+                                                    asio::buffer(second.substr(taken - of_first))};
     co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, ec));
     co_return ec;
   }
-  std::size_t write_now(std::string_view bytes, ErrorCode& ec) override {
-    const ssize_t n =
-        ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  std::size_t write_now(std::string_view bytes, ErrorCode& ec) override { return send(bytes, {}, ec); }
+  Socket& socket() override { return socket_; }
+
+ private:
+  std::size_t send(std::string_view first, std::string_view second, ErrorCode& ec) {
+    std::array<iovec, 2> parts{iovec{const_cast<char*>(first.data()), first.size()},
+                               iovec{const_cast<char*>(second.data()), second.size()}};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = second.empty() ? 1 : 2;
+    const ssize_t n = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0) return static_cast<std::size_t>(n);
     if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
       ec.assign(errno, boost::system::system_category());
     return 0;
   }
-  Socket& socket() override { return socket_; }
 
- private:
   Socket socket_;
+  bool more_ = false;  // the last read filled its room
 };
 
 class TlsTransport final : public Transport {
@@ -64,8 +103,11 @@ class TlsTransport final : public Transport {
         asio::redirect_error(asio::use_awaitable, ec));
     co_return ec;
   }
-  asio::awaitable<std::size_t> read_some(asio::mutable_buffer buffer, ErrorCode& ec) override {
-    return stream_.async_read_some(buffer, asio::redirect_error(asio::use_awaitable, ec));
+  asio::awaitable<std::string_view> read(ErrorCode& ec) override {
+    arrived_.resize(kReadSize);
+    const std::size_t n = co_await stream_.async_read_some(asio::buffer(arrived_),
+                                                           asio::redirect_error(asio::use_awaitable, ec));
+    co_return std::string_view{arrived_.data(), n};
   }
   asio::awaitable<ErrorCode> write_all(std::string_view first, std::string_view second) override {
     ErrorCode ec;
@@ -84,6 +126,7 @@ class TlsTransport final : public Transport {
  private:
   TlsContext context_;
   asio::ssl::stream<Socket> stream_;
+  std::string arrived_;  // its own: bytes come in the middle of a read
 };
 
 }  // namespace

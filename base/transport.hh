@@ -26,9 +26,19 @@ class Transport : public std::enable_shared_from_this<Transport> {
 
   // The TLS handshake; nothing on a plain stream. `name`: what the server's certificate must be for, may be empty.
   virtual boost::asio::awaitable<ErrorCode> handshake(bool as_server, const std::string& name) = 0;
-  // Bytes read; 0 with `ec` set (eof too).
-  virtual boost::asio::awaitable<std::size_t> read_some(boost::asio::mutable_buffer buffer,
-                                                        ErrorCode& ec) = 0;
+  // What has arrived, kReadSize bytes at most; waits while there is none. Empty with `ec` set (eof too). The bytes lie
+  // where the thread's other transports read as well, so that a thousand idle ones hold no memory and a busy one's is
+  // warm: they are gone at the reader's next suspension.
+  static constexpr std::size_t kReadSize = 32 * 1024;
+  virtual boost::asio::awaitable<std::string_view> read(ErrorCode& ec) = 0;
+  // The same without a coroutine's turn for each piece: read_now() answers what is there, nothing if nothing is, once
+  // on_readable() was told. Plain streams only: TLS answers false and tells nobody.
+  struct Reader {
+    virtual ~Reader() = default;
+    virtual void on_readable(const ErrorCode& ec) = 0;
+  };
+  virtual bool wait_readable(std::shared_ptr<Reader>) { return false; }
+  virtual std::string_view read_now(ErrorCode&) { return {}; }
   // Ends when the kernel has accepted every byte, or with an error.
   virtual boost::asio::awaitable<ErrorCode> write_all(std::string_view first,
                                                       std::string_view second = {}) = 0;

@@ -16,8 +16,11 @@
 namespace qanat::meter {
 namespace {
 
-constexpr std::array<char, 8> kMagic{'q', 'a', 'n', 'j', 'r', 'n', 'l', '1'};
+constexpr std::array<char, 8> kMagic{'q', 'a', 'n', 'j', 'r', 'n', 'l', '2'};
+// Its records held their own progress, and nothing stood behind them.
+constexpr std::array<char, 8> kFormerMagic{'q', 'a', 'n', 'j', 'r', 'n', 'l', '1'};
 constexpr std::size_t kRecordBytes = 1024;
+constexpr std::size_t kProgressBytes = 64;
 enum State : std::uint32_t { kFree = 0, kOpen = 0x4f50454e };
 
 // The file is shared memory: each word is written whole, and the state last.
@@ -55,10 +58,8 @@ struct Journal::Header {
 // One slot; host byte order, since it never leaves the machine.
 struct Journal::Record {
   std::uint32_t state;
-  std::uint32_t source;
-  std::uint64_t offered;
-  std::uint64_t delivered;
-  std::uint64_t prompt_tokens;
+  std::uint32_t former_source;
+  std::uint64_t former_offered, former_delivered, former_prompt_tokens;
   std::int64_t input_nano;
   std::int64_t output_nano;
   std::int64_t started_unix_ms;
@@ -69,12 +70,20 @@ struct Journal::Record {
   std::array<char, Call::kMaxModel + 1> model;
   std::array<char, Call::kMaxPath + 1> path;
   std::int64_t cached_nano;
-  std::uint64_t cached_tokens;
+  std::uint64_t former_cached_tokens;
   std::array<char, kRecordBytes - 64 - 16 - 48 - 4 * 64 - 256 - 128 - 16> reserved;
 };
 
+// What every frame of a call stores. Behind all records and close together: each sync makes the kernel look again at
+// every page that is written after it, and 64 calls share one here.
+struct Journal::Progress {
+  std::uint64_t offered, delivered, prompt_tokens, cached_tokens, source;
+  std::array<char, kProgressBytes - 40> reserved;
+};
+
 Journal::Journal(const std::string& path, std::size_t slots) : path_(path), slots_(slots) {
-  static_assert(sizeof(Header) == kRecordBytes && sizeof(Record) == kRecordBytes);
+  static_assert(sizeof(Header) == kRecordBytes && sizeof(Record) == kRecordBytes &&
+                sizeof(Progress) == kProgressBytes);
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd_ < 0) fail("open", path);
   const auto close_and_fail = [&](const char* attempt) {
@@ -91,16 +100,19 @@ Journal::Journal(const std::string& path, std::size_t slots) : path_(path), slot
   const bool read_whole = ::pread(fd_, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
   // The magic is written last: without it, the file is new, or was never finished.
   const bool fresh = status.st_size == 0 || (read_whole && header.magic == std::array<char, 8>{});
+  const bool former = read_whole && header.magic == kFormerMagic;
   if (!fresh) {
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    const std::uint64_t records = (header.slots + 1) * kRecordBytes;
     errno = EBADMSG;
-    if (!read_whole || header.magic != kMagic || header.slots == 0 ||
-        static_cast<std::uint64_t>(status.st_size) != (header.slots + 1) * kRecordBytes)
+    if (!read_whole || header.slots == 0 || (!former && header.magic != kMagic) ||
+        (size != records + header.slots * kProgressBytes && !(former && size == records)))
       close_and_fail("recognise");
     slots_ = header.slots;
   }
-  bytes_ = (slots_ + 1) * kRecordBytes;
+  bytes_ = kRecordBytes + slots_ * (kRecordBytes + kProgressBytes);
+  if ((fresh || former) && ::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) close_and_fail("extend");
   if (fresh) {
-    if (::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) close_and_fail("extend");
     header.magic = kMagic;
     header.slots = slots_;
     if (::pwrite(fd_, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header))
@@ -110,6 +122,14 @@ Journal::Journal(const std::string& path, std::size_t slots) : path_(path), slot
   void* map = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (map == MAP_FAILED) close_and_fail("map");
   map_ = static_cast<std::byte*>(map);
+  if (former) {
+    for (Slot slot = 0; slot < slots_; ++slot) {
+      const Record& r = record(slot);
+      progress(slot) = {r.former_offered,       r.former_delivered, r.former_prompt_tokens,
+                        r.former_cached_tokens, r.former_source,    {}};
+    }
+    reinterpret_cast<Header*>(map_)->magic = kMagic;
+  }
   for (std::size_t slot = slots_; slot-- > 0;)
     if (record(static_cast<Slot>(slot)).state != kOpen) free_.push_back(static_cast<Slot>(slot));
 }
@@ -123,13 +143,17 @@ Journal::Record& Journal::record(Slot slot) const {
   return *reinterpret_cast<Record*>(map_ + (std::size_t{slot} + 1) * kRecordBytes);
 }
 
+Journal::Progress& Journal::progress(Slot slot) const {
+  return *reinterpret_cast<Progress*>(map_ + (slots_ + 1) * kRecordBytes +
+                                      std::size_t{slot} * kProgressBytes);
+}
+
 std::optional<Journal::Slot> Journal::open(const Call& call) {
   if (free_.empty()) return std::nullopt;
   const Slot slot = free_.back();
   free_.pop_back();
   Record& r = record(slot);
-  r.source = 0;
-  r.offered = r.delivered = r.prompt_tokens = r.cached_tokens = 0;
+  progress(slot) = {};
   r.input_nano = call.price.input_nano;
   r.output_nano = call.price.output_nano;
   r.cached_nano = call.price.cached_nano;
@@ -149,14 +173,14 @@ std::optional<Journal::Slot> Journal::open(const Call& call) {
 
 void Journal::offer(Slot slot, std::uint64_t offered, std::uint64_t prompt_tokens, UsageSource source,
                     std::uint64_t cached_tokens) {
-  Record& r = record(slot);
-  store(r.cached_tokens, cached_tokens);
-  store(r.prompt_tokens, prompt_tokens);
-  store(r.source, static_cast<std::uint32_t>(source));
-  store(r.offered, offered);
+  Progress& p = progress(slot);
+  store(p.cached_tokens, cached_tokens);
+  store(p.prompt_tokens, prompt_tokens);
+  store(p.source, static_cast<std::uint64_t>(source));
+  store(p.offered, offered);
 }
 
-void Journal::accept(Slot slot, std::uint64_t delivered) { store(record(slot).delivered, delivered); }
+void Journal::accept(Slot slot, std::uint64_t delivered) { store(progress(slot).delivered, delivered); }
 
 void Journal::close(Slot slot) {
   store(record(slot).state, std::uint32_t{kFree});
@@ -180,12 +204,13 @@ std::vector<Journal::Entry> Journal::entries() const {
               .price = {get(r.currency), r.input_nano, r.output_nano, r.cached_nano},
               .started_unix_ms = r.started_unix_ms,
               .local = r.local != 0};
-    e.prompt_tokens = load(r.prompt_tokens);
-    e.cached_tokens = load(r.cached_tokens);
-    e.offered_tokens = load(r.offered);
-    e.delivered_tokens = std::min(load(r.delivered), e.offered_tokens);
-    e.source = r.source <= static_cast<std::uint32_t>(UsageSource::Estimated)
-                   ? static_cast<UsageSource>(r.source)
+    Progress& p = progress(slot);
+    e.prompt_tokens = load(p.prompt_tokens);
+    e.cached_tokens = load(p.cached_tokens);
+    e.offered_tokens = load(p.offered);
+    e.delivered_tokens = std::min(load(p.delivered), e.offered_tokens);
+    e.source = load(p.source) <= static_cast<std::uint64_t>(UsageSource::Estimated)
+                   ? static_cast<UsageSource>(p.source)
                    : UsageSource::None;
     entries.push_back(std::move(e));
   }

@@ -58,7 +58,9 @@ class Journal {
  private:
   struct Header;
   struct Record;
+  struct Progress;
   Record& record(Slot slot) const;
+  Progress& progress(Slot slot) const;
 
   std::string path_;
   int fd_ = -1;

@@ -72,7 +72,7 @@ Database::Database(const std::string& path) {
     execute("PRAGMA synchronous=FULL");
     execute("PRAGMA foreign_keys=ON");
     // A busy gateway's batches touch more pages than SQLite keeps by default, and more often than each needs to go home.
-    execute("PRAGMA cache_size=-16384");         // KiB
+    execute("PRAGMA cache_size=-16384");        // KiB
     execute("PRAGMA wal_autocheckpoint=4000");  // pages, 16 MiB
   } catch (...) {
     sqlite3_close(handle_);

@@ -1,6 +1,7 @@
 #include "gateway/relay/answer.hh"
 
-#include "base/sse.hh"
+#include <utility>
+
 #include "gateway/relay/chat.hh"
 #include "gateway/relay/chunk_scan.hh"
 
@@ -14,9 +15,8 @@ constexpr std::uint64_t kFramesBeside = 1024;
 constexpr std::size_t kMaxKept = 64 * 1024;
 constexpr std::size_t kBytesPerToken = 4;  // of text whose tokens nobody counted
 
-std::string event_of(std::string_view name, std::string_view data) {
-  std::string text;
-  text.reserve(name.size() + data.size() + 24);
+void write_event(std::string& text, std::string_view name, std::string_view data) {
+  text.clear();
   if (!name.empty()) text.append("event: ").append(name).append("\n");
   while (true) {
     const std::size_t end = data.find('\n');
@@ -24,7 +24,7 @@ std::string event_of(std::string_view name, std::string_view data) {
     if (end == std::string_view::npos) break;
     data.remove_prefix(end + 1);
   }
-  return text.append("\n");
+  text.append("\n");
 }
 
 }  // namespace
@@ -48,15 +48,12 @@ void Answer::before_write(std::size_t bytes, std::uint64_t tokens) {
 // … and of its acceptance right after.
 void Answer::after_write(std::size_t bytes) { journal_.accept(slot_, delivery_.accept(bytes)); }
 
-std::optional<std::string> Answer::on_data(std::string& data) {
-  if (data == "[DONE]") {
-    done_ = true;
-    return data;
-  }
+bool Answer::on_data(std::string& data) {
+  if (data == "[DONE]") return done_ = true;
   if (++chunks_ > bounds_.completion_tokens + kFramesBeside) {
     failed_ = true;
     error_ = "the pool does not end its stream";
-    return std::nullopt;
+    return false;
   }
   const ChunkScan scan = scan_chunk(data);
   if (!scan.valid || scan.error) {
@@ -64,51 +61,90 @@ std::optional<std::string> Answer::on_data(std::string& data) {
     failed_ = true;
     told_ = scan.error;
     error_ = scan.error ? "the pool reported an error in its stream" : "the pool's stream is not JSON";
-    return scan.error ? std::optional(data) : std::nullopt;
+    return scan.error;
   }
   if (scan.usage && !scan.has_choices) {
     count_.on_final(*scan.usage);
-    if (include_usage_) return data;
-    return std::nullopt;
+    return include_usage_;
   }
   count_.on_chunk(scan.has_content, scan.usage);
-  if (!scan.usage_member.present() || continuous_usage_) return data;
-  return include_usage_ ? with_null_usage(data, scan) : without_usage(data, scan);
+  if (scan.usage_member.present() && !continuous_usage_)
+    data = include_usage_ ? with_null_usage(data, scan) : without_usage(data, scan);
+  return true;
+}
+
+// A frame costs one scan, one store in the journal and one write; nothing is waited for unless the socket is full.
+Answer::Next Answer::forward() {
+  for (; at_ < events_.size(); ++at_) {
+    base::SseEvent& event = events_[at_];
+    if (frame_.empty()) {
+      if (done_ || failed_) break;
+      const bool wanted = on_data(event.data);
+      // Nothing sent yet: another pool may do better. Nothing to say: the end of the stream says it.
+      if (failed_ && (!started_ || !wanted)) return Next::End;
+      if (!wanted) continue;
+      write_event(frame_, event.name, event.data);
+    }
+    if (!started_) return Next::Begin;  // and comes here again for the same frame
+    before_write(frame_.size(), count_.completion_tokens());
+    const base::Responder::Offered offered = out_.offer(frame_);
+    if (offered == base::Responder::Offered::Gone) {
+      gone_ = true;
+      return Next::End;
+    }
+    const std::size_t bytes = frame_.size();
+    frame_.clear();
+    if (offered == base::Responder::Offered::Kept) {
+      held_ = bytes;
+      ++at_;
+      return Next::Drain;
+    }
+    after_write(bytes);
+  }
+  return done_ || failed_ ? Next::End : Next::Read;
 }
 
 asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::function<void()> on_first) {
   base::SseParser parser;
-  std::vector<base::SseEvent> events;
-  while (!done_ && !failed_) {
-    const auto bytes = co_await upstream.read_some();
-    if (out_.client_gone()) co_return End::ClientGone;
-    if (!bytes || bytes->empty()) {
-      error_ = bytes ? "the pool ended its stream early" : bytes.error().message();
-      break;
-    }
-    events.clear();
-    if (const auto fed = parser.feed(*bytes, events); !fed) {
+  Next next = Next::Read;
+  const std::function<bool(std::string_view)> take = [&](std::string_view bytes) {
+    events_.clear();
+    at_ = 0;
+    if (out_.client_gone()) {
+      gone_ = true;
+      next = Next::End;
+    } else if (const auto fed = parser.feed(bytes, events_); !fed) {
       error_ = fed.error().message();
-      break;
+      next = Next::End;
+    } else {
+      next = forward();
     }
-    for (base::SseEvent& event : events) {
-      const std::optional<std::string> data = on_data(event.data);
-      // Nothing sent yet: another pool may do better. Nothing to say: the end of the stream says it.
-      if (failed_ && (!started_ || !data)) break;
-      if (!data) continue;
-      if (!started_) {
+    return next == Next::Read;
+  };
+  while (next != Next::End) {
+    switch (next) {
+      case Next::Read: {
+        const auto read = co_await upstream.each(take);
+        if (out_.client_gone()) co_return End::ClientGone;
+        if (read && *read == base::HttpStream::Stopped::ByTaker) continue;  // `take` knows what comes next
+        error_ = read ? "the pool ended its stream early" : read.error().message();
+        next = Next::End;
+        continue;
+      }
+      case Next::Begin:
         started_ = true;
         on_first();
         if (!co_await out_.begin_events()) co_return End::ClientGone;
-      }
-      const std::string text = event_of(event.name, *data);
-      before_write(text.size(), count_.completion_tokens());
-      const bool accepted = co_await out_.write(text);
-      if (!accepted) co_return End::ClientGone;
-      after_write(text.size());
-      if (done_ || failed_) break;
+        break;
+      case Next::Drain:
+        if (!co_await out_.drain()) co_return End::ClientGone;
+        after_write(std::exchange(held_, 0));
+        break;
+      case Next::End: break;
     }
+    next = forward();
   }
+  if (gone_) co_return End::ClientGone;
   if (done_) {
     co_await out_.finish();
     co_return End::Completed;
@@ -116,9 +152,8 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
   if (started_) {
     // The client gets an error it can name rather than a connection that just ends.
     if (error_.empty()) error_ = "the pool broke off";
-    const std::string notice =
-        event_of({}, error_json(Errc::PoolFailed, "the pool failed during the answer: " + error_));
-    if (!told_) co_await out_.write(notice);  // no tokens in it: nothing for the books
+    write_event(frame_, {}, error_json(Errc::PoolFailed, "the pool failed during the answer: " + error_));
+    if (!told_) co_await out_.write(frame_);  // no tokens in it: nothing for the books
     co_await out_.finish();
   }
   co_return End::Broken;

@@ -5,9 +5,11 @@
 #include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/http_client.hh"
 #include "base/http_server.hh"
+#include "base/sse.hh"
 #include "gateway/meter/delivery.hh"
 #include "gateway/meter/journal.hh"
 #include "gateway/relay/request_scan.hh"
@@ -50,8 +52,16 @@ class Answer {
  private:
   void before_write(std::size_t bytes, std::uint64_t tokens);
   void after_write(std::size_t bytes);
-  // One event of the stream: the data for the client, or nothing to send.
-  std::optional<std::string> on_data(std::string& data);
+  // One event of the stream: true if `data`, perhaps without its usage now, is for the client.
+  bool on_data(std::string& data);
+  // Offers the events that are there to the client's socket, until one needs what cannot be done at once.
+  enum class Next : std::uint8_t {
+    Read,   // all of them are with the kernel: the next bytes may come
+    Begin,  // the answer's head has to go out first
+    Drain,  // the socket is full: held_ bytes wait
+    End,    // of the stream, or of the client
+  };
+  Next forward();
   std::uint64_t prompt_tokens() const;
 
   base::Responder& out_;
@@ -63,8 +73,13 @@ class Answer {
   std::string kept_;
   meter::TokenCount count_;
   meter::Delivery delivery_;
+  std::vector<base::SseEvent> events_;  // what came with the last read,
+  std::size_t at_ = 0;                  // and how far it has been forwarded
+  std::string frame_;                   // the frame at hand, kept for its memory
+  std::size_t held_ = 0;
   std::string error_;
   bool started_ = false;
+  bool gone_ = false;    // the client, in the middle of a write
   bool done_ = false;    // [DONE] came
   bool failed_ = false;  // the stream is no good any more
   bool told_ = false;    // the pool said so itself, and the client has it

@@ -2,6 +2,9 @@
 
 #include <simdjson.h>
 
+#include <array>
+#include <cstring>
+
 namespace qanat::relay {
 namespace {
 
@@ -91,13 +94,24 @@ std::string_view usage(od::value value, ChunkScan& scan) {
 
 }  // namespace
 
-ChunkScan scan_chunk(std::string& json) {
+ChunkScan scan_chunk(std::string& text) {
   ChunkScan scan;
-  json.reserve(json.size() + simdjson::SIMDJSON_PADDING);
+  // A frame is copied to where it has room behind it, which costs less than to make room.
+  thread_local std::array<char, 8 * 1024> near;
+  std::string_view json;
+  if (text.size() + simdjson::SIMDJSON_PADDING <= near.size()) {
+    std::memcpy(near.data(), text.data(), text.size());
+    json = {near.data(), text.size()};
+  } else {
+    text.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+    json = text;
+  }
   thread_local od::parser parser;
   od::document document;
   od::object object;
-  if (parser.iterate(json).get(document) || document.get_object().get(object)) return scan;
+  if (parser.iterate(json.data(), json.size(), json.size() + simdjson::SIMDJSON_PADDING).get(document) ||
+      document.get_object().get(object))
+    return scan;
   bool usage_seen = false;
   for (auto member : object) {
     od::field field;

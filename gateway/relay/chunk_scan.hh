@@ -21,8 +21,8 @@ struct ChunkScan {
   Range usage_member;  // from the key's quote to the value's end
 };
 
-// Total on any bytes; grows `json`'s capacity by simdjson's padding.
-ChunkScan scan_chunk(std::string& json);
+// Total on any bytes; may grow `text`'s capacity by simdjson's padding.
+ChunkScan scan_chunk(std::string& text);
 
 // The chunk without its usage member, or with `null` as its value.
 std::string without_usage(std::string_view json, const ChunkScan& scan);

@@ -26,6 +26,19 @@ struct Clause {
     for (std::size_t i = 0; i < size && !in; ++i) in = any[i].holds(row);
     return in;
   }
+  // Takes the rows of a block that are not here out of `hits`; false: none is left.
+  bool narrow(std::size_t at, std::array<std::uint64_t, kBlock>& hits) {
+    std::uint64_t left = 0;
+    if (size == 1 && any[0].posting().dense()) {
+      const std::uint64_t* words = any[0].posting().bitmap + at;
+      for (std::size_t w = 0; w < kBlock; ++w) left |= hits[w] &= words[w];
+      return left != 0;
+    }
+    std::array<std::uint64_t, kBlock> here{};
+    for (std::size_t i = 0; i < size; ++i) any[i].add_block(at, here);
+    for (std::size_t w = 0; w < kBlock; ++w) left |= hits[w] &= here[w];
+    return left != 0;
+  }
 };
 
 // What is left to hold a row against, where postings only narrow down.
@@ -97,7 +110,14 @@ class Query {
   }
 
   void location(const c_url::Flat& request) {
-    if (!request.has_wildcard()) return must(kPlace, request.location());
+    const std::string_view text = request.location();
+    if (!request.has_wildcard()) return must(kPlace, text);
+    if (text.starts_with("*.") && text.rfind('*') == 0) {
+      // Whatever stands in the region, but not at its very name.
+      must(kRegion, text.substr(2));
+      outside_ = b_.terms.find(kPlace, text.substr(2));
+      return;
+    }
     prune(request.location(), kRegion, kFirst);
     c_url::Location pattern;
     c_url::parse_location(request.location(), pattern);
@@ -162,6 +182,7 @@ class Query {
   // What postings did not settle.
   bool meets(RowId id) const {
     const Row& row = b_.rows[id];
+    if (outside_ != TermTable::kNone && row.place == outside_) return false;
     for (std::uint8_t f = 0; f < kFloors; ++f)
       if (floors_[f] && floor_value(row, static_cast<Floor>(f)) < *floors_[f]) return false;
     for (const LongList& list : long_lists_) {
@@ -203,25 +224,20 @@ class Query {
     }
   }
 
-  // No clause is rare: bitmaps, 512 rows at a time.
+  // No clause is rare: bitmaps, 512 rows at a time, of which two or three clauses leave nothing as a rule.
   std::size_t by_words(std::span<std::uint64_t> out) {
-    constexpr std::size_t kBlock = 8;
     const std::size_t words = (end_ + 63) / 64;
     std::size_t found = 0;
     for (std::size_t at = 0; at < words; at += kBlock) {
-      const std::size_t width = std::min(kBlock, words - at);
       std::array<std::uint64_t, kBlock> hits;
       hits.fill(~0ULL);
-      for (std::size_t i = 0; i < used_; ++i) {
-        Clause& clause = clauses_[order_[i]];
-        std::array<std::uint64_t, kBlock> any{};
-        for (std::size_t k = 0; k < clause.size; ++k) clause.any[k].add_words(at, width, any.data());
-        for (std::size_t w = 0; w < kBlock; ++w) hits[w] &= any[w];
-      }
-      for (std::size_t w = 0; w < width; ++w) {
-        for (std::uint64_t left = hits[w]; left != 0; left &= left - 1) {
+      bool left = true;
+      for (std::size_t i = 0; left && i < used_; ++i) left = clauses_[order_[i]].narrow(at, hits);
+      if (!left) continue;
+      for (std::size_t w = 0; w < kBlock; ++w) {
+        for (std::uint64_t bits = hits[w]; bits != 0; bits &= bits - 1) {
           const auto row =
-              static_cast<RowId>((at + w) * 64 + static_cast<std::size_t>(std::countr_zero(left)));
+              static_cast<RowId>((at + w) * 64 + static_cast<std::size_t>(std::countr_zero(bits)));
           if (row >= end_) return found;
           if (!meets(row)) continue;
           out[found++] = b_.rows[row].tag;
@@ -248,6 +264,7 @@ class Query {
   std::array<std::uint8_t, kMaxClauses> order_{};
   std::size_t used_ = 0;
   std::array<std::optional<std::int64_t>, kFloors> floors_{};
+  std::uint32_t outside_ = TermTable::kNone;  // a place that does not count
   std::vector<Pattern> patterns_;
   std::vector<LongList> long_lists_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,6 +11,8 @@
 namespace qanat::resolve {
 
 using RowId = std::uint32_t;
+// Bitmaps are read so many words at a time, one cache line, and end with a whole block.
+inline constexpr std::size_t kBlock = 8;
 
 // A view into Postings; exactly one of the two is there.
 struct Posting {
@@ -30,9 +33,8 @@ class Cursor {
   static constexpr RowId kEnd = ~RowId{0};
   RowId row() const { return next_ < posting_.list.size() ? posting_.list[next_] : kEnd; }
   void step() { ++next_; }
-  // Rows are asked for in rising order: a list is galloped through, in all no more than its length.
-  bool holds(RowId row) {
-    if (posting_.dense()) return (posting_.bitmap[row / 64] >> (row % 64) & 1) != 0;
+  // Of a list: on to the first row that is not before `row`, in strides that double.
+  void seek(RowId row) {
     const auto list = posting_.list;
     std::size_t stride = 1;
     while (next_ + stride < list.size() && list[next_ + stride] < row) {
@@ -42,15 +44,21 @@ class Cursor {
     const auto from = list.begin() + static_cast<std::ptrdiff_t>(std::min(next_, list.size()));
     const auto to = list.begin() + static_cast<std::ptrdiff_t>(std::min(next_ + stride + 1, list.size()));
     next_ = static_cast<std::size_t>(std::lower_bound(from, to, row) - list.begin());
+  }
+  // Rows are asked for in rising order: a list is galloped through, in all no more than its length.
+  bool holds(RowId row) {
+    if (posting_.dense()) return (posting_.bitmap[row / 64] >> (row % 64) & 1) != 0;
+    seek(row);
     return this->row() == row;
   }
-  // Sets the bits of `count` words from word `at` on.
-  void add_words(std::size_t at, std::size_t count, std::uint64_t* words) {
+  // Sets the bits of the block that begins at word `at`.
+  void add_block(std::size_t at, std::array<std::uint64_t, kBlock>& words) {
     if (posting_.dense()) {
-      for (std::size_t w = 0; w < count; ++w) words[w] |= posting_.bitmap[at + w];
+      for (std::size_t w = 0; w < kBlock; ++w) words[w] |= posting_.bitmap[at + w];
       return;
     }
-    for (; row() < (at + count) * 64; step()) words[row() / 64 - at] |= 1ULL << (row() % 64);
+    seek(static_cast<RowId>(at * 64));
+    for (; row() < (at + kBlock) * 64; step()) words[row() / 64 - at] |= 1ULL << (row() % 64);
   }
 
  private:
@@ -75,7 +83,7 @@ class Postings {
     if (dense(e)) return {{}, words_.data() + e.at, e.count};
     return {{lists_.data() + e.at, e.count}, nullptr, e.count};
   }
-  std::size_t words() const { return (rows_ + 63) / 64; }
+  std::size_t words() const { return (rows_ + kBlock * 64 - 1) / (kBlock * 64) * kBlock; }
   std::size_t memory_bytes() const {
     return entries_.capacity() * sizeof(Entry) + lists_.capacity() * sizeof(RowId) +
            words_.capacity() * sizeof(std::uint64_t);
