@@ -257,7 +257,7 @@ asio::awaitable<Result<HttpStream::Stopped>> HttpStream::each(
   }
 }
 
-void HttpStream::set_read_timeout(Duration silence) { state_->options.read_timeout = silence; }
+void HttpStream::set_read_timeout(Duration silence) { state_->read_timeout = silence; }
 
 std::function<void()> HttpStream::canceller() const {
   return [cancel = state_->cancel] { cancel->cancel(); };
