@@ -134,9 +134,26 @@ void ScriptedPool::serve(int fd) {
   }
 }
 
+bool ScriptedPool::describe(int fd) {
+  const std::string head = "HTTP/1.1 200 OK\r\ncontent-length: 900000000\r\n\r\n";
+  const auto go_on = [&](const std::string& piece, int every_ms) {
+    if (!send_all(fd, head)) return false;
+    pollfd p{fd, POLLIN, 0};
+    while (!stop_ && send_all(fd, piece) && ::poll(&p, 1, every_ms) == 0) continue;
+    return false;
+  };
+  switch (describes_) {
+    case Descriptor::True: break;
+    case Descriptor::Hangs: return go_on("", 50);
+    case Descriptor::Garbage: return send_all(fd, with_head("200 OK", "<html>" + std::string(1000, '{')));
+    case Descriptor::Endless: return go_on(std::string(65536, ' '), 0);
+    case Descriptor::Drips: return go_on(" ", 20);
+  }
+  return send_all(fd, with_head("200 OK", descriptor_of(id_)));
+}
+
 bool ScriptedPool::answer(int fd, const std::string& request) {
-  if (request.starts_with("GET /qanat/v1/descriptor"))
-    return send_all(fd, with_head("200 OK", descriptor_of(id_)));
+  if (request.starts_with("GET /qanat/v1/descriptor")) return describe(fd);
   if (!request.starts_with("POST /v1/chat/completions"))
     return send_all(fd, with_head("404 Not Found", "{}"));
   ++calls_;
@@ -151,6 +168,12 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
     std::string head = "HTTP/1.1 200 OK\r\n";
     while (head.size() < 4'000'000) head += "x-more: " + std::string(1000, 'x') + "\r\n";
     return send_all(fd, head) && false;
+  }
+  if (script == "endless_body") {
+    if (!send_all(fd, "HTTP/1.1 200 OK\r\ncontent-length: 900000000\r\n\r\n")) return false;
+    const std::string piece(1 << 20, ' ');
+    while (!stop_ && send_all(fd, piece)) sent_ += piece.size();
+    return false;
   }
   if (script == "silent" || script == "late" || script == "held") {
     const int rounds = script == "late" ? 30 : 400;  // of 50 ms

@@ -25,12 +25,18 @@ class ScriptedPool {
   std::uint64_t calls() const { return calls_; }
   // Of them, those that it kept waiting and that were given up.
   std::uint64_t left() const { return left_; }
+  // Bytes that were taken from it of answers that do not end.
+  std::uint64_t sent() const { return sent_; }
   // Answers what it keeps waiting by the script "held", and from now on at once.
   void release() { released_ = true; }
+  // What it says of itself from now on.
+  enum class Descriptor : std::uint8_t { True, Hangs, Garbage, Endless, Drips };
+  void describe_as(Descriptor how) { describes_ = how; }
 
  private:
   void accept_all();
   void serve(int fd);
+  bool describe(int fd);
   bool answer(int fd, const std::string& request);
   bool stream(int fd, std::string_view script, std::string_view body);
 
@@ -38,8 +44,9 @@ class ScriptedPool {
   bool scripted_;
   int listener_ = -1;
   std::atomic<bool> stop_{false}, released_{false};
+  std::atomic<Descriptor> describes_{Descriptor::True};
   std::atomic<int> open_{0};
-  std::atomic<std::uint64_t> calls_{0}, left_{0};
+  std::atomic<std::uint64_t> calls_{0}, left_{0}, sent_{0};
   std::thread thread_;
 };
 
