@@ -93,6 +93,7 @@ asio::awaitable<ErrorCode> HttpStream::State::read_head() {
       if (ec) co_return ec;
     }
     status = parser.get().result_int();
+    if (status < 100 || status > 599) co_return make_error_code(Errc::BadResponse);  // RFC 9110 §15
     if (status / 100 == 1) {  // interim answers (RFC 9110 §15.2)
       std::destroy_at(&parser);
       std::construct_at(&parser);
