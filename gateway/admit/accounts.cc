@@ -21,6 +21,10 @@ bool valid_name(std::string_view name) {
                      [&](char c) { return letter_or_digit(c) || c == '-' || c == '_' || c == '.'; });
 }
 
+bool KeyInfo::may_call(std::string_view model) const {
+  return models.empty() || std::find(models.begin(), models.end(), model) != models.end();
+}
+
 std::string tenant_account(const KeyInfo& key) { return key.tenant; }
 std::string project_account(const KeyInfo& key) { return key.tenant + "/" + key.project; }
 std::string key_account(const KeyInfo& key) { return "key:" + key.id; }
@@ -38,6 +42,19 @@ bool Accounts::revoke(std::string_view id) {
   if (it == keys_.end()) return false;
   it->second.revoked = true;
   return true;
+}
+
+bool Accounts::expire(std::string_view id, std::int64_t unix_ms) {
+  const auto it = std::find_if(keys_.begin(), keys_.end(), [&](const auto& e) { return e.second.id == id; });
+  if (it == keys_.end()) return false;
+  KeyInfo& info = it->second;
+  if (!info.expired(unix_ms)) info.expires_unix_ms = unix_ms;
+  return true;
+}
+
+const KeyInfo* Accounts::find(std::string_view id) const {
+  const auto it = std::find_if(keys_.begin(), keys_.end(), [&](const auto& e) { return e.second.id == id; });
+  return it == keys_.end() ? nullptr : &it->second;
 }
 
 std::vector<KeyInfo> Accounts::keys() const {
@@ -62,11 +79,35 @@ base::Result<const KeyInfo*> Accounts::authenticate(const std::string* authoriza
 
 void Accounts::set_budget(const std::string& account, meter::Nano limit) {
   Balance& b = balances_[account];
-  b.limit = limit < 0 ? std::nullopt : std::optional(limit);
+  const auto fresh = limit < 0 ? std::nullopt : std::optional(limit);
+  if (b.limit != fresh) {
+    told_.erase(account);
+    if (fresh && b.spent * 5 >= *fresh * 4) told_[account] = b.spent >= *fresh ? 100 : 80;
+  }
+  b.limit = fresh;
 }
 
 void Accounts::add_spent(const std::string& account, meter::Nano amount) {
-  balances_[account].spent += amount;
+  Balance& b = balances_[account];
+  b.spent += amount;
+  if (b.limit && b.spent * 5 >= *b.limit * 4) told_[account] = b.spent >= *b.limit ? 100 : 80;
+}
+
+void Accounts::note_use(const std::string& account, const Balance& b, int at_least) {
+  if (!b.limit) return;
+  const int percent = std::max(at_least, b.spent >= *b.limit ? 100 : b.spent * 5 >= *b.limit * 4 ? 80 : 0);
+  if (percent == 0) return;
+  int& told = told_[account];
+  if (percent <= told) return;
+  told = percent;
+  alerts_.push_back({account, percent, b.spent, *b.limit});
+}
+
+std::optional<Accounts::Alert> Accounts::poll_alert() {
+  if (alerts_.empty()) return std::nullopt;
+  Alert alert = std::move(alerts_.front());
+  alerts_.erase(alerts_.begin());
+  return alert;
 }
 
 Accounts::Balance Accounts::balance(const std::string& account) const {
@@ -105,7 +146,10 @@ base::Result<Accounts::Hold> Accounts::admit(const KeyInfo& key, meter::Nano at_
   for (const std::string& account : accounts) {
     const Balance b = balance(account);
     const auto most = ceiling(b);
-    if (most && b.spent + b.held + at_most > *most) return Errc::BudgetExceeded;
+    if (most && b.spent + b.held + at_most > *most) {
+      if (!shared_) note_use(account, b, 100);  // of a shared one more may be granted
+      return Errc::BudgetExceeded;
+    }
   }
   for (const std::string& account : accounts) balances_[account].held += at_most;
   ++in_flight_[key.id];
@@ -117,6 +161,7 @@ void Accounts::settle(const Hold& hold, meter::Nano cost) {
     Balance& b = balances_[account];
     b.held -= hold.held;
     b.spent += cost;
+    note_use(account, b, 0);
   }
   const auto calls = in_flight_.find(hold.key.id);
   if (calls != in_flight_.end() && --calls->second == 0) in_flight_.erase(calls);

@@ -25,6 +25,13 @@ struct KeyInfo {
   std::int64_t created_unix_ms = 0;
   std::uint32_t max_calls = 0;  // in flight at once; 0: no limit of its own
   bool revoked = false;
+  std::int64_t expires_unix_ms = 0;      // 0: never
+  std::vector<std::string> models = {};  // that it may call; empty: any
+
+  bool expired(std::int64_t now_unix_ms) const {
+    return expires_unix_ms != 0 && now_unix_ms >= expires_unix_ms;
+  }
+  bool may_call(std::string_view model) const;
 };
 // 1 … 63 of [a-z0-9._-], starting with a letter or digit.
 bool valid_name(std::string_view name);
@@ -37,9 +44,12 @@ std::string key_account(const KeyInfo& key);
 class Accounts {
  public:
   void add(const KeyHash& hash, KeyInfo info);
+  // From this instant on, or earlier if it was to end earlier; false if there is no such key.
+  bool expire(std::string_view id, std::int64_t unix_ms);
   // At once, for calls that come after; false if there is no such key. Calls in flight run to their end.
   bool revoke(std::string_view id);
   std::vector<KeyInfo> keys() const;  // by creation, then id
+  const KeyInfo* find(std::string_view id) const;
 
   // The key behind an "authorization" header's value (null: there was none). Valid until the next add.
   base::Result<const KeyInfo*> authenticate(const std::string* authorization) const;
@@ -78,10 +88,23 @@ class Accounts {
   void settle(const Hold& hold, meter::Nano cost);
   std::uint32_t in_flight(std::string_view key_id) const;
 
+  // A budget that has just come to 80 % or to its end: spent, or too little left for a call that was refused. Once for each
+  // until the limit is set anew; what was spent before this process began is no news.
+  struct Alert {
+    std::string account;
+    int percent = 0;  // 80 or 100
+    meter::Nano spent = 0, limit = 0;
+  };
+  std::optional<Alert> poll_alert();
+
  private:
   struct HashOfHash {
     std::size_t operator()(const KeyHash& hash) const noexcept;
   };
+  void note_use(const std::string& account, const Balance& balance, int at_least);
+
+  std::map<std::string, int, std::less<>> told_;  // account → the highest percentage that was told
+  std::vector<Alert> alerts_;
   // What this gateway may spend of it; none: no limit.
   std::optional<meter::Nano> ceiling(const Balance& b) const;
 

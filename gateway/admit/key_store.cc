@@ -1,6 +1,7 @@
 #include "gateway/admit/key_store.hh"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/hex.hh"
 
@@ -14,6 +15,7 @@ void KeyStore::create(meter::Store& store) {
 CREATE TABLE IF NOT EXISTS keys(
   hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL,
   created_ms BIGINT NOT NULL, max_calls BIGINT NOT NULL, revoked BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS key_terms(id TEXT PRIMARY KEY, expires_ms BIGINT NOT NULL, models TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS budgets(account TEXT PRIMARY KEY, limit_nano BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS slices(
   account TEXT NOT NULL, gateway TEXT NOT NULL, granted_nano BIGINT NOT NULL, PRIMARY KEY(account, gateway));
@@ -25,13 +27,39 @@ INSERT INTO revision VALUES(1, 1) ON CONFLICT(one) DO NOTHING;
 
 void KeyStore::changed() { store_.execute("UPDATE revision SET value = value + 1"); }
 
+// Models are one text, a line each: names have no line ends.
+void KeyStore::put_terms(const std::string& id, std::int64_t expires_unix_ms,
+                         const std::vector<std::string>& models) {
+  std::string lines;
+  for (const std::string& model : models) lines += model + '\n';
+  meter::Query q(store_,
+                 "INSERT INTO key_terms VALUES(?,?,?) ON CONFLICT(id) DO UPDATE SET expires_ms = "
+                 "excluded.expires_ms, models = excluded.models");
+  q.bind(id).bind(expires_unix_ms).bind(lines).run();
+}
+
 void KeyStore::put(const KeyHash& hash, const KeyInfo& info) {
   meter::Batch batch(store_);
+  insert(hash, info);
+  changed();
+  batch.commit();
+}
+
+void KeyStore::rotate(const KeyHash& hash, const KeyInfo& next, const std::string& old_id,
+                      std::int64_t old_expires_unix_ms) {
+  meter::Batch batch(store_);
+  insert(hash, next);
+  put_terms(old_id, old_expires_unix_ms, next.models);
+  changed();
+  batch.commit();
+}
+
+void KeyStore::insert(const KeyHash& hash, const KeyInfo& info) {
   meter::Query q(store_, "INSERT INTO keys VALUES(?,?,?,?,?,?,?,?)");
   q.bind(base::to_hex(hash)).bind(info.id).bind(info.tenant).bind(info.project).bind(info.name);
   q.bind(info.created_unix_ms).bind(std::int64_t{info.max_calls}).bind(std::int64_t{info.revoked}).run();
-  changed();
-  batch.commit();
+  if (info.expires_unix_ms != 0 || !info.models.empty())
+    put_terms(info.id, info.expires_unix_ms, info.models);
 }
 
 void KeyStore::revoke(const std::string& id) {
@@ -54,6 +82,15 @@ void KeyStore::put_budget(const std::string& account, std::int64_t limit_nano) {
 
 KeyStore::Kept KeyStore::load() {
   Kept kept;
+  std::map<std::string, std::pair<std::int64_t, std::vector<std::string>>> terms;
+  meter::Query terms_of(store_, "SELECT id, expires_ms, models FROM key_terms");
+  while (terms_of.step()) {
+    auto& [expires, models] = terms[terms_of.text(0)];
+    expires = terms_of.integer(1);
+    const std::string lines = terms_of.text(2);
+    for (std::size_t at = 0, end; (end = lines.find('\n', at)) != std::string::npos; at = end + 1)
+      models.push_back(lines.substr(at, end - at));
+  }
   meter::Query keys(store_,
                     "SELECT hash, id, tenant, project, name, created_ms, max_calls, revoked FROM keys");
   while (keys.step()) {
@@ -65,6 +102,8 @@ KeyStore::Kept KeyStore::load() {
     kept.keys.emplace_back(hash,
                            KeyInfo{keys.text(1), keys.text(2), keys.text(3), keys.text(4), keys.integer(5),
                                    static_cast<std::uint32_t>(keys.integer(6)), keys.integer(7) != 0});
+    if (const auto it = terms.find(keys.text(1)); it != terms.end())
+      std::tie(kept.keys.back().second.expires_unix_ms, kept.keys.back().second.models) = it->second;
   }
   meter::Query budgets(store_, "SELECT account, limit_nano FROM budgets");
   while (budgets.step()) kept.budgets.emplace(budgets.text(0), budgets.integer(1));

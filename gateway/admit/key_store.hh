@@ -21,6 +21,9 @@ class KeyStore {
   static void create(meter::Store& store);
   void put(const KeyHash& hash, const KeyInfo& info);
   void revoke(const std::string& id);
+  // A key anew: `next` as the old one, which ends at `old_expires_unix_ms`; both or neither.
+  void rotate(const KeyHash& hash, const KeyInfo& next, const std::string& old_id,
+              std::int64_t old_expires_unix_ms);
   void put_budget(const std::string& account, std::int64_t limit_nano);  // negative: none
   struct Kept {
     std::vector<std::pair<KeyHash, KeyInfo>> keys;
@@ -42,6 +45,8 @@ class KeyStore {
 
  private:
   void changed();
+  void insert(const KeyHash& hash, const KeyInfo& info);
+  void put_terms(const std::string& id, std::int64_t expires_unix_ms, const std::vector<std::string>& models);
   meter::Store& store_;
 };
 

@@ -38,6 +38,22 @@ class Members {
     if (!value->is_string()) return note(key, "must be a string"), std::string();
     return value->get<std::string>();
   }
+  // Names of models, each as a pool spells it.
+  std::vector<std::string> models(const char* key) {
+    const json* value = take(key, false);
+    std::vector<std::string> names;
+    if (!value) return names;
+    const auto good = [](const json& n) {
+      if (!n.is_string()) return false;
+      const auto& text = n.get_ref<const std::string&>();
+      return !text.empty() && text.size() <= 128 && std::none_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < ' ';
+      });
+    };
+    if (!value->is_array() || value->size() > 256 || !std::all_of(value->begin(), value->end(), good))
+      return note(key, "must be a list of models' names"), names;
+    return value->get<std::vector<std::string>>();
+  }
   std::optional<std::int64_t> integer(const char* key, std::int64_t least, std::int64_t most, bool required) {
     const json* value = take(key, required);
     if (!value) return std::nullopt;
@@ -79,7 +95,9 @@ json key_json(const GatewayService::State& s, const admit::KeyInfo& k) {
           {"created_unix_ms", k.created_unix_ms},
           {"max_calls", k.max_calls},
           {"calls_in_flight", s.accounts.in_flight(k.id)},
-          {"revoked", k.revoked}};
+          {"revoked", k.revoked},
+          {"expires_unix_ms", k.expires_unix_ms != 0 ? json(k.expires_unix_ms) : json(nullptr)},
+          {"models", k.models}};
 }
 
 awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
@@ -89,6 +107,8 @@ awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
   info.project = m.name("project", false, "default");
   info.name = m.name("name", false, "key");
   info.max_calls = static_cast<std::uint32_t>(m.integer("max_calls", 0, 1'000'000, false).value_or(0));
+  info.expires_unix_ms = m.integer("expires_unix_ms", 0, INT64_MAX, false).value_or(0);
+  info.models = m.models("models");
   if (const std::string problem = m.finish(); !problem.empty())
     co_return void(co_await out.error(400, "invalid_value", problem,
                                       R"({"tenant":"lab","project":"default","name":"notebook"})"));
@@ -114,6 +134,38 @@ awaitable<void> list_keys(StatePtr s, base::Request&, base::Responder& out) {
   json list = json::array();
   for (const auto& key : s->accounts.keys()) list.push_back(key_json(*s, key));
   co_await out.json(200, dump(list));
+}
+
+// The same key with another secret; the old one is good for a while yet, so that whoever uses it can change over.
+awaitable<void> rotate_key(StatePtr s, base::Request& in, base::Responder& out) {
+  const std::string id(in.capture("id"));
+  Members m(in.body.empty() ? "{}" : std::string_view(in.body));
+  const auto grace = m.integer("grace_s", 0, 30 * 86'400, false).value_or(86'400);
+  const std::string problem = m.finish();
+  if (!problem.empty())
+    co_return void(co_await out.error(400, "invalid_value", problem, R"({"grace_s":86400})"));
+  const admit::KeyInfo* const old = s->accounts.find(id);
+  const auto now = static_cast<std::int64_t>(base::unix_now_ms());
+  if (!old || old->revoked || old->expired(now))
+    co_return void(
+        co_await out.error(404, "not_found", "no key '" + id + "' that is good", "GET /v1/keys lists them"));
+  const auto random = base::random_bytes(32);
+  const admit::ApiKey key = admit::make_api_key(std::span<const std::uint8_t, 32>(random.data(), 32));
+  admit::KeyInfo next = *old;
+  next.id = key.id;
+  next.created_unix_ms = now;
+  std::int64_t ends = now + grace * 1000;
+  if (old->expires_unix_ms != 0) ends = std::min(ends, old->expires_unix_ms);
+  const auto keep = [key, next, id, ends](meter::Ledger& l) {
+    admit::KeyStore(l.store()).rotate(key.hash, next, id, ends);
+    return true;
+  };
+  co_await s->ledger->query(keep);
+  s->accounts.add(key.hash, next);
+  s->accounts.expire(id, ends);
+  std::string body =
+      dump({{"id", key.id}, {"key", key.text}, {"replaces", id}, {"old_expires_unix_ms", ends}});
+  co_await out.json(201, std::move(body));
 }
 
 awaitable<void> revoke_key(StatePtr s, base::Request& in, base::Responder& out) {
@@ -159,6 +211,7 @@ awaitable<void> list_budgets(StatePtr s, base::Request&, base::Responder& out) {
                     {"limit_nano", relay::money_json(limit)},
                     {"spent_nano", relay::money_json(b.spent)},
                     {"held_nano", relay::money_json(b.held)},
+                    {"used_percent", limit > 0 ? static_cast<std::int64_t>(b.spent * 100 / limit) : 100},
                     {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)}});
   }
   co_await out.json(200, dump(list));
@@ -269,6 +322,7 @@ void GatewayService::add_admin_routes(base::HttpServer& server) {
   route("POST", "/v1/keys", make_key);
   route("GET", "/v1/keys", list_keys);
   route("DELETE", "/v1/keys/{id}", revoke_key);
+  route("POST", "/v1/keys/{id}/rotate", rotate_key);
   route("PUT", "/v1/budgets", put_budget);
   route("GET", "/v1/budgets", list_budgets);
   route("GET", "/v1/status", status);

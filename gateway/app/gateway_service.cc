@@ -167,6 +167,12 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
     s.metrics.gauge("qanat_gateway_ledger_backlog", "Settlements not yet durable")
         .set(static_cast<double>(s.ledger->backlog()));
     const base::Time now = base::monotonic_now();
+    for (const auto& [account, limit] : s.accounts.budgets())
+      s.metrics
+          .gauge("qanat_gateway_budget_used", "Share of a budget that this gateway's calls have spent",
+                 {{"account", account}})
+          .set(limit > 0 ? static_cast<double>(s.accounts.balance(account).spent) / static_cast<double>(limit)
+                         : 1);
     for (std::size_t i = 0; i < s.registry.size(); ++i) {
       const resolve::Pool& pool = s.registry.pool(i);
       const base::Labels labels{{"pool", pool.name()}};
@@ -187,6 +193,7 @@ GatewayService::~GatewayService() { stop(); }
 std::optional<std::string> GatewayService::tenant_of(std::string_view key) const {
   const std::string header = "Bearer " + std::string(key);
   const auto known = state_->accounts.authenticate(&header);
+  if (known && (*known)->expired(static_cast<std::int64_t>(base::unix_now_ms()))) return std::nullopt;
   if (known) return (*known)->tenant;
   if (!state_->tokens || !admit::looks_like_token(key)) return std::nullopt;
   const auto signed_in = state_->tokens->verify(key, base::unix_now());

@@ -55,6 +55,8 @@ struct GatewayService::State {
 
 // A ledger row as JSON, its decision beneath.
 std::string call_json(const meter::Ledger::Row& row);
+// A line for each call, a header line above them.
+std::string bill_csv(const meter::Bill& bill);
 std::string bill_json(const meter::Bill& bill, const std::string& tenant);
 
 }  // namespace qanat::app

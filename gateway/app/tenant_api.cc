@@ -49,19 +49,21 @@ std::int64_t created_at(const State& s) {
 }
 
 awaitable<void> models(StatePtr s, base::Request& in, base::Responder& out) {
-  if (!co_await relay::authenticate(*s->relay, in, out)) co_return;
+  const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
+  if (!key) co_return;
   json data = json::array();
   for (const auto& offered : s->registry.models(relay::kInfer))
-    data.push_back(model_json(offered, created_at(*s)));
+    if (key->may_call(offered.model)) data.push_back(model_json(offered, created_at(*s)));
   std::string body = dump({{"object", "list"}, {"data", std::move(data)}});
   co_await out.json(200, std::move(body));
 }
 
 awaitable<void> model(StatePtr s, base::Request& in, base::Responder& out) {
-  if (!co_await relay::authenticate(*s->relay, in, out)) co_return;
+  const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
+  if (!key) co_return;
   const std::string_view name = in.capture("model");
   for (const auto& offered : s->registry.models(relay::kInfer))
-    if (offered.model == name)
+    if (offered.model == name && key->may_call(name))
       co_return void(co_await out.json(200, dump(model_json(offered, created_at(*s)))));
   co_await relay::refuse(*s->relay, out, Errc::ModelNotFound, "no pool serves '" + std::string(name) + "'",
                          "model");
@@ -111,6 +113,14 @@ awaitable<void> bill(StatePtr s, base::Request& in, base::Responder& out) {
                                      "'since' must be milliseconds since 1970", "since");
   const auto work = [tenant, since = *since](meter::Ledger& l) { return l.bill(tenant, since); };
   const meter::Bill bill = co_await s->ledger->query(work);
+  const std::string format = in.parameter("format").value_or("json");
+  if (format == "csv") {
+    out.set_header("content-disposition", "attachment; filename=\"bill.csv\"");
+    std::string text = bill_csv(bill);
+    co_return void(co_await out.send(200, "text/csv; charset=utf-8; header=present", std::move(text)));
+  }
+  if (format != "json")
+    co_return co_await relay::refuse(*s->relay, out, Errc::OutOfRange, "'format' is json or csv", "format");
   co_await out.json(200, bill_json(bill, tenant));
 }
 
@@ -207,6 +217,26 @@ std::string bill_json(const meter::Bill& bill, const std::string& tenant) {
                {"total_nano", relay::money_json(bill.total)},
                {"tokens_in", bill.tokens_in},
                {"tokens_out", bill.tokens_out}});
+}
+
+// RFC 4180. Nothing in a line needs quotes but the price's and the model's odd cases; all text has them.
+std::string bill_csv(const meter::Bill& bill) {
+  std::string out =
+      "call,started_unix_ms,project,key,model,pool,local,price,tokens_in,tokens_out,amount_nano,outcome,"
+      "usage_"
+      "source\r\n";
+  const auto quoted = [](std::string_view text) {
+    std::string cell = "\"";
+    for (const char c : text) cell += c == '"' ? "\"\"" : std::string(1, c);
+    return cell + '"';
+  };
+  for (const meter::BillLine& l : bill.lines) {
+    out += quoted(l.call) + ',' + std::to_string(l.started_unix_ms) + ',' + quoted(l.project) + ',' +
+           quoted(l.key) + ',' + quoted(l.model) + ',' + quoted(l.pool) + ',' + (l.local ? "true" : "false") +
+           ',' + quoted(l.price) + ',' + std::to_string(l.tokens_in) + ',' + std::to_string(l.tokens_out) +
+           ',' + std::to_string(l.amount_nano) + ',' + quoted(l.outcome) + ',' + quoted(l.source) + "\r\n";
+  }
+  return out;
 }
 
 void GatewayService::add_tenant_routes(base::HttpServer& server) {

@@ -41,7 +41,8 @@ asio::awaitable<bool> Call::prepare() {
   id_ = call_name(std::span(random).first(6));
   std::memcpy(&random_, random.data() + 6, sizeof random_);
   out_.set_header("x-qanat-call", id_);
-  out_.set_header("x-request-id", request_id(request_, id_));
+  why_->request_id = request_id(request_, id_);
+  out_.set_header("x-request-id", why_->request_id);
 
   const admit::KeyInfo* key = co_await authenticate(relay_, request_, out_);
   if (!key) co_return false;
@@ -60,6 +61,15 @@ asio::awaitable<bool> Call::prepare() {
     co_return false;
   }
   target_ = std::move(*target);
+  // A model's name has no tier; of a chain of gateways the first one's C-URL had.
+  if (const std::string* tier = request_.headers.find("x-qanat-tier");
+      tier && !target_.request.choice("tier") && ids::parse_tier(*tier))
+    target_.request.query["tier"].names = {*tier};
+  if (!key_.may_call(target_.request.model)) {
+    co_await refuse(relay_, out_, Errc::ModelNotFound,
+                    "this key may not call '" + target_.text + "'; GET /v1/models has those it may", "model");
+    co_return false;
+  }
   co_return co_await first_of_its_kind();
 }
 
@@ -119,6 +129,7 @@ asio::awaitable<bool> Call::place_and_admit() {
     }
   }
   if (!hold) {
+    relay_.tell_alerts();
     const bool budget = hold.error() == admit::Errc::BudgetExceeded;
     if (!budget) out_.set_header("retry-after", "1");
     if (budget) out_.set_header("x-should-retry", "false");

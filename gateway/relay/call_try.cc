@@ -106,6 +106,7 @@ base::ClientRequest Call::request_for(const place::Option& option) const {
   request.headers.add("content-type", "application/json");
   request.headers.add("accept", scan_.stream ? "text/event-stream" : "application/json");
   request.headers.add("x-qanat-call", id_);
+  request.headers.add("x-qanat-tier", std::string(to_string(resolve::tier_of(target_))));
   if (const std::string* traceparent = request_.headers.find("traceparent"))
     request.headers.add("traceparent", *traceparent);
   request.body = body_for(option);

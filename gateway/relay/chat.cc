@@ -50,6 +50,7 @@ void Call::settle(const place::Option& option, meter::Outcome outcome, const Ans
   }
   relay_.accounts.settle(hold_,
                          meter::charge(record_.price, s.prompt_tokens, s.delivered_tokens, s.cached_tokens));
+  relay_.tell_alerts();
   relay_.metrics.delivered_tokens.add(s.delivered_tokens);
   relay_.metrics.ended(outcome, option.local).add();
   relay_.ledger.settle(std::move(s), [&journal = relay_.journal, slot = slot_] { journal.close(slot); });
@@ -137,6 +138,12 @@ asio::awaitable<void> refuse(Relay& relay, base::Responder& out, Errc code, std:
 asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request& request,
                                                     base::Responder& out) {
   const auto key = relay.accounts.authenticate(request.headers.find("authorization"));
+  if (key && (*key)->expires_unix_ms != 0 &&
+      (*key)->expired(static_cast<std::int64_t>(base::unix_now_ms()))) {
+    out.set_header("www-authenticate", "Bearer");
+    co_await refuse(relay, out, Errc::BadKey, "the key has expired; it was replaced, or made for a time");
+    co_return nullptr;
+  }
   if (key) co_return *key;
   const std::string* const header = request.headers.find("authorization");
   const auto text = header ? admit::bearer(*header) : std::nullopt;

@@ -87,11 +87,11 @@ std::string explain(const Explanation& e) {
   out.reserve(1024);
   fmt::format_to(
       Out(out),
-      R"({{"request":{},"reason":"{}","tier":"{}","sla":{{"ttft_ms":{},"tpot_ms":{}}},"demand":)"
+      R"({{"request":{},"request_id":{},"reason":"{}","tier":"{}","sla":{{"ttft_ms":{},"tpot_ms":{}}},"demand":)"
       R"({{"prompt_tokens":{},"output_tokens":{}}},"prefix":{{"blocks":{},"warm":{}}},"candidates":)",
-      text(e.target.text), to_string(e.decision.reason), to_string(resolve::tier_of(e.target)),
-      ms(e.wish.ttft), ms(e.wish.tpot), e.wish.demand.prompt_tokens, e.wish.demand.output_tokens,
-      e.prefix_blocks, e.prefix_warm);
+      text(e.target.text), text(e.request_id), to_string(e.decision.reason),
+      to_string(resolve::tier_of(e.target)), ms(e.wish.ttft), ms(e.wish.tpot), e.wish.demand.prompt_tokens,
+      e.wish.demand.output_tokens, e.prefix_blocks, e.prefix_warm);
   out += candidates_json(e.decision);
   out += R"(,"order":[)";
   for (const std::size_t i : e.decision.order) out += text(e.decision.options[i].instance) + ',';

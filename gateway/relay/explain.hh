@@ -24,11 +24,13 @@ struct Explanation {
   place::Decision decision;
   std::size_t prefix_blocks = 0, prefix_warm = 0;  // of the prompt; those that the pick is taken to hold
   std::vector<Try> tries{};
+  std::string
+      request_id{};  // the caller's own name for it, else the call's: links the lines of a chain of gateways
 };
 
 // A list, of {instance, model, local, stale, filtered_by, detail, price, path, predicted, score, …}.
 std::string candidates_json(const place::Decision& decision);
-// {request, reason, tier, sla, demand, prefix, candidates, order, tries}
+// {request, request_id, reason, tier, sla, demand, prefix, candidates, order, tries}
 std::string explain(const Explanation& explanation);
 
 // A number where it fits JSON's integers, else a string.

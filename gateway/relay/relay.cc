@@ -1,5 +1,7 @@
 #include "gateway/relay/relay.hh"
 
+#include "base/log.hh"
+
 #include <algorithm>
 #include <chrono>
 
@@ -62,6 +64,20 @@ base::Counter& RelayMetrics::refused(std::string_view code) {
 base::Counter& RelayMetrics::token_refused(std::string_view reason) {
   return registry.counter("qanat_gateway_tokens_refused_total",
                           "Tokens of the identity provider not believed", {{"reason", std::string(reason)}});
+}
+
+base::Counter& RelayMetrics::budget_alerts(int percent) {
+  return registry.counter("qanat_gateway_budget_alerts_total", "Budgets that came to 80 % or to their end",
+                          {{"percent", std::to_string(percent)}});
+}
+
+void Relay::tell_alerts() {
+  while (const auto alert = accounts.poll_alert()) {
+    metrics.budget_alerts(alert->percent).add();
+    base::log_warn("budget of {}: {} of {} nano spent{}", alert->account, meter::to_string(alert->spent),
+                   meter::to_string(alert->limit),
+                   alert->percent == 100 ? ", and calls are refused" : ", 80 % and more");
+  }
 }
 
 std::uint64_t Relay::estimate_prompt(std::size_t body_bytes) const {

@@ -49,6 +49,7 @@ struct RelayMetrics {
   explicit RelayMetrics(base::MetricsRegistry& registry);
   base::Counter& ended(meter::Outcome outcome, bool local);
   base::Counter& refused(std::string_view code);
+  base::Counter& budget_alerts(int percent);
   base::Counter& token_refused(std::string_view reason);
   base::MetricsRegistry& registry;
   base::Counter& delivered_tokens;
@@ -86,6 +87,8 @@ struct Relay {
   // Tells the box that a traced call's bytes crossed the overlay, so that its span joins the trace; may be empty.
   std::function<void(const Crossing&)> on_crossed{};
 
+  // Budgets that have come to 80 % or to their end: logged and counted.
+  void tell_alerts();
   std::uint64_t estimate_prompt(std::size_t body_bytes) const;
   void learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens);
 };

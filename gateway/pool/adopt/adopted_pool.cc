@@ -227,17 +227,16 @@ awaitable<void> AdoptedPool::State::chat(std::shared_ptr<State> self, base::Requ
     ~Under() { --count; }
   } under{under_way};
   calls_total.add();
-  if (model->name != request->model) {
-    auto body = nlohmann::json::parse(request->body);
-    body["model"] = model->name;
-    request->body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
+  suit(*request, *model);
   auto cancel = std::make_shared<std::function<void()>>();
   out.on_disconnect([cancel] {
     if (*cancel) (*cancel)();
   });
   const base::Time sent = base::monotonic_now();
   auto upstream = upstream_request(request->body, request->stream);
+  // What another gateway needs to keep the two lines of one call together, and its tier.
+  upstream.headers.add("x-request-id", name);
+  if (const std::string* tier = in.headers.find("x-qanat-tier")) upstream.headers.add("x-qanat-tier", *tier);
   auto opened = co_await client.open(config.adopt.url, std::move(upstream), cancel.get());
   if (!opened) {
     failures_total.add();

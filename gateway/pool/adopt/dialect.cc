@@ -37,7 +37,11 @@ std::optional<std::vector<ForeignModel>> parse_models(std::string_view text) {
   std::vector<ForeignModel> models;
   for (const json& entry : parsed["data"]) {
     if (!entry.is_object()) return std::nullopt;
-    ForeignModel model{text_of(entry, "id"), 0};
+    ForeignModel model;
+    model.name = text_of(entry, "id");
+    const std::string owner = text_of(entry, "owned_by");
+    model.gateway = owner == "qanat";
+    model.running_usage = model.gateway || owner == "vllm";
     if (model.name.empty()) return std::nullopt;
     if (const auto length = entry.find("max_model_len");
         length != entry.end() && length->is_number_unsigned())
@@ -75,9 +79,21 @@ std::optional<ForeignRequest> parse_request(std::string_view body) {
   return request;
 }
 
+void suit(ForeignRequest& request, const ForeignModel& model) {
+  request.by_chunks = model.gateway;
+  const bool usage =
+      model.running_usage && request.stream && request.include_usage && request.continuous_usage;
+  if (model.name == request.model && !usage) return;
+  json body = json::parse(request.body);
+  body["model"] = model.name;
+  if (usage) body["stream_options"]["continuous_usage_stats"] = true;
+  request.body = dumped(body);
+}
+
 AnswerReader::AnswerReader(const ForeignRequest& request)
     : include_(request.include_usage),
       continuous_(request.continuous_usage),
+      by_chunks_(request.by_chunks),
       prompt_(request.prompt_tokens) {}
 
 void AnswerReader::take_usage(const json& parsed) {
@@ -127,7 +143,7 @@ std::string AnswerReader::on_data(std::string_view data) {
     if (!choice.is_object()) continue;
     if (const auto delta = choice.find("delta");
         !counted_by_server_ && delta != choice.end() && delta->is_object())
-      completion_ += tokens_in(*delta);
+      completion_ += by_chunks_ ? (tokens_in(*delta) > 0 ? 1 : 0) : tokens_in(*delta);
     if (const std::string finish = text_of(choice, "finish_reason"); !finish.empty()) finish_ = finish;
   }
   if (!continuous_ || (chunk.contains("usage") && chunk["usage"].is_object())) return event(data);

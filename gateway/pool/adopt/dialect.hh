@@ -13,6 +13,8 @@ namespace qanat::pool {
 struct ForeignModel {
   std::string name;               // as the server spells it
   std::uint32_t max_context = 0;  // vLLM's max_model_len; 0: it does not say
+  bool gateway = false;           // another Qanat gateway's: what has no usage it counts by chunks
+  bool running_usage = false;     // its server knows vLLM's continuous_usage_stats
 };
 // GET /v1/models; nothing if it is no such list.
 std::optional<std::vector<ForeignModel>> parse_models(std::string_view json);
@@ -22,9 +24,14 @@ struct ForeignRequest {
   std::string model;
   bool stream = false, include_usage = false, continuous_usage = false;
   std::uint64_t prompt_tokens = 0;  // by our tokenizer
+  bool by_chunks = false;  // count a token a content chunk, as a gateway does, and not by the tokenizer
   std::string body;  // what is sent on: `model` as the server spells it, no stream_options it may not know
 };
 std::optional<ForeignRequest> parse_request(std::string_view body);
+
+// The request for this model of its server: its name as the server spells it, usage so far in each chunk where the caller
+// asked for it and the server knows how, so that both ends of a chain count alike wherever it breaks.
+void suit(ForeignRequest& request, const ForeignModel& model);
 
 // Follows one answer. Counts are the server's own where it gives them, else by our tokenizer.
 class AnswerReader {
@@ -46,7 +53,7 @@ class AnswerReader {
   void take_usage(const nlohmann::json& json);
   nlohmann::json usage() const;
 
-  bool include_, continuous_;
+  bool include_, continuous_, by_chunks_;
   std::uint64_t prompt_, completion_ = 0;
   std::string last_id_, finish_;
   bool counted_by_server_ = false, final_ = false, done_ = false, failed_ = false;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 
@@ -204,6 +205,51 @@ TEST_F(Metering, ALateCallGoesToASecondPoolAndIsBilledOnce) {
   EXPECT_EQ(t["tokens_billed"], t["tokens_delivered"]);
 }
 
+TEST_F(Metering, KeysHaveTermsAndBillsALineEach) {
+  const auto made = [&](const json& terms) {
+    return json::parse(admin("POST", "/v1/keys", terms.dump()).body);
+  };
+  const auto call = [&](const std::string& key) {
+    return tenant("POST", "/v1/chat/completions", body("", false).dump(), key).status;
+  };
+  const json one = made({{"tenant", "terms"}, {"models", {kModel}}});
+  EXPECT_EQ(call(one["key"]), 200);
+  EXPECT_EQ(json::parse(tenant("GET", "/v1/models", "", one["key"]).body)["data"].size(), 1u);
+  const json other = made({{"tenant", "terms"}, {"models", {"another"}}});
+  EXPECT_EQ(call(other["key"]), 404);
+  EXPECT_EQ(json::parse(tenant("GET", "/v1/models", "", other["key"]).body)["data"].size(), 0u);
+  EXPECT_EQ(call(made({{"tenant", "terms"}, {"expires_unix_ms", 1}})["key"]), 401);
+  EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"terms","models":[""]})").status, 400);
+  // Another secret, the old one for a second more; what a restart keeps.
+  const std::string rotate = "/v1/keys/" + one["id"].get<std::string>() + "/rotate";
+  const json next = json::parse(admin("POST", rotate, R"({"grace_s":1})").body);
+  EXPECT_EQ(next["replaces"], one["id"]);
+  EXPECT_EQ(call(one["key"]), 200);
+  EXPECT_EQ(call(next["key"]), 200);
+  gateway_->end(SIGKILL);
+  start_gateway();
+  std::this_thread::sleep_for(milliseconds(1000));
+  EXPECT_EQ(call(one["key"]), 401);
+  EXPECT_EQ(call(next["key"]), 200);
+  EXPECT_EQ(admin("POST", rotate, "").status, 404) << "it has ended";
+  books(4);
+  const std::string csv = tenant("GET", "/qanat/v1/bill?format=csv", "", next["key"]).body;
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5) << csv;
+  EXPECT_NE(csv.find(",40,5,"), std::string::npos) << csv;
+  EXPECT_EQ(tenant("GET", "/qanat/v1/bill?format=xml", "", next["key"]).status, 400);
+  // One call's worth is left, and no second one's.
+  const std::int64_t most = static_cast<std::int64_t>(body("", false, 5).dump().size() + 64) * 400 + 5 * 1600;
+  const std::int64_t spent = admin_json("/v1/ledger/totals")["total_nano"];
+  admin("PUT", "/v1/budgets", json{{"account", "terms"}, {"limit_nano", spent + most}}.dump());
+  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 200);
+  settled([](const json& totals) { return totals["calls"] == 5; });
+  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 429);
+  const std::string metrics = admin("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("qanat_gateway_budget_alerts_total{percent=\"100\"} 1"), std::string::npos)
+      << metrics;
+  EXPECT_NE(metrics.find("qanat_gateway_budget_used{account=\"terms\"} 0."), std::string::npos);
+}
+
 // The limit holds for files that grow: SQLite's log does, the journal, which is mapped, does not.
 TEST_F(Metering, AFullDiskStopsNoCallAndLosesNoLine) {
   streams(1, body(""));
@@ -293,6 +339,41 @@ TEST_F(Metering, ChainedGatewaysAgree) {
   EXPECT_EQ(line["tokens_in"], 40);
   EXPECT_EQ(inner_line["tokens_out"], line["tokens_out"]) << "both ends of the chain";
   EXPECT_EQ(inner_line["tokens_in"], line["tokens_in"]);
+  EXPECT_EQ(inner_line["tokens_cached"], line["tokens_cached"]);
+  EXPECT_EQ(inner_line["decision"]["request_id"], seen.call) << "the two lines of one call";
+  // Its tier and its priority reach the end of the chain.
+  through["model"] = "c-url://far2.gz.cn/infer/" + std::string(kModel) + "?tier=bulk";
+  through["priority"] = 7;
+  EXPECT_EQ(streams(1, through).at(0).chat.tokens(), 5u);
+  EXPECT_NE(other_->last_request().find("x-qanat-tier: bulk"), std::string::npos) << other_->last_request();
+  EXPECT_NE(other_->last_request().find("\"priority\":7"), std::string::npos) << other_->last_request();
+  // A client that leaves is gone at every link: nobody computes on, and what each delivered is at most one frame apart.
+  other_ = nullptr;
+  other_ = std::make_unique<ScriptedPool>("far", far, true);
+  through["x_script"] = "drip";
+  through["max_tokens"] = 2000;
+  Seen left;
+  for (int i = 0; i < 100 && left.status != 200; ++i) {
+    left = streams(1, through, 5).at(0);
+    if (left.status != 200) std::this_thread::sleep_for(milliseconds(100));
+  }
+  ASSERT_EQ(left.status, 200) << left.body;
+  const auto ended = [&](const json& lines) {
+    return !lines.empty() && lines.at(0)["outcome"] == "client_gone" ? lines.at(0) : json();
+  };
+  line = inner_line = nullptr;
+  for (int i = 0; i < 100 && (line.is_null() || inner_line.is_null()); ++i) {
+    line = ended(admin_json("/v1/calls?limit=1"));
+    inner_line = ended(inner_admin("GET", "/v1/calls?limit=1", ""));
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  ASSERT_FALSE(line.is_null() || inner_line.is_null());
+  EXPECT_EQ(inner_line["decision"]["request_id"], left.call);
+  const auto outer_tokens = line["tokens_out"].get<std::int64_t>();
+  EXPECT_GE(outer_tokens, 5);
+  EXPECT_LE(outer_tokens, 10);
+  EXPECT_GE(inner_line["tokens_out"].get<std::int64_t>(), outer_tokens);
+  EXPECT_LE(inner_line["tokens_out"].get<std::int64_t>(), outer_tokens + 3) << "what was on its way";
   far_port_ = far;
 }
 

@@ -98,6 +98,11 @@ ScriptedPool::~ScriptedPool() {
   while (open_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
+std::string ScriptedPool::last_request() const {
+  const std::lock_guard lock(mutex_);
+  return last_request_;
+}
+
 void ScriptedPool::accept_all() {
   while (!stop_) {
     pollfd p{listener_, POLLIN, 0};
@@ -157,6 +162,10 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
   if (!request.starts_with("POST /v1/chat/completions"))
     return send_all(fd, with_head("404 Not Found", "{}"));
   ++calls_;
+  {
+    const std::lock_guard lock(mutex_);
+    last_request_ = request;
+  }
   std::string script;
   if (const std::size_t at = request.find("\"x_script\":\""); scripted_ && at != std::string::npos)
     script = request.substr(at + 12, request.find('"', at + 12) - at - 12);

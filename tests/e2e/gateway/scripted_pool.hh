@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -23,6 +24,8 @@ class ScriptedPool {
   static constexpr std::uint64_t kTorrentTokens = 4000;
   // Calls that reached it.
   std::uint64_t calls() const { return calls_; }
+  // The latest of them, head and body.
+  std::string last_request() const;
   // Of them, those that it kept waiting and that were given up.
   std::uint64_t left() const { return left_; }
   // Bytes that were taken from it of answers that do not end.
@@ -47,6 +50,8 @@ class ScriptedPool {
   std::atomic<Descriptor> describes_{Descriptor::True};
   std::atomic<int> open_{0};
   std::atomic<std::uint64_t> calls_{0}, left_{0}, sent_{0};
+  mutable std::mutex mutex_;
+  std::string last_request_;
   std::thread thread_;
 };
 

@@ -125,11 +125,13 @@ node = "city"
 cards = "L40"
 count = 4
 models = ["deepseek-r1-distill-qwen-32b"]
+price = { input = 400, output = 1600 }
 [[pool]]
 node = "far1"
 cards = "H20"
 count = 8
 models = ["deepseek-r1-distill-qwen-32b"]
+price = { input = 400, output = 1600 }
 [[gateway]]
 node = "city"
 pools = "all"
@@ -149,8 +151,11 @@ struct Calls {
 // what arrived.
 class Callers {
  public:
-  Callers(const LabState& lab, int concurrent, int tokens_each)
-      : gateway_(lab.gateways.at(0)), tokens_each_(tokens_each), thread_([this, concurrent] {
+  Callers(const LabState& lab, int concurrent, int tokens_each, std::string model = kModel)
+      : gateway_(lab.gateways.at(0)),
+        tokens_each_(tokens_each),
+        model_(std::move(model)),
+        thread_([this, concurrent] {
           const linkem::NetnsScope inside(gateway_.netns);
           boost::asio::io_context io{1};
           base::HttpClient client(io, {.read_timeout = 10s});
@@ -171,7 +176,7 @@ class Callers {
 
  private:
   boost::asio::awaitable<void> caller(base::HttpClient& client) {
-    const json body = {{"model", kModel},
+    const json body = {{"model", model_},
                        {"stream", true},
                        {"max_tokens", tokens_each_},
                        {"x_qanat_sim_output_tokens", tokens_each_},
@@ -200,6 +205,7 @@ class Callers {
 
   GatewayState gateway_;
   int tokens_each_;
+  std::string model_;
   std::atomic<bool> stopping_ = false;
   Calls calls_;
   std::thread thread_;
@@ -281,6 +287,18 @@ class Recovery : public testing::Test {
     for (const char* name : names)
       text += "\n" + std::string(name) + ":\n" + last_lines(process(name).log, 12);
     return text;
+  }
+  // One call with this key, not streamed: its status.
+  static int status_of_call(const std::string& key, int tokens) {
+    const auto& gateway = lab_->gateways.at(0);
+    const linkem::NetnsScope inside(gateway.netns);
+    const json body = {{"model", kModel},
+                       {"max_tokens", tokens},
+                       {"x_qanat_sim_output_tokens", tokens},
+                       {"messages", {{{"role", "user"}, {"content", "Who keeps the well?"}}}}};
+    const auto answer = base::fetch_blocking(
+        gateway.url, {"POST", "/v1/chat/completions", {{"authorization", "Bearer " + key}}, body.dump()});
+    return answer ? answer->status : 0;
   }
   static json totals() { return get(lab_->gateways.at(0).socket, "/v1/ledger/totals"); }
 

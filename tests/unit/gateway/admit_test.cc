@@ -82,6 +82,68 @@ TEST(Accounts, HoldsTheMostACallMayCostOnEveryLevel) {
   }
 }
 
+TEST(Accounts, SaysOnceThatABudgetIsNearlyOrAllSpent) {
+  Accounts accounts;
+  const KeyInfo key{"key-1", "lab", "rain", "n", 0, 0, false};
+  accounts.add_spent("lab/rain", 90);
+  accounts.set_budget("lab/rain", 100);
+  accounts.set_budget("lab", 1000);
+  const auto spend = [&](meter::Nano amount) {
+    const auto hold = accounts.admit(key, amount);
+    if (hold) accounts.settle(*hold, amount);
+    return hold.has_value();
+  };
+  EXPECT_TRUE(spend(5));
+  EXPECT_FALSE(accounts.poll_alert()) << "that 80 % were spent is known since before";
+  EXPECT_FALSE(spend(6));
+  EXPECT_FALSE(spend(6));
+  const auto full = accounts.poll_alert();
+  ASSERT_TRUE(full) << "too little is left for a call: its end";
+  EXPECT_EQ(full->account, "lab/rain");
+  EXPECT_EQ(full->percent, 100);
+  EXPECT_FALSE(accounts.poll_alert()) << "once";
+  accounts.set_budget("lab/rain", 10'000);
+  EXPECT_TRUE(spend(800));
+  const auto near = accounts.poll_alert();
+  ASSERT_TRUE(near);
+  EXPECT_EQ(near->account, "lab");
+  EXPECT_EQ(near->percent, 80);
+  EXPECT_EQ(near->spent, 805);
+  EXPECT_EQ(near->limit, 1000);
+  EXPECT_TRUE(spend(195));
+  EXPECT_EQ(accounts.poll_alert()->percent, 100);
+  EXPECT_FALSE(accounts.poll_alert());
+}
+
+TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
+  const auto store = meter::open_store(":memory:");
+  KeyStore::create(*store);
+  KeyStore keys(*store);
+  KeyInfo info{"key-1", "lab", "rain", "n", 5, 3, false};
+  info.models = {"m-1", "m-2"};
+  keys.put(KeyHash{1}, info);
+  KeyInfo next = info;
+  next.id = "key-2";
+  keys.rotate(KeyHash{2}, next, "key-1", 1000);
+  auto kept = keys.load();
+  ASSERT_EQ(kept.keys.size(), 2u);
+  for (const auto& [hash, k] : kept.keys) {
+    EXPECT_EQ(k.expires_unix_ms, k.id == "key-1" ? 1000 : 0);
+    EXPECT_EQ(k.models, info.models);
+    EXPECT_EQ(k.expired(1000), k.id == "key-1");
+    EXPECT_TRUE(k.may_call("m-2"));
+    EXPECT_FALSE(k.may_call("m-3"));
+    EXPECT_EQ(k.max_calls, 3u);
+  }
+  Accounts accounts;
+  for (const auto& [hash, k] : kept.keys) accounts.add(hash, k);
+  EXPECT_TRUE(accounts.expire("key-1", 2000));
+  EXPECT_EQ(accounts.find("key-1")->expires_unix_ms, 1000) << "never later than it was to";
+  EXPECT_TRUE(accounts.expire("key-2", 500));
+  EXPECT_TRUE(accounts.find("key-2")->expired(500));
+  EXPECT_FALSE(accounts.expire("key-3", 1));
+}
+
 TEST(Accounts, NoBudgetNoLimit) {
   Accounts accounts;
   accounts.set_budget("lab", 5);

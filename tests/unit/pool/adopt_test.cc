@@ -93,6 +93,29 @@ TEST(AnswerReader, BelievesTheServerThatCounts) {
   EXPECT_TRUE(garbled.failed());
 }
 
+TEST(ForeignRequest, SuitsItsServer) {
+  const auto models = parse_models(
+      R"({"data":[{"id":"A/B","owned_by":"qanat"},{"id":"c","owned_by":"vllm"},{"id":"d","owned_by":"openai"}]})");
+  ASSERT_TRUE(models);
+  const auto sent = [&](std::size_t i, bool continuous) {
+    ForeignRequest r = request(true, continuous);
+    suit(r, (*models)[i]);
+    return json::parse(r.body);
+  };
+  EXPECT_EQ(sent(0, true)["model"], "A/B");
+  EXPECT_TRUE(sent(0, true)["stream_options"]["continuous_usage_stats"]);
+  EXPECT_TRUE(sent(1, true)["stream_options"]["continuous_usage_stats"]);
+  EXPECT_FALSE(sent(2, true)["stream_options"].contains("continuous_usage_stats")) << "others refuse it";
+  EXPECT_FALSE(sent(0, false)["stream_options"].contains("continuous_usage_stats")) << "nobody asked";
+  // Without usage a gateway counts chunks, and so is its answer counted here.
+  ForeignRequest r = request(true, true);
+  suit(r, (*models)[0]);
+  AnswerReader reader(r);
+  for (const char* text : {"several words in a chunk", "", "more"})
+    reader.on_data(json{{"id", "x"}, {"choices", {{{"index", 0}, {"delta", {{"content", text}}}}}}}.dump());
+  EXPECT_EQ(reader.completion_tokens(), 2u);
+}
+
 TEST(AnswerReader, AWholeAnswerGetsItsUsage) {
   AnswerReader reader(request(false, false));
   const json answer = json::parse(reader.on_whole(
