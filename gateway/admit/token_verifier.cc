@@ -75,6 +75,7 @@ struct TokenVerifier::Keys {
 };
 
 struct TokenVerifier::Checked {
+  Checked() = default;  // no aggregate: g++ would make one of an error
   json claims;
   double expires = 0, begins = 0;
 };
