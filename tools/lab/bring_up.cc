@@ -27,6 +27,8 @@ constexpr int kStartMs = 10'000;    // a daemon's socket answers
 constexpr int kConnectMs = 20'000;  // a box is enrolled and holds its configuration
 constexpr int kPathsMs = 30'000;    // boxes have measured each other and found paths
 
+constexpr const char* kEtcd = "/usr/bin/etcd";
+
 class BringUp {
  public:
   BringUp(const Topology& topology, const BringUpOptions& options) : topology_(topology), options_(options) {
@@ -44,6 +46,7 @@ class BringUp {
     make_folder();
     make_underlay();
     if (!options_.underlay_only) {
+      start_etcd();
       start_controllers();
       start_boxes();
       put_tenants();
@@ -75,6 +78,8 @@ class BringUp {
       if (!topology_.pools.empty()) programs.push_back("qanat-pool");
       if (!topology_.gateways.empty()) programs.push_back("qanat-gateway");
     }
+    if (!options_.underlay_only && !topology_.etcd.empty() && access(kEtcd, X_OK) != 0)
+      throw LabError("this lab needs etcd: apt install etcd-server");
     for (const auto& program : programs)
       if (access((options_.bin + "/" + program).c_str(), X_OK) != 0)
         throw LabError(fmt::format("{} is not in {} (--bin DIR names the folder)", program, options_.bin));
@@ -108,7 +113,7 @@ class BringUp {
     process.name = name;
     process.netns = node.empty() ? "" : prefix_ + node;
     process.command = std::move(command);
-    process.command[0] = options_.bin + "/" + process.command[0];
+    if (!process.command[0].starts_with('/')) process.command[0] = options_.bin + "/" + process.command[0];
     process.log = files_.log(name);
     if (options_.clocks && name != "linkem")
       process.environment = clock_environment(files_.folder, options_.bin, name);
@@ -154,9 +159,38 @@ class BringUp {
   }
 
   std::string join_token(std::size_t controller, const std::string& node, bool relay) {
-    const json answer = call(files_.socket(topology_.controllers[controller].name), "POST", "/v1/join-tokens",
+    const json answer = call(leader_socket(controller), "POST", "/v1/join-tokens",
                              {{"node", node}, {"relay", relay}, {"ttl_s", 3600}});
     return answer.at("token").get<std::string>();
+  }
+
+  // Of those that stand in for controller `i`, the one that leads.
+  std::string leader_socket(std::size_t i) const {
+    const ControllerSpec& self = topology_.controllers[i];
+    std::string found;
+    wait_until("a leader of " + self.name, nullptr, kStartMs, [&] {
+      for (const auto& other : topology_.controllers) {
+        if (other.global != self.global || other.domain != self.domain) continue;
+        const std::string socket = files_.socket(other.name);
+        if (!std::filesystem::exists(socket) || get(socket, "/v1/status").value("role", "") == "standby")
+          continue;
+        found = socket;
+        return true;
+      }
+      return false;
+    });
+    return found;
+  }
+
+  void start_etcd() {
+    for (std::size_t i = 0; i < topology_.etcd.size(); ++i) {
+      const std::string& node = topology_.etcd[i].node;
+      say(fmt::format("etcd on {}", node));
+      std::filesystem::create_directories(files_.state_dir("etcd-" + node));
+      auto command = etcd_command(topology_, i, files_.state_dir("etcd-" + node));
+      command[0] = kEtcd;
+      start_daemon("etcd-" + node, node, std::move(command));
+    }
   }
 
   std::optional<std::size_t> controller_index(bool global, int domain) const {
@@ -181,7 +215,8 @@ class BringUp {
       std::filesystem::create_directories(files_.state_dir(self.name));
       const std::string token_file = files_.secret("admin-" + self.name);
       base::write_file(token_file, random_token() + "\n");
-      if (!self.global && global)
+      const bool first = i == controller_index(self.global, self.domain);
+      if (!self.global && global && first)
         base::write_file(files_.secret("join-" + self.name), join_token(*global, self.name, false) + "\n");
       const std::string config = files_.config("controller-" + self.name);
       base::write_file(config, controller_toml(topology_, i, files_));
@@ -222,7 +257,7 @@ class BringUp {
   void put_tenants() {
     if (topology_.tenants.empty() || topology_.controllers.empty()) return;
     const auto global = controller_index(true, 0);
-    const std::string socket = files_.socket(topology_.controllers[global.value_or(0)].name);
+    const std::string socket = leader_socket(global.value_or(0));
     for (const auto& tenant : topology_.tenants) {
       json members = json::array();
       for (const auto& member : tenant.members) {

@@ -60,6 +60,34 @@ std::vector<std::string> southbound_addresses(const Topology& topology, std::siz
   return out;
 }
 
+std::vector<std::string> member_addresses(const Topology& topology, std::size_t i) {
+  const ControllerSpec& self = topology.controllers[i];
+  std::vector<std::string> out;
+  for (std::size_t j = 0; j < topology.controllers.size(); ++j) {
+    const ControllerSpec& other = topology.controllers[j];
+    if (other.global != self.global || other.domain != self.domain) continue;
+    const auto addresses = southbound_addresses(topology, j);
+    out.insert(out.end(), addresses.begin(), addresses.end());
+  }
+  return out;
+}
+
+std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, const std::string& folder) {
+  const auto url = [&](std::size_t member, int port) {
+    const Node& node = *topology.node(topology.etcd[member].node);
+    return fmt::format("http://{}:{}", underlay_address(node.planes.back(), node), port);
+  };
+  std::vector<std::string> cluster;
+  for (std::size_t j = 0; j < topology.etcd.size(); ++j)
+    cluster.push_back(fmt::format("{}={}", topology.etcd[j].node, url(j, kEtcdPeersPort)));
+  return {"etcd", "--name", topology.etcd[i].node, "--data-dir", folder, "--listen-client-urls",
+          url(i, kEtcdPort), "--advertise-client-urls", url(i, kEtcdPort), "--listen-peer-urls",
+          url(i, kEtcdPeersPort), "--initial-advertise-peer-urls", url(i, kEtcdPeersPort),
+          "--initial-cluster", fmt::format("{}", fmt::join(cluster, ",")), "--max-request-bytes", "16777216",
+          // A record a push: what was overwritten is not kept.
+          "--auto-compaction-mode", "revision", "--auto-compaction-retention", "10000"};
+}
+
 linkem::LinksFile links_file(const Topology& topology, const std::string& netns_prefix) {
   linkem::LinksFile file{topology.seed, {}};
   for (const auto& link : topology.links)
@@ -71,19 +99,29 @@ linkem::LinksFile links_file(const Topology& topology, const std::string& netns_
 std::string controller_toml(const Topology& topology, std::size_t i, const Files& files) {
   const ControllerSpec& self = topology.controllers[i];
   const Node& node = *topology.node(self.node);
+  std::string state = files.state_dir(self.name) + "/controller.db";
+  for (std::size_t member = 0; member < topology.etcd.size(); ++member) {
+    const Node& at = *topology.node(topology.etcd[member].node);
+    state = fmt::format("{}http://{}:{}", member == 0 ? "etcd:" : state + ",",
+                        underlay_address(at.planes.back(), at), kEtcdPort);
+  }
+  // Those that stand in for each other are one controller to everybody else.
+  const auto first =
+      std::find_if(topology.controllers.begin(), topology.controllers.end(),
+                   [&](const auto& c) { return c.global == self.global && c.domain == self.domain; });
   std::string out = fmt::format(
-      "name = \"{}\"\nrole = \"{}\"\ndomain = {}\nstate = \"{}/controller.db\"\nlisten = {}\n"
+      "name = \"{}\"\nrole = \"{}\"\ndomain = {}\nstate = \"{}\"\nlisten = {}\n"
       "northbound = \"{}:{}\"\nadmin_token_file = \"{}\"\nsocket = \"{}\"\n",
-      self.name, self.global ? "global" : "domain", self.domain, files.state_dir(self.name),
+      first->name, self.global ? "global" : "domain", self.domain, state,
       quoted(southbound_addresses(topology, i)), underlay_address(node.planes.back(), node),
       kNorthboundPort + rank_on_node(topology.controllers, i), files.secret("admin-" + self.name),
       files.socket(self.name));
   const ControllerSpec* global = global_of(topology);
   if (!self.global && global)
-    out += fmt::format("\n[parent]\naddresses = {}\njoin_token_file = \"{}\"\n",
-                       quoted(southbound_addresses(
-                           topology, static_cast<std::size_t>(global - topology.controllers.data()))),
-                       files.secret("join-" + self.name));
+    out += fmt::format(
+        "\n[parent]\naddresses = {}\njoin_token_file = \"{}\"\n",
+        quoted(member_addresses(topology, static_cast<std::size_t>(global - topology.controllers.data()))),
+        files.secret("join-" + first->name));
   return out;
 }
 
@@ -93,7 +131,7 @@ std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t 
       "name = \"{}\"\nlocation = \"{}\"\nstate_dir = \"{}\"\nsocket = \"{}\"\nrelay = {}\nworkers = 1\n\n"
       "[controller]\naddresses = {}\njoin_token_file = \"{}\"\n",
       node.name, node.location, files.state_dir(node.name), files.socket(node.name), node.relay,
-      quoted(southbound_addresses(topology, controller)), files.secret("join-" + node.name));
+      quoted(member_addresses(topology, controller)), files.secret("join-" + node.name));
   for (const int plane : node.planes)
     out += fmt::format("\n[[line]]\nplane = {}\naddress = \"{}\"\nport = {}\nname = \"{}\"\n", plane,
                        underlay_address(plane, node), kUnderlayPort + plane, topology.plane(plane)->name);

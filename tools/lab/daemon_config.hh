@@ -15,6 +15,8 @@ inline constexpr int kNorthboundPort = 7480;
 inline constexpr int kUnderlayPort = 7700;  // + plane
 inline constexpr int kPoolPort = 9000;      // + n for the n-th pool of a node
 inline constexpr int kGatewayPort = 8080;
+inline constexpr int kEtcdPort = 2379;       // for controllers
+inline constexpr int kEtcdPeersPort = 2380;  // among its members
 
 // Everything below a lab's folder: NAME.toml, NAME.sock, NAME/ for state, log/NAME.log.
 struct Files {
@@ -28,6 +30,12 @@ struct Files {
 
 // Where controller `i` of the topology listens, southbound: one address per plane of its node.
 std::vector<std::string> southbound_addresses(const Topology& topology, std::size_t i);
+
+// Where the members of controller `i`'s domain connect: its own addresses and those of all that stand in for it.
+std::vector<std::string> member_addresses(const Topology& topology, std::size_t i);
+
+// The arguments of etcd for member `i` of the lab's; its data in `folder`.
+std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, const std::string& folder);
 
 // The routing table of a plane's packets: planes are separate networks, so packets from an address of one never
 // leave over another's links.

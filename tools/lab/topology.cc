@@ -98,6 +98,12 @@ void read_links(Topology& topology, ConfigTable& root) {
 }
 
 void read_controllers(Topology& topology, ConfigTable& root) {
+  for (auto& table : root.tables("etcd")) {
+    read_node(topology, table, "node", topology.etcd.emplace_back().node);
+    const auto taken = [&](const EtcdSpec& other) { return other.node == topology.etcd.back().node; };
+    if (std::count_if(topology.etcd.begin(), topology.etcd.end(), taken) > 1)
+      table.problem("node", "has one already", "a node of its own");
+  }
   for (auto& table : root.tables("controller")) {
     ControllerSpec controller;
     controller.name = read_name(table, "name");
@@ -106,6 +112,11 @@ void read_controllers(Topology& topology, ConfigTable& root) {
     controller.domain = static_cast<int>(table.integer("domain", {.min = 0, .max = 250}, 0));
     if (!controller.global && controller.domain == 0)
       table.problem("domain", "missing", "the domain's number, 1 or more");
+    const bool second = std::any_of(
+        topology.controllers.begin(), topology.controllers.end(),
+        [&](const auto& c) { return c.global == controller.global && c.domain == controller.domain; });
+    if (second && topology.etcd.empty())
+      table.problem("role", "a second controller of the same", "one, or an [[etcd]] that keeps their state");
     topology.controllers.push_back(std::move(controller));
   }
   for (const auto& node : topology.nodes)

@@ -45,6 +45,11 @@ struct ControllerSpec {
   int domain = 0;
 };
 
+// A member of the etcd that keeps the state of all the lab's controllers; without any, each keeps its own.
+struct EtcdSpec {
+  std::string node;
+};
+
 struct TenantSpec {
   std::string name;
   std::uint32_t vni = 0;
@@ -76,6 +81,7 @@ struct Topology {
   std::vector<Plane> planes;
   std::vector<Node> nodes;
   std::vector<Link> links;
+  std::vector<EtcdSpec> etcd;
   std::vector<ControllerSpec> controllers;
   std::vector<TenantSpec> tenants;
   std::vector<PoolSpec> pools;

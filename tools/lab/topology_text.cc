@@ -26,6 +26,7 @@ std::string to_toml(const Topology& topology) {
     if (node.relay) out += "relay = true\n";
     if (!node.box) out += "box = false\n";
   }
+  for (const auto& member : topology.etcd) out += fmt::format("\n[[etcd]]\nnode = \"{}\"\n", member.node);
   for (const auto& c : topology.controllers) {
     out += fmt::format("\n[[controller]]\nname = \"{}\"\nnode = \"{}\"\nrole = \"{}\"\n", c.name, c.node,
                        c.global ? "global" : "domain");
