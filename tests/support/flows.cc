@@ -56,8 +56,6 @@ Fd open_socket(const std::string& netns, int family, int type) {
 
 std::uint8_t pattern(std::uint64_t at) { return static_cast<std::uint8_t>(at * 0x9e3779b97f4a7c15ULL >> 56); }
 
-constexpr std::uint16_t kUdpPort = 5302;
-
 }  // namespace
 
 TcpResult tcp_transfer(const std::string& from, const std::string& to, const std::string& address,
@@ -113,6 +111,7 @@ struct UdpStream::State {
   Address where;
   std::size_t size;
   std::chrono::milliseconds duration;
+  unsigned burst;
   std::atomic<bool> done{false};
   std::atomic<std::uint32_t> sent{0};
   UdpResult result;
@@ -123,10 +122,12 @@ struct UdpStream::State {
     std::vector<std::uint8_t> buffer(size);
     auto next = std::chrono::steady_clock::now();
     const auto end = next + duration;
-    for (std::uint32_t number = 0; next < end; ++number) {
-      std::memcpy(buffer.data(), &number, sizeof number);
-      ::sendto(sender.get(), buffer.data(), buffer.size(), MSG_NOSIGNAL, where.get(), where.size);
-      sent = number + 1;
+    for (std::uint32_t number = 0; next < end;) {
+      for (const std::uint32_t last = number + burst; number != last; ++number) {
+        std::memcpy(buffer.data(), &number, sizeof number);
+        ::sendto(sender.get(), buffer.data(), buffer.size(), MSG_NOSIGNAL, where.get(), where.size);
+      }
+      sent = number;
       next += std::chrono::milliseconds{1};
       std::this_thread::sleep_until(next);
     }
@@ -137,7 +138,7 @@ struct UdpStream::State {
     const timeval tick{0, 50'000};
     ::setsockopt(receiver.get(), SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick);
     std::vector<std::uint8_t> buffer(65536);
-    std::vector<bool> seen(static_cast<std::size_t>(duration.count()) + 1000);
+    std::vector<bool> seen((static_cast<std::size_t>(duration.count()) + 1000) * burst);
     auto last = std::chrono::steady_clock::time_point{};
     while (!done) {
       const ssize_t n = ::recv(receiver.get(), buffer.data(), buffer.size(), 0);
@@ -160,8 +161,9 @@ struct UdpStream::State {
 };
 
 UdpStream::UdpStream(const std::string& from, const std::string& to, const std::string& address,
-                     std::size_t size, std::chrono::milliseconds duration, int dscp)
-    : state_(new State{{}, {}, Address(address, kUdpPort), size, duration, {}, {}, {}, {}, {}}) {
+                     std::size_t size, std::chrono::milliseconds duration, int dscp, unsigned burst,
+                     std::uint16_t port)
+    : state_(new State{{}, {}, Address(address, port), size, duration, burst, {}, {}, {}, {}, {}}) {
   State& s = *state_;
   s.receiver = open_socket(to, s.where.storage.ss_family, SOCK_DGRAM);
   if (::bind(s.receiver.get(), s.where.get(), s.where.size) != 0) io::throw_errno("bind", address);
@@ -169,7 +171,10 @@ UdpStream::UdpStream(const std::string& from, const std::string& to, const std::
   ::setsockopt(s.receiver.get(), SOL_SOCKET, SO_RCVBUFFORCE, &patient, sizeof patient);
   s.sender = open_socket(from, s.where.storage.ss_family, SOCK_DGRAM);
   const int tos = dscp << 2;
-  if (dscp != 0) ::setsockopt(s.sender.get(), IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+  if (dscp != 0 && s.where.storage.ss_family == AF_INET)
+    ::setsockopt(s.sender.get(), IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+  else if (dscp != 0)
+    ::setsockopt(s.sender.get(), IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof tos);
   s.receiving = std::thread([&s] { s.receive_all(); });
   s.sending = std::thread([&s] { s.send_all(); });
 }
@@ -181,6 +186,61 @@ UdpResult UdpStream::wait() {
   if (state_->receiving.joinable()) state_->receiving.join();
   state_->result.sent = state_->sent;
   return state_->result;
+}
+
+struct TcpStream::State {
+  std::thread receiving, sending;
+  std::uint64_t bytes = 0;
+  std::chrono::steady_clock::duration longest{};
+};
+
+TcpStream::TcpStream(const std::string& from, const std::string& to, const std::string& address,
+                     std::chrono::milliseconds duration)
+    : state_(new State) {
+  const Address where(address, 7100);
+  auto listener = std::make_shared<Fd>(open_socket(to, where.storage.ss_family, SOCK_STREAM));
+  const int yes = 1;
+  ::setsockopt(listener->get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (::bind(listener->get(), where.get(), where.size) != 0 || ::listen(listener->get(), 1) != 0)
+    io::throw_errno("listen on", address);
+  state_->receiving = std::thread([state = state_.get(), listener] {
+    const Fd peer(::accept(listener->get(), nullptr, nullptr));
+    std::vector<char> buffer(1 << 16);
+    auto last = std::chrono::steady_clock::now();
+    for (ssize_t n = 0; (n = ::recv(peer.get(), buffer.data(), buffer.size(), 0)) > 0;) {
+      const auto now = std::chrono::steady_clock::now();
+      state->longest = std::max(state->longest, now - last);
+      last = now;
+      state->bytes += static_cast<std::uint64_t>(n);
+    }
+  });
+  auto sender = std::make_shared<Fd>(open_socket(from, where.storage.ss_family, SOCK_STREAM));
+  state_->sending = std::thread([sender, where, listener, duration] {
+    if (::connect(sender->get(), where.get(), where.size) != 0) {
+      ::shutdown(listener->get(), SHUT_RDWR);
+      return;
+    }
+    const std::vector<char> block(1 << 14, 'q');
+    const auto end = std::chrono::steady_clock::now() + duration;
+    while (std::chrono::steady_clock::now() < end) {
+      if (::send(sender->get(), block.data(), block.size(), MSG_NOSIGNAL) <= 0) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});  // other tests need the machine too
+    }
+    ::shutdown(sender->get(), SHUT_WR);
+  });
+}
+
+TcpStream::~TcpStream() { wait(); }
+
+void TcpStream::wait() {
+  if (state_->sending.joinable()) state_->sending.join();
+  if (state_->receiving.joinable()) state_->receiving.join();
+}
+
+std::uint64_t TcpStream::bytes() const { return state_->bytes; }
+
+std::chrono::milliseconds TcpStream::longest_stall() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(state_->longest);
 }
 
 }  // namespace qanat::test

@@ -24,14 +24,30 @@ struct UdpResult {
   std::chrono::milliseconds largest_gap{0};      // between two arrivals
   std::chrono::steady_clock::time_point last{};  // arrival
 };
-// One datagram of `size` bytes every millisecond for `duration`, sent and received on threads of its own.
+// `burst` datagrams of `size` bytes every millisecond for `duration`, sent and received on threads of its own.
 class UdpStream {
  public:
   // `dscp` asks for a tier.
   UdpStream(const std::string& from, const std::string& to, const std::string& address, std::size_t size,
-            std::chrono::milliseconds duration, int dscp = 0);
+            std::chrono::milliseconds duration, int dscp = 0, unsigned burst = 1, std::uint16_t port = 5302);
   ~UdpStream();
   UdpResult wait();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A TCP transfer of some 100 Mbit/s for a while; what matters is the longest time that nothing arrived.
+class TcpStream {
+ public:
+  TcpStream(const std::string& from, const std::string& to, const std::string& address,
+            std::chrono::milliseconds duration);
+  ~TcpStream();
+  void wait();
+  // Once waited for.
+  std::uint64_t bytes() const;
+  std::chrono::milliseconds longest_stall() const;
 
  private:
   struct State;

@@ -176,7 +176,10 @@ forwarder::ForwarderOptions Overlay::options(std::uint32_t self) const {
     const std::lock_guard lock(stream->mutex);
     for (auto& b : bytes) b = static_cast<std::uint8_t>(stream->engine());
   };
-  for (const fib::Line& line : node.lines) out.lines.push_back({line.plane, line.address});
+  for (const fib::Line& line : node.lines) {
+    const auto bound = bound_.find({self, line.plane.value});
+    out.lines.push_back({line.plane, bound == bound_.end() ? line.address : bound->second});
+  }
   return out;
 }
 

@@ -50,6 +50,10 @@ class Overlay {
   void add_lists(ListPlan plan);
   // Another underlay address for one line (an IPv6 one, say).
   void set_line_address(std::uint32_t node, std::uint8_t plane, const packet::UdpAddress& address);
+  // Binds one line to another address than the one that the others are told (0.0.0.0: to all, so that it may roam).
+  void set_bound_address(std::uint32_t node, std::uint8_t plane, const packet::UdpAddress& address) {
+    bound_[{node, plane}] = address;
+  }
   // A new static key, or network key: what snapshots and options say from now on.
   void rotate_keys(std::uint32_t node);
   void rotate_psk();
@@ -77,6 +81,7 @@ class Overlay {
 
   std::uint32_t seed_;
   std::map<std::uint32_t, Node> nodes_;
+  std::map<std::pair<std::uint32_t, std::uint8_t>, packet::UdpAddress> bound_;  // node, plane
   std::map<std::uint32_t, std::vector<std::uint32_t>> tenants_;
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<packet::IpPrefix>> prefixes_;  // VNI, member
   struct Policy {

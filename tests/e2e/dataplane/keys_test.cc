@@ -3,9 +3,11 @@
 //   city ──plane 1── relay ──plane 2── far       near ──plane 2── far
 //
 // Streams of a packet a millisecond from city (through the relay) and near (directly) to far.
+// QANAT_ENDURANCE_SECONDS=22: of 52 a millisecond, for a machine with cores to spare and a build for speed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -45,7 +47,10 @@ class Keys : public ::testing::Test {
 
 TEST_F(Keys, RotationsLoseNotOnePacket) {
   const std::string ca = all->controller("GET", "/v1/ca").at("fingerprint");
-  UdpStream relayed(all->netns("city"), all->netns("far"), all->address("far"), 200, seconds{12});
+  const char* longer = std::getenv("QANAT_ENDURANCE_SECONDS");
+  const seconds length{longer != nullptr ? std::atoi(longer) : 12};
+  UdpStream relayed(all->netns("city"), all->netns("far"), all->address("far"), 200, length, 0,
+                    longer != nullptr ? 52 : 1);
   std::this_thread::sleep_for(milliseconds{500});
   const auto began = steady_clock::now();
   all->controller("POST", "/v1/ca/rotate");
@@ -57,7 +62,7 @@ TEST_F(Keys, RotationsLoseNotOnePacket) {
   const auto took = std::chrono::duration_cast<milliseconds>(steady_clock::now() - began);
   EXPECT_NE(all->controller("GET", "/v1/ca").at("fingerprint"), ca);
   const UdpResult r = relayed.wait();
-  EXPECT_LT(took, seconds{11}) << "the stream did not see all of it";
+  EXPECT_LT(took, length - seconds{1}) << "the stream did not see all of it";
   EXPECT_EQ(r.received, r.sent) << all->drops_text("city") << all->drops_text("relay")
                                 << all->drops_text("far");
   EXPECT_EQ(r.duplicates, 0u);

@@ -62,62 +62,6 @@ class SessionsInNamespaces : public ::testing::Test {
   std::string a, m, b;
 };
 
-// A stream of bytes over TCP for a while; what matters is the longest time that nothing arrived.
-class Stream {
- public:
-  Stream(const std::string& from, const std::string& to, const std::string& address, milliseconds duration) {
-    io::Fd listener;
-    {
-      const io::NetnsScope scope(to);
-      listener = io::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    }
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_port = htons(7100);
-    ::inet_pton(AF_INET, address.c_str(), &at.sin_addr);
-    if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 ||
-        ::listen(listener.get(), 1) != 0)
-      io::throw_errno("listen at", address);
-    receiver_ = std::thread([this, listener = std::move(listener)] {
-      const io::Fd peer(::accept(listener.get(), nullptr, nullptr));
-      std::vector<char> buffer(1 << 16);
-      auto last = steady_clock::now();
-      for (ssize_t n = 0; (n = ::recv(peer.get(), buffer.data(), buffer.size(), 0)) > 0;) {
-        const auto now = steady_clock::now();
-        longest_ = std::max(longest_, now - last);
-        last = now;
-        bytes_ += static_cast<std::uint64_t>(n);
-      }
-    });
-    sender_ = std::thread([from, at, duration] {
-      io::Fd fd;
-      {
-        const io::NetnsScope scope(from);
-        fd = io::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      }
-      if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) return;
-      const std::vector<char> block(1 << 14, 'q');
-      const auto end = steady_clock::now() + duration;
-      while (steady_clock::now() < end) {
-        if (::send(fd.get(), block.data(), block.size(), MSG_NOSIGNAL) <= 0) return;
-        std::this_thread::sleep_for(milliseconds{1});  // some 100 Mbit/s: other tests need the machine too
-      }
-    });
-  }
-  ~Stream() { wait(); }
-  void wait() {
-    if (sender_.joinable()) sender_.join();
-    if (receiver_.joinable()) receiver_.join();
-  }
-  std::uint64_t bytes() const { return bytes_; }
-  milliseconds longest_stall() const { return std::chrono::duration_cast<milliseconds>(longest_); }
-
- private:
-  std::thread receiver_, sender_;
-  std::uint64_t bytes_ = 0;
-  steady_clock::duration longest_{};
-};
-
 // 1 kpps beside a TCP transfer, keys replaced every half second, static and network keys rotated, the path narrowed to
 // 1280: no datagram is lost to any of it, and TCP goes on.
 TEST_F(SessionsInNamespaces, RekeyingRotationAndANarrowPathUnderTraffic) {
@@ -129,7 +73,7 @@ TEST_F(SessionsInNamespaces, RekeyingRotationAndANarrowPathUnderTraffic) {
   const auto sessions = box_b.counter(forwarder::Counter::SessionsEstablished);
   {
     UdpStream udp(a, b, "100.96.2.1", 200, seconds{8});
-    Stream tcp(a, b, "100.96.2.1", seconds{8});
+    TcpStream tcp(a, b, "100.96.2.1", seconds{8});
     std::this_thread::sleep_for(seconds{2});
     set_mtu(1280);
     std::this_thread::sleep_for(seconds{2});
