@@ -8,16 +8,13 @@
 #include "base/errc.hh"
 #include "base/hex.hh"
 #include "base/http_client.hh"
+#include "controller/store/etcd_rows.hh"
 
 namespace qanat::store {
 
 using nlohmann::json;
 
 namespace {
-
-std::string encoded(std::string_view bytes) {
-  return base::to_base64({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
-}
 
 // Fields that hold their default are left out; numbers of 64 bits are text.
 std::string bytes_of(const json& object, const char* name) {
@@ -126,7 +123,8 @@ std::string EtcdClient::call(std::string_view path, const std::string& body) {
 }
 
 EtcdRange EtcdClient::range(std::string_view prefix) {
-  const json request = {{"key", encoded(prefix)}, {"range_end", encoded(prefix_end(std::string(prefix)))}};
+  const json request = {{"key", base64_of(prefix)},
+                        {"range_end", base64_of(prefix_end(std::string(prefix)))}};
   const json answer = parsed(call("/v3/kv/range", request.dump()));
   EtcdRange out{{}, revision_of(answer)};
   if (const auto rows = answer.find("kvs"); rows != answer.end())
@@ -139,15 +137,15 @@ EtcdOutcome EtcdClient::commit(const EtcdGuard& guard, const std::vector<EtcdCha
   json steps = json::array();
   for (const EtcdChange& change : changes) {
     if (!change.value) {
-      steps.push_back({{"request_delete_range", {{"key", encoded(change.key)}}}});
+      steps.push_back({{"request_delete_range", {{"key", base64_of(change.key)}}}});
       continue;
     }
-    json put = {{"key", encoded(change.key)}, {"value", encoded(*change.value)}};
+    json put = {{"key", base64_of(change.key)}, {"value", base64_of(*change.value)}};
     if (change.lease != 0) put["lease"] = std::to_string(change.lease);
     steps.push_back({{"request_put", std::move(put)}});
   }
   const json request = {{"compare",
-                         {{{"key", encoded(guard.key)},
+                         {{{"key", base64_of(guard.key)},
                            {"target", "CREATE"},
                            {"result", "EQUAL"},
                            {"create_revision", std::to_string(guard.create_revision)}}}},
@@ -179,8 +177,8 @@ std::string prefix_end(std::string prefix) {
 
 std::string watch_request(std::string_view prefix, std::int64_t revision) {
   return json{{"create_request",
-               {{"key", encoded(prefix)},
-                {"range_end", encoded(prefix_end(std::string(prefix)))},
+               {{"key", base64_of(prefix)},
+                {"range_end", base64_of(prefix_end(std::string(prefix)))},
                 {"start_revision", std::to_string(revision)}}}}
       .dump();
 }

@@ -8,11 +8,11 @@ namespace qanat::store {
 
 using nlohmann::json;
 
-namespace {
-
-std::string encoded(std::string_view bytes) {
+std::string base64_of(std::string_view bytes) {
   return base::to_base64({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
 }
+
+namespace {
 
 // One row, read field by field; the first that is not there or of another kind is named.
 class Reader {
@@ -46,11 +46,11 @@ class Reader {
 
 std::string row_of(const Member& member) {
   return json{{"name", member.record.name()},
-              {"record", encoded(member.record.SerializeAsString())},
-              {"certificate", encoded(member.fingerprint)},
-              {"previous", encoded(member.previous)},
-              {"issuer", encoded(member.issuer)},
-              {"ca_public", encoded(member.ca_public)},
+              {"record", base64_of(member.record.SerializeAsString())},
+              {"certificate", base64_of(member.fingerprint)},
+              {"previous", base64_of(member.previous)},
+              {"issuer", base64_of(member.issuer)},
+              {"ca_public", base64_of(member.ca_public)},
               {"revoked", member.revoked}}
       .dump();
 }
@@ -82,7 +82,7 @@ JoinToken token_of(std::string_view row, bool& used) {
 std::string row_of(const Pushed& pushed) {
   return json{{"version", pushed.version},
               {"acknowledged", pushed.acknowledged},
-              {"content", encoded(pushed.content)}}
+              {"content", base64_of(pushed.content)}}
       .dump();
 }
 

@@ -8,6 +8,9 @@
 
 namespace qanat::store {
 
+// Bytes as etcd's JSON gateway and these rows have them: base64.
+std::string base64_of(std::string_view bytes);
+
 // Reading throws StoreError when a row is not what these write.
 std::string row_of(const Member& member);
 Member member_of(std::uint32_t id, std::string_view row);
