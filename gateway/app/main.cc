@@ -3,6 +3,7 @@
 #include "base/http_server.hh"
 #include "base/log.hh"
 #include "base/metrics_server.hh"
+#include "base/time_slice.hh"
 #include "gateway/access/access_service.hh"
 #include "gateway/app/gateway_config.hh"
 #include "gateway/app/gateway_service.hh"
@@ -44,5 +45,7 @@ int main(int argc, char** argv) {
         base::serve_metrics(daemon, config.metrics, service.metrics());
         daemon.on_stop([&service] { service.stop(); });
         daemon.on_stop([&access] { access.stop(); });
+        base::ask_for_slice(
+            base::kShortSlice);  // the loop's; the ledger's and the name server's threads are older
       });
 }

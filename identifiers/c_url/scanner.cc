@@ -93,19 +93,24 @@ bool Scanner::wrong(std::string_view raw, std::size_t decoded, Errc code, std::s
 
 // The raw text up to one of three stops, or the end; the cursor moves to the stop.
 std::string_view Scanner::until(char a, char b, char c) {
-  const std::size_t start = at_;
-  while (at_ < text_.size() && text_[at_] != a && text_[at_] != b && text_[at_] != c) ++at_;
-  return text_.substr(start, at_ - start);
+  const std::size_t start = at_, size = text_.size();
+  const char* const text = text_.data();
+  std::size_t at = start;
+  while (at < size && text[at] != a && text[at] != b && text[at] != c) ++at;
+  at_ = at;
+  return text_.substr(start, at - start);
 }
 
 bool Scanner::decode(std::string_view raw, Case letters, Errc code, std::string_view expected,
                      Flat::Piece& piece) {
-  char* const bytes = out_.bytes_.data();
+  // Through a pointer of its own: writing characters may change any member, as far as the compiler knows.
+  char* const begin = out_.bytes_.data() + used_;
+  char* to = begin;
   piece.at = used_;
   for (std::size_t i = 0; i < raw.size(); ++i) {
     const char c = raw[i];
     if (is(c, kPchar)) {
-      bytes[used_++] = letters == Case::Lower ? lower(c) : c;
+      *to++ = letters == Case::Lower ? lower(c) : c;
       continue;
     }
     const std::size_t offset = static_cast<std::size_t>(raw.data() - text_.data()) + i;
@@ -115,10 +120,11 @@ bool Scanner::decode(std::string_view raw, Case letters, Errc code, std::string_
     const int byte = high * 16 + low;
     if (high < 0 || low < 0 || byte < 0x20 || byte == 0x7f)
       return fail(Errc::BadEscape, offset, std::string(expected));
-    bytes[used_++] = letters == Case::Lower ? lower(static_cast<char>(byte)) : static_cast<char>(byte);
+    *to++ = letters == Case::Lower ? lower(static_cast<char>(byte)) : static_cast<char>(byte);
     i += 2;
   }
-  piece.size = static_cast<std::uint16_t>(used_ - piece.at);
+  piece.size = static_cast<std::uint16_t>(to - begin);
+  used_ = static_cast<std::uint16_t>(used_ + piece.size);
   return true;
 }
 
@@ -137,7 +143,8 @@ bool Scanner::authority() {
     raw.remove_prefix(sign + 1);
   }
   out_.location_ = {used_, static_cast<std::uint16_t>(raw.size())};
-  for (char c : raw) out_.bytes_[used_++] = lower(c);
+  std::transform(raw.begin(), raw.end(), out_.bytes_.data() + used_, lower);
+  used_ = static_cast<std::uint16_t>(used_ + raw.size());
   const std::string_view text = out_.text(out_.location_);
   std::array<std::string_view, kMaxLabels> labels;
   const std::size_t bad = split_labels(text, labels, out_.label_count_);

@@ -207,6 +207,45 @@ TEST_F(HttpTest, StreamsEventsAsTheyCome) {
   }());
 }
 
+TEST_F(HttpTest, HandsOnPiecesUntilTheTakerHasHadEnough) {
+  start();
+  run([&]() -> asio::awaitable<void> {
+    HttpClient client{io};
+    auto stream = co_await client.open(origin, get("/events?n=5"));
+    EXPECT_TRUE(stream.has_value());
+    if (!stream) co_return;
+    std::string all;
+    int pieces = 0, enough = 2;
+    const std::function<bool(std::string_view)> take = [&](std::string_view part) {
+      all += part;
+      return ++pieces != enough;
+    };
+    auto stopped = co_await stream->each(take);
+    EXPECT_TRUE(stopped && *stopped == HttpStream::Stopped::ByTaker);
+    EXPECT_EQ(all, "data: token 0\n\ndata: token 1\n\n");
+    const auto between = co_await stream->read_some();
+    EXPECT_TRUE(between && *between == "data: token 2\n\n");
+    stopped = co_await stream->each(take);
+    EXPECT_TRUE(stopped && *stopped == HttpStream::Stopped::AtEnd);
+    EXPECT_EQ(all, "data: token 0\n\ndata: token 1\n\ndata: token 3\n\ndata: token 4\n\n");
+    stopped = co_await stream->each(take);  // the end stays the end
+    EXPECT_TRUE(stopped && *stopped == HttpStream::Stopped::AtEnd);
+    EXPECT_EQ(client.idle(), 1u);
+
+    auto endless = co_await client.open(origin, get("/events?n=100000"));
+    enough = 0;
+    asio::co_spawn(
+        io,
+        [cancel = endless->canceller()]() -> asio::awaitable<void> {
+          co_await pause(30ms);
+          cancel();
+        },
+        asio::detached);
+    stopped = co_await endless->each(take);
+    EXPECT_TRUE(!stopped && stopped.error() == Errc::Cancelled);
+  }());
+}
+
 TEST_F(HttpTest, OffersWhatTheKernelTakesAndDrainsTheRestInOrder) {
   start();
   run([&]() -> asio::awaitable<void> {

@@ -1,11 +1,16 @@
 // SseParser, metrics, LogGate: what runs along with a stream.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <thread>
 
 #include "base/errc.hh"
 #include "base/log.hh"
 #include "base/metrics.hh"
 #include "base/sse.hh"
+#include "base/time_slice.hh"
 
 namespace qanat::base {
 namespace {
@@ -29,6 +34,20 @@ TEST(Sse, EventsComeOutTheSameHoweverTheBytesArrive) {
   for (std::size_t piece = 1; piece <= text.size(); ++piece)
     EXPECT_THAT(feed_in_pieces(text, piece), testing::ElementsAre("|one|", "path|two\nthree|7", "||"))
         << piece;
+}
+
+TEST(Sse, CarriageReturnsAloneEndLinesToo) {
+  EXPECT_THAT(feed_in_pieces("data: a\rdata: b\r\rdata: c\r\r\n", 64), testing::ElementsAre("|a\nb|", "|c|"));
+}
+
+TEST(TimeSlice, LeavesTheRestAsItWas) {
+  std::thread thread([] {
+    const int nice = ::getpriority(PRIO_PROCESS, 0);
+    ask_for_slice(kShortSlice);  // false before Linux 6.12: nothing depends on it
+    EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), nice);
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+  });
+  thread.join();
 }
 
 TEST(Sse, LinesAndEventsAreBounded) {

@@ -144,6 +144,41 @@ TEST(Journal, KeepsWhatWasOpenAcrossAReopen) {
   EXPECT_EQ(s.outcome, Outcome::Recovered);
 }
 
+TEST(Journal, TakesOverWhatTheFormerLayoutHeld) {
+  TempFile file("journal-former");
+  constexpr long kRecord = 1024, kSlots = 2;
+  Journal::Slot slot = 0;
+  {
+    Journal j(file.path(), kSlots);
+    slot = *j.open(call("call-former"));
+  }
+  // Then each record held its own progress, and nothing stood behind them.
+  ASSERT_EQ(::truncate(file.path().c_str(), (kSlots + 1) * kRecord), 0);
+  std::FILE* f = std::fopen(file.path().c_str(), "r+");
+  ASSERT_NE(f, nullptr);
+  const auto put = [&](long at, const auto& value) {
+    std::fseek(f, at, SEEK_SET);
+    std::fwrite(&value, sizeof value, 1, f);
+  };
+  const long record = (static_cast<long>(slot) + 1) * kRecord;
+  put(7, '1');
+  put(record + 4, static_cast<std::uint32_t>(UsageSource::Counted));
+  put(record + 8, std::uint64_t{5});   // offered
+  put(record + 16, std::uint64_t{4});  // delivered
+  put(record + 24, std::uint64_t{9});  // prompt
+  std::fclose(f);
+  for (int start = 0; start < 2; ++start) {
+    Journal j(file.path(), kSlots);
+    const auto left = j.entries();
+    ASSERT_EQ(left.size(), 1u);
+    EXPECT_EQ(left[0].call.id, "call-former");
+    EXPECT_EQ(left[0].offered_tokens, 5u);
+    EXPECT_EQ(left[0].delivered_tokens, 4u);
+    EXPECT_EQ(left[0].prompt_tokens, 9u);
+    EXPECT_EQ(left[0].source, UsageSource::Counted);
+  }
+}
+
 TEST(Journal, NothingDeliveredIsNothingBilled) {
   TempFile file("journal-nothing");
   Journal j(file.path(), 4);
