@@ -227,6 +227,7 @@ awaitable<void> pools(StatePtr s, base::Request&, base::Responder& out) {
            {"node", p.config.node},
            {"local", s->registry.local(p)},
            {"fresh", p.fresh(now)},
+           {"listed", p.listed_as.empty() ? json(nullptr) : json(!p.withdrawn)},
            {"breaker", to_string(p.breaker.state(now))},
            {"in_flight", p.load.in_flight()},
            {"path", p.path.text},
@@ -247,6 +248,21 @@ awaitable<void> pools(StatePtr s, base::Request&, base::Responder& out) {
     }
     list.push_back(std::move(j));
   }
+  co_await out.json(200, dump(list));
+}
+
+awaitable<void> registries(StatePtr s, base::Request&, base::Responder& out) {
+  json list = json::array();
+  if (s->registries)
+    for (const auto& r : s->registries->directory().status(base::monotonic_now()))
+      list.push_back({{"name", r.source.name},
+                      {"url", r.source.url},
+                      {"depth", r.depth},
+                      {"generation", r.generation},
+                      {"pools", r.pools},
+                      {"complete", r.complete},
+                      {"old", r.old},
+                      {"error", r.error}});
   co_await out.json(200, dump(list));
 }
 
@@ -327,6 +343,7 @@ void GatewayService::add_admin_routes(base::HttpServer& server) {
   route("GET", "/v1/budgets", list_budgets);
   route("GET", "/v1/status", status);
   route("GET", "/v1/pools", pools);
+  route("GET", "/v1/registries", registries);
   route("GET", "/v1/calls", calls);
   route("GET", "/v1/calls/{call}", call);
   route("GET", "/v1/ledger/totals", totals);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/config.hh"
+#include "base/hex.hh"
 #include "base/http_server.hh"
 #include "identifiers/c_url/location.hh"
 
@@ -19,7 +20,7 @@ bool is_origin(std::string_view url) {
 
 void read_pools(base::ConfigTable& root, GatewayConfig& config) {
   std::set<std::string> seen;
-  for (base::ConfigTable& table : root.tables("pool", true)) {
+  for (base::ConfigTable& table : root.tables("pool", !root.has("registry"))) {
     resolve::PoolConfig pool;
     pool.url = table.string("url");
     while (pool.url.ends_with('/')) pool.url.pop_back();
@@ -30,6 +31,20 @@ void read_pools(base::ConfigTable& root, GatewayConfig& config) {
     if (!pool.url.empty() && !seen.insert(pool.url).second)
       table.problem("url", "is given twice", "one [[pool]] for each");
     config.pools.push_back(std::move(pool));
+  }
+}
+
+void read_registries(base::ConfigTable& root, GatewayConfig& config) {
+  std::set<std::string> seen;
+  for (base::ConfigTable& table : root.tables("registry")) {
+    resolve::RegistrySource source{table.string("name"), table.string("url"), table.string("public_key")};
+    if (!source.url.empty() && !split_url(source.url))
+      table.problem("url", "not a URL", "http://ADDRESS:PORT/national.listing");
+    if (const auto key = base::from_base64(source.public_key); !key || key->size() != 32)
+      table.problem("public_key", "not an Ed25519 public key", "its 32 bytes in base64");
+    if (!seen.insert(source.name).second)
+      table.problem("name", "is given twice", "one [[registry]] for each");
+    config.registries.push_back(std::move(source));
   }
 }
 
@@ -104,6 +119,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
     config.hedge_percent = sla->integer("hedge_percent", {0, 100}, 5);
   }
   read_pools(root, config);
+  read_registries(root, config);
   read_oidc(root, config);
   access::read_access_config(root, config.access);
 }
@@ -136,6 +152,11 @@ node = "city"                              # the box it stands behind
 [[pool]]
 url = "http://100.96.2.1:9000"
 node = "far1"
+
+# [[registry]]                             # lists pools, and registries below it, signed; qanat-gateway.toml(5)
+# name = "national"
+# url = "http://100.96.9.1:8081/national.listing"
+# public_key = "bXkgMzIgYnl0ZSBwdWJsaWMga2V5IGluIGJhc2U2NCE="
 
 # [oidc]                                   # tenants that sign in: an ID or access token as the bearer
 # issuer = "https://sso.example/realms/lab"

@@ -10,6 +10,7 @@
 #include "gateway/access/access_config.hh"
 #include "gateway/app/oidc_keys.hh"
 #include "gateway/place/decide.hh"
+#include "gateway/resolve/directory.hh"
 #include "gateway/resolve/registry.hh"
 
 namespace qanat::base {
@@ -30,8 +31,9 @@ struct GatewayConfig {
   base::Duration drain{};          // what calls under way get after SIGTERM
   base::Duration stall{};  // a pool that says nothing, or a client that takes nothing, for so long is gone
   std::vector<resolve::PoolConfig> pools;
-  std::optional<OidcConfig> oidc;  // who signs in at an identity provider
-  access::AccessConfig access;     // DNS, proxy, published services
+  std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
+  std::vector<resolve::RegistrySource> registries;  // which list more pools
+  access::AccessConfig access;                      // DNS, proxy, published services
 };
 
 void read_gateway_config(base::ConfigTable& root, GatewayConfig& config);

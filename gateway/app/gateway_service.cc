@@ -94,6 +94,13 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   poller = std::make_unique<resolve::Poller>(io, registry, options);
   reconciler = std::make_unique<Reconciler>(io, registry, *ledger, config.name, metrics);
   journal_sync = std::make_unique<JournalSync>(journal);
+  if (!config.registries.empty()) {
+    const auto on_pool = [this](std::size_t index) {
+      poller->watch(index);
+      reconciler->watch(index);
+    };
+    registries = std::make_unique<RegistryFollower>(io, config.registries, registry, on_pool, metrics);
+  }
 }
 
 void GatewayService::State::take(const admit::KeyStore::Kept& kept) {
@@ -185,6 +192,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   s.poller->start();
   s.reconciler->start();
   if (s.oidc_keys) s.oidc_keys->start();
+  if (s.registries) s.registries->start();
   if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
 }
 
@@ -208,6 +216,7 @@ void GatewayService::stop() {
   state_->poller->stop();
   state_->reconciler->stop();
   if (state_->oidc_keys) state_->oidc_keys->stop();
+  if (state_->registries) state_->registries->stop();
 }
 
 }  // namespace qanat::app

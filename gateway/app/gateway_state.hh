@@ -12,6 +12,7 @@
 #include "gateway/app/journal_sync.hh"
 #include "gateway/app/oidc_keys.hh"
 #include "gateway/app/reconciler.hh"
+#include "gateway/app/registry_follower.hh"
 #include "gateway/relay/relay.hh"
 #include "gateway/resolve/poller.hh"
 
@@ -39,6 +40,7 @@ struct GatewayService::State {
   std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<JournalSync> journal_sync;
   std::unique_ptr<OidcKeys> oidc_keys;
+  std::unique_ptr<RegistryFollower> registries;
   std::unique_ptr<base::HttpClient> carrier;  // to the box beside us
 
   boost::asio::steady_timer follow_timer{io};

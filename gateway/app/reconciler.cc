@@ -173,9 +173,10 @@ Reconciler::Reconciler(asio::io_context& io, resolve::Registry& registry, meter:
 Reconciler::~Reconciler() { stop(); }
 
 void Reconciler::start() {
-  for (std::size_t i = 0; i < state_->registry.size(); ++i)
-    asio::co_spawn(state_->io, state_->run(i), asio::detached);
+  for (std::size_t i = 0; i < state_->registry.size(); ++i) watch(i);
 }
+
+void Reconciler::watch(std::size_t index) { asio::co_spawn(state_->io, state_->run(index), asio::detached); }
 
 void Reconciler::stop() {
   state_->stopping = true;

@@ -17,6 +17,8 @@ class Reconciler {
              std::string name, base::MetricsRegistry& metrics);
   ~Reconciler();
   void start();
+  // A pool that came after the start.
+  void watch(std::size_t index);
   void stop();
 
  private:

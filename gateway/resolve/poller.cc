@@ -74,6 +74,10 @@ struct Poller::State : std::enable_shared_from_this<State> {
     asio::steady_timer& timer = timers.emplace_back(io);
     bool down = false;
     while (!stopping) {
+      if (registry.pool(index).withdrawn) {
+        co_await pause(timer, options.interval);
+        continue;
+      }
       const std::string origin = registry.pool(index).config.url;
       const base::Time asked = base::monotonic_now();
       base::ClientRequest request;
@@ -129,10 +133,13 @@ Poller::Poller(asio::io_context& io, Registry& registry, PollerOptions options)
 Poller::~Poller() { stop(); }
 
 void Poller::start() {
-  for (std::size_t i = 0; i < state_->registry.size(); ++i)
-    asio::co_spawn(state_->io, state_->poll_pool(i), asio::detached);
+  for (std::size_t i = 0; i < state_->registry.size(); ++i) watch(i);
   if (!state_->options.dataplane_socket.empty())
     asio::co_spawn(state_->io, state_->poll_paths(), asio::detached);
+}
+
+void Poller::watch(std::size_t index) {
+  asio::co_spawn(state_->io, state_->poll_pool(index), asio::detached);
 }
 
 void Poller::stop() {

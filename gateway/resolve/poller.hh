@@ -30,6 +30,8 @@ class Poller {
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
   void start();
+  // A pool that came after the start.
+  void watch(std::size_t index);
   void stop();
 
  private:

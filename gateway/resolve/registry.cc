@@ -37,7 +37,7 @@ bool price_in_bounds(const descriptor::Descriptor& d) {
 }  // namespace
 
 bool Pool::fresh(base::Time now) const {
-  return descriptor && now - received <= std::chrono::milliseconds(descriptor->state.ttl_ms);
+  return descriptor && !withdrawn && now - received <= std::chrono::milliseconds(descriptor->state.ttl_ms);
 }
 
 Registry::Registry(std::vector<PoolConfig> pools, std::string site) : site_(std::move(site)) {
@@ -46,6 +46,24 @@ Registry::Registry(std::vector<PoolConfig> pools, std::string site) : site_(std:
     pool.config = std::move(config);
     pools_.push_back(std::move(pool));
   }
+}
+
+std::optional<std::size_t> Registry::follow(PoolConfig config, std::string id) {
+  for (std::size_t i = 0; i < pools_.size(); ++i) {
+    Pool& pool = pools_[i];
+    if (pool.config.url != config.url) continue;
+    if (pool.listed_as.empty()) return std::nullopt;
+    if (pool.listed_as != id) pool.descriptor.reset();
+    pool.listed_as = std::move(id);
+    pool.config.node = std::move(config.node);
+    pool.withdrawn = false;
+    return i;
+  }
+  Pool pool;
+  pool.config = std::move(config);
+  pool.listed_as = std::move(id);
+  pools_.push_back(std::move(pool));
+  return pools_.size() - 1;
 }
 
 bool Registry::local(const Pool& pool) const {
@@ -58,8 +76,12 @@ Registry::Heard Registry::on_descriptor(std::size_t index, descriptor::Descripto
   pool.tried = received;
   pool.error.clear();
   const auto same_id = [&](const Pool& other) {
-    return other.descriptor && other.descriptor->id == descriptor.id;
+    return other.descriptor && !other.withdrawn && other.descriptor->id == descriptor.id;
   };
+  if (!pool.listed_as.empty() && pool.listed_as != descriptor.id) {
+    pool.error = "it is listed as " + pool.listed_as + " and calls itself " + descriptor.id;
+    return Heard::Refused;
+  }
   if (!price_in_bounds(descriptor)) {
     pool.error = "a price beyond what one call can carry";
     return Heard::Refused;
@@ -164,6 +186,7 @@ std::vector<place::Option> Registry::options(const Target& target, const place::
   std::vector<place::Option> options;
   for (std::size_t i = 0; i < pools_.size(); ++i) {
     const Pool& pool = pools_[i];
+    if (pool.withdrawn) continue;
     if (!pool.descriptor) {
       place::Option o;
       o.pool = i;
@@ -197,7 +220,7 @@ std::vector<place::Option> Registry::options(const Target& target, const place::
 std::vector<Registry::Offered> Registry::models(std::string_view service) const {
   std::map<std::string, Offered> found;
   for (const Pool& pool : pools_) {
-    if (!pool.descriptor) continue;
+    if (!pool.descriptor || pool.withdrawn) continue;
     const auto& services = pool.descriptor->services;
     if (std::find(services.begin(), services.end(), service) == services.end()) continue;
     for (const descriptor::ServedModel& model : pool.descriptor->models) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,7 +45,9 @@ struct Pool {
   base::Duration poll_rtt{};  // of the descriptor's request: stands in where no path is known
   place::PoolLoad load;
   place::Breaker breaker;
-  place::Trust pace;  // of its predicted times per token
+  place::Trust pace;       // of its predicted times per token
+  std::string listed_as;   // the id that registries list it under; empty: it is configured
+  bool withdrawn = false;  // no registry lists it any more: no further calls
 
   std::string name() const { return descriptor ? descriptor->id : config.url; }
   bool fresh(base::Time now) const;
@@ -60,13 +63,17 @@ class Registry {
   Pool& pool(std::size_t index) { return pools_[index]; }
   const Pool& pool(std::size_t index) const { return pools_[index]; }
   bool local(const Pool& pool) const;
+  // A pool that a registry lists, under its id: a new one, at the end, or the one that was at this URL before. Nothing where
+  // the configuration names the URL itself. Indices and references stay good whatever is added.
+  std::optional<std::size_t> follow(PoolConfig config, std::string id);
+  void withdraw(std::size_t index) { pools_[index].withdrawn = true; }
 
   // A poll's answer. Older, Refused: what was known stays.
   enum class Heard : std::uint8_t {
     Newer,
-    Same,     // the generation we have: only its age is new
-    Older,    // a generation below the one we have
-    Refused,  // well-formed, but with a price beyond meter::kMaxPriceNano or another pool's id
+    Same,   // the generation we have: only its age is new
+    Older,  // a generation below the one we have
+    Refused,  // well-formed, but with a price beyond meter::kMaxPriceNano, another pool's id, or not the id it is listed as
   };
   Heard on_descriptor(std::size_t index, descriptor::Descriptor descriptor, base::Time asked,
                       base::Time received);
@@ -90,7 +97,7 @@ class Registry {
   place::Option option(const Target& target, std::size_t index, const descriptor::ServedModel& model,
                        const place::Demand& demand, base::Time now) const;
 
-  std::vector<Pool> pools_;
+  std::deque<Pool> pools_;
   std::string site_;
 };
 

@@ -2,7 +2,6 @@
 // (ssh's ProxyCommand), or a command that finds the service at a port on this host.
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,24 +15,13 @@
 #include <utility>
 #include <vector>
 
-#include "base/http_server.hh"
+#include "gateway/access/client/client.hh"
 #include "identifiers/c_url/c_url.hh"
 #include "tools/qanat/command_error.hh"
 #include "tools/qanat/commands.hh"
 
 namespace qanat::cli {
 namespace {
-
-struct Fd {
-  explicit Fd(int n = -1) : fd(n) {}
-  ~Fd() {
-    if (fd >= 0) ::close(fd);
-  }
-  Fd(Fd&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int fd;
-};
 
 bool write_all(int fd, const char* data, std::size_t size) {
   while (size > 0) {
@@ -45,51 +33,25 @@ bool write_all(int fd, const char* data, std::size_t size) {
   return true;
 }
 
-Fd connect_to(const std::string& proxy) {
-  const auto address = base::split_address(proxy);
-  if (!address)
-    throw CommandError{kWrongUsage, fmt::format("{} is not an address", proxy), "--proxy HOST:PORT"};
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  const int wrong =
-      getaddrinfo(address->first.c_str(), std::to_string(address->second).c_str(), &hints, &found);
-  if (wrong != 0) throw CommandError{kNotReachable, fmt::format("{}: {}", proxy, gai_strerror(wrong))};
-  for (const addrinfo* a = found; a != nullptr; a = a->ai_next) {
-    Fd socket(::socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (socket.fd < 0 || ::connect(socket.fd, a->ai_addr, a->ai_addrlen) != 0) continue;
-    freeaddrinfo(found);
-    return socket;
+// A connection to the service, or what to do about there being none.
+client::Socket dial_through(const TunnelRequest& request, const std::string& key) {
+  client::Access access;
+  access.proxy = request.proxy;
+  access.key = key;
+  auto socket = client::dial(access, request.c_url);
+  if (socket) return std::move(*socket);
+  const client::Failure& failure = socket.error();
+  switch (failure.problem) {
+    case client::Problem::NotFound: throw CommandError{kNotFound, failure.message};
+    case client::Problem::NotAllowed:
+      throw CommandError{kRefused, failure.message, "--key KEY, or QANAT_KEY"};
+    case client::Problem::NoBackend: throw CommandError{kNotReachable, failure.message};
+    case client::Problem::NotReachable:
+      throw CommandError{
+          kNotReachable, failure.message,
+          "a gateway with [access] proxy = [\"ADDRESS:PORT\"]; --proxy or QANAT_PROXY say where"};
+    default: throw CommandError{kFailed, failure.message};
   }
-  freeaddrinfo(found);
-  throw CommandError{kNotReachable, fmt::format("no proxy answers at {}", proxy),
-                     "a gateway with [access] proxy = [\"ADDRESS:PORT\"]; --proxy or QANAT_PROXY say where"};
-}
-
-// A connection to the service; `early`: what came with the proxy's answer.
-Fd dial_through(const TunnelRequest& request, const std::string& key, std::string& early) {
-  Fd socket = connect_to(request.proxy);
-  std::string head = "CONNECT " + request.c_url + " HTTP/1.1\r\n";
-  if (!key.empty()) head += "Proxy-Authorization: Bearer " + key + "\r\n";
-  head += "\r\n";
-  if (!write_all(socket.fd, head.data(), head.size()))
-    throw CommandError{kNotReachable, "the proxy went away"};
-  std::string answer;
-  std::array<char, 4096> chunk;
-  while (answer.find("\r\n\r\n") == std::string::npos) {
-    const ssize_t n = ::read(socket.fd, chunk.data(), chunk.size());
-    if (n <= 0 || answer.size() > 65536) throw CommandError{kNotReachable, "the proxy went away"};
-    answer.append(chunk.data(), static_cast<std::size_t>(n));
-  }
-  const std::size_t end = answer.find("\r\n\r\n") + 4;
-  const std::string status = answer.size() > 12 ? answer.substr(9, 3) : "";
-  if (status == "404") throw CommandError{kNotFound, request.c_url + ": no such service is published to you"};
-  if (status == "407") throw CommandError{kRefused, "the gateway wants a key", "--key KEY, or QANAT_KEY"};
-  if (status == "502")
-    throw CommandError{kNotReachable, request.c_url + ": none of its backends takes a connection"};
-  if (status != "200")
-    throw CommandError{kFailed, "the proxy answered " + answer.substr(0, answer.find('\r'))};
-  early = answer.substr(end);
-  return socket;
 }
 
 // Joins two pairs of descriptors until both directions have ended.
@@ -143,38 +105,35 @@ int tunnel(const Options& options, const TunnelRequest& request) {
     throw CommandError{kWrongUsage, "not a C-URL\n" + c_url::point_at(request.c_url, url.error()),
                        "c-url://[provider@]location/service[/model[@version]]"};
   ::signal(SIGPIPE, SIG_IGN);
-  std::string early;
   if (request.command.empty()) {
-    const Fd socket = dial_through(request, options.key, early);
-    write_all(STDOUT_FILENO, early.data(), early.size());
-    join(STDIN_FILENO, STDOUT_FILENO, socket.fd);
+    const client::Socket socket = dial_through(request, options.key);
+    join(STDIN_FILENO, STDOUT_FILENO, socket.fd());
     return 0;
   }
   // Says early what is wrong: the command would only see a closed connection.
-  { const Fd tried = dial_through(request, options.key, early); }
+  { const client::Socket tried = dial_through(request, options.key); }
 
-  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const client::Socket listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in here{};
   here.sin_family = AF_INET;
   here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof here;
-  if (::bind(listener.fd, reinterpret_cast<sockaddr*>(&here), sizeof here) != 0 ||
-      ::listen(listener.fd, 64) != 0 ||
-      ::getsockname(listener.fd, reinterpret_cast<sockaddr*>(&here), &size) != 0)
+  if (::bind(listener.fd(), reinterpret_cast<sockaddr*>(&here), sizeof here) != 0 ||
+      ::listen(listener.fd(), 64) != 0 ||
+      ::getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&here), &size) != 0)
     throw CommandError{kFailed, "no port of this host can be listened on"};
   const std::string address = fmt::format("127.0.0.1:{}", ntohs(here.sin_port));
   const pid_t child = start(request.command, address);
   if (child < 0) throw CommandError{kFailed, "no process can be started"};
   std::thread([&listener, request, key = options.key] {
     for (;;) {
-      const int accepted = ::accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC);
+      const int accepted = ::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC);
       if (accepted < 0) return;
       std::thread([accepted, request, key] {
-        const Fd client(accepted);
+        const client::Socket peer(accepted);
         try {
-          std::string first;
-          const Fd service = dial_through(request, key, first);
-          if (write_all(client.fd, first.data(), first.size())) join(client.fd, client.fd, service.fd);
+          const client::Socket service = dial_through(request, key);
+          join(peer.fd(), peer.fd(), service.fd());
         } catch (const CommandError& e) {
           fmt::print(stderr, "qanat: {}\n", e.what());
         }

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "gateway/access/client/client.hh"
 #include "tests/support/daemon_process.hh"
 
 namespace qanat::e2e {
@@ -225,6 +226,38 @@ TEST_F(Access, DatagramsGoThroughAnAssociation) {
   EXPECT_EQ(back.substr(0, head.size()), head);
   EXPECT_EQ(back.substr(head.size(), 2), query_.substr(0, 2));
   ::close(control);
+}
+
+TEST_F(Access, AProgramDialsAConnectedSocket) {
+  publish(R"({"c_url":"c-url://gz.cn/api","port":80,"backends":[")" + at(api_) + R"("]})");
+  publish(R"({"c_url":"c-url://gz.cn/gone","port":81,"backends":["127.0.0.1:9"]})");
+  client::Access access;
+  access.proxy = at(proxy_);
+  const auto socket = client::dial(access, "c-url://*.cn/api");
+  ASSERT_TRUE(socket) << socket.error().message;
+  const std::string request = "GET /healthz HTTP/1.0\r\n\r\n";
+  ASSERT_EQ(::send(socket->fd(), request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  char answer[64] = {};
+  ASSERT_GT(::recv(socket->fd(), answer, sizeof answer - 1, MSG_WAITALL), 12);
+  EXPECT_EQ(std::string(answer).substr(0, 15), "HTTP/1.1 200 OK") << "the service's first byte is the first";
+  const auto problem = [&](const client::Access& a, const char* name) {
+    const auto none = client::dial(a, name);
+    return none ? client::Problem::BrokeOff : none.error().problem;
+  };
+  EXPECT_EQ(problem(access, "c-url://gz.cn/nothing"), client::Problem::NotFound);
+  EXPECT_EQ(problem(access, "c-url://gz.cn/gone"), client::Problem::NoBackend);
+  EXPECT_EQ(problem(access, "c-url://gz.cn/api HTTP/1.1\r\nx: y"), client::Problem::Refused);
+  access.key = "sk-qanat-none";
+  EXPECT_EQ(problem(access, "c-url://gz.cn/api"), client::Problem::NotAllowed);
+  access.proxy = "127.0.0.1:9";
+  EXPECT_EQ(problem(access, "c-url://gz.cn/api"), client::Problem::NotReachable);
+  // The example does as its first lines say.
+  const char* bin = std::getenv("QANAT_BIN");
+  const std::string example = (bin != nullptr ? std::string(bin) + "/" : "") + "qanat-client-example";
+  EXPECT_NE(run("printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' | QANAT_PROXY=" + at(proxy_) + " " + example +
+                " c-url://gz.cn/api")
+                .out.find("200 OK"),
+            std::string::npos);
 }
 
 TEST_F(Access, TheCommandLinePublishesAndDials) {

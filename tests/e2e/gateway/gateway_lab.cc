@@ -88,9 +88,11 @@ void GatewayLab::start_gateway() {
         "gateway.toml",
         "name = \"city\"\nlocation = \"gz.cn\"\n" + settings_ + "listen = [\"" + host_ + ":" +
             std::to_string(port_) + "\"]\nsocket = \"" + folder_.file("gw.sock") + "\"\nledger = \"" +
-            folder_.file("ledger.db") + "\"\njournal = \"" + folder_.file("journal") +
-            "\"\n[[pool]]\nurl = \"http://" + local_host_ + ":" + std::to_string(local_port_) +
-            "\"\nlocal = true\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(far_port_) + "\"\n" +
+            folder_.file("ledger.db") + "\"\njournal = \"" + folder_.file("journal") + "\"\n" +
+            (pools_ ? "[[pool]]\nurl = \"http://" + local_host_ + ":" + std::to_string(local_port_) +
+                          "\"\nlocal = true\n[[pool]]\nurl = \"http://127.0.0.1:" +
+                          std::to_string(far_port_) + "\"\n"
+                    : "") +
             more_);
     gateway_ = std::make_unique<support::DaemonProcess>(
         "qanat-gateway", std::vector<std::string>{"--config", config}, folder_.file("gateway.log"));

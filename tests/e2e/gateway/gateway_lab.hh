@@ -58,6 +58,7 @@ class GatewayLab : public ::testing::Test {
   // Where the gateway listens and the local pool stands, for tests that put them into namespaces;
   // settings_, more_: lines at the top of its configuration, tables at its end
   std::string host_ = "127.0.0.1", local_host_ = "127.0.0.1", settings_, more_;
+  bool pools_ = true;                           // [[pool]] tables for the two
   std::chrono::milliseconds patience_{60'000};  // of streams() with a silent gateway
   unsigned port_ = 0, local_port_ = 0, far_port_ = 0;
   std::unique_ptr<support::DaemonProcess> gateway_, local_, far_;

@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "gateway/access/client/client.hh"
 #include "tests/e2e/gateway/metering_lab.hh"
 
 namespace qanat::e2e {
@@ -248,6 +249,58 @@ TEST_F(Metering, KeysHaveTermsAndBillsALineEach) {
   EXPECT_NE(metrics.find("qanat_gateway_budget_alerts_total{percent=\"100\"} 1"), std::string::npos)
       << metrics;
   EXPECT_NE(metrics.find("qanat_gateway_budget_used{account=\"terms\"} 0."), std::string::npos);
+}
+
+TEST_F(Metering, AProgramOfATenantsOwn) {
+  client::Access access;
+  access.api = "http://127.0.0.1:" + std::to_string(port_);
+  access.key = key_;
+  const std::string any = "c-url://any/infer/" + std::string(kModel);
+  const auto candidates = client::resolve(access, any);
+  ASSERT_TRUE(candidates) << candidates.error().message;
+  ASSERT_EQ(candidates->size(), 2u);
+  EXPECT_EQ(candidates->front().instance, "local");
+  EXPECT_TRUE(candidates->front().local);
+  client::Chat chat;
+  chat.model = any;
+  chat.prompt = "carry water";
+  std::string text;
+  const auto answer = client::chat(access, chat, [&](std::string_view piece) {
+    text += piece;
+    return true;
+  });
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(text, "word word word word word ");
+  EXPECT_EQ(answer->completion_tokens, 5u);
+  EXPECT_EQ(answer->prompt_tokens, 40u);
+  EXPECT_EQ(answer->pool, "local");
+  int pieces = 0;
+  const auto left = client::chat(access, chat, [&](std::string_view) { return ++pieces < 2; });
+  ASSERT_TRUE(left);
+  EXPECT_NE(left->call, answer->call);
+  const auto problem = [&](const client::Access& a, const std::string& model) {
+    client::Chat c = chat;
+    c.model = model;
+    const auto none = client::chat(a, c, [](std::string_view) { return true; });
+    return none ? client::Failure{} : none.error();
+  };
+  EXPECT_EQ(problem(access, "none").problem, client::Problem::NotFound);
+  EXPECT_EQ(problem(access, "none").code, "model_not_found");
+  EXPECT_EQ(problem(access, "c-url://any/infer/" + std::string(kModel) + "?cards=999").problem,
+            client::Problem::Busy);
+  EXPECT_EQ(problem(access, "c-url://").problem, client::Problem::Refused);
+  client::Access stranger = access;
+  stranger.key = "sk-qanat-none";
+  EXPECT_EQ(problem(stranger, any).problem, client::Problem::NotAllowed);
+  stranger.api = "http://127.0.0.1:9";
+  EXPECT_EQ(problem(stranger, any).problem, client::Problem::NotReachable);
+  EXPECT_FALSE(client::resolve(stranger, any));
+  const char* bin = std::getenv("QANAT_BIN");
+  const std::string example = "QANAT_GATEWAY=" + access.api + " QANAT_KEY=" + key_ + " " +
+                              (bin != nullptr ? std::string(bin) + "/" : "") + "qanat-client-example '" +
+                              any + "' 'carry water' 2>/dev/null | grep -q 'word word'";
+  EXPECT_EQ(std::system(example.c_str()), 0) << example;
+  books(3);
 }
 
 // The limit holds for files that grow: SQLite's log does, the journal, which is mapped, does not.

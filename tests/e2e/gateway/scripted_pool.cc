@@ -98,6 +98,11 @@ ScriptedPool::~ScriptedPool() {
   while (open_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
 }
 
+void ScriptedPool::put_file(const std::string& name, std::string text) {
+  const std::lock_guard lock(mutex_);
+  files_[name] = std::move(text);
+}
+
 std::string ScriptedPool::last_request() const {
   const std::lock_guard lock(mutex_);
   return last_request_;
@@ -159,6 +164,11 @@ bool ScriptedPool::describe(int fd) {
 
 bool ScriptedPool::answer(int fd, const std::string& request) {
   if (request.starts_with("GET /qanat/v1/descriptor")) return describe(fd);
+  if (request.starts_with("GET /")) {
+    const std::lock_guard lock(mutex_);
+    const auto file = files_.find(request.substr(5, request.find(' ', 5) - 5));
+    if (file != files_.end()) return send_all(fd, with_head("200 OK", file->second));
+  }
   if (!request.starts_with("POST /v1/chat/completions"))
     return send_all(fd, with_head("404 Not Found", "{}"));
   ++calls_;

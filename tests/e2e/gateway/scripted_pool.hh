@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,6 +35,8 @@ class ScriptedPool {
   void release() { released_ = true; }
   // What it says of itself from now on.
   enum class Descriptor : std::uint8_t { True, Hangs, Garbage, Endless, Drips };
+  // A file that it serves at "/NAME" beside all else.
+  void put_file(const std::string& name, std::string text);
   void describe_as(Descriptor how) { describes_ = how; }
 
  private:
@@ -52,6 +55,7 @@ class ScriptedPool {
   std::atomic<std::uint64_t> calls_{0}, left_{0}, sent_{0};
   mutable std::mutex mutex_;
   std::string last_request_;
+  std::map<std::string, std::string> files_;
   std::thread thread_;
 };
 
