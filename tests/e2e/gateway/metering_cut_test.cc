@@ -53,8 +53,8 @@ class MeteringCut : public Metering {
     net_.join(gateway_net_, "10.9.2.1/24", pool_net_, "10.9.2.2/24", "cut2");
     host_ = "10.9.1.1";
     local_host_ = "10.9.2.2";
-    settings_ = "stall_timeout = \"1500ms\"\n";
-    patience_ = milliseconds(3000);
+    settings_ = "stall_timeout = \"1s\"\n";
+    patience_ = milliseconds(2000);
     local_port_ = support::free_port();
     far_port_ = support::free_port();
     {

@@ -64,19 +64,17 @@ class Registries : public Metering {
     return {{"id", id}, {"url", "http://127.0.0.1:" + std::to_string(port)}};
   }
   void publish(int nation_generation, int region_generation, bool local) {
-    const json national{
-        {"version", 1},
-        {"registry", "national"},
-        {"generation", nation_generation},
-        {"ttl_s", 3},
-        {"complete", true},
-        {"pools", {pool("far", far_port_)}},
-        {"registries",
-         {{{"name", "gz"}, {"url", web_url_ + "/gz.listing"}, {"public_key", region_.public_key()}}}}};
-    json list{pool("far", far_port_)};
+    json national{{"version", 1}, {"registry", "national"}, {"generation", nation_generation},
+                  {"ttl_s", 2},   {"complete", true},       {"pools", json::array()}};
+    national["pools"].push_back(pool("far", far_port_));
+    national["registries"] = json::array();
+    json below{{"name", "gz"}, {"url", web_url_ + "/gz.listing"}, {"public_key", region_.public_key()}};
+    national["registries"].push_back(below);
+    json list = json::array();
+    list.push_back(pool("far", far_port_));
     if (local) list.push_back(pool("local", local_port_));
     const json regional{{"version", 1}, {"registry", "gz"}, {"generation", region_generation},
-                        {"ttl_s", 3},   {"complete", true}, {"pools", list}};
+                        {"ttl_s", 2},   {"complete", true}, {"pools", list}};
     web_->put_file("national.listing", nation_.sign(national));
     web_->put_file("gz.listing", region_.sign(regional));
   }
