@@ -85,6 +85,27 @@ void read_oidc(base::ConfigTable& root, GatewayConfig& config) {
   config.oidc = std::move(oidc);
 }
 
+void read_artefacts(base::ConfigTable& root, GatewayConfig& config) {
+  auto artefacts = root.table("artefacts");
+  if (!artefacts) return;
+  config.data.name = config.name;
+  config.data.site = config.site;
+  jobs::read_site_config(*artefacts, config.data);
+  jobs::read_express_config(*artefacts, config.express);
+  for (base::ConfigTable& table : artefacts->tables("peer")) {
+    GatewayConfig::Peer peer;
+    peer.name = table.string("name");
+    peer.url = table.string("url");
+    if (!peer.url.empty() && !is_origin(peer.url))
+      table.problem("url", "not an origin", "http://ADDRESS:PORT or https://ADDRESS:PORT");
+    config.peers.push_back(std::move(peer));
+  }
+  for (base::ConfigTable& quota : artefacts->tables("quota")) {
+    const std::string tenant = quota.string("tenant");
+    config.quotas.emplace_back(tenant, static_cast<std::uint32_t>(quota.integer("jobs", {0, 1000})));
+  }
+}
+
 }  // namespace
 
 void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
@@ -121,6 +142,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_pools(root, config);
   read_registries(root, config);
   read_oidc(root, config);
+  read_artefacts(root, config);
   access::read_access_config(root, config.access);
 }
 
@@ -169,6 +191,24 @@ node = "far1"
 # max_calls = 0                            # in flight, of each who signed in; 0: no limit
 # ca_file = "/etc/ssl/certs/ca-certificates.crt"
 # refresh = "10m"
+
+# [artefacts]                              # files, transfers, fine-tunes; a folder is all they need
+# folder = "/var/lib/qanat/city-artefacts"
+# quota_gb = 100
+# trust = []                               # public keys of other gateways that may send here
+# off_peak = ["22:00-06:00"]               # UTC; `qanat send --cheapest` rides then
+# peak_nano_per_mb = 2000
+# off_peak_nano_per_mb = 600
+# [[artefacts.link]]                       # what transfers may take, together
+# name = "uplink"
+# mbps = 400
+# sites = []                               # pools or sites behind it; empty: all
+# [[artefacts.peer]]                       # a gateway that serves the same names of models
+# name = "port"
+# url = "http://100.96.3.1:8080"
+# [[artefacts.quota]]                      # fine-tunes at once that are a tenant's own; others borrow them meanwhile
+# tenant = "lab"
+# jobs = 2
 
 # [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
 # endpoint = "http://127.0.0.1:4318"

@@ -9,6 +9,7 @@
 #include "base/time.hh"
 #include "gateway/access/access_config.hh"
 #include "gateway/app/oidc_keys.hh"
+#include "gateway/jobs/jobs_config.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/resolve/directory.hh"
 #include "gateway/resolve/registry.hh"
@@ -33,7 +34,14 @@ struct GatewayConfig {
   std::vector<resolve::PoolConfig> pools;
   std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
   std::vector<resolve::RegistrySource> registries;  // which list more pools
-  access::AccessConfig access;                      // DNS, proxy, published services
+  jobs::SiteConfig data;                            // artefacts; without a folder neither files nor jobs
+  jobs::ExpressConfig express;                      // what transfers may take, and cost
+  struct Peer {                                     // another gateway that serves the same names of models
+    std::string name, url;
+  };
+  std::vector<Peer> peers;
+  std::vector<std::pair<std::string, std::uint32_t>> quotas;  // of tenants: fine-tunes at once
+  access::AccessConfig access;                                // DNS, proxy, published services
 };
 
 void read_gateway_config(base::ConfigTable& root, GatewayConfig& config);

@@ -72,9 +72,15 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
       accounts.set_granted(account, spent);
     }
   }
+  const auto leaves = JobsApi::prepare(*opened, c.name);
   ledger = std::make_unique<meter::LedgerThread>(io, std::move(opened));
+  if (!c.data.folder.empty()) jobs = std::make_unique<JobsApi>(*this, leaves);
   relay = std::make_unique<relay::Relay>(
       relay::Relay{io, registry, accounts, journal, *ledger, upstreams, log, relay_metrics, config.defaults});
+  if (jobs)
+    relay->version_for = [this](const std::string& tenant, const std::string& model) {
+      return jobs->models->version_for(tenant, model);
+    };
   if (shared) relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
   relay->stall = config.stall;
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
@@ -212,6 +218,7 @@ base::MetricsRegistry& GatewayService::metrics() { return state_->metrics; }
 
 void GatewayService::stop() {
   state_->stopping = true;
+  if (state_->jobs) state_->jobs->stop();
   state_->follow_timer.cancel();
   state_->poller->stop();
   state_->reconciler->stop();

@@ -29,6 +29,8 @@ class GatewayService {
 
   void add_tenant_routes(base::HttpServer& server);  // TCP, with keys
   void add_admin_routes(base::HttpServer& server);   // the Unix socket
+  void add_jobs_routes(base::HttpServer& tenants,
+                       base::HttpServer& admin);  // files, transfers, jobs, statements
   void stop();
   // The tenant of a key that is good now; nullopt: there is none.
   std::optional<std::string> tenant_of(std::string_view key) const;

@@ -9,6 +9,7 @@
 
 #include "gateway/admit/key_store.hh"
 #include "gateway/app/gateway_service.hh"
+#include "gateway/app/jobs_api.hh"
 #include "gateway/app/journal_sync.hh"
 #include "gateway/app/oidc_keys.hh"
 #include "gateway/app/reconciler.hh"
@@ -41,6 +42,7 @@ struct GatewayService::State {
   std::unique_ptr<JournalSync> journal_sync;
   std::unique_ptr<OidcKeys> oidc_keys;
   std::unique_ptr<RegistryFollower> registries;
+  std::unique_ptr<JobsApi> jobs;              // where artefacts are kept
   std::unique_ptr<base::HttpClient> carrier;  // to the box beside us
 
   boost::asio::steady_timer follow_timer{io};

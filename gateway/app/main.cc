@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
         service.add_tenant_routes(tenants);
         ui::add_pages(tenants, ui::Site::Gateway);
         service.add_admin_routes(admin);
+        service.add_jobs_routes(tenants, admin);
         auto& access = daemon.make<access::AccessService>(
             daemon.io(), config.access, [&service](std::string_view key) { return service.tenant_of(key); },
             service.metrics());

@@ -54,6 +54,15 @@ asio::awaitable<bool> Call::prepare() {
     co_return false;
   }
   scan_ = std::move(*scan);
+  if (relay_.version_for) {
+    auto version = relay_.version_for(key_.tenant, std::string(scan_.model));
+    if (!version) {
+      co_await refuse(relay_, out_, Errc::ModelNotFound, "no pool serves '" + std::string(scan_.model) + "'",
+                      "model");
+      co_return false;
+    }
+    if (*version != scan_.model) scan_.model = std::move(*version);
+  }
   auto target = resolve::parse_target(scan_.model, kInfer);
   if (!target.has_value()) {
     co_await refuse(relay_, out_, Errc::BadCUrl, "malformed C-URL " + c_url::to_string(target.error()),

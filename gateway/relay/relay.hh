@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -84,6 +85,10 @@ struct Relay {
   base::Duration stall = std::chrono::seconds{60};  // a pool silent for so long in mid-stream has gone
   admit::TokenVerifier* tokens = nullptr;           // where tenants may sign in; not owned
   std::unique_ptr<Escrow> escrow{};                 // where the ledger is shared
+  // What a tenant's name for a model stands for now; it is the call's for good. nullopt: it is not for this tenant. May be
+  // empty.
+  std::function<std::optional<std::string>(const std::string& tenant, const std::string& model)>
+      version_for{};
   // Tells the box that a traced call's bytes crossed the overlay, so that its span joins the trace; may be empty.
   std::function<void(const Crossing&)> on_crossed{};
 

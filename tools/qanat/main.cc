@@ -15,6 +15,7 @@
 #include "tools/lab/lab_main.hh"
 #include "tools/qanat/command_error.hh"
 #include "tools/qanat/commands.hh"
+#include "tools/qanat/data_command.hh"
 #include "tools/qanat/plan_command.hh"
 #include "tools/qanat/pool_command.hh"
 #include "tools/sim/sim_main.hh"
@@ -352,6 +353,13 @@ int run(int argc, char** argv) {
   app.add_subcommand("fault", "faults on the links of a running lab: set, clear, list");
   app.add_subcommand("plan", "which cards, how many and where, for a task");
   app.add_subcommand("pool", "a pool's state, its models' lives, its faults");
+  app.add_subcommand("send", "a data set to a site: by a deadline, or as cheaply as can be");
+  app.add_subcommand("dataset", "data sets in a gateway's store: put, list, transfers");
+  app.add_subcommand("artefact", "every use of one, every copy gone: report, forget");
+  app.add_subcommand("job", "fine-tunes: create, list, show, pause, resume, cancel");
+  app.add_subcommand("model", "versions, and the names that lead to them: list, switch, rollback");
+  app.add_subcommand("contract", "on which terms others may use an artefact: make, list, revoke, report");
+  app.add_subcommand("statement", "what a pool earned, held against what tenants were billed");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
   add_box_commands(app, arguments, action);
@@ -389,5 +397,6 @@ int main(int argc, char** argv) {
   if (verb == "up") return qanat::lab::up_main(argc - 1, argv + 1);
   if (verb == "plan") return qanat::cli::plan_main(argc - 1, argv + 1);
   if (verb == "pool") return qanat::cli::pool_main(argc - 1, argv + 1);
+  if (qanat::cli::is_data_noun(verb)) return qanat::cli::data_main(argc - 1, argv + 1);
   return qanat::cli::run(argc, argv);
 }

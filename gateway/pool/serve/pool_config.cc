@@ -241,6 +241,11 @@ void read_pool_config(base::ConfigTable& root, PoolConfig& config) {
   config.listen = root.string("listen");
   config.socket = root.string("socket", "");
   config.usage_db = root.string("usage_db");
+  if (auto artefacts = root.table("artefacts")) {
+    config.artefacts.name = config.id;
+    config.artefacts.site = config.site;
+    jobs::read_site_config(*artefacts, config.artefacts);
+  }
   read_adoption(root, config);
   const Catalogue known = read_data(root);
   read_cards(root, known, config);
@@ -295,6 +300,11 @@ time_scale = 1.0                           # 10: ten times faster than the card
 
 # spare_cards = 1                          # (above the tables) take the place of lost cards
 # drain = "20s"                            # (above the tables) what calls under way get after SIGTERM
+
+# [artefacts]                              # data sets and checkpoints for fine-tunes, results to be served
+# folder = "/var/lib/qanat/far1-h20-artefacts"
+# quota_gb = 100
+# trust = []                               # public keys of gateways: GET /qanat/v1/store at a gateway says its own
 
 # [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
 # endpoint = "http://127.0.0.1:4318"

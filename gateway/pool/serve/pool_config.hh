@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/jobs/jobs_config.hh"
 #include "gateway/pool/engine/card.hh"
 #include "gateway/pool/engine/engine.hh"
 #include "gateway/pool/serve/station_plan.hh"
@@ -36,9 +37,10 @@ struct Adoption {
 
 struct PoolConfig {
   std::string id, provider, location, site, residency;
-  std::string listen;    // "address:port"
-  std::string socket;    // Unix socket for the operator; empty: none
-  std::string usage_db;  // SQLite; its journal and key lie beside it
+  std::string listen;          // "address:port"
+  std::string socket;          // Unix socket for the operator; empty: none
+  std::string usage_db;        // SQLite; its journal and key lie beside it
+  jobs::SiteConfig artefacts;  // without a folder it keeps none
   Adoption adopt;
   Card card;
   std::uint32_t count = 0;  // cards in all

@@ -14,6 +14,7 @@
 #include "gateway/pool/serve/chat_api.hh"
 #include "gateway/pool/serve/describe.hh"
 #include "gateway/pool/serve/live_call.hh"
+#include "gateway/pool/serve/model_versions.hh"
 #include "gateway/pool/serve/pool_models.hh"
 #include "gateway/pool/serve/usage_routes.hh"
 #include "gateway/pool/tune/tune_service.hh"
@@ -73,16 +74,21 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
         generation(started_unix_ms),
         next_call(started_unix_ms << 16),
         models(context, config, metrics),
-        tune(context, config, [this](bool busy) { models.set_neighbour(busy); }),
+        site(c.artefacts.folder.empty() ? nullptr : std::make_unique<jobs::SiteStore>(context, c.artefacts)),
+        versions(site ? std::make_unique<ModelVersions>(*site) : nullptr),
+        tune(
+            context, config, [this](bool busy) { models.set_neighbour(busy); }, site.get()),
         recorder(context, c.usage_db, c.id, started_unix_ms),
         description(describe(c)) {
     models.on_neighbour_share([this](double share) { tune.set_share(share); });
+    if (site) site->on_revoked([this](const std::string& contract) { tune.revoke(contract); });
     models.on_cards_failed([this](base::Duration outage) { tune.lose(outage); });
   }
 
   std::string descriptor_json() {
     description.state.generation = ++generation;
     models.describe(description.state, base::monotonic_now());
+    if (versions) versions->describe(description);
     if (stopping) description.state.health = descriptor::Health::Draining;
     return descriptor::serialize(description);
   }
@@ -126,6 +132,8 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   CallId next_call;
   base::MetricsRegistry metrics;
   PoolModels models;
+  std::unique_ptr<jobs::SiteStore> site;    // null: it keeps no artefacts
+  std::unique_ptr<ModelVersions> versions;  // where site is
   TuneService tune;
   UsageRecorder recorder;
   descriptor::Descriptor description;
@@ -142,8 +150,9 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   auto parsed = parse_chat(in.body);
   if (!parsed) co_return co_await refuse(out, parsed.error());
   const ChatRequest& request = *parsed;
-  Served* const one = models.find(request.model);
+  Served* const one = models.find(versions ? versions->base_of(request.model) : request.model);
   if (!one) co_return co_await refuse(out, model_not_found(request.model));
+  const bool tuned = one->model.name != request.model && versions;
   const std::uint64_t limit = one->stations.front()->engine().context_limit();
   if (request.prompt_tokens + request.max_tokens.value_or(1) > limit)
     co_return co_await refuse(out, too_long(request, limit));
@@ -174,7 +183,8 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
     ApiError error = stopping ? shutting_down() : queue_full();
     co_return co_await refuse(out, std::move(error));
   }
-  ChatWriter writer(fmt::format("chatcmpl-{:x}", id), one->model.name, base::unix_now(), request);
+  ChatWriter writer(fmt::format("chatcmpl-{:x}", id), tuned ? request.model : one->model.name,
+                    base::unix_now(), request);
   LiveCall call(io, id, *one, recorder, std::move(*ticket), std::move(plan), std::move(writer), arrived,
                 models.log());
   if (const Admission admission = call.submit(request); admission != Admission::Accepted) {
@@ -293,6 +303,12 @@ void PoolService::add_routes(base::HttpServer& server) {
     co_await out.json(200, s->descriptor_json());
   });
   s->tune.add_routes(server);
+  if (s->site) {
+    s->site->add_routes(server, s);
+    s->versions->add_routes(
+        server, [state = s.get()](const std::string& base) { return state->models.find(base) != nullptr; },
+        s);
+  }
   add_usage_routes(server, s->recorder, s);
 }
 

@@ -68,7 +68,9 @@ struct TuneEvent {
 
 class TuneJob {
  public:
-  explicit TuneJob(const TunePlan& plan) : plan_(plan) {}
+  // `done`: steps that a checkpoint brings along from elsewhere.
+  explicit TuneJob(const TunePlan& plan, std::uint64_t done = 0)
+      : plan_(plan), step_(done), checkpoint_(done) {}
 
   void start(base::Time now);
   void pause(base::Time now);

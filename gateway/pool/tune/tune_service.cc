@@ -2,15 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/http_server.hh"
 #include "gateway/pool/serve/chat_api.hh"
 #include "gateway/pool/serve/pool_config.hh"
+#include "gateway/pool/tune/tune_files.hh"
 #include "gateway/pool/tune/tune_job.hh"
 
 namespace qanat::pool {
@@ -23,8 +27,11 @@ namespace {
 constexpr std::size_t kMaxJobs = 1000;
 
 struct Job {
-  Job(std::string name, const TunePlan& plan) : id(std::move(name)), job(plan) {}
+  Job(std::string name, const TunePlan& plan, std::uint64_t done) : id(std::move(name)), job(plan, done) {}
   std::string id, base_model, training_file, suffix;
+  std::string contract;                       // under which it uses its data; empty: none
+  bool revoked = false;                       // that was taken back
+  std::map<std::uint64_t, std::string> kept;  // checkpoints in the store: step, digest
   std::int64_t created = 0;
   std::int64_t finished = 0;
   TuneJob job;
@@ -43,7 +50,7 @@ struct Job {
         {"finished_at", finished > 0 ? ordered_json(finished) : ordered_json()},
         {"model", base_model},
         {"fine_tuned_model", done ? ordered_json(model()) : ordered_json()},
-        {"status", to_string(job.state())},
+        {"status", revoked ? std::string_view("failed") : to_string(job.state())},
         {"training_file", training_file},
         {"validation_file", nullptr},
         {"trained_tokens",
@@ -54,12 +61,17 @@ struct Job {
         {"hyperparameters", {{"n_epochs", job.plan().epochs}}},
         {"seed", job.plan().seed},
         {"result_files", ordered_json::array()},
-        {"error", nullptr},
+        {"error", revoked ? ordered_json{{"code", "contract_revoked"},
+                                         {"message", "the contract on its training file was revoked"},
+                                         {"param", "training_file"}}
+                          : ordered_json()},
         {"x_qanat",
          {{"step", job.step()},
           {"steps", job.plan().steps()},
           {"steps_lost", job.steps_lost()},
           {"step_ms", std::chrono::duration<double, std::milli>(job.plan().step_time()).count()},
+          {"tokens_per_step", job.plan().batch_tokens},
+          {"result", done && kept.contains(job.step()) ? ordered_json(kept.at(job.step())) : ordered_json()},
           {"cards", job.plan().cards}}}};
   }
   static ordered_json said(const TuneEvent& e, const std::string& id, std::int64_t at, std::size_t index) {
@@ -93,6 +105,15 @@ struct Job {
 ApiError not_found(std::string message) {
   return {404, std::move(message), "not_found", "fine_tuning_job_id"};
 }
+ApiError too_many() { return {429, "Too many jobs.", "too_many_jobs", "", "rate_limit_error"}; }
+ApiError keeps_nothing() {
+  return {400, "This pool keeps no artefacts: its configuration has no [artefacts].", "unsupported_parameter",
+          "x_qanat.artefact"};
+}
+std::string text_of(const nlohmann::json& json, const char* key) {
+  const auto it = json.is_object() ? json.find(key) : json.end();
+  return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
 ApiError bad(std::string param, std::string message) {
   return {400, std::move(message), "invalid_value", std::move(param)};
 }
@@ -100,8 +121,18 @@ ApiError bad(std::string param, std::string message) {
 }  // namespace
 
 struct TuneService::State : std::enable_shared_from_this<TuneService::State> {
-  State(asio::io_context& context, const PoolConfig& c, std::function<void(bool)> told)
-      : timer(context), config(c), busy_changed(std::move(told)) {}
+  State(asio::io_context& context, const PoolConfig& c, std::function<void(bool)> told, jobs::SiteStore* site)
+      : io(context), timer(context), config(c), busy_changed(std::move(told)) {
+    if (site) files.emplace(*site);
+  }
+
+  // A checkpoint is one once its bytes are in the store.
+  static awaitable<void> keep(std::shared_ptr<State> self, std::string id, std::uint64_t step) {
+    Job* job = self->find(id);
+    const auto digest = co_await self->files->write_checkpoint(job->job.plan(), step);
+    job = self->find(id);
+    if (digest && job) job->kept[step] = *digest;
+  }
 
   // One job at a time has the cards; the others wait in their order.
   void turn() {
@@ -122,6 +153,8 @@ struct TuneService::State : std::enable_shared_from_this<TuneService::State> {
       while (const auto event = one->job.poll_event()) {
         one->events.push_back(*event);
         one->when.push_back(static_cast<std::int64_t>(base::unix_now()));
+        if (event->kind == TuneEvent::Kind::Checkpoint && files)
+          asio::co_spawn(io, keep(shared_from_this(), one->id, event->step), asio::detached);
         if (event->kind == TuneEvent::Kind::Succeeded || event->kind == TuneEvent::Kind::Cancelled)
           one->finished = one->when.back();
       }
@@ -143,14 +176,18 @@ struct TuneService::State : std::enable_shared_from_this<TuneService::State> {
     return nullptr;
   }
 
-  boost::system::result<Job*, ApiError> create(std::string_view body);
+  boost::system::result<TunePlan, ApiError> plan_of(const nlohmann::json& json);
+  static awaitable<void> create(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
+  static awaitable<void> estimate(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
   awaitable<void> answer(base::Request& in, base::Responder& out, std::shared_ptr<State> self);
   static awaitable<void> refuse(base::Responder& out, ApiError error) {
     co_await out.send(error.status, "application/json", to_json(error));
   }
 
+  asio::io_context& io;
   asio::steady_timer timer;
   const PoolConfig& config;
+  std::optional<TuneFiles> files;
   std::function<void(bool)> busy_changed;
   std::deque<std::unique_ptr<Job>> jobs;
   std::uint64_t next = 1;
@@ -158,15 +195,9 @@ struct TuneService::State : std::enable_shared_from_this<TuneService::State> {
   bool busy = false, stopped = false;
 };
 
-boost::system::result<Job*, ApiError> TuneService::State::create(std::string_view body) {
-  const auto json = nlohmann::json::parse(body, nullptr, false);
+boost::system::result<TunePlan, ApiError> TuneService::State::plan_of(const nlohmann::json& json) {
   if (!json.is_object()) return bad("", "The body must be a JSON object.");
-  const auto text = [&](const char* key) {
-    const auto it = json.find(key);
-    return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
-  };
-  if (jobs.size() >= kMaxJobs)
-    return ApiError{429, "Too many jobs.", "too_many_jobs", "", "rate_limit_error"};
+  const auto text = [&](const char* key) { return text_of(json, key); };
   TunePlan plan;
   const std::string model = text("model");
   bool known = false;
@@ -223,14 +254,54 @@ boost::system::result<Job*, ApiError> TuneService::State::create(std::string_vie
             "It needs {:.0f} GB of card memory, {} × {} have {:.0f}; LoRA needs less than all weights.",
             plan.memory_bytes() / 1e9, plan.cards, plan.card.name, plan.cards * plan.card.memory_gb),
         "does_not_fit", "x_qanat.lora_rank"};
-  auto& job = *jobs.emplace_back(
-      std::make_unique<Job>(fmt::format("ftjob-{:x}", (base::unix_now_ms() << 12) + next++), plan));
-  job.base_model = model;
-  job.training_file = text("training_file");
-  job.suffix = text("suffix");
+  return plan;
+}
+
+awaitable<void> TuneService::State::estimate(std::shared_ptr<State> self, base::Request& in,
+                                             base::Responder& out) {
+  const auto plan = self->plan_of(nlohmann::json::parse(in.body, nullptr, false));
+  if (!plan) co_return co_await refuse(out, plan.error());
+  const double seconds = std::chrono::duration<double>(TuneJob(*plan).remaining()).count();
+  const ordered_json body{{"steps", plan->steps()},
+                          {"tokens", plan->dataset_tokens * plan->epochs},
+                          {"tokens_per_step", plan->batch_tokens},
+                          {"seconds", seconds},
+                          {"checkpoint_bytes", TuneFiles::checkpoint_bytes(*plan)}};
+  co_await out.json(200, body.dump());
+}
+
+// Data that is named by its artefact must be here, and may be used only with the word of a gateway that is trusted.
+awaitable<void> TuneService::State::create(std::shared_ptr<State> self, base::Request& in,
+                                           base::Responder& out) {
+  const auto json = nlohmann::json::parse(in.body, nullptr, false);
+  const auto plan = self->plan_of(json);
+  if (!plan) co_return co_await refuse(out, plan.error());
+  if (self->jobs.size() >= kMaxJobs) co_return co_await refuse(out, too_many());
+  TuneInput input;
+  std::string contract;
+  const auto own = json.value("x_qanat", nlohmann::json::object());
+  input.dataset = text_of(own, "artefact");
+  if (!input.dataset.empty()) {
+    if (!self->files) co_return co_await refuse(out, keeps_nothing());
+    input.base = text_of(own, "base_artefact");
+    input.checkpoint = text_of(own, "checkpoint");
+    input.user = text_of(own, "user");
+    input.use = text_of(own, "use");
+    if (own.contains("step") && own["step"].is_number_unsigned())
+      input.step = std::min(own["step"].get<std::uint64_t>(), plan->steps() - 1);
+    const auto admitted = co_await self->files->admit(in.headers, input, contract);
+    if (!admitted) co_return co_await jobs::refuse(out, jobs::errc_of(admitted.error()));
+  }
+  const std::string id = fmt::format("ftjob-{:x}", (base::unix_now_ms() << 12) + self->next++);
+  auto& job =
+      *self->jobs.emplace_back(std::make_unique<Job>(id, *plan, input.checkpoint.empty() ? 0 : input.step));
+  job.base_model = text_of(json, "model");
+  job.training_file = text_of(json, "training_file");
+  job.suffix = text_of(json, "suffix");
+  job.contract = contract;
   job.created = static_cast<std::int64_t>(base::unix_now());
-  turn();
-  return &job;
+  self->turn();
+  co_await out.json(200, job.json().dump());
 }
 
 awaitable<void> TuneService::State::answer(base::Request& in, base::Responder& out,
@@ -264,6 +335,8 @@ awaitable<void> TuneService::State::answer(base::Request& in, base::Responder& o
                       {"fine_tuned_model_checkpoint", fmt::format("{}:step-{}", job->model(), event.step)},
                       {"fine_tuning_job_id", job->id},
                       {"step_number", event.step},
+                      {"artefact", job->kept.contains(event.step) ? ordered_json(job->kept.at(event.step))
+                                                                  : ordered_json()},
                       {"metrics", {{"step", event.step}, {"train_loss", job->job.plan().loss(event.step)}}}});
     if (data.size() == 1000) break;
   }
@@ -271,18 +344,17 @@ awaitable<void> TuneService::State::answer(base::Request& in, base::Responder& o
   co_await out.json(200, list.dump());
 }
 
-TuneService::TuneService(asio::io_context& io, const PoolConfig& config, std::function<void(bool)> busy)
-    : state_(std::make_shared<State>(io, config, std::move(busy))) {}
+TuneService::TuneService(asio::io_context& io, const PoolConfig& config, std::function<void(bool)> busy,
+                         jobs::SiteStore* site)
+    : state_(std::make_shared<State>(io, config, std::move(busy), site)) {}
 TuneService::~TuneService() { stop(); }
 
 void TuneService::add_routes(base::HttpServer& server) {
   auto s = state_;
   server.route("POST", "/v1/fine_tuning/jobs",
-               [s](base::Request& in, base::Responder& out) -> awaitable<void> {
-                 auto made = s->create(in.body);
-                 if (!made) co_return co_await State::refuse(out, made.error());
-                 co_await out.json(200, (*made)->json().dump());
-               });
+               [s](base::Request& in, base::Responder& out) { return State::create(s, in, out); });
+  server.route("POST", "/v1/fine_tuning/estimate",
+               [s](base::Request& in, base::Responder& out) { return State::estimate(s, in, out); });
   server.route("GET", "/v1/fine_tuning/jobs", [s](base::Request&, base::Responder& out) -> awaitable<void> {
     ordered_json data = ordered_json::array();
     for (auto it = s->jobs.rbegin(); it != s->jobs.rend(); ++it) data.push_back((*it)->json());
@@ -305,6 +377,15 @@ void TuneService::set_share(double share) {
 void TuneService::lose(base::Duration outage) {
   const base::Time now = base::monotonic_now();
   for (auto& one : state_->jobs) one->job.lose(outage, now);
+  state_->turn();
+}
+
+void TuneService::revoke(const std::string& contract) {
+  for (auto& one : state_->jobs) {
+    if (one->contract != contract || one->job.state() == TuneState::Succeeded) continue;
+    one->revoked = one->job.state() != TuneState::Cancelled;
+    one->job.cancel(base::monotonic_now());
+  }
   state_->turn();
 }
 

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
+
+#include "gateway/meter/signing_key.hh"
 
 namespace qanat::pool {
 
@@ -27,24 +28,8 @@ struct UsageRecord {
 std::string signed_text(const UsageRecord& record);
 std::string to_json(const UsageRecord& record);
 
-// The pool's Ed25519 key pair (RFC 8032).
-class UsageKey {
- public:
-  // Reads the PEM file, or makes a key and writes it with mode 0600. Throws std::system_error naming the file.
-  static UsageKey load_or_create(const std::string& path);
-  UsageKey(UsageKey&&) noexcept;
-  ~UsageKey();
-
-  std::string sign(std::string_view text) const;  // base64
-  std::string public_key() const;                 // base64 of the 32 bytes
-
- private:
-  struct State;
-  explicit UsageKey(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
-};
-
-// False for anything that is not a signature of `text` under `public_key` (both base64).
-bool verify(std::string_view text, std::string_view signature, std::string_view public_key) noexcept;
+// The pool's Ed25519 key pair.
+using UsageKey = meter::SigningKey;
+using meter::verify;
 
 }  // namespace qanat::pool

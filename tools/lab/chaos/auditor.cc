@@ -5,7 +5,10 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
+
+#include "gateway/meter/pool_statement.hh"
 
 namespace qanat::chaos {
 namespace {
@@ -70,6 +73,8 @@ Audit audit(const std::string& ledger_file, const std::vector<CallSeen>& seen, c
   const auto wrong = [&](const std::string& call, const std::string& what) {
     report("billed_once", call + ": " + what);
   };
+  std::set<std::string> pools;
+  for (const auto& [id, b] : billed) pools.insert(b.pool);
   std::map<std::string, const CallSeen*> by_id;
   for (const auto& call : seen) {
     by_id[call.id] = &call;
@@ -109,6 +114,17 @@ Audit audit(const std::string& ledger_file, const std::vector<CallSeen>& seen, c
                fmt::format("{}: the entries of '{}' sum to {} ({} of them)", text(row, 0), text(row, 1),
                            sqlite3_column_int64(row, 2), sqlite3_column_int64(row, 3)));
       });
+  // Each pool's own statement against the tenants' bills, line by line, to the nano.
+  const auto store = meter::open_store(ledger_file);
+  meter::ServiceBook::create(*store);
+  for (const std::string& pool : pools) {
+    const meter::PoolStatement statement = meter::statement_of(*store, pool, 0);
+    if (statement.disagreeing != 0 || statement.charged != statement.billed)
+      report("books_balance",
+             fmt::format("pool {}: its statement says {} nano, tenants were billed {}; {} lines differ", pool,
+                         meter::to_string(statement.charged), meter::to_string(statement.billed),
+                         statement.disagreeing));
+  }
   return out;
 }
 

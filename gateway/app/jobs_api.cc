@@ -1,0 +1,208 @@
+#include "gateway/app/jobs_api.hh"
+
+#include <boost/asio/co_spawn.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.hh"
+#include "gateway/app/gateway_state.hh"
+#include "gateway/meter/pool_statement.hh"
+#include "gateway/relay/chat.hh"
+#include "gateway/relay/explain.hh"
+
+namespace qanat::app {
+
+using boost::asio::awaitable;
+using nlohmann::ordered_json;
+using StatePtr = std::shared_ptr<GatewayService::State>;
+
+namespace {
+
+awaitable<std::optional<jobs::Caller>> caller_of(GatewayService::State& s, base::Request& in,
+                                                 base::Responder& out) {
+  const admit::KeyInfo* key = co_await relay::authenticate(*s.relay, in, out);
+  if (!key) co_return std::nullopt;
+  jobs::Caller caller;
+  caller.tenant = key->tenant;
+  caller.project = key->project;
+  caller.key = key->id;
+  co_return caller;
+}
+
+std::vector<jobs::PoolSite> pools_of(const resolve::Registry& registry) {
+  std::vector<jobs::PoolSite> list;
+  const base::Time now = base::monotonic_now();
+  for (std::size_t i = 0; i < registry.size(); ++i) {
+    const resolve::Pool& pool = registry.pool(i);
+    if (!pool.descriptor) continue;
+    jobs::PoolSite one;
+    one.id = pool.descriptor->id;
+    one.site = pool.descriptor->site;
+    one.origin = pool.config.url;
+    one.node = pool.config.node;
+    one.alive = pool.fresh(now) && pool.error.empty() &&
+                pool.descriptor->state.health != descriptor::Health::Down &&
+                pool.descriptor->state.health != descriptor::Health::Draining;
+    for (const auto& model : pool.descriptor->models) one.models.push_back(model.name);
+    if (!pool.descriptor->models.empty())
+      one.nano_per_token = static_cast<std::int64_t>(pool.descriptor->models.front().price.input);
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+std::vector<jobs::Place> peers_of(const GatewayConfig& config) {
+  std::vector<jobs::Place> peers;
+  for (const auto& peer : config.peers) peers.push_back({peer.url, peer.name});
+  return peers;
+}
+
+// The box beside us is told what is coming: it then watches the deadline, and says when it will not hold.
+void ask_network(GatewayService::State& s, const std::string& name, const std::string& node,
+                 std::uint64_t bytes, double seconds) {
+  if (!s.carrier || node.empty()) return;
+  base::ClientRequest request;
+  request.method = bytes == 0 ? "DELETE" : "PUT";
+  request.target = "/v1/sla/" + name;
+  if (bytes != 0)
+    request.body =
+        ordered_json{{"to", node}, {"tier", "bulk"}, {"bytes", bytes}, {"deadline_s", std::max(1.0, seconds)}}
+            .dump();
+  boost::asio::co_spawn(s.io, s.carrier->fetch("unix:" + s.config.dataplane_socket, std::move(request)),
+                        [](std::exception_ptr, const auto&) {});
+}
+
+std::string statement_json(const meter::PoolStatement& st) {
+  ordered_json lines = ordered_json::array(), services = ordered_json::array();
+  for (const meter::StatementLine& l : st.lines)
+    lines.push_back({{"call", l.call},
+                     {"model", l.model},
+                     {"started_unix_ms", l.started_unix_ms},
+                     {"tokens_in", l.tokens_in},
+                     {"tokens_out", l.tokens_out},
+                     {"amount_nano", l.charged_nano},
+                     {"billed_nano", l.billed_nano},
+                     {"undelivered_nano", l.undelivered_nano},
+                     {"recorded", l.recorded},
+                     {"disputed", l.disputed},
+                     {"agrees", l.agrees()}});
+  for (const meter::ServiceLine& l : st.services)
+    services.push_back({{"id", l.id},
+                        {"kind", l.kind},
+                        {"quantity", l.quantity},
+                        {"unit", l.unit},
+                        {"amount_nano", l.amount_nano},
+                        {"unix_ms", l.unix_ms}});
+  const ordered_json body{{"pool", st.pool},
+                          {"currency", "CNY"},
+                          {"agrees", st.disagreeing == 0 && st.charged == st.billed},
+                          {"calls_nano", relay::money_json(st.charged)},
+                          {"billed_nano", relay::money_json(st.billed)},
+                          {"undelivered_nano", relay::money_json(st.undelivered)},
+                          {"services_nano", relay::money_json(st.for_services)},
+                          {"revenue_nano", relay::money_json(st.revenue())},
+                          {"disagreeing", st.disagreeing},
+                          {"unrecorded", st.unrecorded},
+                          {"disputed", st.disputed},
+                          {"lines", std::move(lines)},
+                          {"services", std::move(services)}};
+  return body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+std::int64_t since_of(const base::Request& in) {
+  const auto text = in.parameter("since");
+  return text ? std::strtoll(text->c_str(), nullptr, 10) : 0;
+}
+
+awaitable<void> statement(StatePtr s, base::Request& in, base::Responder& out) {
+  const std::string pool(in.capture("pool"));
+  const std::int64_t since = since_of(in);
+  const auto work = [pool, since](meter::Ledger& l) { return meter::statement_of(l.store(), pool, since); };
+  const auto statement = co_await s->ledger->query(work);
+  co_await out.json(200, statement_json(statement));
+}
+
+// What a tenant pays beside its calls.
+awaitable<void> services(StatePtr s, base::Request& in, base::Responder& out) {
+  const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
+  if (!key) co_return;
+  const std::string tenant = key->tenant;
+  const std::int64_t since = since_of(in);
+  const auto work = [tenant, since](meter::Ledger& l) {
+    return meter::ServiceBook(l.store(), {}).lines(tenant, {}, since);
+  };
+  const auto lines = co_await s->ledger->query(work);
+  ordered_json list = ordered_json::array();
+  meter::Nano total = 0;
+  for (const meter::ServiceLine& l : lines) {
+    total += l.amount_nano;
+    list.push_back({{"id", l.id},
+                    {"kind", l.kind},
+                    {"project", l.project},
+                    {"subject", l.subject},
+                    {"supplier", l.supplier},
+                    {"quantity", l.quantity},
+                    {"unit", l.unit},
+                    {"amount_nano", l.amount_nano},
+                    {"unix_ms", l.unix_ms}});
+  }
+  const ordered_json body{{"tenant", tenant},
+                          {"currency", "CNY"},
+                          {"lines", std::move(list)},
+                          {"total_nano", relay::money_json(total)}};
+  co_await out.json(200, body.dump());
+}
+
+}  // namespace
+
+std::vector<std::string> JobsApi::prepare(meter::Ledger& ledger, const std::string& gateway) {
+  meter::ServiceBook::create(ledger.store());
+  jobs::JobBook::create(ledger.store());
+  return jobs::JobBook(ledger.store(), gateway).leaves();
+}
+
+JobsApi::JobsApi(GatewayService::State& s, const std::vector<std::string>& leaves)
+    : desk(s.io, *s.ledger, s.config.data, leaves),
+      files(std::make_shared<jobs::FilesService>(desk)),
+      express(std::make_shared<jobs::ExpressService>(desk, s.config.express)),
+      contracts(std::make_shared<jobs::ContractsService>(desk)),
+      models(std::make_shared<jobs::ModelService>(desk, peers_of(s.config))),
+      tuning(std::make_shared<jobs::TuningService>(desk, models)) {
+  for (const auto& [tenant, places] : s.config.quotas) tuning->set_quota(tenant, places);
+  desk.caller = [&s](base::Request& in, base::Responder& out) { return caller_of(s, in, out); };
+  desk.pools = [&s] { return pools_of(s.registry); };
+  express->ask_network = [&s](const std::string& name, const std::string& node, std::uint64_t bytes,
+                              double seconds) { ask_network(s, name, node, bytes, seconds); };
+}
+
+void JobsApi::add_routes(base::HttpServer& server, std::shared_ptr<void> owner) {
+  desk.store.add_routes(server, std::move(owner));
+  files->add_routes(server);
+  express->add_routes(server);
+  contracts->add_routes(server);
+  models->add_routes(server);
+  tuning->add_routes(server);
+}
+
+void JobsApi::start() {
+  express->start();
+  models->start();
+  tuning->start();
+}
+
+void JobsApi::stop() {
+  desk.stopping = true;
+  express->stop();
+}
+
+void GatewayService::add_jobs_routes(base::HttpServer& tenants, base::HttpServer& admin) {
+  const StatePtr s = state_;
+  tenants.route("GET", "/qanat/v1/services",
+                [s](base::Request& in, base::Responder& out) { return services(s, in, out); });
+  admin.route("GET", "/v1/statements/{pool}",
+              [s](base::Request& in, base::Responder& out) { return statement(s, in, out); });
+  if (!s->jobs) return;
+  s->jobs->add_routes(tenants, s);
+  s->jobs->start();
+}
+
+}  // namespace qanat::app

@@ -1,0 +1,67 @@
+// SiteStore: a site's artefacts over HTTP, for gateways that show a ticket: chunks in and out, deletion with a signed
+// receipt, contracts' revocation. The same at gateways and pools.
+//
+//   GET    /qanat/v1/store                      {site, public_key, used_bytes, quota_bytes}; for anybody
+//   PUT    /qanat/v1/store/{id}                 body: the manifest → {missing: [numbers]}        ticket "put"
+//   PUT    /qanat/v1/store/{id}/{number}        body: the chunk                                  ticket "put"
+//   GET    /qanat/v1/store/{id}, …/{number}     the manifest, a chunk                            ticket "get"
+//   GET    /qanat/v1/store/{id}/missing         {missing_bytes}; 404: it knows nothing of it     ticket "get"
+//   DELETE /qanat/v1/store/{id}                 → a receipt                                      ticket "delete"
+//   POST   /qanat/v1/store/contracts/{contract}/revoke                                           ticket "revoke"
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/jobs/artefact/store_thread.hh"
+#include "gateway/jobs/artefact/ticket.hh"
+#include "gateway/jobs/jobs_config.hh"
+#include "gateway/meter/signing_key.hh"
+
+namespace qanat::base {
+class Headers;
+class HttpServer;
+class Responder;
+}  // namespace qanat::base
+
+namespace qanat::jobs {
+
+class SiteStore {
+ public:
+  // Throws std::system_error. Its key is FOLDER/key.pem, made when there is none.
+  SiteStore(boost::asio::io_context& io, const SiteConfig& config);
+
+  void add_routes(base::HttpServer& server, std::shared_ptr<void> owner);
+  // Told when a contract is revoked, after that is durable.
+  void on_revoked(std::function<void(const std::string& contract)> callback) {
+    revoked_ = std::move(callback);
+  }
+
+  // Whether the request's ticket says this of the subject, signed by a gateway that is trusted here.
+  Result<void> admit(const base::Headers& headers, std::string_view verb, std::string_view subject) const;
+  // A contract as it travels (x-qanat-contract: base64url(text) "." signature), signed by a gateway that is trusted.
+  Result<Contract> contract_of(std::string_view header) const;
+  bool trusted(std::string_view text, std::string_view signature) const;
+
+  StoreThread& thread() { return *thread_; }
+  const meter::SigningKey& key() const { return key_; }
+  const SiteConfig& config() const { return config_; }
+
+ private:
+  struct Routes;
+  SiteConfig config_;
+  std::shared_ptr<StoreThread> thread_;
+  meter::SigningKey key_;
+  std::function<void(const std::string&)> revoked_;
+};
+
+// "base64url(text).signature", as tickets and contracts travel.
+std::string sealed(const meter::SigningKey& key, std::string_view text);
+// {"error":{…}} with the code's own status.
+boost::asio::awaitable<void> refuse(base::Responder& out, Errc error, std::string message = {});
+
+}  // namespace qanat::jobs

@@ -1,0 +1,64 @@
+#include "gateway/meter/service_line.hh"
+
+namespace qanat::meter {
+
+void ServiceBook::create(Store& store) {
+  Batch alone(store);
+  store.execute(
+      "CREATE TABLE IF NOT EXISTS service_lines(id TEXT PRIMARY KEY, gateway TEXT NOT NULL, tenant TEXT NOT "
+      "NULL, "
+      "project TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, supplier TEXT NOT NULL, "
+      "quantity BIGINT NOT NULL, unit TEXT NOT NULL, amount_nano BIGINT NOT NULL, at_ms BIGINT NOT NULL);"
+      "CREATE INDEX IF NOT EXISTS service_lines_by_tenant ON service_lines(tenant, at_ms);"
+      "CREATE TABLE IF NOT EXISTS service_entries(line TEXT NOT NULL REFERENCES service_lines(id), "
+      "account TEXT NOT NULL, amount_nano BIGINT NOT NULL, PRIMARY KEY(line, account))");
+  alone.commit();
+}
+
+bool ServiceBook::book(const ServiceLine& l) {
+  Batch transaction(store_);
+  Query insert(store_, "INSERT INTO service_lines VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING");
+  insert.bind(l.id).bind(gateway_).bind(l.tenant).bind(l.project).bind(l.kind).bind(l.subject).bind(
+      l.supplier);
+  insert.bind(static_cast<std::int64_t>(l.quantity)).bind(l.unit).bind(l.amount_nano).bind(l.unix_ms).run();
+  if (store_.changes() == 0) return false;
+  Query entry(store_, "INSERT INTO service_entries VALUES(?,?,?)");
+  entry.bind(l.id).bind("tenant:" + l.tenant + "/" + l.project).bind(-l.amount_nano).run();
+  entry.bind(l.id).bind(l.supplier).bind(l.amount_nano).run();
+  transaction.commit();
+  return true;
+}
+
+std::vector<ServiceLine> ServiceBook::lines(const std::string& tenant, const std::string& supplier,
+                                            std::int64_t since_unix_ms) {
+  std::vector<ServiceLine> lines;
+  Query q(store_,
+          "SELECT id, tenant, project, kind, subject, supplier, quantity, unit, amount_nano, at_ms FROM "
+          "service_lines "
+          "WHERE (?1 = '' OR tenant = ?1) AND (?2 = '' OR supplier = ?2) AND at_ms >= ?3 ORDER BY at_ms, id");
+  q.bind(tenant).bind(supplier).bind(since_unix_ms);
+  while (q.step()) {
+    ServiceLine l;
+    l.id = q.text(0);
+    l.tenant = q.text(1);
+    l.project = q.text(2);
+    l.kind = q.text(3);
+    l.subject = q.text(4);
+    l.supplier = q.text(5);
+    l.quantity = static_cast<std::uint64_t>(q.integer(6));
+    l.unit = q.text(7);
+    l.amount_nano = q.integer(8);
+    l.unix_ms = q.integer(9);
+    lines.push_back(std::move(l));
+  }
+  return lines;
+}
+
+Nano ServiceBook::sum() {
+  Nano sum = 0;
+  Query q(store_, "SELECT amount_nano FROM service_entries");
+  while (q.step()) sum += q.integer(0);
+  return sum;
+}
+
+}  // namespace qanat::meter

@@ -1,0 +1,13 @@
+// `qanat send`, `dataset`, `artefact`, `job`, `model`, `contract`, `statement`: data and jobs, at a gateway that keeps
+// artefacts.
+#pragma once
+
+#include <string_view>
+
+namespace qanat::cli {
+
+bool is_data_noun(std::string_view noun);
+// argv[0] is the noun. Returns the exit status.
+int data_main(int argc, char** argv);
+
+}  // namespace qanat::cli
