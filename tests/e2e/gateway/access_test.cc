@@ -54,11 +54,13 @@ class Access : public ::testing::Test {
   }
   void start() {
     const std::string config =
-        "name = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"" + at(api_) + "\"]\nsocket = \"" + socket() +
+        "name = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"" + at(api_) + "\"" +
+        (ipv6_ ? ", \"[::1]:" + std::to_string(api_) + "\"" : "") + "]\nsocket = \"" + socket() +
         "\"\nledger = \"" + folder_.file("ledger.db") + "\"\njournal = \"" + folder_.file("journal") +
-        "\"\n[[pool]]\nurl = \"http://127.0.0.1:9\"\n[access]\ndns = [\"" + at(dns_) + "\"]\nproxy = [\"" +
-        at(proxy_) + "\"]\nentry = true\nprefix4 = \"127.64.0.0\"\nservices_file = \"" +
-        folder_.file("services.json") + "\"\n";
+        "\"\n[[pool]]\nurl = \"http://127.0.0.1:9\"\n[access]\ndns = [\"" + at(dns_) + "\"" +
+        (ipv6_ ? ", \"[::1]:" + std::to_string(dns_) + "\"" : "") + "]\nproxy = [\"" + at(proxy_) +
+        "\"]\nentry = true\nprefix4 = \"127.64.0.0\"\nservices_file = \"" + folder_.file("services.json") +
+        "\"\n";
     gateway_ = std::make_unique<support::DaemonProcess>(
         "qanat-gateway", std::vector<std::string>{"--config", folder_.write("gateway.toml", config)},
         folder_.file("gateway.log"));
@@ -99,6 +101,17 @@ class Access : public ::testing::Test {
   const std::string query_{"\0\7\1\0\0\1\0\0\0\0\0\0\3api\5qanat\0\0\1\0\1", 27};
 
   support::TempFolder folder_{"access"};
+  // Whether this host has IPv6 at all.
+  static bool has_ipv6() {
+    const int fd = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in6 at{};
+    at.sin6_family = AF_INET6;
+    at.sin6_addr = in6addr_loopback;
+    const bool bound = fd >= 0 && ::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+    if (fd >= 0) ::close(fd);
+    return bound;
+  }
+  const bool ipv6_ = has_ipv6();
   unsigned api_ = 0, dns_ = 0, proxy_ = 0;
   std::unique_ptr<support::DaemonProcess> gateway_;
 };
@@ -180,6 +193,14 @@ TEST_F(Access, CurlReachesServicesThroughProxiesAndTheirOwnAddresses) {
   EXPECT_EQ(curl("http://" + service.value("ipv4", "?") + ":8081/healthz -o /dev/null -w '%{http_code}'"),
             "200");
   EXPECT_EQ(run("curl -s --max-time 5 --socks5-hostname " + at(proxy_) + " http://web.qanat:80/").status, 97);
+  // Who speaks IPv4 reaches one that is served over IPv6.
+  if (ipv6_) {
+    const json six = publish(R"({"c_url":"c-url://gz.cn/six","port":8082,"backends":["[::1]:)" +
+                             std::to_string(api_) + R"("]})");
+    const std::string there = ":8082/healthz -o /dev/null -w '%{http_code}'";
+    EXPECT_EQ(curl("--socks5-hostname " + at(proxy_) + " http://six.qanat" + there), "200");
+    EXPECT_EQ(curl("http://" + six.value("ipv4", "?") + there), "200");
+  }
 
   // One that is not for everybody: with a key of its tenant, by proxy only.
   publish(R"({"c_url":"c-url://gz.cn/hidden","port":8081,"backends":[")" + at(api_) +
@@ -200,6 +221,9 @@ TEST_F(Access, CurlReachesServicesThroughProxiesAndTheirOwnAddresses) {
 
 TEST_F(Access, DatagramsGoThroughAnAssociation) {
   publish(R"({"c_url":"c-url://any/names","protocol":"udp","port":53,"backends":[")" + at(dns_) + R"("]})");
+  if (ipv6_)
+    publish(R"({"c_url":"c-url://any/name6","protocol":"udp","port":53,"backends":["[::1]:)" +
+            std::to_string(dns_) + R"("]})");
   publish(R"({"c_url":"c-url://any/api","port":80,"backends":["127.0.0.1:9"]})");
   const int control = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to{};
@@ -225,6 +249,13 @@ TEST_F(Access, DatagramsGoThroughAnAssociation) {
   ASSERT_GT(back.size(), head.size() + 12);
   EXPECT_EQ(back.substr(0, head.size()), head);
   EXPECT_EQ(back.substr(head.size(), 2), query_.substr(0, 2));
+  if (ipv6_) {
+    std::string six = head;
+    six[9] = '6';
+    const std::string over = datagram(six + query_, relay);
+    ASSERT_GT(over.size(), head.size() + 12) << "the same association, a service that is served over IPv6";
+    EXPECT_EQ(over.substr(head.size(), 2), query_.substr(0, 2));
+  }
   ::close(control);
 }
 
