@@ -79,19 +79,19 @@ TEST_F(PoolLies, OthersDoNotFeelIt) {
         std::this_thread::sleep_until(next);
       }
     });
-  p99_of_others(50);
+  p99_of_others(30);
   std::vector<double> sound, lied, more;
   for (int run = 0; run < 3; ++run) {
-    const double before = p99_of_others(200);
+    const double before = p99_of_others(120);
     lying = true;
     pool_->describe_as(
         std::array{Descriptor::Endless, Descriptor::Drips, Descriptor::Garbage}[std::size_t(run)]);
     std::this_thread::sleep_for(milliseconds(150));
-    const double during = p99_of_others(200);
+    const double during = p99_of_others(120);
     lying = false;
     pool_->describe_as(Descriptor::True);
     std::this_thread::sleep_for(milliseconds(600));
-    const double after = p99_of_others(200);
+    const double after = p99_of_others(120);
     sound.push_back(std::min(before, after));
     more.push_back(std::abs(before - after));
     lied.push_back(during - std::min(before, after));
