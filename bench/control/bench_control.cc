@@ -246,6 +246,7 @@ class Bench {
   void storm(Swarm& swarm, Child& controller) {
     const std::uint64_t told = swarm.configurations;
     controller.kill();
+    wait("all to notice", 20s, [&] { return swarm.count([](const Node& n) { return n.connected(); }) == 0; });
     controller.start();
     const auto began = Clock::now();
     wait("all to come back", 60s,

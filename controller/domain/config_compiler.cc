@@ -170,13 +170,13 @@ class Compiler {
 
   void add_tenants() {
     for (const auto& tenant : world_.tenants) {
+      const auto is_this = [this](const auto& member) { return id_of(member, world_.own_names) == node_; };
+      if (std::none_of(tenant.members().begin(), tenant.members().end(), is_this)) continue;
       proto::v1::Tenant out = tenant;
       out.clear_members();
-      bool ours = false;
       for (const auto& member : tenant.members()) {
         const std::uint32_t id = id_of(member, world_.own_names);
         if (!world_.nodes.contains(id)) continue;
-        ours |= id == node_;
         auto& added = *out.add_members();
         added = member;
         added.set_node_id(id);
@@ -184,7 +184,7 @@ class Compiler {
       }
       std::sort(out.mutable_members()->pointer_begin(), out.mutable_members()->pointer_end(),
                 [](const auto* a, const auto* b) { return a->node_id() < b->node_id(); });
-      if (ours) *out_.config.add_tenants() = std::move(out);
+      *out_.config.add_tenants() = std::move(out);
     }
   }
 

@@ -96,6 +96,7 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
   const bool known = hello.epoch() == epoch_ && hello.version() != 0;
   if (!known || rollout.held.version() != hello.version()) {
     rollout.held.Clear();
+    rollout.held_digest = {};
     if (known && hello.version() == rollout.version) {  // sent, applied, but the ack was lost
       for (const store::Pushed& row : store_.pushed()) {
         if (row.id == member && row.version == hello.version()) rollout.held.ParseFromString(row.content);
@@ -115,7 +116,7 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
   note_bindings(member);
   base::log_info("node {} ({}) connected, holds version {}", member, name_of(member), hello.version());
   emit({"node_connected", {{"name", name_of(member)}}});
-  push(now);
+  push_soon(now);
 }
 
 bool Domain::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {
@@ -147,6 +148,7 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
     const std::string why = ack.error().substr(0, 500);
     base::log_warn("node {} ({}) refused version {}: {}", member, name_of(member), ack.version(), why);
     emit({"config_refused", {{"name", name_of(member)}, {"error", why}}});
+    rollout.held_digest = {};
     rollout.held.Clear();  // a full snapshot next, but not at once: it may be refused again
     rollout.inflight.Clear();
     rollout.not_before = now.mono + kRefusedPause;
@@ -154,6 +156,7 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
     return;
   }
   rollout.held = std::move(rollout.inflight);
+  rollout.held_digest = {};
   rollout.inflight.Clear();
   store_.set_acknowledged(member, ack.version());
   note_bindings(member);
@@ -162,7 +165,7 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
   const auto self = membership_.current().find(member);
   if (self != membership_.current().end() && self->second.record.relay())
     for (auto& [id, other] : rollouts_) other.dirty |= other.waiting;
-  push(now);
+  push_soon(now);
 }
 
 // What a node holds counts only as one of our configurations: signed, and for this node.
@@ -183,8 +186,9 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }
     rollout.held = std::move(*config);
+    rollout.held_digest = {};
   }
-  push(now);
+  push_soon(now);
 }
 
 // Until every node is back and has told what it holds.
@@ -227,7 +231,8 @@ void Domain::expire(base::Time now) {
 void Domain::on_timer(Now now) {
   rotate_keys(now);
   run_rotations(now);
-  if (now.mono - computed_ >= kTick) {
+  const bool many = membership_.current().size() > kEveryPairUpTo;
+  if (now.mono - computed_ >= (many && warming_up_ ? kWarmUpTick : kTick)) {
     if (now.mono - expired_ >= kExpiry) expire(now.mono);
     recompute(now);
     computed_ = now.mono;
@@ -276,8 +281,9 @@ void Domain::settle_pairs() {
       for (const auto& [to, b] : members)
         if (from != to) pairs_.insert({from, to});
   } else {
+    const auto names = own_names();
     for (const auto& tenant : tenants_in_force()) {
-      const auto ids = member_ids(tenant, own_names());
+      const auto ids = member_ids(tenant, names);
       for (const std::uint32_t from : ids)
         for (const std::uint32_t to : ids)
           if (from != to && members.contains(from) && members.contains(to)) pairs_.insert({from, to});
@@ -399,7 +405,10 @@ void Domain::push(Now now) {
     proto::v1::NodeConfig& next = compiled.config;
     next.set_epoch(epoch_);
     next.set_version(rollout.held.version());
-    if (rollout.held.version() != 0 && proto::digest_of(next) == proto::digest_of(rollout.held)) continue;
+    if (rollout.held.version() != 0 && rollout.held.epoch() == epoch_) {
+      if (rollout.held_digest == proto::Digest{}) rollout.held_digest = proto::digest_of(rollout.held);
+      if (proto::digest_of(next) == rollout.held_digest) continue;
+    }
     next.set_version(++rollout.version);
     proto::v1::Envelope envelope;
     *envelope.mutable_delta() = proto::make_delta(rollout.held, next, authority_.config_key());
@@ -411,6 +420,11 @@ void Domain::push(Now now) {
   }
   store_.set_pushed(rows);  // on disk before anybody is told
   for (const auto& [id, envelope] : out) members_.send(id, envelope);
+}
+
+// After what comes from many members one after the other: in a large domain the timer's next turn does for all of them.
+void Domain::push_soon(Now now) {
+  if (membership_.current().size() <= kEveryPairUpTo) push(now);
 }
 
 // A member that was revoked or replaced: nothing of it stays.

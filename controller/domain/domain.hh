@@ -36,6 +36,8 @@ struct DomainConfig {
 class Domain final : public session::Level {
  public:
   static constexpr base::Duration kTick = std::chrono::milliseconds(250);  // between two path computations
+  // In a large domain's first seconds links come in by the thousand: so often is enough then.
+  static constexpr base::Duration kWarmUpTick = std::chrono::seconds(1);
   static constexpr base::Duration kExpiry = std::chrono::seconds(1);  // between two looks for silent links
   // The global level hears at once of what changed, and this often of everything.
   static constexpr base::Duration kFullReport = std::chrono::seconds(5);
@@ -93,6 +95,7 @@ class Domain final : public session::Level {
   // One node's place in the rollout.
   struct Rollout {
     proto::v1::NodeConfig held;      // acknowledged; empty when unknown
+    proto::Digest held_digest{};     // of it; all zeros: not computed yet
     proto::v1::NodeConfig inflight;  // sent, not yet acknowledged; version 0: none
     std::uint64_t version = 0;       // the highest ever sent
     bool connected = false;
@@ -125,7 +128,9 @@ class Domain final : public session::Level {
   const std::string& network_key() const;
   const std::string& next_network_key() const;
   void push(Now now);
+  void push_soon(Now now);
   void all_dirty();
+  void tenant_changed(const proto::v1::Tenant& before, const proto::v1::Tenant& after);
   void leave(MemberId member, Now now);
   World world() const;
   std::string name_of(std::uint32_t node) const;

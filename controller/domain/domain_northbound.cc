@@ -86,21 +86,34 @@ std::vector<std::string> Domain::put_tenant(const TenantView& view, Now now) {
   }
   if (!problems.empty()) return problems;
   store_.put_tenant(tenant);
-  std::erase_if(tenants_, [&](const auto& t) { return t.name() == tenant.name(); });
+  const auto before = std::find_if(tenants_.begin(), tenants_.end(),
+                                   [&](const auto& t) { return t.name() == tenant.name(); });
+  tenant_changed(before == tenants_.end() ? proto::v1::Tenant() : *before, tenant);
+  if (before != tenants_.end()) tenants_.erase(before);
   tenants_.push_back(tenant);
   emit({"tenant_changed", {{"name", tenant.name()}}});
-  everything_ = true;
-  all_dirty();
   push(now);
   return {};
 }
 
+// Its members, those of before and those of now, are told anew; pairs are settled anew when others belong to it.
+void Domain::tenant_changed(const proto::v1::Tenant& before, const proto::v1::Tenant& after) {
+  const auto names = own_names();
+  const auto old_ids = member_ids(before, names), new_ids = member_ids(after, names);
+  everything_ |= old_ids != new_ids;
+  for (const auto* ids : {&old_ids, &new_ids})
+    for (const std::uint32_t id : *ids)
+      if (const auto at = rollouts_.find(id); at != rollouts_.end()) at->second.dirty = true;
+}
+
 bool Domain::remove_tenant(const std::string& name, Now now) {
-  if (std::erase_if(tenants_, [&](const auto& t) { return t.name() == name; }) == 0) return false;
+  const auto gone =
+      std::find_if(tenants_.begin(), tenants_.end(), [&](const auto& t) { return t.name() == name; });
+  if (gone == tenants_.end()) return false;
   store_.remove_tenant(name);
+  tenant_changed(*gone, proto::v1::Tenant());
+  tenants_.erase(gone);
   emit({"tenant_changed", {{"name", name}}});
-  everything_ = true;
-  all_dirty();
   push(now);
   return true;
 }

@@ -178,8 +178,11 @@ std::optional<Member> EtcdStore::enrol(std::string_view token_hash, base::UnixSe
   const std::string key = "token/" + hex_of(token_hash);
   changes.push_back({key, row_of(token_of(*find(key), used), true)});
   std::uint32_t most = 0;
-  for (Member& member : members()) {
-    most = std::max(most, member.id);
+  const std::string named = json(added.record.name()).dump();
+  for (const auto& [id, row] : under("member/")) {
+    most = std::max(most, static_cast<std::uint32_t>(std::stoul(id)));
+    if (row->find(named) == std::string::npos) continue;  // a thousand rows need not be read for one name
+    Member member = member_of(static_cast<std::uint32_t>(std::stoul(id)), *row);
     if (member.revoked || member.record.name() != added.record.name()) continue;
     member.revoked = true;
     changes.push_back({"member/" + padded(member.id), row_of(member)});
