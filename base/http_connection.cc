@@ -25,6 +25,11 @@ constexpr auto kLookAgain = std::chrono::milliseconds{100};
 
 LogGate g_handler_gate{std::chrono::seconds{1}};
 
+HttpRefusal turned_away(int status, std::string_view code, std::string message,
+                        std::string hint = std::string()) {
+  return HttpRefusal{status, std::string(code), std::move(message), std::move(hint)};
+}
+
 }  // namespace
 
 struct Responder::Connection::Head {
@@ -33,11 +38,13 @@ struct Responder::Connection::Head {
 };
 
 Responder::Connection::Connection(std::shared_ptr<Transport> transport, std::shared_ptr<const void> owner,
-                                  const HttpRouter& router, const HttpLimits& limits, std::string peer)
+                                  const HttpRouter& router, const HttpLimits& limits, const HttpHooks& hooks,
+                                  std::string peer)
     : transport_(std::move(transport)),
       owner_(std::move(owner)),
       router_(router),
       limits_(limits),
+      hooks_(hooks),
       peer_(std::move(peer)) {}
 
 asio::awaitable<void> Responder::Connection::serve() {
@@ -94,6 +101,10 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
   head.parser.header_limit(static_cast<std::uint32_t>(limits_.header_bytes));
   head.parser.body_limit(boost::none);  // checked below, once the route is known
 
+  Request request;
+  request.peer = peer_;
+  request.identity = identity_;
+
   // 2. The head. Its deadline runs from the first byte, however slowly the rest drips in.
   idle_ = input_.empty();
   if (idle_ && !co_await read_more(head, limits_.idle_timeout)) co_return false;
@@ -102,14 +113,21 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
   while (!head.parser.is_header_done()) {
     const std::size_t unparsed = input_.size();
     const bool more = co_await read_more(head, head_deadline - monotonic_now());
-    if (head.error == http::error::header_limit || unparsed > limits_.header_bytes + kReadSize)
-      co_return co_await refuse(431, "headers_too_large", "the request's headers are too large",
-                                fmt::format("at most {} bytes", limits_.header_bytes));
-    if (head.error)
-      co_return co_await refuse(400, "malformed_request", "not an HTTP/1.1 request: " + head.error.message(),
-                                {});
+    if (head.error == http::error::header_limit || unparsed > limits_.header_bytes + kReadSize) {
+      const HttpRefusal refusal = turned_away(431, "headers_too_large", "the request's headers are too large",
+                                              fmt::format("at most {} bytes", limits_.header_bytes));
+      co_return co_await refuse(request, refusal);
+    }
+    if (head.error) {
+      const HttpRefusal refusal =
+          turned_away(400, "malformed_request", "not an HTTP/1.1 request: " + head.error.message());
+      co_return co_await refuse(request, refusal);
+    }
     if (!more) {
-      if (transport_->expired()) set_gone();
+      if (transport_->expired()) {
+        refused(408, "too_slow", request);
+        set_gone();
+      }
       co_return false;
     }
   }
@@ -119,25 +137,35 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
   head_request_ = message.method() == http::verb::head;
 
   // 3. The route, and with it the body's bound.
-  Request request;
   request.method = std::string{message.method_string()};
   const std::string_view target{message.target().data(), message.target().size()};
   const std::size_t question = target.find('?');
   const std::string_view raw_path = target.substr(0, question);
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   const auto path = percent_decode(raw_path, false);
-  if (!raw_path.starts_with('/') || !path)
-    co_return co_await refuse(400, "malformed_target", "the request's target is not a path",
-                              "it starts with \"/\"");
+  if (!raw_path.starts_with('/') || !path) {
+    const HttpRefusal refusal =
+        turned_away(400, "malformed_target", "the request's target is not a path", "it starts with \"/\"");
+    co_return co_await refuse(request, refusal);
+  }
   request.path = *path;
   HttpRouter::Match match = router_.find(request.method, raw_path);
   const std::size_t limit =
       match.route != nullptr && match.route->body_bytes != 0 ? match.route->body_bytes : limits_.body_bytes;
   const auto length = head.parser.content_length();
-  if (length && *length > limit)
-    co_return co_await refuse(413, "body_too_large", fmt::format("the body has {} bytes", *length),
-                              fmt::format("at most {} bytes here", limit));
+  if (length && *length > limit) {
+    const HttpRefusal refusal =
+        turned_away(413, "body_too_large", fmt::format("the body has {} bytes", *length),
+                    fmt::format("at most {} bytes here", limit));
+    co_return co_await refuse(request, refusal);
+  }
   head.parser.body_limit(limit);
+  for (const auto& field : message)
+    request.headers.add(std::string{field.name_string()}, std::string{field.value()});
+  if (hooks_.admit) {
+    const auto refusal = hooks_.admit(request);
+    if (refusal) co_return co_await refuse(request, *refusal);
+  }
 
   // 4. The body.
   if (!head.parser.is_done() && equal_ignoring_case(std::string_view{message[http::field::expect].data(),
@@ -147,25 +175,30 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
   const Time body_deadline = monotonic_now() + limits_.body_timeout;
   while (!head.parser.is_done()) {
     const bool more = co_await read_more(head, body_deadline - monotonic_now());
-    if (head.error == http::error::body_limit)
-      co_return co_await refuse(413, "body_too_large", "the body is too large",
-                                fmt::format("at most {} bytes here", limit));
-    if (head.error)
-      co_return co_await refuse(400, "malformed_request",
-                                "the request's body is malformed: " + head.error.message(), {});
-    if (!more) co_return false;
+    if (head.error == http::error::body_limit) {
+      const HttpRefusal refusal = turned_away(413, "body_too_large", "the body is too large",
+                                              fmt::format("at most {} bytes here", limit));
+      co_return co_await refuse(request, refusal);
+    }
+    if (head.error) {
+      const HttpRefusal refusal =
+          turned_away(400, "malformed_request", "the request's body is malformed: " + head.error.message());
+      co_return co_await refuse(request, refusal);
+    }
+    if (!more) {
+      if (transport_->expired()) refused(408, "too_slow", request);
+      co_return false;
+    }
   }
   transport_->set_read_deadline(Time::max());
-  for (const auto& field : message)
-    request.headers.add(std::string{field.name_string()}, std::string{field.value()});
   request.body = std::move(head.parser.get().body());
-  request.peer = peer_;
-  request.identity = identity_;
   request.captures = std::move(match.captures);
 
   // 5. and 6. The handler and the end of its answer.
   if (match.route == nullptr) {
     Responder responder{*this};
+    refused(match.allowed.empty() ? 404 : 405, match.allowed.empty() ? "no_such_path" : "method_not_allowed",
+            request);
     if (match.allowed.empty()) {
       co_await responder.error(404, "no_such_path", fmt::format("nothing at {}", request.path));
     } else {
@@ -203,15 +236,20 @@ asio::awaitable<void> Responder::Connection::run_handler(const HttpRoute& route,
 }
 
 // An answer before the request was read to its end; the connection ends with it.
-asio::awaitable<bool> Responder::Connection::refuse(int status, std::string_view code,
-                                                    std::string_view message, std::string_view hint) {
+asio::awaitable<bool> Responder::Connection::refuse(const Request& head, const HttpRefusal& refusal) {
   keep_alive_ = false;
+  refused(refusal.status, refusal.code, head);
   {
     Responder responder{*this};
-    co_await responder.error(status, code, message, hint);
+    for (const auto& [name, value] : refusal.headers) responder.set_header(name, value);
+    co_await responder.error(refusal.status, refusal.code, refusal.message, refusal.hint);
   }
   co_await linger();
   co_return false;
+}
+
+void Responder::Connection::refused(int status, std::string_view code, const Request& head) const {
+  if (hooks_.refused) hooks_.refused(status, code, head);
 }
 
 asio::awaitable<void> Responder::Connection::linger() {

@@ -19,9 +19,9 @@ namespace qanat::base {
 
 class Responder::Connection : public std::enable_shared_from_this<Responder::Connection> {
  public:
-  // router and limits belong to `owner`, which the connection keeps alive.
+  // router, limits and hooks belong to `owner`, which the connection keeps alive.
   Connection(std::shared_ptr<Transport> transport, std::shared_ptr<const void> owner,
-             const HttpRouter& router, const HttpLimits& limits, std::string peer);
+             const HttpRouter& router, const HttpLimits& limits, const HttpHooks& hooks, std::string peer);
 
   boost::asio::awaitable<void> serve();
   void close();
@@ -36,6 +36,7 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   bool gone() const { return gone_; }
   bool keep_alive() const { return keep_alive_; }
   bool head_request() const { return head_request_; }
+  bool problem_details() const { return hooks_.problem_details; }
   bool old_client() const { return old_client_; }
   void drop_keep_alive() { keep_alive_ = false; }
   void on_disconnect(std::function<void()> callback);
@@ -44,8 +45,8 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   struct Head;
   boost::asio::awaitable<bool> handle_one();
   boost::asio::awaitable<bool> read_more(Head& head, Duration timeout);
-  boost::asio::awaitable<bool> refuse(int status, std::string_view code, std::string_view message,
-                                      std::string_view hint);
+  boost::asio::awaitable<bool> refuse(const Request& head, const HttpRefusal& refusal);
+  void refused(int status, std::string_view code, const Request& head) const;
   boost::asio::awaitable<void> linger();
   boost::asio::awaitable<void> run_handler(const HttpRoute& route, Request& request);
   void watch();
@@ -55,6 +56,7 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   std::shared_ptr<const void> owner_;
   const HttpRouter& router_;
   const HttpLimits& limits_;
+  const HttpHooks& hooks_;
   std::string peer_;
   std::string input_;    // received, not yet parsed
   std::string backlog_;  // offered, not yet taken by the kernel

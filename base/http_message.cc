@@ -123,15 +123,37 @@ std::string_view status_text(int status) {
   }
 }
 
-std::string error_body(std::string_view code, std::string_view message, std::string_view hint) {
-  nlohmann::ordered_json error;
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json error_of(std::string_view code, std::string_view message, std::string_view hint) {
+  Json error;
   error["code"] = code;
   error["message"] = message;
   error["type"] = code == "internal_error" ? "server_error" : "invalid_request_error";
   error["param"] = nullptr;
   if (!hint.empty()) error["hint"] = hint;
-  return nlohmann::ordered_json{{"error", std::move(error)}}.dump(-1, ' ', false,
-                                                                  nlohmann::json::error_handler_t::replace);
+  return error;
+}
+
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace
+
+std::string error_body(std::string_view code, std::string_view message, std::string_view hint) {
+  return text_of(Json{{"error", error_of(code, message, hint)}});
+}
+
+std::string problem_body(int status, std::string_view code, std::string_view message, std::string_view hint) {
+  Json problem;
+  problem["type"] = "urn:qanat:error:" + std::string(code);
+  problem["title"] = status_text(status);
+  problem["status"] = status;
+  problem["detail"] = message;
+  if (!hint.empty()) problem["hint"] = hint;
+  problem["error"] = error_of(code, message, hint);
+  return text_of(problem);
 }
 
 }  // namespace qanat::base

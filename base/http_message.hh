@@ -39,5 +39,7 @@ std::optional<std::string> query_parameter(std::string_view query, std::string_v
 std::string_view status_text(int status);
 // {"error":{"code":…,"message":…,"type":…,"param":null,"hint":…}} (seams.md §1); an empty hint is left out.
 std::string error_body(std::string_view code, std::string_view message, std::string_view hint);
+// The same as RFC 9457 has it: {"type":"urn:qanat:error:CODE","title","status","detail","hint","error":{…}}.
+std::string problem_body(int status, std::string_view code, std::string_view message, std::string_view hint);
 
 }  // namespace qanat::base

@@ -91,7 +91,10 @@ asio::awaitable<bool> Responder::json(int status, std::string body) {
 
 asio::awaitable<bool> Responder::error(int status, std::string_view code, std::string_view message,
                                        std::string_view hint) {
-  co_return co_await send(status, "application/json", error_body(code, message, hint));
+  const bool problem = state_->connection.problem_details();
+  const std::string_view type = problem ? "application/problem+json" : "application/json";
+  std::string body = problem ? problem_body(status, code, message, hint) : error_body(code, message, hint);
+  co_return co_await send(status, type, std::move(body));
 }
 
 asio::awaitable<bool> Responder::begin_stream(int status, std::string_view content_type) {

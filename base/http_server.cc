@@ -98,6 +98,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 
   asio::io_context& io;
   HttpLimits limits;
+  HttpHooks hooks;
   HttpRouter router;
   TraceExporter* tracer = nullptr;
   std::vector<std::shared_ptr<TcpAcceptor>> tcp;
@@ -142,7 +143,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
       Transport::Socket stream{std::move(socket)};
       auto connection = std::make_shared<Connection>(
           tls ? Transport::tls(std::move(stream), tls) : Transport::plain(std::move(stream)), self, router,
-          limits, std::move(peer));
+          limits, hooks, std::move(peer));
       asio::co_spawn(io, serve(std::move(connection)), asio::detached);
     }
   }
@@ -257,6 +258,7 @@ void HttpServer::listen_unix(const std::string& path, unsigned mode) {
 std::uint16_t HttpServer::port() const { return state_->port; }
 std::size_t HttpServer::connections() const { return state_->connections.size(); }
 void HttpServer::trace(TraceExporter* exporter) { state_->tracer = exporter; }
+void HttpServer::hooks(HttpHooks hooks) { state_->hooks = std::move(hooks); }
 void HttpServer::drain() { state_->drain(); }
 void HttpServer::stop() { state_->stop(); }
 

@@ -99,6 +99,25 @@ struct HttpLimits {
   Duration write_timeout = std::chrono::seconds{60};  // one write that the client does not take
 };
 
+// An answer given instead of a handler's.
+struct HttpRefusal {
+  int status = 403;
+  std::string code;
+  std::string message;
+  std::string hint;
+  Headers headers{};
+};
+
+// What a server has to say to requests before handlers see them. Set before listening; `head` has no body yet.
+struct HttpHooks {
+  // Asked when the head is there, before a byte of the body is read; the connection ends with a refusal.
+  std::function<std::optional<HttpRefusal>(const Request& head)> admit{};
+  // Told of each request that no handler gets: refused, malformed, too large, unknown, or too slow (408, which is not
+  // answered: the connection ends).
+  std::function<void(int status, std::string_view code, const Request& head)> refused{};
+  bool problem_details = false;  // errors are RFC 9457's, beside the member "error" of seams.md
+};
+
 class HttpServer {
  public:
   using Handler = std::function<boost::asio::awaitable<void>(Request&, Responder&)>;
@@ -116,6 +135,9 @@ class HttpServer {
   // Requests whose traceparent says "sampled" make a span each, and handlers find that span in their traceparent. Before
   // route(); null: none do. Not owned.
   void trace(TraceExporter* exporter);
+
+  // Before listening.
+  void hooks(HttpHooks hooks);
 
   // Bind and listen; both throw std::system_error that names the address. "127.0.0.1:8080", "[::1]:0". An address that
   // the host does not have yet, such as an overlay's while its box restarts, is warned of, and served once it is there. A TCP socket is kept by the service manager: who

@@ -48,7 +48,7 @@ struct Cluster::StandIn {
   StandIn(boost::asio::io_context& io, const Settings& settings, store::EtcdStore& store)
       : level(settings.name, settings.global, settings.domain, store),
         listener(io, nullptr),
-        northbound(io, level, listener) {
+        northbound(io, level, listener, store) {
     serve(northbound, settings);
   }
   Standby level;

@@ -51,7 +51,7 @@ Service::Service(boost::asio::io_context& io, const Settings& settings, store::S
     make_domain(io, settings);
   }
   listener_.serve(*level_);
-  northbound_.emplace(io, *level_, listener_);
+  northbound_.emplace(io, *level_, listener_, store_);
   serve(*northbound_, settings);
   for (const auto& address : settings.listen) listener_.listen(address);
   if (uplink_) uplink_->start();

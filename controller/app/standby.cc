@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controller/domain/views.hh"
+#include "controller/session/what_if.hh"
 #include "controller/store/etcd_store.hh"
 
 namespace qanat::app {
@@ -62,6 +63,12 @@ std::vector<std::string> Standby::advance_ca(session::Now) { ask_the_leader(); }
 session::RotationStatus Standby::network_key_status() const { ask_the_leader(); }
 std::vector<std::string> Standby::rotate_network_key(session::Now) { ask_the_leader(); }
 std::optional<std::vector<std::string>> Standby::rotate_member(const std::string&) { ask_the_leader(); }
+std::vector<std::string> Standby::tenant_problems(const std::vector<session::TenantView>&) const {
+  ask_the_leader();
+}
+std::function<session::WhatIfAnswer()> Standby::what_if(const session::WhatIf&, session::Now) const {
+  ask_the_leader();
+}
 
 std::string leader_record(const std::string& name, const std::string& northbound,
                           const std::vector<std::string>& listen, base::UnixSeconds now) {

@@ -43,6 +43,10 @@ class Standby final : public session::Level {
   session::RotationStatus network_key_status() const override;
   std::vector<std::string> rotate_network_key(session::Now now) override;
   std::optional<std::vector<std::string>> rotate_member(const std::string& name) override;
+  std::vector<std::string> tenant_problems(const std::vector<session::TenantView>& all) const override;
+  void set_rules(const policy::Rules&, session::Now) override {}  // the leader's
+  std::function<session::WhatIfAnswer()> what_if(const session::WhatIf& question,
+                                                 session::Now now) const override;
 
  private:
   [[noreturn]] void ask_the_leader() const;

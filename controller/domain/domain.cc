@@ -250,6 +250,7 @@ void Domain::recompute(Now now) {
   const bool warming_up = now.mono - started_ < kWarmUp;
   if (warming_up != warming_up_) everything_ = true;
   warming_up_ = warming_up;
+  steer(now);
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
@@ -258,9 +259,10 @@ void Domain::recompute(Now now) {
     for (const auto& [id, member] : membership_.current()) {
       topology::Node node{.id = ids::NodeId{id}, .domain = {}};
       node.domain = ids::DomainId{static_cast<std::uint16_t>(config_.domain)};
-      node.relay = member.record.relay();
+      node.relay = member.record.relay() && !steering_.drained(id);
       nodes.push_back(node);
     }
+    engine_.rank_by(steering_.objective());
     engine_.rebuild(std::move(nodes), links_.links(), pairs_);
     everything_ = false;
   }
@@ -269,7 +271,8 @@ void Domain::recompute(Now now) {
   paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
   for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
   for (const Pair& pair : pairs_)
-    if (engine_.affects(pair) || unsettled.contains(pair)) compute(pair, unknowns, load);
+    if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair))
+      compute(pair, unknowns, load);
 }
 
 // Who gets lists to whom: everybody in a small domain, tenants' members in a large one.
@@ -299,8 +302,8 @@ void Domain::settle_pairs() {
 void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load) {
   const auto old = selections_.find(pair);
   const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-  auto chosen = engine_.choose(pair, held, unknowns, load);
-  if (chosen == held) return;
+  auto chosen = steering_.choose(engine_, pair, held, unknowns, load);
+  if (chosen == held || chosen.empty()) return;
   if (!held.empty()) load.remove(held.front().route);
   load.add(chosen.front().route);
   unsettled_.insert(pair);

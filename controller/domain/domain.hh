@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
+#include "controller/domain/steering.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
@@ -73,6 +74,7 @@ class Domain final : public session::Level {
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
                                                                       std::uint64_t ttl_s, Now now) override;
   std::vector<std::string> put_tenant(const session::TenantView& tenant, Now now) override;
+  std::vector<std::string> tenant_problems(const std::vector<session::TenantView>& all) const override;
   bool remove_tenant(const std::string& name, Now now) override;
   bool revoke(const std::string& name, Now now) override;
   session::RotationStatus ca_status() const override;
@@ -81,6 +83,8 @@ class Domain final : public session::Level {
   session::RotationStatus network_key_status() const override;
   std::vector<std::string> rotate_network_key(Now now) override;
   std::optional<std::vector<std::string>> rotate_member(const std::string& name) override;
+  void set_rules(const policy::Rules& rules, Now now) override;
+  std::function<session::WhatIfAnswer()> what_if(const session::WhatIf& question, Now now) const override;
 
   // ---- the global level above, when there is one ----
   // Epoch and version of the directive held.
@@ -115,6 +119,7 @@ class Domain final : public session::Level {
   void measured(const telemetry::LinkKey& key, base::Time now);
   void expire(base::Time now);
   void settle_pairs();
+  void steer(Now now);
   std::map<std::string, std::uint32_t> own_names() const;
   std::vector<proto::v1::Tenant> tenants_in_force() const;
   void recompute(Now now);
@@ -148,6 +153,8 @@ class Domain final : public session::Level {
   telemetry::Matrix matrix_;
   topology::LinkTable links_;
   std::set<telemetry::LinkKey> unreported_;  // published since the last report to the global level
+  policy::Rules rules_;
+  Steering steering_;
   paths::Engine engine_;
   Selections selections_;     // none of them empty
   std::set<Pair> pairs_;      // that get lists

@@ -4,6 +4,7 @@
 #include "base/log.hh"
 #include "controller/domain/domain.hh"
 #include "controller/domain/views.hh"
+#include "controller/domain/what_if.hh"
 #include "controller/policy/tenant_check.hh"
 
 namespace qanat::domain {
@@ -70,20 +71,23 @@ std::variant<std::string, std::vector<std::string>> Domain::mint_join_token(cons
   return membership_.mint_join_token(name, relay, ttl_s, now);
 }
 
+std::vector<std::string> Domain::tenant_problems(const std::vector<TenantView>& all) const {
+  std::vector<std::string> problems = problems_of(all);
+  for (const TenantView& tenant : all) {
+    for (const auto& other : directive_.tenants()) {
+      if (other.vni() == tenant.vni || other.name() == tenant.name) {
+        problems.push_back("tenant '" + other.name() + "' with vni " + std::to_string(other.vni()) +
+                           " is the global controller's");
+      }
+    }
+  }
+  return problems;
+}
+
 std::vector<std::string> Domain::put_tenant(const TenantView& view, Now now) {
   const proto::v1::Tenant tenant = tenant_of(view);
-  auto problems = policy::problems_of(tenant);
-  for (const auto& other : tenants_) {
-    if (other.vni() == tenant.vni() && other.name() != tenant.name()) {
-      problems.push_back("vni " + std::to_string(tenant.vni()) + " is that of tenant '" + other.name() + "'");
-    }
-  }
-  for (const auto& other : directive_.tenants()) {
-    if (other.vni() == tenant.vni() || other.name() == tenant.name()) {
-      problems.push_back("tenant '" + other.name() + "' with vni " + std::to_string(other.vni()) +
-                         " is the global controller's");
-    }
-  }
+  const auto name = [this](std::uint32_t node) { return name_of(node); };
+  const auto problems = tenant_problems(with(view, tenants_, name));
   if (!problems.empty()) return problems;
   store_.put_tenant(tenant);
   const auto before = std::find_if(tenants_.begin(), tenants_.end(),
@@ -126,6 +130,41 @@ bool Domain::revoke(const std::string& name, Now now) {
   emit({"node_revoked", {{"name", name}, {"node", std::to_string(*id)}}});
   push(now);
   return true;
+}
+
+// Drains begin and end by the time; what a hard one forbids is given up at once.
+void Domain::steer(Now now) {
+  if (!everything_ && now.unix_s < steering_.changes_at()) return;
+  Steering next(rules_, own_names(), now.unix_s);
+  if (next == steering_) return;
+  if (next.all_drained() != steering_.all_drained()) emit({"drains_changed", {}});
+  steering_ = std::move(next);
+  everything_ = true;
+  full_report_ = {};
+  for (const std::uint32_t headend : steering_.give_up_forbidden(selections_))
+    rollouts_[headend].dirty = true;
+}
+
+void Domain::set_rules(const policy::Rules& rules, Now now) {
+  rules_ = rules;
+  everything_ = true;
+  recompute(now);
+  push(now);
+}
+
+std::function<session::WhatIfAnswer()> Domain::what_if(const session::WhatIf& question, Now now) const {
+  Frozen frozen{.nodes = {}, .links = links_.links(), .pairs = pairs_, .selections = selections_};
+  frozen.numbers = own_names();
+  frozen.rules = rules_;
+  frozen.now = now.unix_s;
+  for (const auto& [id, member] : membership_.current()) {
+    topology::Node node{.id = ids::NodeId{id}, .domain = {}};
+    node.relay = member.record.relay();
+    frozen.nodes.push_back(node);
+  }
+  for (const auto& tenant : tenants_in_force())
+    frozen.tenants[tenant.name()] = member_ids(tenant, frozen.numbers);
+  return [frozen = std::move(frozen), question] { return answer(frozen, question); };
 }
 
 }  // namespace qanat::domain

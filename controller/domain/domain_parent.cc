@@ -208,6 +208,8 @@ proto::v1::DomainReport Domain::report(Now now) {
         return r.second.held.network_psk() == key || holds_next_key(r.second);
       }))
     report.set_psk_held(session::hash_of(key));
+  const auto& drained = steering_.all_drained();
+  report.mutable_drained_relays()->Add(drained.begin(), drained.end());
   report.mutable_denied_headends()->Add(membership_.denied().begin(), membership_.denied().end());
   return report;
 }

@@ -1,5 +1,8 @@
 #include "controller/domain/views.hh"
 
+#include <map>
+
+#include "controller/policy/tenant_check.hh"
 #include "identifiers/ids/sid.hh"
 
 namespace qanat::domain {
@@ -43,6 +46,26 @@ proto::v1::Tenant tenant_of(const session::TenantView& view) {
   }
   if (view.policy) tenant.mutable_policy()->mutable_rules()->Assign(view.policy->begin(), view.policy->end());
   return tenant;
+}
+
+std::vector<std::string> problems_of(const std::vector<session::TenantView>& all) {
+  std::vector<std::string> problems;
+  std::map<std::uint32_t, std::string> vnis;
+  for (const auto& tenant : all) {
+    for (auto& problem : policy::problems_of(tenant_of(tenant))) problems.push_back(std::move(problem));
+    const auto [other, fresh] = vnis.emplace(tenant.vni, tenant.name);
+    if (!fresh)
+      problems.push_back("vni " + std::to_string(tenant.vni) + " is that of tenant '" + other->second + "'");
+  }
+  return problems;
+}
+
+std::vector<session::TenantView> with(const session::TenantView& view,
+                                      const std::vector<proto::v1::Tenant>& kept, const NameOf& name) {
+  std::vector<session::TenantView> all{view};
+  for (const auto& tenant : kept)
+    if (tenant.name() != view.name) all.push_back(view_of(tenant, name, false));
+  return all;
 }
 
 std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,

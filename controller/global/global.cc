@@ -157,6 +157,10 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
   DomainState& state = domains_[domain];
   if (report.has_trust()) adopt_cas(domain, report.trust());
   state.psk_held = report.psk_held();
+  std::set<std::uint32_t> drained;
+  for (const std::uint32_t relay : report.drained_relays())
+    if (Membership::domain_of(relay) == domain) drained.insert(relay);
+  if (std::exchange(state.drained, drained) != drained) everything_ = true;
   std::map<std::uint32_t, proto::v1::NodeRecord> nodes;
   bool changed = false;
   for (const auto& record : report.nodes()) {
@@ -261,7 +265,8 @@ void Global::on_timer(Now now) {
 }
 
 // As Domain::recompute: what is left out would not change.
-void Global::recompute(Now) {
+void Global::recompute(Now now) {
+  steer(now);
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
@@ -271,10 +276,11 @@ void Global::recompute(Now) {
       for (const auto& [node, record] : state.nodes) {
         topology::Node added{.id = ids::NodeId{node},
                              .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
-        added.relay = record.relay();
+        added.relay = record.relay() && !steering_.drained(node) && !state.drained.contains(node);
         nodes.push_back(added);
       }
     }
+    engine_.rank_by(steering_.objective());
     engine_.rebuild(std::move(nodes), links_.links(), pairs_);
     everything_ = false;
   }
@@ -282,10 +288,10 @@ void Global::recompute(Now) {
   paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
   for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
   for (const domain::Pair& pair : pairs_) {
-    if (!engine_.affects(pair) && !unsettled.contains(pair)) continue;
+    if (!engine_.affects(pair) && !unsettled.contains(pair) && !steering_.concerns(pair)) continue;
     const auto old = selections_.find(pair);
     const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-    auto chosen = engine_.choose(pair, held, paths::Unknowns::AreLost, load);
+    auto chosen = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
     if (chosen == held || chosen.empty()) continue;
     if (!held.empty()) load.remove(held.front().route);
     load.add(chosen.front().route);
@@ -299,6 +305,17 @@ void Global::recompute(Now) {
     selections_[pair] = std::move(chosen);
     domains_[Membership::domain_of(pair.first)].dirty = true;
   }
+}
+
+// As Domain::steer.
+void Global::steer(Now now) {
+  if (!everything_ && now.unix_s < steering_.changes_at()) return;
+  domain::Steering next(rules_, node_by_name_, now.unix_s);
+  if (next == steering_) return;
+  steering_ = std::move(next);
+  everything_ = true;
+  for (const std::uint32_t headend : steering_.give_up_forbidden(selections_))
+    domains_[Membership::domain_of(headend)].dirty = true;
 }
 
 // Across domains: everybody in a small installation, tenants' members in a large one.

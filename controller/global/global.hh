@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
+#include "controller/domain/steering.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
@@ -61,6 +62,7 @@ class Global final : public session::Level {
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
                                                                       std::uint64_t ttl_s, Now now) override;
   std::vector<std::string> put_tenant(const session::TenantView& tenant, Now now) override;
+  std::vector<std::string> tenant_problems(const std::vector<session::TenantView>& all) const override;
   bool remove_tenant(const std::string& name, Now now) override;
   // A domain: its session ends, its nodes leave the others' configurations and are denied.
   bool revoke(const std::string& name, Now now) override;
@@ -70,12 +72,15 @@ class Global final : public session::Level {
   session::RotationStatus network_key_status() const override;
   std::vector<std::string> rotate_network_key(Now now) override;
   std::optional<std::vector<std::string>> rotate_member(const std::string& name) override;
+  void set_rules(const policy::Rules& rules, Now now) override;
+  std::function<session::WhatIfAnswer()> what_if(const session::WhatIf& question, Now now) const override;
 
  private:
   struct DomainState {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
-    std::string psk_held;  // SHA-256, as reported last
+    std::set<std::uint32_t> drained;  // of its relays, as reported last
+    std::string psk_held;             // SHA-256, as reported last
     proto::v1::DomainDirective sent;
     std::uint64_t version = 0;
     std::uint64_t acknowledged = 0;
@@ -111,6 +116,7 @@ class Global final : public session::Level {
   void measured(const telemetry::LinkKey& key, base::Time now);
   void recompute(Now now);
   void settle_pairs();
+  void steer(Now now);
   void all_dirty();
   // global_keys.cc
   void adopt_cas(MemberId domain, const proto::v1::Trust& trust);
@@ -131,6 +137,8 @@ class Global final : public session::Level {
   topology::LinkTable links_;
   std::set<domain::Pair> pairs_;      // across domains, that get lists
   std::set<domain::Pair> unsettled_;  // whose last computation changed them
+  policy::Rules rules_;
+  domain::Steering steering_;
   paths::Engine engine_;
   domain::Selections selections_;  // none of them empty
   std::map<MemberId, DomainState> domains_;

@@ -3,6 +3,7 @@
 
 #include "base/log.hh"
 #include "controller/domain/views.hh"
+#include "controller/domain/what_if.hh"
 #include "controller/global/global.hh"
 #include "controller/policy/tenant_check.hh"
 #include "identifiers/ids/tier.hh"
@@ -68,14 +69,14 @@ std::variant<std::string, std::vector<std::string>> Global::mint_join_token(cons
   return membership_.mint_join_token(name, false, ttl_s, now);
 }
 
+std::vector<std::string> Global::tenant_problems(const std::vector<session::TenantView>& all) const {
+  return domain::problems_of(all);
+}
+
 std::vector<std::string> Global::put_tenant(const session::TenantView& view, Now) {
   const proto::v1::Tenant tenant = domain::tenant_of(view);
-  auto problems = policy::problems_of(tenant);
-  for (const auto& other : tenants_) {
-    if (other.vni() == tenant.vni() && other.name() != tenant.name()) {
-      problems.push_back("vni " + std::to_string(tenant.vni()) + " is that of tenant '" + other.name() + "'");
-    }
-  }
+  const auto name = [this](std::uint32_t node) { return name_of(node); };
+  const auto problems = tenant_problems(domain::with(view, tenants_, name));
   if (!problems.empty()) return problems;
   store_.put_tenant(tenant);
   std::erase_if(tenants_, [&](const auto& t) { return t.name() == tenant.name(); });
@@ -117,6 +118,29 @@ bool Global::revoke(const std::string& name, Now now) {
   recompute(now);
   push(now);
   return true;
+}
+
+void Global::set_rules(const policy::Rules& rules, Now) {
+  rules_ = rules;
+  everything_ = true;  // with the next tick
+}
+
+std::function<session::WhatIfAnswer()> Global::what_if(const session::WhatIf& question, Now now) const {
+  domain::Frozen frozen{.nodes = {}, .links = links_.links(), .pairs = pairs_, .selections = selections_};
+  frozen.numbers = node_by_name_;
+  frozen.rules = rules_;
+  frozen.now = now.unix_s;
+  for (const auto& [id, state] : domains_) {
+    frozen.drained.insert(state.drained.begin(), state.drained.end());
+    for (const auto& [node, record] : state.nodes) {
+      topology::Node added{.id = ids::NodeId{node}, .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
+      added.relay = record.relay();
+      frozen.nodes.push_back(added);
+    }
+  }
+  for (const auto& tenant : tenants_)
+    frozen.tenants[tenant.name()] = domain::member_ids(tenant, node_by_name_);
+  return [frozen = std::move(frozen), question] { return domain::answer(frozen, question); };
 }
 
 }  // namespace qanat::global

@@ -1,6 +1,7 @@
 // What operators see as JSON text, and what they send as values. nlohmann/json stays in the .cc.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -28,5 +29,11 @@ using Problems = std::vector<std::string>;
 std::variant<JoinTokenRequest, Problems> parse_join_token_request(std::string_view body);
 // `name` comes from the path.
 std::variant<session::TenantView, Problems> parse_tenant(std::string_view name, std::string_view body);
+
+// ---- parts of larger documents ----
+class ObjectReader;
+session::TenantView read_tenant(std::string_view name, ObjectReader& reader);
+// As an intent has it: without the name, which is its key.
+nlohmann::ordered_json tenant_json(const session::TenantView& tenant);
 
 }  // namespace qanat::northbound

@@ -1,5 +1,5 @@
 // Northbound: what operators and their tools talk to (seams.md §3): REST, server-sent events, metrics, the live page.
-// The same routes on TCP, behind a bearer token, and on a Unix socket of mode 0600, without one.
+// The same routes on TCP, behind a bearer token with a role, and on a Unix socket of mode 0600, without one.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +14,17 @@ namespace qanat::session {
 class Level;
 class Listener;
 }  // namespace qanat::session
+namespace qanat::store {
+class Store;
+}
 
 namespace qanat::northbound {
 
 class Northbound {
  public:
-  // All outlive it. Takes the level's event listener.
-  Northbound(boost::asio::io_context& io, session::Level& level, const session::Listener& listener);
+  // All outlive it. Takes the level's event listener, and puts the rules that the store holds into force.
+  Northbound(boost::asio::io_context& io, session::Level& level, const session::Listener& listener,
+             store::Store& store);
   ~Northbound();
   Northbound(const Northbound&) = delete;
   Northbound& operator=(const Northbound&) = delete;
@@ -35,11 +39,8 @@ class Northbound {
   void stop();
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Owner;
+  std::shared_ptr<Owner> owner_;
 };
-
-// Of equal content? In time that depends on neither.
-bool same_token(const std::string& given, const std::string& expected);
 
 }  // namespace qanat::northbound

@@ -2,11 +2,13 @@
 
 namespace qanat::paths {
 
+using telemetry::LinkState;
+
 void Engine::rebuild(std::vector<topology::Node> nodes, std::span<const telemetry::Link> links,
                      const std::set<Pair>& wanted) {
   table_.reset();
   topology_ = std::make_unique<topology::Topology>(std::move(nodes), links);
-  table_ = std::make_unique<CandidateTable>(*topology_, Objective{});
+  table_ = std::make_unique<CandidateTable>(*topology_, objective_);
   std::vector<CandidateTable::Link> pairs;
   for (const auto& [from, to] : wanted) {
     const auto a = topology_->index_of(ids::NodeId{from}), b = topology_->index_of(ids::NodeId{to});
@@ -45,6 +47,36 @@ Choices Engine::choose(const Pair& pair, const Choices& held, Unknowns unknowns,
   const auto from = topology_->index_of(ids::NodeId{pair.first}),
              to = topology_->index_of(ids::NodeId{pair.second});
   return from && to ? select(*table_, *from, *to, held, unknowns, load) : held;
+}
+
+RouteNow Engine::evaluate(const Pair& pair, const Route& route) const {
+  if (!table_) return {LinkState::Dead, kNoWay};
+  const auto from = topology_->index_of(ids::NodeId{pair.first}),
+             to = topology_->index_of(ids::NodeId{pair.second});
+  return from && to ? paths::evaluate(*table_, *from, *to, route) : RouteNow{LinkState::Dead, kNoWay};
+}
+
+std::optional<Choice> Engine::over(const Pair& pair, std::span<const ids::NodeId> relays) const {
+  if (!table_ || relays.size() > kMaxRelays) return std::nullopt;
+  Route route;
+  auto at = topology_->index_of(ids::NodeId{pair.first});
+  for (std::size_t hop = 0; hop <= relays.size(); ++hop) {
+    const auto next = topology_->index_of(hop < relays.size() ? relays[hop] : ids::NodeId{pair.second});
+    if (!at || !next || *at == *next) return std::nullopt;
+    std::uint32_t least = kNoWay;
+    for (const topology::PlaneLink& link : topology_->links(*at, *next)) {
+      if (const std::uint32_t cost = objective_.cost(link); cost < least) {
+        least = cost;
+        route.planes[hop] = link.plane;
+      }
+    }
+    if (least == kNoWay) return std::nullopt;
+    if (hop < relays.size()) route.relays[route.relay_count++] = relays[hop];
+    at = next;
+  }
+  const RouteNow now = evaluate(pair, route);
+  if (now.state != LinkState::Usable) return std::nullopt;
+  return Choice{route, now.cost_us};
 }
 
 }  // namespace qanat::paths

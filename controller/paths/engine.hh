@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -15,6 +16,8 @@ class Engine {
  public:
   using Pair = std::pair<std::uint32_t, std::uint32_t>;  // node numbers: headend, endpoint
 
+  // What ranks and prunes ways, from the next rebuild() on.
+  void rank_by(const Objective& objective) { objective_ = objective; }
   // Everything anew; only `wanted` pairs get lists.
   void rebuild(std::vector<topology::Node> nodes, std::span<const telemetry::Link> links,
                const std::set<Pair>& wanted);
@@ -27,7 +30,16 @@ class Engine {
   Choices choose(const Pair& pair, const Choices& held, Unknowns unknowns, const RelayLoad& load) const;
   std::size_t relays() const { return topology_ ? topology_->relays().size() : 0; }
 
+  // ---- for who steers by hand ----
+  // A route as it is now; Dead where a node of it is not known.
+  RouteNow evaluate(const Pair& pair, const Route& route) const;
+  // The way over these relays in this order, by the cheapest plane of each hop; nothing where that does not work.
+  std::optional<Choice> over(const Pair& pair, std::span<const ids::NodeId> relays) const;
+  // Null before the first rebuild().
+  const topology::Topology* topology() const { return topology_.get(); }
+
  private:
+  Objective objective_;
   std::unique_ptr<topology::Topology> topology_;
   std::unique_ptr<CandidateTable> table_;
   std::unique_ptr<Affected> affected_;

@@ -25,6 +25,9 @@ class Hello;
 class Refusal;
 class Tenant;
 }  // namespace qanat::proto::v1
+namespace qanat::policy {
+struct Rules;
+}
 
 namespace qanat::session {
 
@@ -141,6 +144,9 @@ struct NotLeader : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+struct WhatIf;
+struct WhatIfAnswer;
+
 class Level {
  public:
   virtual ~Level() = default;
@@ -176,6 +182,8 @@ class Level {
                                                                               Now now) = 0;
   // All that is wrong; empty: done.
   virtual std::vector<std::string> put_tenant(const TenantView& tenant, Now now) = 0;
+  // What put_tenant() would say of these if they were all the tenants that this level keeps.
+  virtual std::vector<std::string> tenant_problems(const std::vector<TenantView>& all) const = 0;
   // False: no such tenant.
   virtual bool remove_tenant(const std::string& name, Now now) = 0;
   // False: no such member. The member's session ends and it is denied everywhere at once.
@@ -190,6 +198,12 @@ class Level {
   virtual std::vector<std::string> rotate_network_key(Now now) = 0;
   // Asks a member for a new static key; nothing: no such member.
   virtual std::optional<std::vector<std::string>> rotate_member(const std::string& name) = 0;
+
+  // ---- rules and questions ----
+  // What operators say about ways, in force from now on; the level does not keep them over a restart.
+  virtual void set_rules(const policy::Rules& rules, Now now) = 0;
+  // A copy of what is known now, ready to answer: the function may run on another thread.
+  virtual std::function<WhatIfAnswer()> what_if(const WhatIf& question, Now now) const = 0;
 
   // Somebody who wants to hear of events; called on the same thread.
   void on_event(std::function<void(const Event&)> listener) { listener_ = std::move(listener); }

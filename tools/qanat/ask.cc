@@ -33,7 +33,8 @@ CommandError refused(const Place& place, int status, const std::string& body) {
   if (status == 400 || status == 405 || status == 422) exit_status = kWrongUsage;
   if (status == 404) exit_status = kNotFound;
   if (status == 401 || status == 402 || status == 403 || status == 429) exit_status = kRefused;
-  if (status == 401 && hint.empty()) hint = "--key KEY or QANAT_KEY gives the tenant's key";
+  if (status == 401 && hint.empty())
+    hint = "--key KEY or QANAT_KEY gives the tenant's key; QANAT_TOKEN an operator's";
   return {exit_status, message, hint};
 }
 

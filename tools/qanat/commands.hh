@@ -54,6 +54,40 @@ int advance_ca(const Options& options);
 int show_network_key(const Options& options);
 int rotate_network_key(const Options& options, bool wait);
 
+// What operators want, who may say so, and what would be if.
+struct ApplyRequest {
+  std::string file;            // TOML or JSON; - is standard input
+  std::uint64_t rollback = 0;  // a version instead of a file
+  bool dry_run = false;
+};
+int apply(const Options& options, const ApplyRequest& request);
+// 0: what is in force.
+int show_intent(const Options& options, std::uint64_t version);
+int show_history(const Options& options);
+int list_audit(const Options& options, std::uint64_t after);
+// 1 where the chain is broken, or no line has the hash `expected` (empty: none is).
+int verify_audit(const Options& options, const std::string& expected);
+struct TokenCreate {
+  std::string name;
+  std::string role = "viewer";
+  std::string tenant;
+  std::uint64_t ttl_s = 0;  // 0: for ever
+};
+int create_token(const Options& options, const TokenCreate& request);
+int list_tokens(const Options& options);
+int revoke_token(const Options& options, const std::string& id);
+struct WhatIfRequest {
+  std::vector<std::string> fail_nodes;
+  std::vector<std::string> fail_links;  // A,B[,PLANE]
+  std::vector<std::uint32_t> fail_planes;
+  std::vector<std::string> add_links;   // A,B,PLANE,RTT_MS[,LOSS_PERCENT]
+  std::vector<std::string> prices;      // PLANE=MS
+  std::vector<std::string> moves;       // FROM,TO,INSTEAD[,MBPS[,TIER]]
+  std::vector<std::string> capacities;  // A,B,PLANE,MBPS
+  std::string file;                     // the whole question instead, TOML or JSON
+};
+int what_if(const Options& options, const WhatIfRequest& request);
+
 struct CaptureRequest {
   std::string node;
   std::string side = "clear";  // clear, sealed, both

@@ -14,6 +14,7 @@
 #include "base/daemon.hh"
 #include "tools/lab/lab_main.hh"
 #include "tools/qanat/command_error.hh"
+#include "tools/qanat/command_line.hh"
 #include "tools/qanat/commands.hh"
 #include "tools/qanat/data_command.hh"
 #include "tools/qanat/plan_command.hh"
@@ -22,8 +23,6 @@
 
 namespace qanat::cli {
 namespace {
-
-using Action = std::function<int()>;
 
 constexpr const char* kExamples = R"(
 Examples:
@@ -38,55 +37,6 @@ Examples:
   qanat explain CALL                         why that call went where it went
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 not reachable, 4 not found, 5 refused.)";
-
-// One subcommand: what it says of itself, and what it does when it was the one.
-CLI::App* command(CLI::App& parent, Options& options, Action& action, const std::string& name,
-                  const std::string& summary, const std::string& example, Action run) {
-  CLI::App* app = parent.add_subcommand(name, summary);
-  app->footer("\nExample:\n  " + example);
-  app->add_flag("--json", options.json, "print JSON rather than text");
-  app->callback([&action, run = std::move(run)] { action = run; });
-  return app;
-}
-
-void with_lab(CLI::App* app, Options& options) {
-  app->add_option("--lab", options.lab, "the lab to ask, where several run")->type_name("NAME");
-}
-
-void with_socket(CLI::App* app, Options& options) {
-  with_lab(app, options);
-  app->add_option("--socket", options.socket, "a daemon's Unix socket, instead of the lab's")
-      ->type_name("PATH");
-}
-
-void with_gateway(CLI::App* app, Options& options) {
-  with_lab(app, options);
-  app->add_option("--gateway", options.gateway, "a gateway's URL, instead of the lab's")
-      ->envname("QANAT_GATEWAY")
-      ->type_name("URL");
-  app->add_option("--key", options.key, "a tenant's key")->envname("QANAT_KEY")->type_name("KEY");
-}
-
-CLI::App* noun(CLI::App& parent, const std::string& name, const std::string& summary) {
-  CLI::App* app = parent.add_subcommand(name, summary);
-  app->require_subcommand(1);
-  return app;
-}
-
-struct Arguments {
-  Options options;
-  std::string first, second, tier;
-  bool planned = false;
-  bool wait = false;
-  DialRequest dial;
-  TunnelRequest tunnel;
-  PublishRequest publish;
-  CaptureRequest capture;
-  SlaRequest sla;
-  InviteRequest invite;
-  JoinRequest join;
-  DoctorRequest doctor;
-};
 
 void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
   Options& o = a.options;
@@ -163,31 +113,6 @@ void add_doctor(CLI::App& app, Arguments& a, Action& action) {
                    "a gateway's socket (/run/qanat/gateway.sock)")
       ->type_name("PATH");
   with_socket(look, a.options);
-}
-
-void add_key_commands(CLI::App& app, Arguments& a, Action& action) {
-  Options& o = a.options;
-  CLI::App* ca = noun(app, "ca", "the controller's certification authority");
-  with_socket(command(*ca, o, action, "status", "the CA that signs; whom a rotation waits for",
-                      "qanat ca status", [&o] { return show_ca(o); }),
-              o);
-  CLI::App* fresh = command(*ca, o, action, "rotate", "a new CA takes the old one's place, without a stop",
-                            "qanat ca rotate --wait", [&a] { return rotate_ca(a.options, a.wait); });
-  fresh->add_flag("--wait", a.wait, "return when the old CA is retired");
-  with_socket(fresh, o);
-  with_socket(command(*ca, o, action, "advance",
-                      "the rotation's next step without those that are away: they have to join again",
-                      "qanat ca advance", [&o] { return advance_ca(o); }),
-              o);
-  CLI::App* network = noun(app, "network-key", "the key that all boxes of a network share");
-  with_socket(command(*network, o, action, "status", "whom a rotation waits for", "qanat network-key status",
-                      [&o] { return show_network_key(o); }),
-              o);
-  CLI::App* next =
-      command(*network, o, action, "rotate", "a new network key, without a stop",
-              "qanat network-key rotate --wait", [&a] { return rotate_network_key(a.options, a.wait); });
-  next->add_flag("--wait", a.wait, "return when every box has it");
-  with_socket(next, o);
 }
 
 void add_sight_commands(CLI::App& app, Arguments& a, Action& action) {
@@ -365,6 +290,7 @@ int run(int argc, char** argv) {
   add_box_commands(app, arguments, action);
   add_doctor(app, arguments, action);
   add_key_commands(app, arguments, action);
+  add_intent_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
   add_sla_commands(app, arguments, action);
   add_call_commands(app, arguments, action);

@@ -48,6 +48,8 @@ std::optional<lab::LabState> find_lab(const Options& options) {
 Place find_controller(const Options& options) {
   if (!options.socket.empty())
     return {"the controller at " + options.socket, "unix:" + options.socket, {}, {}};
+  if (!options.controller.empty())
+    return {"the controller at " + options.controller, options.controller, {}, options.token};
   const auto state = find_lab(options);
   if (!state) {
     if (auto here = service("the controller", kControllerSocket)) return *here;

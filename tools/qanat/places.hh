@@ -12,10 +12,12 @@ namespace qanat::cli {
 // What every command takes.
 struct Options {
   bool json = false;
-  std::string lab;      // --lab
-  std::string socket;   // --socket: a daemon's Unix socket
-  std::string gateway;  // --gateway, QANAT_GATEWAY
-  std::string key;      // --key, QANAT_KEY
+  std::string lab;         // --lab
+  std::string socket;      // --socket: a daemon's Unix socket
+  std::string gateway;     // --gateway, QANAT_GATEWAY
+  std::string key;         // --key, QANAT_KEY
+  std::string controller;  // --controller, QANAT_CONTROLLER: a controller's URL
+  std::string token;       // QANAT_TOKEN: an operator's
 };
 
 struct Place {

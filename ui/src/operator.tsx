@@ -9,6 +9,7 @@ import { MapPage } from './operator/map_page';
 import { MatrixPage } from './operator/matrix_page';
 import { NodePage } from './operator/node_page';
 import { TenantsPage } from './operator/tenants_page';
+import { WhatIfPage } from './operator/what_if_page';
 import type { Api } from './shell/api';
 import { followAddress, route } from './shell/route';
 import { api, resume } from './shell/session';
@@ -20,6 +21,7 @@ const kNav = [
   { page: 'map', label: 'Network' },
   { page: 'matrix', label: 'Matrix' },
   { page: 'tenants', label: 'Tenants' },
+  { page: 'what-if', label: 'What if' },
   { page: 'events', label: 'Events' },
 ];
 
@@ -31,6 +33,7 @@ function Page() {
     case 'node': return <NodePage name={one} />;
     case 'link': return <LinkPage key={`${one} ${two}`} from={one} to={two} />;
     case 'tenants': return <TenantsPage />;
+    case 'what-if': return <WhatIfPage />;
     case 'events': return <EventsPage />;
     default: return <Heading>No such page</Heading>;
   }
@@ -61,8 +64,8 @@ function Inside({ with: signedIn }: { with: Api }) {
 function App() {
   if (api.value) return <Inside with={api.value} />;
   return (
-    <SignIn title="Qanat controller" label="Admin token" probe={kProbe}
-            help="The content of the controller's admin_token_file. It stays in this tab." />
+    <SignIn title="Qanat controller" label="Token" probe={kProbe}
+            help="The content of the controller's admin_token_file, or what `qanat token create` made. It stays in this tab." />
   );
 }
 

@@ -145,7 +145,25 @@ await page.locator('input[type=number]').fill('22');
 assert.match(await verdict('city', 'far'), /no.*default deny/);
 await walk.judge('operator-7-tenants');
 
-// 7. Events, in the dark and on a phone; then out.
+// 7. What if the relay failed: the city goes directly, and what the shop was promised breaks. Nothing is changed.
+const apply = await fetch(`${url}v1/apply`, {
+  method: 'POST',
+  headers: { authorization: `Bearer ${token}` },
+  body: JSON.stringify({ slas: [{ tenant: 'shop', tier: 'interactive', latency_ms: 1 }, { tenant: 'lab', tier: 'bulk', latency_ms: 30_000 }] }),
+});
+assert.equal(apply.status, 200, await apply.text());
+await walk.click('nav >> text=What if');
+await page.selectOption('select[aria-label="Box"]', 'relay');
+await walk.click('button >> text=Ask');
+await page.waitForSelector('h2 >> text=/[1-9]\\d* of \\d+ pairs would move/');
+const moved = page.locator('section', { hasText: 'pairs would move' }).locator('tbody tr', { hasText: 'city' }).first();
+assert.match(await moved.textContent(), /to relay.*to far/);
+assert.match(await page.locator('main').textContent(), /Promises broken as it is.*shop/);
+await walk.judge('operator-7-what-if');
+await walk.click('nav >> text=Network');
+await by('relay, private');
+
+// 8. Events, in the dark and on a phone; then out.
 await walk.click('nav >> text=Events');
 await page.waitForSelector('td >> text=path changed');
 await walk.judge('operator-8-events');

@@ -1,34 +1,8 @@
 // One domain: enrolment, tables, tokens, tenants, revocation, keys, a restart.
-#include "tests/unit/controller/domain_world.hh"
+#include "tests/unit/controller/one_domain.hh"
 
 namespace qanat {
 namespace {
-
-class OneDomain : public ::testing::Test {
- protected:
-  Now now_{base::Time{} + 1000s, 1'800'000'000};
-  std::unique_ptr<DomainWorld> d_ = std::make_unique<DomainWorld>(1, now_);
-  Box city_{"city"}, far_{"far"}, relay_{"relay", true};
-  std::vector<Box*> boxes_{&city_, &far_, &relay_};
-  std::map<std::pair<Box*, Box*>, std::uint32_t> rtt_{
-      {{&city_, &far_}, 100'000}, {{&city_, &relay_}, 20'000}, {{&relay_, &far_}, 20'000}};
-
-  void SetUp() override {
-    for (Box* box : boxes_) d_->enrol(*box);
-    for (Box* box : boxes_) d_->connect(*box);
-    run(3s);
-  }
-  // Every 100 ms: measurements, a tick, deliveries.
-  void run(base::Duration time) {
-    for (base::Duration t{}; t < time; t += 100ms) {
-      now_.mono += 100ms;
-      for (const auto& [pair, rtt] : rtt_) d_->measure(*pair.first, pair.second->id, rtt, rtt != 0);
-      d_->level->on_timer(now_);
-      for (Box* box : boxes_) d_->deliver(*box);
-    }
-  }
-  std::vector<std::uint32_t> over_relay() const { return {relay_.id << 8 | 1, far_.id << 8}; }
-};
 
 TEST_F(OneDomain, NodesLearnOfEachOtherAndOfTheBestWay) {
   EXPECT_EQ(city_.id, 4097u);

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "controller/northbound/northbound.hh"
+#include "controller/northbound/access.hh"
 
 namespace qanat::northbound {
 namespace {

@@ -3,6 +3,7 @@
 //   global ── domain 1 (city, relay1)   the way city → far over relay2 needs a token from domain 2
 //          └─ domain 2 (far, relay2)
 #include "controller/global/global.hh"
+#include "controller/session/what_if.hh"
 #include "tests/unit/controller/domain_world.hh"
 
 namespace qanat {
@@ -82,6 +83,26 @@ TEST_F(TwoDomains, ACrossDomainPathGoesOverAForeignRelayWithItsOwnDomainsToken) 
             policy::mint(secret, {ids::NodeId{relay2_.id}, ids::NodeId{city_.id}, ids::Tier::Interactive,
                                   static_cast<std::uint32_t>(path.expires_unix_s()),
                                   static_cast<std::uint8_t>(path.token_epoch()), segments}));
+}
+
+TEST_F(TwoDomains, ARelayThatItsDomainDrainsIsLeftByTheOtherDomainToo) {
+  run(12s);
+  ASSERT_EQ(city_.first_list(far_.id).size(), 2u);
+  session::WhatIf question;
+  question.fail_nodes = {"relay-d2"};
+  const auto foretold = global_->what_if(question, now_)();
+  policy::Rules rules;
+  rules.drains = {{.node = "relay", .mode = policy::DrainMode::Soft}};
+  d2_.level->set_rules(rules, now_);
+  run(3s);
+  EXPECT_EQ(city_.first_list(far_.id), std::vector<std::uint32_t>{far_.id << 8});
+  const auto moved = std::find_if(foretold.moved.begin(), foretold.moved.end(),
+                                  [](const auto& m) { return m.from == "city" && m.to == "far"; });
+  ASSERT_NE(moved, foretold.moved.end());
+  EXPECT_EQ(moved->after->names, std::vector<std::string>{"far"}) << "as what-if said";
+  d2_.level->set_rules({}, now_);
+  run(4s);
+  EXPECT_EQ(city_.first_list(far_.id).size(), 2u);
 }
 
 TEST_F(TwoDomains, NamesThatTwoDomainsUseAreToldApart) {

@@ -58,3 +58,39 @@ export interface Tenant {
   members: { node: string; addresses: string[]; prefixes: string[]; labels?: string[] }[];
   policy?: string[]; // absent: members reach each other freely
 }
+
+export interface Way {
+  names: string[]; // relays, then the endpoint
+  planes: number[]; // of each hop
+  cost_us: number;
+  rtt_us: number;
+  loss_ppm: number;
+  jitter_us: number;
+}
+
+export interface WhatIf {
+  fail_nodes?: string[];
+  fail_links?: { a: string; b: string; plane?: number }[];
+  fail_planes?: number[];
+  add_links?: { a: string; b: string; plane: number; rtt_ms: number }[];
+  planes?: Record<string, { toll_ms: number }>;
+}
+
+export interface SlaChange {
+  tenant: string;
+  tier: Tier;
+  from: string;
+  to: string;
+  term: 'path' | 'latency' | 'loss' | 'jitter';
+  limit: number; // µs or parts per million
+  before: number | null;
+  after: number | null;
+}
+
+export interface WhatIfAnswer {
+  pairs: number;
+  moved: { from: string; to: string; before: Way | null; after: Way | null }[];
+  slas_broken: SlaChange[];
+  slas_mended: SlaChange[];
+  slas_broken_already: SlaChange[];
+}

@@ -1,0 +1,64 @@
+// Steering: policy::Rules as they are at one moment, with names resolved: which relays carry nothing, which pairs have a way
+// prescribed, what planes cost. Path computation asks it instead of choosing alone. A value; both levels use it.
+#pragma once
+
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "controller/paths/engine.hh"
+#include "controller/policy/rules.hh"
+
+namespace qanat::domain {
+
+class Steering {
+ public:
+  static constexpr base::UnixSeconds kNever = std::numeric_limits<base::UnixSeconds>::max();
+
+  Steering() = default;
+  // Names without a number are passed over: they may enrol later.
+  Steering(const policy::Rules& rules, const std::map<std::string, std::uint32_t>& numbers,
+           base::UnixSeconds now);
+
+  // Until then it stays as it is: the next drain begins or ends.
+  base::UnixSeconds changes_at() const { return changes_at_; }
+  // No new way goes over it.
+  bool drained(std::uint32_t node) const { return drained_.contains(node); }
+  const std::set<std::uint32_t>& all_drained() const { return drained_; }
+  // Over a relay that is drained hard: nobody may hold such a route.
+  bool forbidden(const paths::Route& route) const;
+  // Takes such routes out of what pairs hold, and pairs that are left with none; whose headends those are.
+  std::set<std::uint32_t> give_up_forbidden(std::map<paths::Engine::Pair, paths::Choices>& held) const;
+  // Has this pair a rule of its own? Then it chooses anew in every tick.
+  bool concerns(const paths::Engine::Pair& pair) const { return routes_.contains(pair); }
+  paths::Objective objective() const;
+
+  // As Engine::choose, by the rules.
+  paths::Choices choose(const paths::Engine& engine, const paths::Engine::Pair& pair,
+                        const paths::Choices& held, paths::Unknowns unknowns,
+                        const paths::RelayLoad& load) const;
+
+  bool operator==(const Steering&) const = default;
+
+ private:
+  struct Route {
+    bool pinned = false;
+    std::vector<ids::NodeId> via;
+    std::set<std::uint32_t> avoid;
+    bool operator==(const Route&) const = default;
+  };
+  static bool avoids(const Route& rule, const paths::Route& route);
+  paths::Choices around(const paths::Engine& engine, const paths::Engine::Pair& pair, const Route& rule,
+                        const paths::Choices& held) const;
+
+  std::set<std::uint32_t> drained_;
+  std::set<std::uint32_t> hard_;
+  std::map<paths::Engine::Pair, Route> routes_;
+  std::map<std::uint8_t, std::uint32_t> tolls_us_;
+  base::UnixSeconds changes_at_ = kNever;
+};
+
+}  // namespace qanat::domain

@@ -1,0 +1,215 @@
+#include "controller/northbound/desk.hh"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/clock.hh"
+#include "controller/northbound/json_views.hh"
+#include "controller/session/listener.hh"
+
+namespace qanat::northbound {
+
+session::Now now() { return {base::monotonic_now(), base::unix_now()}; }
+
+std::string joined(const Problems& problems) {
+  std::string text;
+  for (const auto& problem : problems) text += (text.empty() ? "" : "; ") + problem;
+  return text;
+}
+
+Reply failed(int status, std::string_view code, std::string message, std::string_view hint) {
+  return {.status = status,
+          .body = {},
+          .code = std::string(code),
+          .message = std::move(message),
+          .hint = std::string(hint),
+          .result = std::string(code)};
+}
+
+namespace {
+
+// What needs no token: the page, what it loads, and what is told to everybody.
+bool open_to_all(const Request& in) {
+  return in.path == "/" || in.path == "/healthz" || in.path == "/v1/openapi.json" ||
+         in.path.starts_with("/ui/");
+}
+
+bool may(const Caller& caller, Need need) {
+  return caller.role >= need.least && (caller.tenant.empty() || need.tenants_too);
+}
+
+Reply forbidden(const Caller& caller, Need need) {
+  const std::string whose = caller.tenant.empty() ? "" : " of tenant " + caller.tenant;
+  return failed(
+      403, "forbidden", fmt::format("this token's role is {}{}", to_string(caller.role), whose),
+      fmt::format("it takes {}{}", to_string(need.least), need.tenants_too ? "" : ", of the whole network"));
+}
+
+base::HttpRefusal no_entry(Access::Refused why) {
+  const Reply reply =
+      why == Access::Refused::Expired
+          ? failed(401, "token_expired", "this token has expired",
+                   "an admin makes another: qanat token create")
+          : failed(401, "unauthorized", "a token is needed that is good here", "authorization: Bearer TOKEN");
+  base::HttpRefusal refusal{reply.status, reply.code, reply.message, reply.hint};
+  refusal.headers.add("www-authenticate", "Bearer");
+  return refusal;
+}
+
+}  // namespace
+
+Desk::Desk(boost::asio::io_context& io, session::Level& level, const session::Listener& listener,
+           store::Store& store)
+    : access(store), events(io), level_(level), intents_(level, store, now()), audit_(store) {
+  add_metrics(listener);
+}
+
+Desk::~Desk() { stop(); }
+
+void Desk::stop() {
+  events.stop();
+  thinking_.join();
+}
+
+base::HttpHooks Desk::hooks(bool guarded) {
+  base::HttpHooks hooks;
+  hooks.problem_details = true;
+  hooks.refused = [this](int status, std::string_view code, const Request& head) {
+    note_refusal(status, code, head);
+  };
+  if (guarded) {
+    hooks.admit = [this](const Request& head) -> std::optional<base::HttpRefusal> {
+      if (open_to_all(head)) return std::nullopt;
+      const auto who = access.who(head.headers.find("authorization"), base::unix_now());
+      const auto* refused = std::get_if<Access::Refused>(&who);
+      return refused == nullptr ? std::nullopt : std::optional(no_entry(*refused));
+    };
+  }
+  return hooks;
+}
+
+void Desk::note_refusal(int status, std::string_view code, const Request& head) {
+  metrics_
+      .counter("qanat_northbound_refused_total", "Requests refused, by the error's code",
+               {{"code", std::string(code)}})
+      .add();
+  base::log_gated(gate_, base::monotonic_now(), base::LogLevel::Warn, "northbound: {}: refused {} {}: {} {}",
+                  head.peer, status, code, head.method, head.path.substr(0, 200));
+}
+
+std::optional<Caller> Desk::caller_of(const Request& in, bool guarded) const {
+  if (!guarded) return Caller{"root", Role::Admin};
+  if (open_to_all(in)) return Caller{"", Role::Viewer};
+  const auto who = access.who(in.headers.find("authorization"), base::unix_now());
+  const auto* caller = std::get_if<Caller>(&who);
+  return caller == nullptr ? std::nullopt : std::optional(*caller);
+}
+
+// What a standby cannot answer, its leader can.
+Answer Desk::or_leader(const Look& handler, Request& in, Responder& out, const Caller& caller) {
+  std::string why;
+  try {
+    co_return co_await handler(in, out, caller);
+  } catch (const session::NotLeader& elsewhere) {
+    why = elsewhere.what();
+  }
+  co_await out.error(503, "not_leader", why, "GET /v1/status names the leader");
+}
+
+void Desk::Routes::look(std::string_view pattern, Need need, Look handler, std::string_view method) {
+  server.route(method, pattern,
+               [desk = &desk, guarded = guarded, need, handler = std::move(handler)](
+                   Request& in, Responder& out) -> Answer {
+                 const auto caller = desk->caller_of(in, guarded);
+                 if (caller && may(*caller, need)) co_return co_await or_leader(handler, in, out, *caller);
+                 const Reply reply = forbidden(caller.value_or(Caller{}), need);
+                 desk->note_refusal(reply.status, reply.code, in);
+                 co_await out.error(reply.status, reply.code, reply.message, reply.hint);
+               });
+}
+
+void Desk::Routes::change(std::string_view method, std::string_view pattern, Need need, Change handler) {
+  server.route(method, pattern,
+               [desk = &desk, guarded = guarded, need, handler = std::move(handler)](
+                   Request& in, Responder& out) -> Answer {
+                 const auto caller = desk->caller_of(in, guarded);
+                 const Reply reply = desk->run(handler, in, caller.value_or(Caller{}), need);
+                 if (reply.code.empty()) {
+                   co_await out.json(reply.status, reply.body);
+                 } else {
+                   co_await out.error(reply.status, reply.code, reply.message, reply.hint);
+                 }
+               });
+}
+
+// Into the audit log before it is answered. Who only stands by changes nothing, the log included.
+Reply Desk::run(const Change& handler, Request& in, const Caller& caller, Need need) {
+  if (const std::string leader = level_.status(now()).leader; !leader.empty())
+    return failed(503, "not_leader", "this controller only stands by; the leader is at " + leader,
+                  "GET /v1/status names the leader");
+  Reply reply = may(caller, need) ? handler(in, caller) : forbidden(caller, need);
+  if (reply.status == 403 || reply.status == 400) note_refusal(reply.status, reply.code, in);
+  AuditEntry entry{.caller = caller,
+                   .from = in.peer,
+                   .action = in.method + " " + in.path,
+                   .body = in.body,
+                   .status = reply.status,
+                   .result = reply.result};
+  if (!in.query.empty()) entry.action += "?" + in.query.substr(0, 200);
+  audit_.add(entry, base::unix_now());
+  return reply;
+}
+
+void Desk::add_routes(HttpServer& server, bool guarded) {
+  Routes routes{*this, server, guarded};
+  add_look_routes(routes);
+  add_change_routes(routes);
+}
+
+void Desk::add_metrics(const session::Listener& listener) {
+  struct Series {
+    const char* name;
+    const char* help;
+    std::uint64_t session::ListenerCounters::*field;
+  };
+  constexpr std::array kSeries{
+      Series{"qanat_southbound_accepted_total", "Connections accepted", &session::ListenerCounters::accepted},
+      Series{"qanat_southbound_turned_away_total", "Connections closed: too many unauthenticated ones",
+             &session::ListenerCounters::turned_away},
+      Series{"qanat_southbound_handshake_failed_total", "TLS handshakes that failed",
+             &session::ListenerCounters::handshake_failed},
+      Series{"qanat_southbound_enrolled_total", "Members enrolled", &session::ListenerCounters::enrolled},
+      Series{"qanat_southbound_refused_total", "Requests and sessions refused",
+             &session::ListenerCounters::refused},
+      Series{"qanat_southbound_frames_total", "Control messages received",
+             &session::ListenerCounters::frames_in},
+      Series{"qanat_southbound_frames_too_large_total", "Frames over the limit",
+             &session::ListenerCounters::frames_too_large},
+      Series{"qanat_southbound_frames_malformed_total", "Frames that hold no message",
+             &session::ListenerCounters::frames_malformed},
+      Series{"qanat_southbound_superseded_total", "Sessions replaced by a newer one",
+             &session::ListenerCounters::superseded},
+      Series{"qanat_southbound_too_slow_total", "Sessions closed: outbox full",
+             &session::ListenerCounters::too_slow},
+      Series{"qanat_southbound_silent_total", "Sessions closed: nothing heard",
+             &session::ListenerCounters::silent}};
+  std::vector<std::pair<base::Gauge*, std::uint64_t session::ListenerCounters::*>> gauges;
+  for (const Series& s : kSeries) gauges.emplace_back(&metrics_.gauge(s.name, s.help), s.field);
+  auto& members = metrics_.gauge("qanat_members", "Members enrolled and not revoked");
+  auto& connected = metrics_.gauge("qanat_members_connected", "Members with a session");
+  auto& links = metrics_.gauge("qanat_links_usable", "Directed links that paths may use");
+  auto& policies = metrics_.gauge("qanat_policies", "Policies computed");
+  auto& parent = metrics_.gauge("qanat_parent_connected", "1: the session with the global controller stands");
+  metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent] {
+    for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));
+    const auto status = level_.status(now());
+    members.set(static_cast<double>(status.members));
+    connected.set(static_cast<double>(status.connected));
+    links.set(static_cast<double>(status.links_usable));
+    policies.set(static_cast<double>(status.policies));
+    parent.set(status.parent == "connected" ? 1 : 0);
+  });
+}
+
+}  // namespace qanat::northbound

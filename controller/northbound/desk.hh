@@ -1,0 +1,108 @@
+// Desk: what every northbound request passes: whose token it is, what that role may, the audit log for changes, refusals
+// counted and logged. Private to northbound; routes stand in look_routes.cc and change_routes.cc.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/http_server.hh"
+#include "base/log.hh"
+#include "base/metrics.hh"
+#include "controller/northbound/access.hh"
+#include "controller/northbound/audit_log.hh"
+#include "controller/northbound/event_stream.hh"
+#include "controller/northbound/intents.hh"
+#include "controller/session/level.hh"
+
+namespace qanat::session {
+class Listener;
+}
+
+namespace qanat::northbound {
+
+using base::HttpServer;
+using base::Request;
+using base::Responder;
+using Answer = boost::asio::awaitable<void>;
+
+session::Now now();
+std::string joined(const Problems& problems);
+
+// What a change came to. An error where `code` is not empty.
+struct Reply {
+  int status = 200;
+  std::string body = "{}";
+  std::string code = {};
+  std::string message = {};
+  std::string hint = {};
+  std::string result = {};  // for the audit log
+};
+Reply failed(int status, std::string_view code, std::string message, std::string_view hint = {});
+
+// What a route asks of its caller.
+struct Need {
+  Role least = Role::Viewer;
+  bool tenants_too = false;  // a token of one tenant may use it; the handler shows it its own alone
+};
+
+class Desk {
+ public:
+  using Look = std::function<Answer(Request&, Responder&, const Caller&)>;
+  using Change = std::function<Reply(Request&, const Caller&)>;
+
+  // All outlive it.
+  Desk(boost::asio::io_context& io, session::Level& level, const session::Listener& listener,
+       store::Store& store);
+  ~Desk();
+
+  // A server whose callers need a token (guarded), or the socket's.
+  void add_routes(HttpServer& server, bool guarded);
+  // What stands before the guarded server's routes.
+  base::HttpHooks hooks(bool guarded);
+  void stop();
+
+  Access access;
+  EventStream events;
+  std::string addresses = "[]";  // JSON: where members reach this controller
+
+ private:
+  // A view of the desk for one server while its routes are added.
+  struct Routes {
+    Desk& desk;
+    HttpServer& server;
+    bool guarded;
+    // GET, or a POST that changes nothing.
+    void look(std::string_view pattern, Need need, Look handler, std::string_view method = "GET");
+    void change(std::string_view method, std::string_view pattern, Need need, Change handler);
+  };
+  void add_look_routes(Routes& routes);
+  void add_change_routes(Routes& routes);
+  void add_metrics(const session::Listener& listener);
+
+  std::optional<Caller> caller_of(const Request& in, bool guarded) const;
+  void note_refusal(int status, std::string_view code, const Request& head);
+  Reply run(const Change& handler, Request& in, const Caller& caller, Need need);
+  static Answer or_leader(const Look& handler, Request& in, Responder& out, const Caller& caller);
+  Answer what_if(Request& in, Responder& out);
+  Reply mint(Request& in);
+  Reply put_tenant(Request& in, const Caller& caller);
+  Reply make_token(Request& in, const Caller& caller);
+  Reply replied(const Intents::Outcome& outcome, std::string_view hint, Reply missing = {}) const;
+
+  session::Level& level_;
+  Intents intents_;
+  AuditLog audit_;
+  base::MetricsRegistry metrics_;
+  base::LogGate gate_{std::chrono::seconds{1}};
+  boost::asio::thread_pool thinking_{1};  // what-if
+  std::size_t questions_ = 0;
+};
+
+}  // namespace qanat::northbound

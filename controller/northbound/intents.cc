@@ -1,0 +1,145 @@
+#include "controller/northbound/intents.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.hh"
+#include "controller/northbound/object_reader.hh"
+#include "controller/store/store.hh"
+
+namespace qanat::northbound {
+namespace {
+
+constexpr std::string_view kPrefix = "version/";
+
+// In the order of their numbers.
+std::string name_of(std::uint64_t version) { return fmt::format("{}{:016}", kPrefix, version); }
+
+bool same(const session::TenantView& a, const session::TenantView& b) {
+  return tenant_json(a) == tenant_json(b);
+}
+
+const session::TenantView* find(const std::vector<session::TenantView>& all, const std::string& name) {
+  const auto at = std::find_if(all.begin(), all.end(), [&](const auto& t) { return t.name == name; });
+  return at == all.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+Intents::Intents(session::Level& level, store::Store& store, session::Now now)
+    : level_(level), store_(store) {
+  read_head();
+  if (version_ == 0 || !level_.status(now).leader.empty()) return;  // who stands by puts nothing into force
+  const Json json = Json::parse(record(version_), nullptr, false);
+  const auto wanted = parse_intent(json.is_object() ? text_of(json.value("intent", Json::object())) : "");
+  if (const auto* problems = std::get_if<Problems>(&wanted)) {
+    base::log_error("version {} of the intent cannot be read: {}", version_,
+                    problems->empty() ? "" : problems->front());
+    return;
+  }
+  enact(merged({}, std::get<Wanted>(wanted)), now);
+}
+
+// Another controller of the same store may have written the last one.
+void Intents::read_head() {
+  if (const auto head = store_.value("version_head")) version_ = std::stoull(*head);
+}
+
+Intent Intents::current() const {
+  Intent intent{level_.tenants(), rules_};
+  std::erase_if(intent.tenants, [](const auto& tenant) { return tenant.from_parent; });
+  std::sort(intent.tenants.begin(), intent.tenants.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return intent;
+}
+
+Intents::Outcome Intents::apply(const Wanted& wanted, Run run, const std::string& action, const By& by,
+                                session::Now now) {
+  read_head();
+  if (wanted.based_on && *wanted.based_on != version_) return Conflict{version_};
+  return move_to(merged(current(), wanted), run, action, by, now);
+}
+
+Intents::Outcome Intents::restore(std::uint64_t version, Run run, const By& by, session::Now now) {
+  const std::string kept = record(version);
+  if (kept.empty()) return Problems{};
+  const Json json = Json::parse(kept, nullptr, false);
+  auto wanted = parse_intent(text_of(json.at("intent")));
+  if (const auto* problems = std::get_if<Problems>(&wanted)) return *problems;
+  return move_to(merged({}, std::get<Wanted>(wanted)), run, fmt::format("restore {}", version), by, now);
+}
+
+Intents::Outcome Intents::put_tenant(const session::TenantView& tenant, const By& by, session::Now now) {
+  Intent next = current();
+  std::erase_if(next.tenants, [&](const auto& t) { return t.name == tenant.name; });
+  next.tenants.push_back(tenant);
+  return move_to(std::move(next), Run::Real, "tenant " + tenant.name, by, now);
+}
+
+Intents::Outcome Intents::remove_tenant(const std::string& name, const By& by, session::Now now) {
+  Intent next = current();
+  if (std::erase_if(next.tenants, [&](const auto& t) { return t.name == name; }) == 0) return Problems{};
+  return move_to(std::move(next), Run::Real, "no tenant " + name, by, now);
+}
+
+Intents::Outcome Intents::move_to(Intent next, Run run, const std::string& action, const By& by,
+                                  session::Now now) {
+  read_head();
+  Applied applied{.version = version_, .changed = false, .differences = differences(current(), next)};
+  // A drain does not wait for tenants that have come to clash with those from above.
+  const bool tenants = std::any_of(applied.differences.begin(), applied.differences.end(),
+                                   [](const Difference& d) { return d.what.starts_with("tenant "); });
+  if (auto problems = tenants ? level_.tenant_problems(next.tenants) : Problems{}; !problems.empty())
+    return problems;
+  if (run == Run::Dry || applied.differences.empty()) return applied;
+  const std::uint64_t number = version_ + 1;
+  const Json kept{{"version", number}, {"unix_s", now.unix_s}, {"who", by.who},
+                  {"from", by.from},   {"action", action},     {"intent", Json::parse(to_json(next))}};
+  std::vector<std::pair<std::string, std::string>> values{{name_of(number), text_of(kept)},
+                                                          {"version_head", std::to_string(number)}};
+  if (number > kKept) values.emplace_back(name_of(number - kKept), "");
+  store_.set_values(values);
+  version_ = applied.version = number;
+  applied.changed = true;
+  enact(next, now);
+  return applied;
+}
+
+// What is gone goes first, and what changes its VNI, so that VNIs may change hands.
+void Intents::enact(const Intent& next, session::Now now) {
+  for (const auto& tenant : current().tenants) {
+    const auto* kept = find(next.tenants, tenant.name);
+    if (kept == nullptr || kept->vni != tenant.vni) level_.remove_tenant(tenant.name, now);
+  }
+  const Intent there = current();
+  for (const auto& tenant : next.tenants) {
+    const auto* held = find(there.tenants, tenant.name);
+    if (held != nullptr && same(*held, tenant)) continue;
+    for (const auto& problem : level_.put_tenant(tenant, now))
+      base::log_error("tenant {}: {}", tenant.name, problem);
+  }
+  if (next.rules == rules_) return;
+  rules_ = next.rules;
+  level_.set_rules(rules_, now);
+}
+
+std::vector<VersionView> Intents::versions(std::uint64_t before, std::size_t limit) const {
+  std::vector<VersionView> out;
+  const std::uint64_t first = before == 0 ? version_ : std::min(before - 1, version_);
+  for (std::uint64_t number = first; number > 0 && out.size() < limit; --number) {
+    const Json json = Json::parse(record(number), nullptr, false);
+    if (!json.is_object()) break;
+    out.push_back({number,
+                   json.value("unix_s", base::UnixSeconds{0}),
+                   {json.value("who", std::string()), json.value("from", std::string())},
+                   json.value("action", std::string())});
+  }
+  return out;
+}
+
+std::string Intents::record(std::uint64_t version) const {
+  return store_.value(name_of(version)).value_or("");
+}
+
+}  // namespace qanat::northbound

@@ -1,0 +1,77 @@
+// Intents: the state that operators want, its versions, and putting one into force. Every change makes a version, and every
+// version can be had again. A version is on disk before anything of it happens; a controller that ended in between does the
+// rest when it starts.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "controller/northbound/intent.hh"
+
+namespace qanat::store {
+class Store;
+}
+
+namespace qanat::northbound {
+
+// Who asks, as it is kept: a token's name, and from where.
+struct By {
+  std::string who;
+  std::string from;
+};
+
+struct Applied {
+  std::uint64_t version = 0;  // in force now
+  bool changed = false;       // false: a dry run, or there was nothing to do
+  std::vector<Difference> differences;
+};
+
+struct VersionView {
+  std::uint64_t version = 0;
+  base::UnixSeconds unix_s = 0;
+  By by;
+  std::string action;  // "apply", "tenant lab", "restore 3"
+};
+
+class Intents {
+ public:
+  static constexpr std::uint64_t kKept = 1000;  // versions
+
+  // Both outlive it. Puts the newest version's rules into force, and what of its tenants is not yet.
+  Intents(session::Level& level, store::Store& store, session::Now now);
+
+  // Tenants as the level has them, without those from above, and the rules.
+  Intent current() const;
+  std::uint64_t version() const { return version_; }
+
+  enum class Run { Dry, Real };
+  struct Conflict {
+    std::uint64_t in_force = 0;
+  };
+  using Outcome = std::variant<Applied, Problems, Conflict>;
+  Outcome apply(const Wanted& wanted, Run run, const std::string& action, const By& by, session::Now now);
+  // The whole of an earlier version; Problems with nothing in them: it is not kept.
+  Outcome restore(std::uint64_t version, Run run, const By& by, session::Now now);
+  Outcome put_tenant(const session::TenantView& tenant, const By& by, session::Now now);
+  // Problems with nothing in them: no such tenant here.
+  Outcome remove_tenant(const std::string& name, const By& by, session::Now now);
+
+  // Newest first, below `before` (0: from the newest).
+  std::vector<VersionView> versions(std::uint64_t before, std::size_t limit) const;
+  // A version's record as JSON with its intent; empty: not kept.
+  std::string record(std::uint64_t version) const;
+
+ private:
+  void read_head();
+  Outcome move_to(Intent next, Run run, const std::string& action, const By& by, session::Now now);
+  void enact(const Intent& next, session::Now now);
+
+  session::Level& level_;
+  store::Store& store_;
+  std::uint64_t version_ = 0;
+  policy::Rules rules_;
+};
+
+}  // namespace qanat::northbound

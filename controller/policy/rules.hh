@@ -1,0 +1,57 @@
+// Rules: what operators say about ways, beside tenants: what carries nothing (drains, maintenance windows), ways that a pair
+// of boxes shall or shall not take, what a plane's price is worth, and what tenants were promised. By name, because boxes
+// may be named before they enrol.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/time.hh"
+#include "identifiers/ids/tier.hh"
+
+namespace qanat::policy {
+
+// Soft: no way goes over it where there is another. Hard: none at all, whoever loses its last way by that.
+enum class DrainMode : std::uint8_t { Soft, Hard };
+
+// A relay that shall carry nothing, in [from, until); 0: since ever, for ever.
+struct Drain {
+  std::string node;
+  DrainMode mode = DrainMode::Soft;
+  base::UnixSeconds from = 0;
+  base::UnixSeconds until = 0;
+  bool in_force(base::UnixSeconds now) const { return from <= now && (until == 0 || now < until); }
+  bool operator==(const Drain&) const = default;
+};
+
+// An SR policy for the lists from one box to another, of every tier.
+struct RouteRule {
+  std::string from;
+  std::string to;
+  std::vector<std::string> via;    // the first list goes over these relays in this order, while that works
+  bool pinned = false;             // `via` was given; without relays: the direct way
+  std::vector<std::string> avoid;  // no list goes over these, unless there is no other way
+  bool operator==(const RouteRule&) const = default;
+};
+
+// A promise to a tenant for one tier, between all its members; 0: none. Judged, not enforced: the tiers share their ways.
+struct Sla {
+  std::string tenant;
+  ids::Tier tier = ids::Tier::Interactive;
+  std::uint32_t most_rtt_us = 0;
+  std::uint32_t most_loss_ppm = 0;
+  std::uint32_t most_jitter_us = 0;
+  bool operator==(const Sla&) const = default;
+};
+
+struct Rules {
+  std::vector<Drain> drains;  // maintenance windows are drains with an end
+  std::vector<RouteRule> routes;
+  std::map<std::uint8_t, std::uint32_t> tolls_us;  // by plane: what ranks it lower, as a round trip's µs
+  std::vector<Sla> slas;
+  bool operator==(const Rules&) const = default;
+};
+
+}  // namespace qanat::policy

@@ -1,0 +1,225 @@
+// What operators want: read strictly, kept as versions, put into force, taken back; who may say so, and who did.
+#include "controller/northbound/intents.hh"
+
+#include "controller/northbound/access.hh"
+#include "controller/northbound/audit_log.hh"
+#include "tests/unit/controller/one_domain.hh"
+
+namespace qanat::northbound {
+namespace {
+
+constexpr const char* kWhole = R"({
+  "tenants": {"lab": {"vni": 100, "members": [{"node": "city", "addresses": ["100.96.1.1/32"], "labels": ["web"]},
+                                              {"node": "far", "addresses": ["100.96.2.1/32"], "labels": ["db"]}],
+                      "policy": ["allow web -> db tcp/5432"]}},
+  "drains": [{"node": "relay", "mode": "soft", "from": "2030-01-01T22:00:00+02:00", "until": "2030-01-02T00:00:00Z"}],
+  "routes": [{"from": "city", "to": "far", "via": [], "avoid": ["relay"]}],
+  "planes": {"2": {"toll_ms": 5.5}},
+  "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}]})";
+
+Wanted wanted(const std::string& json) {
+  const auto parsed = parse_intent(json);
+  const auto* problems = std::get_if<Problems>(&parsed);
+  EXPECT_EQ(problems, nullptr) << (problems ? problems->front() : "");
+  return problems ? Wanted{} : std::get<Wanted>(parsed);
+}
+
+TEST(Intent, ADocumentIsReadBackToTheSame) {
+  const Intent intent = merged({}, wanted(kWhole));
+  EXPECT_EQ(intent.rules.drains[0].from, 1'893'528'000u) << "2030-01-01T20:00:00Z";
+  EXPECT_EQ(intent.rules.tolls_us.at(2), 5'500u);
+  EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
+  const std::string text = to_json(intent);
+  const Intent again = merged({}, wanted(text));
+  EXPECT_EQ(again.rules, intent.rules);
+  EXPECT_EQ(to_json(again), text);
+  EXPECT_TRUE(differences(intent, again).empty());
+}
+
+TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
+  const auto parsed = parse_intent(R"({
+    "tenants": {"lab": {"vni": 1, "members": [{"node": "x", "prefixes": ["1.2.3.4/8"]}]}, "two": {"vni": 1, "members": []}},
+    "drains": [{"node": "relay", "mode": "gentle", "until": "tomorrow"}],
+    "routes": [{"from": "city", "to": "city", "via": ["a", "b", "c"]}, {"from": "a", "to": "b"}],
+    "planes": {"16": {"toll_ms": -1}},
+    "slas": [{"tenant": "lab", "tier": "fast"}],
+    "drians": []})");
+  ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
+  std::string all;
+  for (const auto& problem : std::get<Problems>(parsed)) all += problem + "\n";
+  for (const char* part : {"1.2.3.4/8", "that of tenant 'lab' too", "drains[0].mode", "drains[0].until",
+                           "routes[0].via", "routes[0].to", "routes[1].via", "planes.16: no plane",
+                           "planes.16.toll_ms", "slas[0].tier", "drians: unknown key"})
+    EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
+  for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})
+    EXPECT_TRUE(std::holds_alternative<Problems>(parse_intent(body))) << body;
+}
+
+TEST(Intent, ASectionThatIsLeftOutStaysAndOneThatIsThereIsAllOfIt) {
+  Intent now = merged({}, wanted(kWhole));
+  now = merged(now, wanted(R"({"drains": []})"));
+  EXPECT_TRUE(now.rules.drains.empty());
+  EXPECT_EQ(now.tenants.size(), 1u);
+  const auto d = differences(merged({}, wanted(kWhole)), merged(now, wanted(R"({"tenants": {}})")));
+  ASSERT_EQ(d.size(), 2u);
+  EXPECT_EQ(d[0].what, "drain relay");
+  EXPECT_EQ(d[1].what, "tenant lab");
+  EXPECT_EQ(d[1].kind, Difference::Kind::Removed);
+}
+
+class InForce : public OneDomain {
+ protected:
+  const By by_{"alice", "192.0.2.7:4711"};
+  std::unique_ptr<Intents> intents_;
+  void SetUp() override {
+    OneDomain::SetUp();
+    intents_ = std::make_unique<Intents>(*d_->level, d_->store, now_);
+  }
+  Applied apply(const std::string& json, Intents::Run run = Intents::Run::Real) {
+    const auto outcome = intents_->apply(wanted(json), run, "apply", by_, now_);
+    EXPECT_TRUE(std::holds_alternative<Applied>(outcome));
+    return std::holds_alternative<Applied>(outcome) ? std::get<Applied>(outcome) : Applied{};
+  }
+};
+
+TEST_F(InForce, ADryRunTellsAndDoesNothing) {
+  const Applied dry = apply(kWhole, Intents::Run::Dry);
+  EXPECT_EQ(dry.differences.size(), 5u);
+  EXPECT_FALSE(dry.changed);
+  EXPECT_EQ(dry.version, 0u);
+  EXPECT_TRUE(d_->level->tenants().empty());
+}
+
+TEST_F(InForce, EveryChangeIsAVersionAndEveryVersionCanBeHadAgain) {
+  EXPECT_EQ(apply(kWhole).version, 1u);
+  run(1s);
+  EXPECT_EQ(city_.held.tenants_size(), 1);
+  EXPECT_EQ(city_.first_list(far_.id), std::vector<std::uint32_t>{far_.id << 8}) << "the relay is avoided";
+  EXPECT_FALSE(apply(kWhole).changed) << "the same again is no version";
+  EXPECT_EQ(apply(R"({"tenants": {}, "routes": []})").version, 2u);
+  run(2s);
+  EXPECT_EQ(city_.held.tenants_size(), 0);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+  const auto back = std::get<Applied>(intents_->restore(1, Intents::Run::Real, by_, now_));
+  EXPECT_EQ(back.version, 3u);
+  run(1s);
+  EXPECT_EQ(city_.held.tenants_size(), 1);
+  const auto versions = intents_->versions(0, 10);
+  ASSERT_EQ(versions.size(), 3u);
+  EXPECT_EQ(versions[0].action, "restore 1");
+  EXPECT_EQ(versions[2].by.who, "alice");
+  EXPECT_TRUE(std::get<Problems>(intents_->restore(9, Intents::Run::Real, by_, now_)).empty());
+}
+
+TEST_F(InForce, SingleTenantsAreVersionsToo) {
+  session::TenantView tenant{.name = "shop", .vni = 7, .members = {}};
+  EXPECT_EQ(std::get<Applied>(intents_->put_tenant(tenant, by_, now_)).version, 1u);
+  tenant.name = "other";
+  EXPECT_FALSE(std::get<Problems>(intents_->put_tenant(tenant, by_, now_)).empty()) << "the VNI is taken";
+  EXPECT_EQ(std::get<Applied>(intents_->remove_tenant("shop", by_, now_)).version, 2u);
+  EXPECT_TRUE(std::get<Problems>(intents_->remove_tenant("shop", by_, now_)).empty());
+}
+
+TEST_F(InForce, VnisMayChangeHands) {
+  apply(R"({"tenants": {"a": {"vni": 1, "members": []}, "b": {"vni": 2, "members": []}}})");
+  apply(R"({"tenants": {"a": {"vni": 2, "members": []}, "b": {"vni": 1, "members": []}}})");
+  const auto tenants = intents_->current().tenants;
+  ASSERT_EQ(tenants.size(), 2u);
+  EXPECT_EQ(tenants[0].vni, 2u);
+}
+
+TEST_F(InForce, WhoAppliesToAnOldVersionIsToldSo) {
+  apply(kWhole);
+  const auto outcome =
+      intents_->apply(wanted(R"({"version": 0, "drains": []})"), Intents::Run::Real, "apply", by_, now_);
+  EXPECT_EQ(std::get<Intents::Conflict>(outcome).in_force, 1u);
+}
+
+TEST_F(InForce, AnApplyThatAKillCutShortIsFinishedAtTheStart) {
+  apply(kWhole);
+  d_->level->remove_tenant("lab", now_);  // as if it had not come that far
+  d_->level->set_rules({}, now_);
+  const Intents again(*d_->level, d_->store, now_);
+  EXPECT_EQ(again.version(), 1u);
+  EXPECT_EQ(d_->level->tenants().size(), 1u);
+  EXPECT_EQ(again.current().rules.routes.size(), 1u);
+}
+
+TEST(Access, TokensHaveARoleAnEndAndAreKeptHashed) {
+  store::SqliteStore store(":memory:");
+  Access access(store);
+  access.let_in("the admin's own token", "");
+  const base::UnixSeconds now = 1'800'000'000;
+  const auto who = [&](const std::string& token, base::UnixSeconds at) {
+    const std::string header = "Bearer " + token;
+    return access.who(&header, at);
+  };
+  const auto refused = [&](const std::string& token, base::UnixSeconds at) {
+    const auto verdict = who(token, at);
+    return std::holds_alternative<Access::Refused>(verdict)
+               ? std::optional(std::get<Access::Refused>(verdict))
+               : std::nullopt;
+  };
+  EXPECT_EQ(std::get<Caller>(who("the admin's own token", now)).role, Role::Admin);
+  EXPECT_EQ(refused("", now), Access::Refused::Missing);
+  EXPECT_EQ(refused("the viewer's", now), Access::Refused::Unknown) << "an empty token opens nothing";
+
+  const Caller admin{"admin", Role::Admin};
+  const auto made = std::get<Access::Made>(
+      access.make({.name = "alice", .role = Role::Operator, .tenant = "lab", .ttl_s = 60}, admin, now));
+  const Caller alice = std::get<Caller>(who(made.text, now + 59));
+  EXPECT_EQ(alice.name, "alice");
+  EXPECT_EQ(alice.role, Role::Operator);
+  EXPECT_EQ(alice.tenant, "lab");
+  EXPECT_EQ(refused(made.text, now + 60), Access::Refused::Expired);
+  std::string other = made.text;
+  other.back() = other.back() == 'A' ? 'B' : 'A';
+  EXPECT_EQ(refused(other, now), Access::Refused::Unknown);
+  EXPECT_EQ(refused("qa1.nobody.secret", now), Access::Refused::Unknown);
+  EXPECT_EQ(refused("qa1..", now), Access::Refused::Unknown);
+  for (const auto& [name, value] : store.values_of("token/", "", 10))
+    EXPECT_EQ(value.find(made.text.substr(20)), std::string::npos) << "hashed at rest";
+  EXPECT_TRUE(std::holds_alternative<std::vector<std::string>>(
+      access.make({.name = "Bad Name", .role = Role::Admin, .tenant = "lab"}, admin, now)));
+  EXPECT_EQ(access.tokens().size(), 1u);
+  EXPECT_TRUE(access.revoke(made.view.id));
+  EXPECT_EQ(refused(made.text, now), Access::Refused::Unknown);
+  EXPECT_FALSE(access.revoke(made.view.id));
+}
+
+TEST(AuditLog, WhatIsChangedTakenOutOrCutOffShows) {
+  store::SqliteStore store(":memory:");
+  {
+    AuditLog log(store);
+    for (int i = 1; i <= 4; ++i)
+      log.add({.caller = {"alice", Role::Operator},
+               .from = "unix",
+               .action = "PUT /v1/tenants/t",
+               .body = "{}",
+               .status = 200,
+               .result = "version " + std::to_string(i)},
+              1'800'000'000 + i);
+    EXPECT_EQ(log.first_broken(), 0u);
+  }
+  AuditLog log(store);
+  EXPECT_EQ(log.count(), 4u);
+  const auto lines = log.lines(1, 2);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].sequence, 2u);
+  EXPECT_NE(lines[1].text.find(lines[0].hash), std::string::npos);
+  const std::string name = "audit/0000000000000002";
+  std::string changed = lines[0].text;
+  changed.replace(changed.find("alice"), 5, "mallo");
+  store.set_value(name, changed);
+  EXPECT_EQ(log.first_broken(), 3u) << "line 3 holds the hash of what stood there";
+  store.set_value(name, lines[0].text);
+  EXPECT_EQ(log.first_broken(), 0u);
+  store.set_values({{name, ""}});
+  EXPECT_EQ(log.first_broken(), 2u);
+  store.set_value(name, lines[0].text);
+  store.set_values({{"audit/0000000000000004", ""}});
+  EXPECT_EQ(log.first_broken(), 4u) << "cut off at the end";
+}
+
+}  // namespace
+}  // namespace qanat::northbound

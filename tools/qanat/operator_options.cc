@@ -1,0 +1,115 @@
+// The options of what operators ask of a controller: keys, what is wanted, who may say so, what would be if.
+#include <cstdlib>
+
+#include "tools/qanat/command_line.hh"
+
+namespace qanat::cli {
+namespace {
+
+void add_token_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* tokens = noun(app, "token", "who may ask the controller for what");
+  CLI::App* create = command(*tokens, o, action, "create", "a token with a role; its text is shown once",
+                             "qanat token create grafana --role viewer --ttl 2592000\n"
+                             "  qanat token create alice --role operator --tenant lab",
+                             [&a] { return create_token(a.options, a.token); });
+  create->add_option("name", a.token.name, "whose it is")->required();
+  create->add_option("--role", a.token.role, "what it may: look; change tenants and ways; everything")
+      ->check(CLI::IsMember({"viewer", "operator", "admin"}));
+  create->add_option("--tenant", a.token.tenant, "only for this tenant")->type_name("TENANT");
+  create->add_option("--ttl", a.token.ttl_s, "good for so long (for ever)")->type_name("SECONDS");
+  with_controller(create, o);
+  with_controller(command(*tokens, o, action, "list", "every token, without its secret", "qanat token list",
+                          [&o] { return list_tokens(o); }),
+                  o);
+  CLI::App* revoke =
+      command(*tokens, o, action, "revoke", "a token opens nothing from now on",
+              "qanat token revoke 5f2c0a1b9d3e", [&a] { return revoke_token(a.options, a.first); });
+  revoke->add_option("id", a.first, "its id")->required();
+  with_controller(revoke, o);
+}
+
+void add_what_if(CLI::App& app, Arguments& a, Action& action) {
+  WhatIfRequest& q = a.what_if;
+  CLI::App* ask = command(app, a.options, action, "whatif",
+                          "who would go where, and whose promises would break; changes nothing",
+                          "qanat whatif --fail-node relay1\n"
+                          "  qanat whatif --fail-plane 1 --add-link city,far1,2,18\n"
+                          "  qanat whatif --move city,far1,far2,40 --capacity city,far2,1,100",
+                          [&a] { return what_if(a.options, a.what_if); });
+  ask->add_option("--fail-node", q.fail_nodes, "a box is gone")->type_name("NODE");
+  ask->add_option("--fail-link", q.fail_links, "nothing passes between two boxes")->type_name("A,B[,PLANE]");
+  ask->add_option("--fail-plane", q.fail_planes, "an operator's network is gone")->type_name("PLANE");
+  ask->add_option("--add-link", q.add_links, "a line more, or a better one")
+      ->type_name("A,B,PLANE,RTT_MS[,LOSS]");
+  ask->add_option("--price", q.prices, "a plane ranks as so much slower")->type_name("PLANE=MS");
+  ask->add_option("--move", q.moves, "a demand goes to another box")
+      ->type_name("FROM,TO,INSTEAD[,MBPS[,TIER]]");
+  ask->add_option("--capacity", q.capacities, "what a link carries, for demands with a rate")
+      ->type_name("A,B,PLANE,MBPS");
+  ask->add_option("--file", q.file, "the whole question, TOML or JSON (POST /v1/what-if)")->type_name("FILE");
+  with_controller(ask, a.options);
+}
+
+}  // namespace
+
+void add_key_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  CLI::App* ca = noun(app, "ca", "the controller's certification authority");
+  with_socket(command(*ca, o, action, "status", "the CA that signs; whom a rotation waits for",
+                      "qanat ca status", [&o] { return show_ca(o); }),
+              o);
+  CLI::App* fresh = command(*ca, o, action, "rotate", "a new CA takes the old one's place, without a stop",
+                            "qanat ca rotate --wait", [&a] { return rotate_ca(a.options, a.wait); });
+  fresh->add_flag("--wait", a.wait, "return when the old CA is retired");
+  with_socket(fresh, o);
+  with_socket(command(*ca, o, action, "advance",
+                      "the rotation's next step without those that are away: they have to join again",
+                      "qanat ca advance", [&o] { return advance_ca(o); }),
+              o);
+  CLI::App* network = noun(app, "network-key", "the key that all boxes of a network share");
+  with_socket(command(*network, o, action, "status", "whom a rotation waits for", "qanat network-key status",
+                      [&o] { return show_network_key(o); }),
+              o);
+  CLI::App* next =
+      command(*network, o, action, "rotate", "a new network key, without a stop",
+              "qanat network-key rotate --wait", [&a] { return rotate_network_key(a.options, a.wait); });
+  next->add_flag("--wait", a.wait, "return when every box has it");
+  with_socket(next, o);
+}
+
+void add_intent_commands(CLI::App& app, Arguments& a, Action& action) {
+  Options& o = a.options;
+  if (const char* token = std::getenv("QANAT_TOKEN")) o.token = token;
+  CLI::App* make =
+      command(app, o, action, "apply", "what is wanted of the network, from a file; as a version",
+              "qanat apply network.toml --dry-run\n  qanat apply --rollback 3",
+              [&a] { return apply(a.options, a.apply); });
+  make->add_option("file", a.apply.file, "TOML or JSON, as `qanat intent show` prints; - is standard input");
+  make->add_option("--rollback", a.apply.rollback, "back to this version, instead of a file")
+      ->type_name("VERSION");
+  make->add_flag("--dry-run", a.apply.dry_run, "only tell what would change");
+  with_controller(make, o);
+  CLI::App* show = command(*noun(app, "intent", "what is wanted of the network"), o, action, "show",
+                           "the whole document, as apply takes it", "qanat intent show > network.json",
+                           [&a] { return show_intent(a.options, a.number); });
+  show->add_option("--version", a.number, "an earlier one")->type_name("VERSION");
+  with_controller(show, o);
+  with_controller(command(app, o, action, "history", "versions of what was wanted, and whose they are",
+                          "qanat history", [&o] { return show_history(o); }),
+                  o);
+  CLI::App* audit = noun(app, "audit", "who changed what");
+  CLI::App* list = command(*audit, o, action, "list", "every change, who, from where, and what came of it",
+                           "qanat audit list", [&a] { return list_audit(a.options, a.number); });
+  list->add_option("--after", a.number, "later than this line")->type_name("LINE");
+  with_controller(list, o);
+  CLI::App* verify =
+      command(*audit, o, action, "verify", "follow the chain of hashes; exit status 1 where it is broken",
+              "qanat audit verify --head 5f2c…", [&a] { return verify_audit(a.options, a.first); });
+  verify->add_option("--head", a.first, "a hash noted earlier: still in the chain?")->type_name("HASH");
+  with_controller(verify, o);
+  add_token_commands(app, a, action);
+  add_what_if(app, a, action);
+}
+
+}  // namespace qanat::cli
