@@ -89,7 +89,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     state->options.header_bytes = 2048;
     asio::co_spawn(io, read_answer(state, size, ended), asio::detached);
   } else {
-    auto connection = std::make_shared<Responder::Connection>(transport, nullptr, router, limits, "fuzz");
+    static const HttpHooks hooks;
+    auto connection =
+        std::make_shared<Responder::Connection>(transport, nullptr, router, limits, hooks, "fuzz");
     asio::co_spawn(io, serve(connection, ended), asio::detached);
   }
   // In one piece, or in several of which each is looked at before the next one comes.
