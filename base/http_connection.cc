@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kReadSize = Transport::kReadSize;
 // A client that is refused may still be sending: this much is read and thrown away, so that it sees the answer rather
 // than a reset (RFC 9112 §9.6).
-constexpr std::size_t kLingerBytes = 1024 * 1024;
+constexpr std::size_t kLingerBytes = 32 * 1024 * 1024;  // more than any route's body
 constexpr Duration kLingerTime = std::chrono::seconds{2};
 constexpr auto kLookAgain = std::chrono::milliseconds{100};
 
