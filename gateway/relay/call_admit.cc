@@ -3,6 +3,9 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "base/clock.hh"
 #include "base/hex.hh"
@@ -24,6 +27,15 @@ std::string call_name(std::span<const std::uint8_t> random) {
   return "call-" + base::to_hex(name);
 }
 
+// 14 bytes of randomness, fetched for many calls at once.
+std::span<const std::uint8_t> chance() {
+  constexpr std::size_t kEach = 14;
+  thread_local std::vector<std::uint8_t> bytes;
+  thread_local std::size_t at = 0;
+  if (at == bytes.size()) bytes = base::random_bytes(64 * kEach), at = 0;
+  return std::span(bytes).subspan(std::exchange(at, at + kEach), kEach);
+}
+
 // What the client sent as its own request id, if it is fit for a header.
 std::string request_id(const base::Request& request, const std::string& call) {
   const std::string* given = request.headers.find("x-request-id");
@@ -37,8 +49,8 @@ std::string request_id(const base::Request& request, const std::string& call) {
 }  // namespace
 
 asio::awaitable<bool> Call::prepare() {
-  const auto random = base::random_bytes(14);
-  id_ = call_name(std::span(random).first(6));
+  const auto random = chance();
+  id_ = call_name(random.first(6));
   std::memcpy(&random_, random.data() + 6, sizeof random_);
   out_.set_header("x-qanat-call", id_);
   why_->request_id = request_id(request_, id_);

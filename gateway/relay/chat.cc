@@ -53,7 +53,10 @@ void Call::settle(const place::Option& option, meter::Outcome outcome, const Ans
   relay_.tell_alerts();
   relay_.metrics.delivered_tokens.add(s.delivered_tokens);
   relay_.metrics.ended(outcome, option.local).add();
-  relay_.ledger.settle(std::move(s), [&journal = relay_.journal, slot = slot_] { journal.close(slot); });
+  relay_.ledger.settle(std::move(s), [&relay = relay_, slot = slot_, id = id_] {
+    relay.journal.close(slot);
+    relay.log.leave(id);
+  });
 }
 
 void Call::remark(const Leg& leg) {
