@@ -86,7 +86,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto state = std::make_shared<HttpStream::State>();
     state->transport = transport;
     state->cancel = std::make_shared<CancelState>();
-    state->options.header_bytes = 2048;
+    state->header_bytes = 2048;
+    state->read_timeout = std::chrono::seconds{60};
+    state->idle_per_origin = 1;
     asio::co_spawn(io, read_answer(state, size, ended), asio::detached);
   } else {
     static const HttpHooks hooks;
