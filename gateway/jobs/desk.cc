@@ -113,7 +113,8 @@ awaitable<void> Desk::save_file(File file) {
 awaitable<std::optional<File>> Desk::find_file(std::string name, std::string tenant) {
   if (auto document = co_await load("file", name)) co_return file_of(*document);
   const auto digest = parse_digest(name);
-  for (const Document& d : co_await list("file", digest ? std::string() : tenant))
+  const std::string of = digest ? std::string() : tenant;
+  for (const Document& d : co_await list("file", of))
     if (auto file = file_of(d); file && (digest ? file->artefact == *digest : file->name == name))
       co_return file;
   co_return std::nullopt;

@@ -1,35 +1,41 @@
 #include "gateway/jobs/artefact/chat_lines.hh"
 
-#include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 namespace qanat::jobs {
 namespace {
 
-using nlohmann::json;
+namespace dom = simdjson::dom;
 
 // What is wrong with one example; empty: nothing.
-std::string judge_example(const json& example, std::uint64_t& messages, std::uint64_t& bytes) {
+std::string judge_example(dom::element example, std::uint64_t& messages, std::uint64_t& bytes) {
   if (!example.is_object()) return "is not a JSON object";
-  const auto list = example.find("messages");
-  if (list == example.end() || !list->is_array() || list->empty()) return "has no 'messages'";
+  dom::array list;
+  if (example["messages"].get_array().get(list) != simdjson::SUCCESS || list.begin() == list.end())
+    return "has no 'messages'";
   bool answer = false;
-  for (const json& message : *list) {
+  for (const dom::element message : list) {
     if (!message.is_object()) return "has a message that is not an object";
-    const auto role = message.find("role"), content = message.find("content");
-    if (role == message.end() || !role->is_string()) return "has a message without a 'role'";
-    const auto& name = role->get_ref<const std::string&>();
+    std::string_view name, content;
+    if (message["role"].get_string().get(name) != simdjson::SUCCESS) return "has a message without a 'role'";
     if (name != "system" && name != "developer" && name != "user" && name != "assistant" && name != "tool")
-      return "has a message whose 'role' is '" + name + "'";
-    const bool said = content != message.end() && content->is_string();
-    if (!said && !message.contains("tool_calls")) return "has a message without 'content'";
+      return "has a message whose 'role' is '" + std::string(name) + "'";
+    const bool said = message["content"].get_string().get(content) == simdjson::SUCCESS;
+    if (!said && message["tool_calls"].error() != simdjson::SUCCESS) return "has a message without 'content'";
     answer |= name == "assistant";
     ++messages;
-    if (said) bytes += content->get_ref<const std::string&>().size();
+    if (said) bytes += content.size();
   }
   return answer ? "" : "has no message of the assistant to learn from";
 }
 
 }  // namespace
+
+struct ChatLines::Parser {
+  dom::parser parser;
+};
+
+ChatLines::ChatLines() : parser_(std::make_shared<Parser>()) {}
 
 void ChatLines::feed(std::string_view bytes) {
   while (problem_.empty() && !bytes.empty()) {
@@ -54,9 +60,9 @@ void ChatLines::line(std::string_view text) {
   ++number_;
   if (text.ends_with('\r')) text.remove_suffix(1);
   if (text.empty()) return;
-  const json example = json::parse(text, nullptr, false);
-  const std::string wrong =
-      example.is_discarded() ? "is not JSON" : judge_example(example, messages_, content_bytes_);
+  dom::element example;
+  const bool json = parser_->parser.parse(text.data(), text.size()).get(example) == simdjson::SUCCESS;
+  const std::string wrong = !json ? "is not JSON" : judge_example(example, messages_, content_bytes_);
   if (!wrong.empty())
     problem_ = "line " + std::to_string(number_) + " " + wrong;
   else

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@ class ChatLines {
   static constexpr std::size_t kMaxLine = 1024 * 1024;  // bytes
   static constexpr std::uint64_t kFewest = 10;          // examples, as OpenAI asks
 
+  ChatLines();
   void feed(std::string_view bytes);
   // After the last bytes. Empty: a good file; else the first thing that is wrong, with its line, for its author.
   std::string finish();
@@ -21,7 +23,9 @@ class ChatLines {
   std::uint64_t tokens() const { return content_bytes_ / 4 + 4 * messages_; }
 
  private:
+  struct Parser;
   void line(std::string_view text);
+  std::shared_ptr<Parser> parser_;
   std::string rest_, problem_;
   std::uint64_t number_ = 0, examples_ = 0, messages_ = 0, content_bytes_ = 0;
 };

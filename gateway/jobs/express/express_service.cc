@@ -107,7 +107,7 @@ void ExpressService::retime() {
   }
 }
 
-awaitable<void> ExpressService::tick(std::shared_ptr<ExpressService> self) {
+awaitable<void> ExpressService::tick(std::shared_ptr<ExpressService>) {
   while (!desk_.stopping) {
     if (!running_.empty()) retime();
     co_await rest(desk_.io, kTick);
@@ -126,7 +126,7 @@ awaitable<void> ExpressService::keep(RunningPtr t) {
 }
 
 // Until it is there: what is missing is asked for anew after every interruption.
-awaitable<void> ExpressService::carry(std::shared_ptr<ExpressService> self, RunningPtr t) {
+awaitable<void> ExpressService::carry(std::shared_ptr<ExpressService>, RunningPtr t) {
   t->steering->moved = [this, t = t.get()](std::uint64_t bytes) {
     (config_.tariff.is_off_peak(unix_ms()) ? t->off_peak : t->peak) += bytes;
     if (const auto found = running_.find(t->id); found != running_.end())

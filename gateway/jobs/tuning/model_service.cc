@@ -294,7 +294,8 @@ struct ModelService::Routes {
       co_await self->add(*model);
       if (verb == "prepare") co_await self->push(*model);
     }
-    if (!co_await self->answer(key, version, asked.value("generation", std::uint64_t{0}), verb))
+    const std::uint64_t generation = asked.value("generation", std::uint64_t{0});
+    if (!co_await self->answer(key, version, generation, verb))
       co_return co_await refuse(out, Errc::SwitchRefused);
     co_await out.json(200, "{}");
   }

@@ -379,8 +379,9 @@ awaitable<void> TuningService::listen(Self self, TunePtr t) {
   t->doc["estimated_finish"] = answer.value("estimated_finish", json());
   if (status == "failed") {
     const json error = answer.value("error", json::object());
-    co_return co_await end(t, "failed", error.is_object() ? error.value("code", "failed") : "failed",
-                           error.is_object() ? error.value("message", "") : "");
+    const std::string why = error.is_object() ? error.value("code", "failed") : std::string("failed");
+    const std::string message = error.is_object() ? error.value("message", "") : std::string();
+    co_return co_await end(t, "failed", why, message);
   }
   if (status == "succeeded") {
     const std::string result = text_of(own, "result");
@@ -574,10 +575,13 @@ struct TuningService::Routes {
         const auto first = desk.pools();
         const PoolSite at = pool ? *pool : first.empty() ? PoolSite{} : first.front();
         const auto recorded = co_await desk.use(*file, caller, at, "finetune", t->id);
-        co_return co_await refuse(out, recorded ? refused : errc_of(recorded.error()));
+        if (!recorded) refused = errc_of(recorded.error());
+        co_return co_await refuse(out, refused);
       }
-      co_return void(co_await out.error(
-          404, "model_not_found", said.empty() ? "no pool that is ready can train '" + model + "'" : said));
+      // Pools that have only just begun anew may take it in a moment.
+      if (said.empty()) said = "no pool that is ready can train '" + model + "'";
+      out.set_header("retry-after", "2");
+      co_return void(co_await out.error(503, "no_pool_ready", said));
     }
     t->tenant = caller.tenant;
     t->project = caller.project;
