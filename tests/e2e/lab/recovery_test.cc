@@ -78,22 +78,62 @@ TEST_F(Recovery, TrafficGoesOnWhenEveryControllerDiesAndTheyTakePartAgain) {
   EXPECT_EQ(totals().at("sum_nano"), 0);
 }
 
+// Issue 6, acceptance 5: QANAT_HEADLESS_SECONDS=180 is the whole of it; the suite does one failure and one restart.
 TEST_F(Recovery, APathIsRepairedWithoutAnyController) {
-  ASSERT_TRUE(within(20s, [] { return active_path("city", "far1").at("names").size() == 2; }))
-      << active_path("city", "far1");
+  const char* asked = std::getenv("QANAT_HEADLESS_SECONDS");
+  const auto headless = std::chrono::seconds(asked == nullptr ? 3 : std::atoi(asked));
+  const auto over_the_relay = [] { return active_path("city", "far1").at("names").size() == 2; };
+  const auto relay_link = [](bool down) {
+    call(lab_->linkem_socket, "POST", "/v1/links/relay1-far1-p1/fault",
+         {{"down", down}, {"direction", "both"}});
+  };
+  ASSERT_TRUE(within(20s, over_the_relay)) << active_path("city", "far1");
   for (const char* name : {"controller-global", "controller-domain1", "controller-domain2"}) kill_9(name);
+  const auto end = Clock::now() + headless;
   {
+    Callers patient(*lab_, 2, 40), hasty(*lab_, 2, 40, std::string(kModel) + "?tpot=10ms&ttft=5s");
     auto outage = flow();
     std::this_thread::sleep_for(500ms);
     outage.mark();
-    call(lab_->linkem_socket, "POST", "/v1/links/relay1-far1-p1/fault",
-         {{"down", true}, {"direction", "both"}});
-    std::this_thread::sleep_for(3s);
-    EXPECT_LE(outage.outage_ms(), kRepairMs);
-    EXPECT_EQ(active_path("city", "far1").at("names"), json({"far1"}));
+    int failures = 0;
+    bool restarted = false;
+    double longest_ms = 0;
+    do {
+      failures += over_the_relay();
+      relay_link(true);
+      std::this_thread::sleep_for(2500ms);
+      longest_ms = std::max(longest_ms, outage.outage_ms());
+      EXPECT_LE(outage.outage_ms(), kRepairMs);
+      EXPECT_EQ(active_path("city", "far1").at("names"), json({"far1"}));
+      if (!restarted && Clock::now() > end - headless / 2) {  // from its disk: there is nobody to ask
+        kill_9("qanatd-relay1");
+        restart("qanatd-relay1");
+        restarted = true;
+        EXPECT_TRUE(within(10s, [] {
+          return get(socket("relay1"), "/v1/status").at("controller").value("version", 0) > 0;
+        })) << logs({"qanatd-relay1"});
+      }
+      relay_link(false);
+      // A way that fails again and again is waited for longer each time; until then traffic keeps to the other one.
+      const bool again = within(failures == 1 ? 15s : 30s, over_the_relay);
+      if (failures == 1)
+        EXPECT_TRUE(again) << "the way over the relay is found again: " << logs({"qanatd-relay1"});
+      longest_ms = std::max(longest_ms, outage.outage_ms());
+      outage.mark();
+    } while (Clock::now() < end || !restarted);
+    Calls calls = patient.stop();
+    const Calls away = hasty.stop();
+    EXPECT_GT(calls.whole, 0u);
+    EXPECT_GT(away.whole, 0u) << "overflow needs no controller";
+    EXPECT_EQ(calls.broken + away.broken, 0u);
+    std::printf(
+        "headless: %d failures of the link in use, longest outage %.0f ms, %llu calls here and %llu hasty "
+        "ones, %llu "
+        "broken\n",
+        failures, longest_ms, static_cast<unsigned long long>(calls.whole),
+        static_cast<unsigned long long>(away.whole),
+        static_cast<unsigned long long>(calls.broken + away.broken));
   }
-  call(lab_->linkem_socket, "POST", "/v1/links/relay1-far1-p1/fault",
-       {{"down", false}, {"direction", "both"}});
   for (const char* name : {"controller-global", "controller-domain1", "controller-domain2"}) restart(name);
   EXPECT_TRUE(
       within(kTakesPartAgain, [] { return connected("city") && connected("relay1") && connected("far1"); }));
