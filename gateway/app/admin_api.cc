@@ -348,6 +348,7 @@ void GatewayService::add_admin_routes(base::HttpServer& server) {
   route("GET", "/v1/calls/{call}", call);
   route("GET", "/v1/ledger/totals", totals);
   route("GET", "/metrics", metrics_text);
+  s->valves->add_routes(server);
 }
 
 }  // namespace qanat::app

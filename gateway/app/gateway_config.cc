@@ -141,6 +141,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   }
   read_pools(root, config);
   read_registries(root, config);
+  read_valves(root, config.pools, config.valves);
   read_oidc(root, config);
   read_artefacts(root, config);
   access::read_access_config(root, config.access);
@@ -179,6 +180,16 @@ node = "far1"
 # name = "national"
 # url = "http://100.96.9.1:8081/national.listing"
 # public_key = "bXkgMzIgYnl0ZSBwdWJsaWMga2V5IGluIGJhc2U2NCE="
+
+# [[valve]]                                # remote cards for one model: held while they are needed, and no longer
+# model = "deepseek-r1-distill-qwen-32b"
+# mode = "auto"                            # "ask": a plan with a price waits for `qanat valve confirm`; "closed"
+# local_streams = 16                       # that the local pool holds within the SLA (qanat plan)
+# budget_nano = 500000000000               # a day at most
+# [[valve.placeholder]]
+# pool = "http://100.96.2.1:9000"          # a [[pool]] above, with [life] start = "leased"
+# engines = 2
+# streams = 40                             # that one of its engines carries
 
 # [oidc]                                   # tenants that sign in: an ID or access token as the bearer
 # issuer = "https://sso.example/realms/lab"

@@ -9,6 +9,7 @@
 #include "base/time.hh"
 #include "gateway/access/access_config.hh"
 #include "gateway/app/oidc_keys.hh"
+#include "gateway/app/valve_config.hh"
 #include "gateway/jobs/jobs_config.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/resolve/directory.hh"
@@ -32,6 +33,7 @@ struct GatewayConfig {
   base::Duration drain{};          // what calls under way get after SIGTERM
   base::Duration stall{};  // a pool that says nothing, or a client that takes nothing, for so long is gone
   std::vector<resolve::PoolConfig> pools;
+  std::vector<ValveConfig> valves;
   std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
   std::vector<resolve::RegistrySource> registries;  // which list more pools
   jobs::SiteConfig data;                            // artefacts; without a folder neither files nor jobs

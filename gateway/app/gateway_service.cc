@@ -73,6 +73,12 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
     }
   }
   const auto leaves = JobsApi::prepare(*opened, c.name);
+  ValveStore::create(opened->store());
+  ValveStore valve_store(opened->store(), c.name);
+  const auto wall = static_cast<std::int64_t>(base::unix_now_ms());
+  valve_store.end_uses(wall);
+  auto kept_valves = valve_store.load(started, wall);
+  auto kept_dispatches = valve_store.dispatches();
   ledger = std::make_unique<meter::LedgerThread>(io, std::move(opened));
   if (!c.data.folder.empty()) jobs = std::make_unique<JobsApi>(*this, leaves);
   relay = std::make_unique<relay::Relay>(
@@ -107,6 +113,9 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
     };
     registries = std::make_unique<RegistryFollower>(io, config.registries, registry, on_pool, metrics);
   }
+  valves = std::make_shared<ValveDesk>(
+      ValveDesk::Wiring{io, c.name, c.dataplane_socket, registry, *relay, *ledger, metrics}, c.valves,
+      std::move(kept_valves), std::move(kept_dispatches));
 }
 
 void GatewayService::State::take(const admit::KeyStore::Kept& kept) {
@@ -197,6 +206,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   });
   s.poller->start();
   s.reconciler->start();
+  s.valves->start();
   if (s.oidc_keys) s.oidc_keys->start();
   if (s.registries) s.registries->start();
   if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
@@ -222,6 +232,7 @@ void GatewayService::stop() {
   state_->follow_timer.cancel();
   state_->poller->stop();
   state_->reconciler->stop();
+  state_->valves->stop();
   if (state_->oidc_keys) state_->oidc_keys->stop();
   if (state_->registries) state_->registries->stop();
 }

@@ -14,6 +14,7 @@
 #include "gateway/app/oidc_keys.hh"
 #include "gateway/app/reconciler.hh"
 #include "gateway/app/registry_follower.hh"
+#include "gateway/app/valve_desk.hh"
 #include "gateway/relay/relay.hh"
 #include "gateway/resolve/poller.hh"
 
@@ -40,6 +41,7 @@ struct GatewayService::State {
   std::unique_ptr<resolve::Poller> poller;
   std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<JournalSync> journal_sync;
+  std::shared_ptr<ValveDesk> valves;
   std::unique_ptr<OidcKeys> oidc_keys;
   std::unique_ptr<RegistryFollower> registries;
   std::unique_ptr<JobsApi> jobs;              // where artefacts are kept

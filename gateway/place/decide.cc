@@ -57,6 +57,7 @@ Decision decide(const Wish& wish, std::vector<Option> options, std::uint64_t ran
     if (o.local && (o.excluded == Excluded::No || o.excluded >= Excluded::Health)) local_exists = true;
     if (o.excluded == Excluded::Health || o.excluded == Excluded::Breaker || o.excluded == Excluded::Unknown)
       only_waiting = true;
+    if (o.excluded == Excluded::Cold) d.warm_in = std::min(d.warm_in.value_or(o.ready_in), o.ready_in);
     if (o.excluded != Excluded::No) continue;
     score(wish, o);
     if (o.forecast.ttft > std::max(wish.give_up, wish.ttft)) {
@@ -91,9 +92,11 @@ Decision decide(const Wish& wish, std::vector<Option> options, std::uint64_t ran
     }
   } else if (!stale.empty()) {
     d.reason = Reason::LastResort;
-  } else if (only_waiting) {
+  } else if (only_waiting || d.warm_in) {
+    if (d.warm_in) shortest_wait = std::min(shortest_wait, *d.warm_in);
     d.retry_after =
         shortest_wait == base::Duration::max() ? base::Duration{std::chrono::seconds{1}} : shortest_wait;
+    d.retry_after = std::max(d.retry_after, base::Duration{1});
   }
   d.order = std::move(fresh);
   d.order.insert(d.order.end(), stale.begin(), stale.end());
@@ -102,8 +105,8 @@ Decision decide(const Wish& wish, std::vector<Option> options, std::uint64_t ran
 
 std::string_view to_string(Excluded reason) {
   static constexpr std::array<std::string_view, kExcludedCount> kNames{
-      "",          "unknown", "model",   "service", "location", "spec",
-      "residency", "price",   "context", "health",  "breaker",  "wait"};
+      "",      "unknown", "model",  "service", "location", "spec",  "residency",
+      "price", "context", "health", "breaker", "wait",     "valve", "cold"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 

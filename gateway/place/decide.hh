@@ -47,8 +47,10 @@ enum class Excluded : std::uint8_t {
   Health,     // starting, draining or down
   Breaker,    // it failed the last calls
   Wait,       // predicted to start after `give_up`
+  Valve,      // the valve lets no call of the model out
+  Cold,       // a placeholder: asleep, or still starting
 };
-inline constexpr std::size_t kExcludedCount = 12;
+inline constexpr std::size_t kExcludedCount = 14;
 std::string_view to_string(Excluded reason);
 
 struct Option {
@@ -60,8 +62,9 @@ struct Option {
   Excluded excluded = Excluded::No;
   std::string excluded_detail;  // which spec, for example
   meter::Price price;
-  Forecast forecast;      // meaningful if the pool's engine is known
-  double correction = 1;  // of the pool's own figures, inside the forecast already (trust.hh)
+  Forecast forecast;          // meaningful if the pool's engine is known
+  double correction = 1;      // of the pool's own figures, inside the forecast already (trust.hh)
+  base::Duration ready_in{};  // of a Cold one: until it would be warm, if it were woken now
   base::Duration path_rtt{};
   std::string path;  // as text, for people
   // Filled by decide:
@@ -84,7 +87,8 @@ struct Decision {
   std::vector<Option> options;     // as given, scored
   std::vector<std::size_t> order;  // indices into options, the pick first, then in the order of retries
   Reason reason = Reason::Nothing;
-  base::Duration retry_after{};  // with Reason::Nothing: when it may be worth asking again; 0: never
+  base::Duration retry_after{};           // with Reason::Nothing: when it may be worth asking again; 0: never
+  std::optional<base::Duration> warm_in;  // until the first of the Cold could take it; none: there is none
 };
 
 // `random`: uniform bits for the draw among near-equals.

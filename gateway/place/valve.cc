@@ -62,6 +62,10 @@ void Valve::bind(const Placeholder& placeholder) {
   });
 }
 
+void Valve::unbind(std::string_view placeholder) {
+  std::erase_if(bound_, [&](const Bound& b) { return b.is.id == placeholder; });
+}
+
 Valve::Bound* Valve::find(std::string_view id) {
   const auto found =
       std::find_if(bound_.begin(), bound_.end(), [&](const Bound& b) { return b.is.id == id; });
@@ -104,8 +108,9 @@ bool Valve::lets_out() const {
   return std::any_of(bound_.begin(), bound_.end(), [](const Bound& b) { return b.awake > 0; });
 }
 
-void Valve::on_demand(double streams, base::Time now) {
+void Valve::on_demand(double streams, base::Time now, bool stranded) {
   demand_ = streams;
+  stranded_ = stranded;
   history_.note(streams, now);
   on_timer(now);
 }
@@ -133,6 +138,7 @@ std::uint32_t Valve::floor(base::Time now) const {
     }
     if (on) engines = std::max(engines, task.engines);
   }
+  if (stranded_) engines = std::max(engines, 1u);
   return engines;
 }
 
@@ -348,8 +354,10 @@ Valve::Kept Valve::keep() const {
   kept.plans = plans_;
   for (const Bound& b : bound_)
     if (b.granted > 0) kept.granted[b.is.id] = b.granted;
+  for (const Bound& b : bound_)
+    if (b.awake > 0) kept.awake[b.is.id] = b.awake;
   kept.spent = spent_;
-  kept.period = period_;
+  kept.period_began = origin_ + period_ * settings_.period;
   return kept;
 }
 
@@ -359,9 +367,12 @@ void Valve::restore(const Kept& kept) {
   next_plan_ = kept.next_plan;
   plans_ = kept.plans;
   for (const auto& [id, engines] : kept.granted)
-    if (Bound* const b = find(id)) b->granted = b->awake = std::min(engines, b->is.engines);
+    if (Bound* const b = find(id)) b->granted = std::min(engines, b->is.engines);
+  for (const auto& [id, engines] : kept.awake)
+    if (Bound* const b = find(id)) b->awake = std::min(engines, b->is.engines);
   spent_ = kept.spent;
-  period_ = kept.period;
+  // Half a period on, so that an origin that was computed anew, to the millisecond, finds the same period.
+  period_ = period(kept.period_began + settings_.period / 2);
 }
 
 }  // namespace qanat::place

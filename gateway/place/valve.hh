@@ -81,6 +81,7 @@ struct ValvePlan {
   meter::Nano nano_per_hour = 0;
   double demand = 0, expected = 0;  // streams, when it was made
   base::Time made{}, expires{};
+  bool operator==(const ValvePlan&) const = default;
 };
 std::string_view to_string(ValvePlan::State state);
 
@@ -99,7 +100,8 @@ class Valve {
         base::Time origin = {});
 
   // --- in ---
-  void on_demand(double streams, base::Time now);
+  // `stranded`: some of them can be taken by nobody who is up, however few they are.
+  void on_demand(double streams, base::Time now, bool stranded = false);
   void on_told(std::string_view placeholder, const PlaceholderTold& told, base::Time now);
   void on_timer(base::Time now);
   // False when there is no such plan, or it no longer waits.
@@ -144,12 +146,15 @@ class Valve {
     std::uint32_t by_hand = 0;
     std::uint64_t next_plan = 1;
     std::vector<ValvePlan> plans;
-    std::map<std::string, std::uint32_t> granted;
+    std::map<std::string, std::uint32_t> granted, awake;
     meter::Nano spent = 0;
-    std::int64_t period = 0;  // that it was spent in
+    base::Time period_began{};  // of the period that it was spent in
+    bool operator==(const Kept&) const = default;
   };
   Kept keep() const;
   void restore(const Kept& kept);
+  // No longer bound; its pool drains what it had.
+  void unbind(std::string_view placeholder);
 
  private:
   using Engines = std::vector<std::uint32_t>;  // by placeholder
@@ -173,6 +178,7 @@ class Valve {
   DemandHistory history_;
   base::Time origin_;
   double demand_ = 0, expected_ = 0;
+  bool stranded_ = false;
   std::uint32_t floor_ = 0;
   std::vector<ValvePlan> plans_;  // latest last, kMaxPlans at most
   std::uint64_t next_plan_ = 1;

@@ -40,6 +40,7 @@ class Call {
   // False: it was answered here, as a repeat of another call.
   boost::asio::awaitable<bool> first_of_its_kind();
   boost::asio::awaitable<bool> place_and_admit();
+  boost::asio::awaitable<void> wait_for_warmth();
   void prefer_warm();
 
   // One pool that was asked.

@@ -1,6 +1,9 @@
 // Stages 1 to 5 of a call: authenticate, scan, resolve, place, admit.
 #include <algorithm>
 #include <array>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <cstring>
 #include <span>
@@ -16,6 +19,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::uint64_t kUsualOutput = 256;  // where the caller sets no bound
+constexpr auto kWarmthLook = std::chrono::milliseconds(100);
 
 // The millisecond, then chance: calls that end together stand together in the ledger, which costs it a tenth of what
 // scattered ones do.
@@ -100,6 +104,7 @@ asio::awaitable<bool> Call::place_and_admit() {
   wish_.demand.output_tokens =
       std::min<std::uint64_t>(scan_.max_tokens.value_or(kUsualOutput), kUsualOutput) * scan_.n;
   decision_ = place_call(relay_, target_, wish_, random_);
+  co_await wait_for_warmth();
   prefer_warm();
   relay_.log.put(id_, key_.tenant, why_);
   if (decision_.order.empty()) {
@@ -110,6 +115,12 @@ asio::awaitable<bool> Call::place_and_admit() {
     using enum place::Excluded;
     if (all(Model, Service) && !decision_.options.empty()) {
       co_await refuse(relay_, out_, Errc::ModelNotFound, "no pool serves '" + target_.text + "'", "model");
+    } else if (decision_.warm_in) {
+      const auto seconds = std::chrono::ceil<std::chrono::seconds>(decision_.retry_after).count();
+      out_.set_header("retry-after", std::to_string(std::clamp<std::int64_t>(seconds, 1, 600)));
+      co_await refuse(relay_, out_, Errc::PoolStarting,
+                      "the pools of '" + target_.text + "' are starting, and not warm in time for this call",
+                      "model");
     } else if (decision_.retry_after.count() > 0) {
       const auto seconds = std::chrono::ceil<std::chrono::seconds>(decision_.retry_after).count();
       out_.set_header("retry-after", std::to_string(std::clamp<std::int64_t>(seconds, 1, 600)));
@@ -159,6 +170,26 @@ asio::awaitable<bool> Call::place_and_admit() {
   }
   hold_ = std::move(*hold);
   co_return true;
+}
+
+// A call that nobody can take now waits here for a placeholder that comes up, if its wish for the first token allows; the
+// valve has seen that it is wanted.
+asio::awaitable<void> Call::wait_for_warmth() {
+  const base::Time arrived = base::monotonic_now();
+  asio::steady_timer timer(relay_.io);
+  while (decision_.order.empty() && decision_.warm_in) {
+    if (const auto wanted = relay_.wanted.find(target_.request.model); wanted != relay_.wanted.end())
+      wanted->second.stranded = true;
+    const base::Duration left = wish_.ttft - (base::monotonic_now() - arrived);
+    if (*decision_.warm_in > left) co_return;
+    timer.expires_after(std::min<base::Duration>(left, kWarmthLook));
+    boost::system::error_code ignored;
+    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (base::monotonic_now() - arrived >= wish_.ttft) co_return;
+    place::Wish wish = relay_.defaults;
+    wish.demand = wish_.demand;
+    decision_ = place_call(relay_, target_, wish, random_);
+  }
 }
 
 // A repeat is answered with what the first call brought, or told why not; it computes, delivers and bills nothing.

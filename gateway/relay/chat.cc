@@ -88,6 +88,18 @@ asio::awaitable<void> Call::run() {
     }
   } forget{*this};
   if (!co_await prepare()) co_return;
+  const struct Wanting {  // what the valve counts as demand, placed or not
+    Relay::Wanted* wanted = nullptr;
+    explicit Wanting(Relay& relay, const std::string& model) {
+      const auto found = relay.wanted.find(model);
+      if (found == relay.wanted.end()) return;
+      wanted = &found->second;
+      wanted->most = std::max(wanted->most, ++wanted->now);
+    }
+    ~Wanting() {
+      if (wanted) --wanted->now;
+    }
+  } wanting(relay_, target_.request.model);
   if (!co_await place_and_admit()) co_return;
   out_.on_disconnect([cancel = cancel_] {
     if (*cancel) (*cancel)();

@@ -26,6 +26,7 @@ std::string_view to_string(Errc code) {
     case Errc::ModelNotFound: return "model_not_found";
     case Errc::NothingFits: return "nothing_fits";
     case Errc::NoPoolReady: return "no_pool_ready";
+    case Errc::PoolStarting: return "pool_starting";
     case Errc::TooManyCalls: return "rate_limit_exceeded";
     case Errc::BudgetExceeded: return "insufficient_quota";
     case Errc::PoolRefused: return "pool_refused";
@@ -50,6 +51,7 @@ int status_of(Errc code) {
     case Errc::RepeatDiffers: return 422;
     case Errc::NothingFits:
     case Errc::NoPoolReady:
+    case Errc::PoolStarting:
     case Errc::LedgerAway: return 503;
     case Errc::TooManyCalls:
     case Errc::BudgetExceeded: return 429;

@@ -16,6 +16,7 @@ enum class Errc {
   ModelNotFound,   // no pool serves what was asked for
   NothingFits,     // pools serve it, but none within what the caller allows
   NoPoolReady,     // pools would fit, but none can take the call now
+  PoolStarting,    // placeholders would fit, and none is warm in time for the call
   TooManyCalls,    // the key's limit, or the gateway's
   BudgetExceeded,  // not enough is left of the budget
   PoolRefused,     // the pool answered with an error of its own

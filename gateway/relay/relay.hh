@@ -91,6 +91,12 @@ struct Relay {
       version_for{};
   // Tells the box that a traced call's bytes crossed the overlay, so that its span joins the trace; may be empty.
   std::function<void(const Crossing&)> on_crossed{};
+  // Models that a valve watches: calls that want one now, placed or not, and the most since it was last looked at.
+  struct Wanted {
+    std::uint32_t now = 0, most = 0;
+    bool stranded = false;  // since then, one that only a sleeping placeholder could have taken
+  };
+  std::map<std::string, Wanted, std::less<>> wanted{};
 
   // Budgets that have come to 80 % or to their end: logged and counted.
   void tell_alerts();

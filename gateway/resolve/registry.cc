@@ -159,11 +159,21 @@ place::Option Registry::option(const Target& target, std::size_t index, const de
   // The estimate may be off by half; the pool, which has the tokenizer, decides close cases.
   if (demand.prompt_tokens / 2 > model.max_context)
     exclude(Excluded::Context, "context of " + std::to_string(model.max_context) + " tokens");
+  const descriptor::EngineState* engine = d.find_engine(model.name);
+  if (const auto gate = pool.gates.find(model.name); gate != pool.gates.end()) {
+    const Gate& g = gate->second;
+    if (g.state == Gate::State::Shut) exclude(Excluded::Valve, "the valve is shut");
+    // What drains may still call itself serving: the valve knows better.
+    if (o.excluded == Excluded::No && (g.state == Gate::State::Asleep || !engine)) {
+      const bool asleep = g.state == Gate::State::Asleep;
+      o.ready_in = asleep ? g.cold : std::max(base::Duration{0}, g.ready - now);
+      exclude(Excluded::Cold, asleep ? "a placeholder that sleeps" : "a placeholder that starts");
+    }
+  }
   if (d.state.health != descriptor::Health::Serving)
     exclude(Excluded::Health, std::string(descriptor::to_string(d.state.health)));
   if (!pool.breaker.allows(now)) exclude(Excluded::Breaker, "its last calls failed");
 
-  const descriptor::EngineState* engine = d.find_engine(model.name);
   if (engine) {
     o.forecast = place::forecast(*engine, pool.load.since(pool.asked), demand, o.path_rtt);
     o.correction = pool.pace.correction();

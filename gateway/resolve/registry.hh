@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,14 @@ struct Path {
   bool alive = true;
 };
 
+// What the valve says of one model at one pool.
+struct Gate {
+  enum class State : std::uint8_t { Shut, Asleep, Awake };
+  State state = State::Shut;
+  base::Time ready{};     // Awake: when it is taken to serve, if it does not yet
+  base::Duration cold{};  // Asleep: from waking to serving
+};
+
 struct Pool {
   PoolConfig config;
   std::optional<descriptor::Descriptor> descriptor;
@@ -48,6 +57,7 @@ struct Pool {
   place::Trust pace;       // of its predicted times per token
   std::string listed_as;   // the id that registries list it under; empty: it is configured
   bool withdrawn = false;  // no registry lists it any more: no further calls
+  std::map<std::string, Gate, std::less<>> gates;  // by model; none: no valve speaks of it
 
   std::string name() const { return descriptor ? descriptor->id : config.url; }
   bool fresh(base::Time now) const;

@@ -19,6 +19,7 @@
 #include "tools/qanat/data_command.hh"
 #include "tools/qanat/plan_command.hh"
 #include "tools/qanat/pool_command.hh"
+#include "tools/qanat/valve_command.hh"
 #include "tools/sim/sim_main.hh"
 
 namespace qanat::cli {
@@ -285,6 +286,8 @@ int run(int argc, char** argv) {
   app.add_subcommand("model", "versions, and the names that lead to them: list, switch, rollback");
   app.add_subcommand("contract", "on which terms others may use an artefact: make, list, revoke, report");
   app.add_subcommand("statement", "what a pool earned, held against what tenants were billed");
+  app.add_subcommand("valve", "remote cards: what is open, what it costs, plans, dispatches");
+  app.add_subcommand("placeholder", "rights to start engines at a pool");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
   add_network_commands(app, arguments, action);
   add_box_commands(app, arguments, action);
@@ -322,6 +325,8 @@ int main(int argc, char** argv) {
   if (verb == "fault") return qanat::lab::fault_main(argc - 1, argv + 1);
   if (verb == "up") return qanat::lab::up_main(argc - 1, argv + 1);
   if (verb == "plan") return qanat::cli::plan_main(argc - 1, argv + 1);
+  if (verb == "valve") return qanat::cli::valve_main(argc - 1, argv + 1);
+  if (verb == "placeholder") return qanat::cli::placeholder_main(argc - 1, argv + 1);
   if (verb == "pool") return qanat::cli::pool_main(argc - 1, argv + 1);
   if (qanat::cli::is_data_noun(verb)) return qanat::cli::data_main(argc - 1, argv + 1);
   return qanat::cli::run(argc, argv);

@@ -32,11 +32,18 @@ void ModelLife::wake(base::Time now) {
     phase_ = Phase::Serving;
     since_ = idle_since_ = now;
   }
+  woken_ = true;
   if (phase_ != Phase::Placeholder) return;
   if (staged_)
     load(now);
   else
     enter(Phase::Staging, plan_.times.stage, now);
+}
+
+void ModelLife::stage(base::Time now) {
+  if (phase_ != Phase::Placeholder || staged_) return;
+  woken_ = false;
+  enter(Phase::Staging, plan_.times.stage, now);
 }
 
 void ModelLife::drain(base::Time now) {
@@ -73,6 +80,7 @@ void ModelLife::on_timer(base::Time now) {
   while (true) {
     if (phase_ == Phase::Staging && due_ <= now) {
       staged_ = true;
+      if (!woken_) return enter(Phase::Placeholder, {}, due_);
       load(due_);
     } else if (phase_ == Phase::Loading && due_ <= now) {
       if (warm_graphs_) {

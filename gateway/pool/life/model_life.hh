@@ -3,13 +3,14 @@
 //
 //   phase \ event   wake              time passes                  drain        memory lost   cards lost
 //   Placeholder     Staging¹          –                            –            –             Failed
-//   Staging         –                 Loading when staged          Placeholder  –             Failed
+//   Staging         –                 Loading when staged³         Placeholder  –             Failed
 //   Loading         –                 Warming, or Serving²         Placeholder  Loading       Failed
 //   Warming         –                 Serving                      Placeholder  Loading       Failed
 //   Serving         –                 Draining after idle_to_zero  Draining     Loading       Failed
 //   Draining        Serving           Placeholder once idle        –            Placeholder   Failed
 //   Failed          –                 –                            –            –             –
 // ¹ Loading when the weights are on the disk already.   ² from a snapshot of an earlier warm process.
+// ³ back to Placeholder when it was only staged: stage() brings the weights there and wakes nothing.
 #pragma once
 
 #include <optional>
@@ -35,6 +36,7 @@ class ModelLife {
   ModelLife(const LifePlan& plan, bool warm, base::Time now);
 
   void wake(base::Time now);
+  void stage(base::Time now);
   void drain(base::Time now);
   // Work under way or not; idle time counts from the last change to false.
   void set_busy(bool busy, base::Time now);
@@ -61,6 +63,7 @@ class ModelLife {
   Phase phase_ = Phase::Placeholder;
   base::Time since_{}, due_{}, idle_since_{};
   bool busy_ = false, staged_ = false, snapshot_ = false, warm_graphs_ = false;
+  bool woken_ = false;  // Staging goes on to Loading
 };
 
 }  // namespace qanat::pool

@@ -126,7 +126,9 @@ base::Duration seconds(double s) { return base::Duration(static_cast<std::int64_
 void read_life(base::ConfigTable& root, PoolConfig& config) {
   auto table = root.table("life");
   if (!table) return;
-  config.warm = table->one_of("start", {"warm", "zero"}, "warm") == "warm";
+  const std::string start = table->one_of("start", {"warm", "zero", "leased"}, "warm");
+  config.warm = start == "warm";
+  config.leased = start == "leased";
   config.life.idle_to_zero = table->duration("idle_to_zero", seconds(0.1), seconds(30 * 86400.0), {});
   config.cold_wait = table->duration("cold_wait", {}, seconds(3600), {});
   config.life.staged = table->boolean("staged", true);
@@ -254,6 +256,9 @@ void read_pool_config(base::ConfigTable& root, PoolConfig& config) {
     config.price.output = static_cast<std::uint64_t>(price->integer("output", {0, 1'000'000'000'000}));
     config.price.cached = static_cast<std::uint64_t>(
         price->integer("cached", {0, 1'000'000'000'000}, static_cast<std::int64_t>(config.price.input)));
+    config.price.card = static_cast<std::uint64_t>(price->integer("card", {0, 1'000'000'000'000}, 0));
+    config.price.placeholder =
+        static_cast<std::uint64_t>(price->integer("placeholder", {0, 1'000'000'000'000}, 0));
   }
   config.spare_cards = static_cast<std::uint32_t>(root.integer("spare_cards", {0, 1024}, 0));
   config.drain = root.duration("drain", {}, seconds(3600), config.drain);
@@ -290,6 +295,7 @@ models = ["deepseek-r1-distill-qwen-32b"]  # names in the model data
 [price]                                    # nano-currency per token
 input = 400
 output = 1600
+# card = 2500000                           # per card and second that a gateway's placeholder holds
 
 [engine]                                   # optional, all of it
 max_num_seqs = 256                         # sequences in one step
@@ -315,7 +321,7 @@ time_scale = 1.0                           # 10: ten times faster than the card
 # max_streams = 16
 
 # [life]                                   # serverless: from a placeholder to serving and back to zero
-# start = "zero"                           # "warm": ready at once
+# start = "zero"                           # "warm": ready at once; "leased": woken by gateways' placeholders only
 # idle_to_zero = "10m"
 # cold_wait = "30s"                        # calls may wait so long for a model that comes up; else 503
 # staged = false                           # weights come from the copies below first

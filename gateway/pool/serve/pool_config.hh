@@ -20,6 +20,8 @@ namespace qanat::pool {
 // Nano-currency per token.
 struct PoolPrice {
   std::uint64_t input = 0, cached = 0, output = 0;
+  std::uint64_t card = 0,
+                placeholder = 0;  // per second: a card that a placeholder holds, a right to an engine
 };
 
 // How much of a real server is put into others' hands (gateway/pool/adopt).
@@ -58,7 +60,8 @@ struct PoolConfig {
   SitePlan storage;
   std::vector<WeightCopy> copies;
   LifePlan life;
-  bool warm = true;  // false: every model begins as a placeholder
+  bool warm = true;     // false: every model begins as a placeholder
+  bool leased = false;  // and only owners of placeholders wake it, never a call
 
   // One model's part of cards that several share; without any, the cards are divided evenly and each has its own.
   struct Share {

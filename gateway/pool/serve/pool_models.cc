@@ -23,7 +23,7 @@ Station* Served::pick() {
     return std::pair(ready.value_or(base::Duration::max()), s.calls());
   };
   for (const auto& station : stations) {
-    if (station->life().phase() == Phase::Failed) continue;
+    if (station->life().phase() == Phase::Failed || !station->lent()) continue;
     if (!best || rank(*station) < rank(*best)) best = station.get();
   }
   return best;
@@ -200,7 +200,7 @@ void PoolModels::describe(descriptor::State& state, base::Time now) const {
     std::vector<const Engine*> engines;
     for (const auto& station : one->stations) {
       const Phase phase = station->life().phase();
-      if (phase == Phase::Serving) engines.push_back(&station->engine());
+      if (phase == Phase::Serving && station->lent()) engines.push_back(&station->engine());
       rising |= phase < Phase::Serving;
     }
     if (!engines.empty())

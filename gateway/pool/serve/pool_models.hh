@@ -24,7 +24,7 @@ struct Served {
   PoolMetrics metrics;
 
   // Where the next call goes: a serving station with the fewest calls, else the one that will serve first; null when all
-  // have failed.
+  // have failed or are lent to nobody.
   Station* pick();
   std::size_t calls() const;
 };

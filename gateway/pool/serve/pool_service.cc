@@ -15,6 +15,7 @@
 #include "gateway/pool/serve/describe.hh"
 #include "gateway/pool/serve/live_call.hh"
 #include "gateway/pool/serve/model_versions.hh"
+#include "gateway/pool/serve/placeholder_desk.hh"
 #include "gateway/pool/serve/pool_models.hh"
 #include "gateway/pool/serve/usage_routes.hh"
 #include "gateway/pool/tune/tune_service.hh"
@@ -79,6 +80,7 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
         tune(
             context, config, [this](bool busy) { models.set_neighbour(busy); }, site.get()),
         recorder(context, c.usage_db, c.id, started_unix_ms),
+        desk(context, c, models),
         description(describe(c)) {
     models.on_neighbour_share([this](double share) { tune.set_share(share); });
     if (site) site->on_revoked([this](const std::string& contract) { tune.revoke(contract); });
@@ -112,7 +114,8 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   // A model that is not up is woken by the first call; whether that call waits is its own decision.
   bool must_go_elsewhere(Served& one, const base::Request& in) const {
     Station* const station = one.pick();
-    if (!station || station->life().serving()) return false;
+    if (!station) return config.leased;
+    if (station->life().serving()) return false;
     station->wake();
     base::Duration patience = config.cold_wait;
     if (const auto said = number(in.headers.value_or("x-qanat-wait-ms", "")))
@@ -136,6 +139,7 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   std::unique_ptr<ModelVersions> versions;  // where site is
   TuneService tune;
   UsageRecorder recorder;
+  PlaceholderDesk desk;
   descriptor::Descriptor description;
   std::map<CallId, LiveCall*> live;
   bool stopping = false;
@@ -310,6 +314,7 @@ void PoolService::add_routes(base::HttpServer& server) {
         s);
   }
   add_usage_routes(server, s->recorder, s);
+  s->desk.add_routes(server, s);
 }
 
 void PoolService::add_operator_routes(base::HttpServer& server) {
@@ -321,6 +326,7 @@ void PoolService::add_operator_routes(base::HttpServer& server) {
     co_await out.send(200, "text/plain; version=0.0.4; charset=utf-8", s->metrics.text());
   });
   add_usage_operator_routes(server, s->recorder, s);
+  s->desk.add_routes(server, s);
   server.route("POST", "/qanat/v1/faults",
                [s](base::Request& in, base::Responder& out) { return s->inject(s, in, out); });
   server.route("GET", "/qanat/v1/faults", [s](base::Request&, base::Responder& out) -> awaitable<void> {
@@ -349,6 +355,7 @@ void PoolService::stop() {
   const auto live = s.live;
   for (const auto& [id, call] : live) call->interrupt();
   s.tune.stop();
+  s.desk.stop();
   s.recorder.stop();
   if (s.models.log()) s.models.log()->flush();
 }

@@ -67,6 +67,11 @@ void Station::wake() {
   arm();
 }
 
+void Station::stage() {
+  life_.stage(base::monotonic_now());
+  arm();
+}
+
 void Station::drain() {
   life_.drain(base::monotonic_now());
   if (!life_.serving()) lose("draining", true);

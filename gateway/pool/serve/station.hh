@@ -47,7 +47,12 @@ class Station {
   void cancel(CallId call);
 
   void wake();
+  // Weights to the disk, no more.
+  void stage();
   void drain();
+  // Of a pool whose engines only placeholders wake: somebody has it, and calls may go there.
+  void set_lent(bool lent) { lent_ = lent; }
+  bool lent() const { return lent_; }
   void set_health(const Health& health);
   // The process dies and starts again, `outage` after.
   void restart(base::Duration outage, std::string_view code);
@@ -91,6 +96,7 @@ class Station {
   std::vector<TokenSink*> turn_;  // on_turn_end() is owed to them
   std::vector<CallId> parked_;    // of live_: no engine has them now, oldest first
   std::uint64_t resumed_ = 0;
+  bool lent_ = true;
 };
 
 }  // namespace qanat::pool

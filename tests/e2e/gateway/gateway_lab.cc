@@ -15,13 +15,15 @@ using std::chrono::milliseconds;
 namespace {
 
 std::string pool_config(const support::TempFolder& folder, const std::string& id, const std::string& site,
-                        unsigned port, const std::string& cards, int count, const std::string& engine) {
+                        unsigned port, const std::string& cards, int count, const std::string& engine,
+                        const std::string& price = "") {
   return folder.write(
       id + ".toml", "id = \"" + id + "\"\nprovider = \"pml\"\nlocation = \"" + site + ".gz.cn\"\nsite = \"" +
                         site + "\"\nlisten = \"127.0.0.1:" + std::to_string(port) + "\"\nsocket = \"" +
                         folder.file(id + ".sock") + "\"\nusage_db = \"" + folder.file(id + ".db") +
                         "\"\ncards = \"" + cards + "\"\ncount = " + std::to_string(count) + "\nmodels = [\"" +
-                        kModel + "\"]\n[price]\ninput = 400\noutput = 1600\n[engine]\n" + engine);
+                        kModel + "\"]\n[price]\ninput = 400\noutput = 1600\n" + price + "[engine]\n" +
+                        engine);
 }
 
 // Coroutine parameters, so that nothing lives in a lambda that is gone.
@@ -78,7 +80,7 @@ void GatewayLab::start_pools(const std::string& local_engine, const std::string&
     return pool;
   };
   local_ = process("local", pool_config(folder_, "local", "city", local_port_, "L40", 4, local_engine));
-  far_ = process("far", pool_config(folder_, "far", "far1", far_port_, "H20", 8, far_engine));
+  far_ = process("far", pool_config(folder_, "far", "far1", far_port_, "H20", 8, far_engine, far_price_));
 }
 
 void GatewayLab::start_gateway() {

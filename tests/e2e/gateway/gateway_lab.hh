@@ -55,6 +55,7 @@ class GatewayLab : public ::testing::Test {
   void leave_before_the_answer();
 
   support::TempFolder folder_{"gateway"};
+  std::string far_price_;  // further lines of the far pool's [price]
   // Where the gateway listens and the local pool stands, for tests that put them into namespaces;
   // settings_, more_: lines at the top of its configuration, tables at its end
   std::string host_ = "127.0.0.1", local_host_ = "127.0.0.1", settings_, more_;

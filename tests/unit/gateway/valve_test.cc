@@ -204,6 +204,18 @@ TEST(Valve, ATaskBringsItsEnginesUpByItselfAndBefore) {
   EXPECT_EQ(f.awake(), 1u) << "more than five streams";
 }
 
+TEST(Valve, OneCallThatNobodyCanTakeWakesAnEngine) {
+  Fixture f;
+  f.run(1, 10s);
+  EXPECT_EQ(f.awake(), 0u);
+  f.valve.on_demand(1, f.now, true);
+  EXPECT_EQ(f.awake(), 1u);
+  f.run(1, 25s);
+  EXPECT_EQ(f.awake(), 1u) << "long enough for it to be served";
+  f.run(1, 10s);
+  EXPECT_EQ(f.awake(), 0u);
+}
+
 TEST(Valve, WhatWasAcknowledgedSurvives) {
   auto s = Fixture::usual();
   s.mode = ValveMode::AskFirst;

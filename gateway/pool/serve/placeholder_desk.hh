@@ -1,0 +1,44 @@
+// PlaceholderDesk: the pool's counter for rights to start engines: the book, its engines' eyes and hands, and its API.
+//   GET    /qanat/v1/placeholders       prices, what each model's engines are and cost to start, every right
+//   PUT    /qanat/v1/placeholders/ID    binds or renews one; says how many of its engines should be awake. Idempotent
+//   DELETE /qanat/v1/placeholders/ID    releases it
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "gateway/pool/life/placeholder_book.hh"
+#include "gateway/pool/serve/pool_models.hh"
+
+namespace qanat::base {
+class HttpServer;
+}
+
+namespace qanat::pool {
+
+class PlaceholderDesk {
+ public:
+  PlaceholderDesk(boost::asio::io_context& io, const PoolConfig& config, PoolModels& models);
+  // `owner` keeps the pool alive while a request is answered.
+  void add_routes(base::HttpServer& server, const std::shared_ptr<void>& owner);
+  void stop() { timer_.cancel(); }
+
+ private:
+  struct Api;
+  void look();
+  void act();
+  void tick();
+  nlohmann::ordered_json to_json(const PlaceholderStatus& status) const;
+  nlohmann::ordered_json model_json(const Served& served) const;
+
+  const PoolConfig& config_;
+  PoolModels& models_;
+  PlaceholderBook book_;
+  std::uint64_t epoch_;  // of this process: counts begin with it
+  std::vector<Station*> stations_;
+  boost::asio::steady_timer timer_;
+};
+
+}  // namespace qanat::pool

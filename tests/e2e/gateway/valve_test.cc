@@ -1,0 +1,152 @@
+// The valve with real daemons: a burst overflows to leased cards and leaves them; plans, kill -9, cold starts, dispatch.
+//
+//   tenant ──> qanat-gateway ──> "local"  4 × L40, always up
+//                    └─────────> "far"    2 engines of 4 × H20, leased: up while this gateway's placeholder wants them
+#include <thread>
+
+#include "tests/e2e/gateway/gateway_lab.hh"
+
+namespace qanat::e2e {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::int64_t kCardNano = 2'500'000;  // per second
+
+class ValveEndToEnd : public GatewayLab {
+ protected:
+  void start(const std::string& mode, const std::string& cool_down = "3s") {
+    far_price_ = "card = " + std::to_string(kCardNano) + "\n";
+    // A cold start of half a minute, twenty times faster.
+    start_pools("time_scale = 20\nmax_num_seqs = 2\n",
+                "time_scale = 20\ntensor_parallel = 4\n[life]\nstart = \"leased\"\n");
+    more_ = "[[valve]]\nmodel = \"" + std::string(kModel) + "\"\nmode = \"" + mode +
+            "\"\nlocal_streams = 2\ncool_down = \"" + cool_down + "\"\nlead = \"1s\"\n" +
+            "[[valve.placeholder]]\npool = \"http://127.0.0.1:" + std::to_string(far_port_) +
+            "\"\nengines = 2\nstreams = 20\n[sla]\nttft_ms = 300\n";
+    start_gateway();
+    wait_until([&] { return placeholder()["nano_per_s"] == 4 * kCardNano; });
+  }
+  json valve() { return admin_json("/v1/valves").at(0); }
+  json placeholder() { return valve().at("placeholders").at(0); }
+  json uses() { return admin_json("/v1/valve-uses"); }
+  json at_pool() {
+    const auto answer = base::fetch_blocking("http://127.0.0.1:" + std::to_string(far_port_),
+                                             {"GET", "/qanat/v1/placeholders", {}, ""});
+    return answer ? json::parse(answer->body) : json();
+  }
+  std::uint64_t pool_card_ms() {
+    std::uint64_t sum = 0;
+    const json all = at_pool();
+    for (const json& p : all["placeholders"]) sum += p["card_ms"].get<std::uint64_t>();
+    return sum;
+  }
+  void wait_until(const std::function<bool()>& done) {
+    for (int i = 0; i < 400; ++i) {
+      if (done()) return;
+      std::this_thread::sleep_for(milliseconds(25));
+    }
+    ADD_FAILURE() << valve().dump(1) << gateway_->log() << far_->log();
+  }
+  // Everything used is billed: the pool's own count, to the millisecond.
+  void expect_bill_equals_use() {
+    wait_until([&] { return placeholder()["held"] == 0 && uses()["card_ms"] == pool_card_ms(); });
+    const json bill = uses();
+    EXPECT_EQ(bill["card_ms"], pool_card_ms());
+    EXPECT_NEAR(bill["total_nano"].get<double>(), bill["card_ms"].get<double>() / 1e3 * kCardNano,
+                kCardNano / 100.0);
+  }
+};
+
+TEST_F(ValveEndToEnd, ABurstOpensItAndEveryCardComesBackWithinTheCoolDown) {
+  start("auto");
+  EXPECT_EQ(valve()["state"], "shut");
+  EXPECT_EQ(streams(1, chat_body(20)).at(0).pool, "local");
+  EXPECT_EQ(at_pool()["placeholders"][0]["card_ms"], 0) << "bound, and no card held";
+
+  // Five times what the local pool is said to hold, again and again for some seconds.
+  std::size_t far = 0;
+  const auto begin = steady_clock::now();
+  while (steady_clock::now() - begin < std::chrono::seconds(4))
+    for (const Seen& seen : streams(10, chat_body(150))) {
+      EXPECT_EQ(seen.status, 200) << seen.body;
+      EXPECT_FALSE(seen.closed);
+      far += seen.pool == "far" ? 1 : 0;
+    }
+  const auto ended = steady_clock::now();
+  EXPECT_GT(far, 0u) << valve().dump(1);
+  wait_until([&] { return placeholder()["held"] == 0 && valve()["state"] == "shut"; });
+  EXPECT_LT(steady_clock::now() - ended, std::chrono::seconds(5)) << "cool-down 3 s, and a busy machine";
+  expect_bill_equals_use();
+  EXPECT_GT(uses()["card_ms"].get<int>(), 0);
+}
+
+TEST_F(ValveEndToEnd, AConfirmedPlanAndItsCardTimeSurviveKillMinusNine) {
+  start("ask", "40s");
+  const auto burst = [&] { return streams(5, chat_body(150)); };
+  for (const Seen& seen : burst()) EXPECT_EQ(seen.pool, "local");
+  json plans;
+  for (int i = 0; i < 20 && plans.empty(); ++i) {
+    burst();
+    plans = admin_json("/v1/valve-plans");
+  }
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_EQ(valve()["placeholders"][0]["awake"], 0);
+  EXPECT_EQ(plans[0]["nano_per_hour"], 4 * kCardNano * 3600 * plans[0]["engines"][0]["engines"].get<int>());
+  const std::string confirm = "/v1/valves/" + std::string(kModel) + "/plans/" + plans[0]["id"].dump();
+  EXPECT_EQ(admin("POST", confirm + "/confirm").status, 200);
+  gateway_->end(SIGKILL);
+  start_gateway();
+  EXPECT_EQ(admin("POST", confirm + "/confirm").status, 409) << "it was confirmed, and that is known";
+  EXPECT_EQ(admin_json("/v1/valve-plans")[0]["state"], "confirmed");
+  wait_until([&] { return placeholder()["serving"].get<int>() > 0; });
+  gateway_->end(SIGKILL);
+  std::this_thread::sleep_for(milliseconds(200));  // card time that nobody books
+  start_gateway();
+  wait_until([&] { return placeholder()["held"].get<int>() > 0; });
+  EXPECT_EQ(admin("POST", "/v1/valves/" + std::string(kModel) + "/close").status, 200);
+  EXPECT_EQ(valve()["mode"], "closed");
+  expect_bill_equals_use();
+}
+
+TEST_F(ValveEndToEnd, ACallWaitsForAColdPlaceholderOnlyIfItsWishAllows) {
+  start("auto");
+  const auto ask = [&](const std::string& ttft) {
+    return tenant(
+        "POST", "/v1/chat/completions",
+        chat_body(5, false, "c-url://any/infer/" + std::string(kModel) + "?accel=h20&ttft=" + ttft).dump());
+  };
+  const auto refused = ask("200ms");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_NE(refused.body.find("pool_starting"), std::string::npos) << refused.body;
+  EXPECT_NE(refused.headers.value_or("retry-after", ""), "");
+  const auto waited = ask("20s");
+  EXPECT_EQ(waited.status, 200) << waited.body << valve().dump(1);
+}
+
+TEST_F(ValveEndToEnd, ADispatchTurnsAWishIntoCardsAndGivesThemBack) {
+  start("auto");
+  json wish{{"model", "qwen-32b"}, {"streams", 30}, {"ttft_ms", 2000}, {"tpot_ms", 100}, {"keep_up", true}};
+  wish["max_nano_per_hour"] = 1;
+  const auto dear = admin("POST", "/v1/dispatches", wish.dump());
+  EXPECT_EQ(dear.status, 409) << dear.body;
+  wish["max_nano_per_hour"] = 1e15;
+  const auto made = admin("POST", "/v1/dispatches", wish.dump());
+  ASSERT_EQ(made.status, 201) << made.body;
+  const json dispatch = json::parse(made.body);
+  EXPECT_EQ(dispatch["choices"][0]["pool"], "far") << dispatch.dump(1);
+  EXPECT_GE(dispatch["choices"][0]["streams_per_engine"].get<int>(), 15);
+  const std::string target = "/v1/dispatches/" + dispatch["id"].get<std::string>();
+  gateway_->end(SIGKILL);
+  start_gateway();
+  wait_until([&] { return admin_json(target)["state"] == "serving"; });
+  EXPECT_EQ(admin("DELETE", target).status, 200);
+  wait_until([&] { return at_pool()["placeholders"].empty(); });
+  EXPECT_EQ(admin("GET", target).status, 404);
+  EXPECT_EQ(admin("POST", "/v1/dispatches", R"({"model":"70b","streams":0})").status, 400);
+}
+
+}  // namespace
+}  // namespace qanat::e2e
