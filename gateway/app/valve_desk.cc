@@ -362,7 +362,7 @@ asio::awaitable<void> ValveDesk::follow(std::shared_ptr<ValveDesk> self, Line& l
     }
     const bool busy = awake > 0 || remote->held > 0 || !remote->priced;
     if (line.valve.awake(remote->id) == awake)
-      pause(remote->timer, busy ? base::Duration(kBusy) : base::Duration(kIdle));
+      co_await pause(remote->timer, busy ? base::Duration(kBusy) : base::Duration(kIdle));
   }
   if (self->stopping_) co_return;  // a restart goes on with what is up
   remote->released = true;
