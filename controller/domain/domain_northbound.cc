@@ -86,8 +86,8 @@ std::vector<std::string> Domain::tenant_problems(const std::vector<TenantView>& 
 
 std::vector<std::string> Domain::put_tenant(const TenantView& view, Now now) {
   const proto::v1::Tenant tenant = tenant_of(view);
-  const auto name = [this](std::uint32_t node) { return name_of(node); };
-  const auto problems = tenant_problems(with(view, tenants_, name));
+  auto problems = tenant_problems({view});
+  for (auto& problem : clashes(tenant, tenants_)) problems.push_back(std::move(problem));
   if (!problems.empty()) return problems;
   store_.put_tenant(tenant);
   const auto before = std::find_if(tenants_.begin(), tenants_.end(),

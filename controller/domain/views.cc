@@ -60,12 +60,14 @@ std::vector<std::string> problems_of(const std::vector<session::TenantView>& all
   return problems;
 }
 
-std::vector<session::TenantView> with(const session::TenantView& view,
-                                      const std::vector<proto::v1::Tenant>& kept, const NameOf& name) {
-  std::vector<session::TenantView> all{view};
-  for (const auto& tenant : kept)
-    if (tenant.name() != view.name) all.push_back(view_of(tenant, name, false));
-  return all;
+std::vector<std::string> clashes(const proto::v1::Tenant& tenant,
+                                 const std::vector<proto::v1::Tenant>& kept) {
+  std::vector<std::string> problems;
+  for (const auto& other : kept) {
+    if (other.vni() == tenant.vni() && other.name() != tenant.name())
+      problems.push_back("vni " + std::to_string(tenant.vni()) + " is that of tenant '" + other.name() + "'");
+  }
+  return problems;
 }
 
 std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,

@@ -19,9 +19,8 @@ session::TenantView view_of(const proto::v1::Tenant& tenant, const NameOf& name,
 proto::v1::Tenant tenant_of(const session::TenantView& view);
 // All that is wrong with these as a level's tenants: each by itself, and a VNI used twice.
 std::vector<std::string> problems_of(const std::vector<session::TenantView>& all);
-// The kept ones with `view` in the place of that of its name; `view` comes first.
-std::vector<session::TenantView> with(const session::TenantView& view,
-                                      const std::vector<proto::v1::Tenant>& kept, const NameOf& name);
+// VNIs of the tenant's that others have.
+std::vector<std::string> clashes(const proto::v1::Tenant& tenant, const std::vector<proto::v1::Tenant>& kept);
 std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,
                                         const NameOf& name);
 // The lists of a policy that fit the query.

@@ -75,8 +75,8 @@ std::vector<std::string> Global::tenant_problems(const std::vector<session::Tena
 
 std::vector<std::string> Global::put_tenant(const session::TenantView& view, Now) {
   const proto::v1::Tenant tenant = domain::tenant_of(view);
-  const auto name = [this](std::uint32_t node) { return name_of(node); };
-  const auto problems = tenant_problems(domain::with(view, tenants_, name));
+  auto problems = tenant_problems({view});
+  for (auto& problem : domain::clashes(tenant, tenants_)) problems.push_back(std::move(problem));
   if (!problems.empty()) return problems;
   store_.put_tenant(tenant);
   std::erase_if(tenants_, [&](const auto& t) { return t.name() == tenant.name(); });

@@ -70,11 +70,34 @@ Intents::Outcome Intents::restore(std::uint64_t version, Run run, const By& by, 
   return move_to(merged({}, std::get<Wanted>(wanted)), run, fmt::format("restore {}", version), by, now);
 }
 
+// By itself, without a look at all the others: tenants change often, and there may be many.
 Intents::Outcome Intents::put_tenant(const session::TenantView& tenant, const By& by, session::Now now) {
-  Intent next = current();
-  std::erase_if(next.tenants, [&](const auto& t) { return t.name == tenant.name; });
-  next.tenants.push_back(tenant);
-  return move_to(std::move(next), Run::Real, "tenant " + tenant.name, by, now);
+  read_head();
+  const auto all = current().tenants;
+  Problems problems = level_.tenant_problems({tenant});
+  for (const auto& other : all)
+    if (other.vni == tenant.vni && other.name != tenant.name)
+      problems.push_back(fmt::format("vni {} is that of tenant '{}'", tenant.vni, other.name));
+  if (!problems.empty()) return problems;
+  const auto* held = find(all, tenant.name);
+  const std::string before = held == nullptr ? "" : text_of(tenant_json(*held)),
+                    after = text_of(tenant_json(tenant));
+  Applied applied{.version = version_, .changed = before != after, .differences = {}};
+  if (!applied.changed) return applied;
+  using Kind = Difference::Kind;
+  applied.differences = {
+      {held == nullptr ? Kind::Added : Kind::Changed, "tenant " + tenant.name, before, after}};
+  if (needs_whole()) {
+    Intent next{all, rules_};
+    std::erase_if(next.tenants, [&](const auto& t) { return t.name == tenant.name; });
+    next.tenants.push_back(tenant);
+    keep("intent", to_json(next), "tenant " + tenant.name, by, now);
+  } else {
+    keep("change", "{\"" + tenant.name + "\":" + after + "}", "tenant " + tenant.name, by, now);
+  }
+  level_.put_tenant(tenant, now);
+  applied.version = version_;
+  return applied;
 }
 
 Intents::Outcome Intents::remove_tenant(const std::string& name, const By& by, session::Now now) {
@@ -93,17 +116,29 @@ Intents::Outcome Intents::move_to(Intent next, Run run, const std::string& actio
   if (auto problems = tenants ? level_.tenant_problems(next.tenants) : Problems{}; !problems.empty())
     return problems;
   if (run == Run::Dry || applied.differences.empty()) return applied;
-  const std::uint64_t number = version_ + 1;
-  const Json kept{{"version", number}, {"unix_s", now.unix_s}, {"who", by.who},
-                  {"from", by.from},   {"action", action},     {"intent", Json::parse(to_json(next))}};
-  std::vector<std::pair<std::string, std::string>> values{{name_of(number), text_of(kept)},
-                                                          {"version_head", std::to_string(number)}};
-  if (number > kKept) values.emplace_back(name_of(number - kKept), "");
-  store_.set_values(values);
-  version_ = applied.version = number;
+  keep("intent", to_json(next), action, by, now);
+  applied.version = version_;
   applied.changed = true;
   enact(next, now);
   return applied;
+}
+
+bool Intents::needs_whole() const { return version_ == 0 || (version_ + 1) % kWholeEvery == 0; }
+
+// `key`: "intent" with the whole document, or "change" with one tenant of it.
+void Intents::keep(const std::string& key, const std::string& json, const std::string& action, const By& by,
+                   session::Now now) {
+  const std::uint64_t number = version_ + 1;
+  const Json head{
+      {"version", number}, {"unix_s", now.unix_s}, {"who", by.who}, {"from", by.from}, {"action", action}};
+  std::string kept = text_of(head);
+  kept.pop_back();
+  kept += ",\"" + key + "\":" + json + "}";
+  std::vector<std::pair<std::string, std::string>> values{{name_of(number), std::move(kept)},
+                                                          {"version_head", std::to_string(number)}};
+  if (number > kKept + kWholeEvery) values.emplace_back(name_of(number - kKept - kWholeEvery), "");
+  store_.set_values(values);
+  version_ = number;
 }
 
 // What is gone goes first, and what changes its VNI, so that VNIs may change hands.
@@ -128,8 +163,8 @@ std::vector<VersionView> Intents::versions(std::uint64_t before, std::size_t lim
   std::vector<VersionView> out;
   const std::uint64_t first = before == 0 ? version_ : std::min(before - 1, version_);
   for (std::uint64_t number = first; number > 0 && out.size() < limit; --number) {
-    const Json json = Json::parse(record(number), nullptr, false);
-    if (!json.is_object()) break;
+    const Json json = Json::parse(store_.value(name_of(number)).value_or(""), nullptr, false);
+    if (!json.is_object() || number + kKept <= version_) break;
     out.push_back({number,
                    json.value("unix_s", base::UnixSeconds{0}),
                    {json.value("who", std::string()), json.value("from", std::string())},
@@ -139,7 +174,25 @@ std::vector<VersionView> Intents::versions(std::uint64_t before, std::size_t lim
 }
 
 std::string Intents::record(std::uint64_t version) const {
-  return store_.value(name_of(version)).value_or("");
+  Json out;
+  std::vector<Json> changes;  // back to the last whole document
+  for (std::uint64_t number = version;; --number) {
+    const auto text = store_.value(name_of(number));
+    if (!text) return "";
+    Json json = Json::parse(*text, nullptr, false);
+    if (!json.is_object()) return "";
+    if (number == version) out = json;
+    if (const auto whole = json.find("intent"); whole != json.end()) {
+      if (number == version) return *text;
+      out["intent"] = *whole;
+      break;
+    }
+    changes.push_back(json.value("change", Json::object()));
+  }
+  for (auto change = changes.rbegin(); change != changes.rend(); ++change)
+    for (const auto& [name, tenant] : change->items()) out["intent"]["tenants"][name] = tenant;
+  out.erase("change");
+  return text_of(out);
 }
 
 }  // namespace qanat::northbound

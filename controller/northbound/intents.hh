@@ -38,6 +38,8 @@ struct VersionView {
 class Intents {
  public:
   static constexpr std::uint64_t kKept = 1000;  // versions
+  // One tenant's change is kept as that change; so often, and of everything else, the whole document is.
+  static constexpr std::uint64_t kWholeEvery = 64;
 
   // Both outlive it. Puts the newest version's rules into force, and what of its tenants is not yet.
   Intents(session::Level& level, store::Store& store, session::Now now);
@@ -66,6 +68,9 @@ class Intents {
  private:
   void read_head();
   Outcome move_to(Intent next, Run run, const std::string& action, const By& by, session::Now now);
+  bool needs_whole() const;
+  void keep(const std::string& key, const std::string& json, const std::string& action, const By& by,
+            session::Now now);
   void enact(const Intent& next, session::Now now);
 
   session::Level& level_;

@@ -120,6 +120,24 @@ TEST_F(InForce, SingleTenantsAreVersionsToo) {
   EXPECT_TRUE(std::get<Problems>(intents_->remove_tenant("shop", by_, now_)).empty());
 }
 
+TEST_F(InForce, AVersionMadeOfSingleChangesIsHadAgainAsAWhole) {
+  apply(kWhole);
+  session::TenantView tenant{.name = "shop", .vni = 7, .members = {}};
+  for (std::uint32_t i = 0; i < 2 * Intents::kWholeEvery; ++i) {
+    tenant.members = {{"city", {"100.97.1." + std::to_string(i + 1) + "/32"}, {}}};
+    ASSERT_EQ(std::get<Applied>(intents_->put_tenant(tenant, by_, now_)).version, i + 2);
+  }
+  EXPECT_TRUE(std::get<Applied>(intents_->put_tenant(tenant, by_, now_)).differences.empty());
+  for (const std::uint64_t version : {2u, 50u, 64u, 100u}) {
+    const auto back = std::get<Applied>(intents_->restore(version, Intents::Run::Real, by_, now_));
+    ASSERT_EQ(back.differences.size(), 1u) << version;
+    const auto now = intents_->current();
+    ASSERT_EQ(now.tenants.size(), 2u);
+    EXPECT_EQ(now.tenants[1].members[0].addresses[0], "100.97.1." + std::to_string(version - 1) + "/32");
+    EXPECT_EQ(now.rules.routes.size(), 1u);
+  }
+}
+
 TEST_F(InForce, VnisMayChangeHands) {
   apply(R"({"tenants": {"a": {"vni": 1, "members": []}, "b": {"vni": 2, "members": []}}})");
   apply(R"({"tenants": {"a": {"vni": 2, "members": []}, "b": {"vni": 1, "members": []}}})");
