@@ -12,7 +12,7 @@
 namespace qanat::northbound {
 namespace {
 
-constexpr std::string_view kPrefix = "token/";
+constexpr std::string_view kTokenPrefix = "token/";
 constexpr std::string_view kText = "qa1.";
 constexpr std::size_t kMostTokens = 10'000;
 
@@ -68,7 +68,7 @@ std::variant<Caller, Access::Refused> Access::who(const std::string* header, bas
   const std::size_t end = token.find('.', kText.size());
   if (!token.starts_with(kText) || end == std::string::npos || end > 64) return Refused::Unknown;
   const std::string id = token.substr(kText.size(), end - kText.size());
-  const auto kept = store_.value(std::string(kPrefix) + id);
+  const auto kept = store_.value(std::string(kTokenPrefix) + id);
   if (!kept) return Refused::Unknown;
   const Json json = Json::parse(*kept, nullptr, false);
   const std::string expected = json.value("hash", std::string()), given = hex_of(session::hash_of(token));
@@ -100,7 +100,7 @@ std::variant<Access::Made, std::vector<std::string>> Access::make(const TokenReq
                now,
                request.ttl_s == 0 ? 0 : now + request.ttl_s};
   made.text = std::string(kText) + made.view.id + "." + base::to_base64url(secret);
-  store_.set_value(std::string(kPrefix) + made.view.id,
+  store_.set_value(std::string(kTokenPrefix) + made.view.id,
                    text_of(Json{{"name", request.name},
                                 {"role", to_string(request.role)},
                                 {"tenant", request.tenant},
@@ -113,13 +113,13 @@ std::variant<Access::Made, std::vector<std::string>> Access::make(const TokenReq
 
 std::vector<TokenView> Access::tokens() const {
   std::vector<TokenView> out;
-  for (const auto& [name, value] : store_.values_of(kPrefix, "", kMostTokens))
-    out.push_back(view_of(name.substr(kPrefix.size()), Json::parse(value, nullptr, false)));
+  for (const auto& [name, value] : store_.values_of(kTokenPrefix, "", kMostTokens))
+    out.push_back(view_of(name.substr(kTokenPrefix.size()), Json::parse(value, nullptr, false)));
   return out;
 }
 
 bool Access::revoke(const std::string& id) {
-  const std::string name = std::string(kPrefix) + id;
+  const std::string name = std::string(kTokenPrefix) + id;
   if (!store_.value(name)) return false;
   store_.set_values({{name, ""}});
   return true;

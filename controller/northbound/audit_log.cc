@@ -10,10 +10,10 @@
 namespace qanat::northbound {
 namespace {
 
-constexpr std::string_view kPrefix = "audit/";
+constexpr std::string_view kLinePrefix = "audit/";
 constexpr std::string_view kHead = "audit_head";  // "COUNT HASH"
 
-std::string name_of(std::uint64_t sequence) { return fmt::format("{}{:016}", kPrefix, sequence); }
+std::string line_name(std::uint64_t sequence) { return fmt::format("{}{:016}", kLinePrefix, sequence); }
 
 std::string sha256(std::string_view text) {
   const std::string hash = session::hash_of(text);
@@ -44,16 +44,17 @@ void AuditLog::add(const AuditEntry& entry, base::UnixSeconds now) {
   json["previous"] = head_;
   const std::string text = text_of(json);
   std::string head = sha256(text);
-  store_.set_values({{name_of(sequence), text}, {std::string(kHead), fmt::format("{} {}", sequence, head)}});
+  store_.set_values(
+      {{line_name(sequence), text}, {std::string(kHead), fmt::format("{} {}", sequence, head)}});
   count_ = sequence;
   head_ = std::move(head);
 }
 
 std::vector<AuditLog::Line> AuditLog::lines(std::uint64_t after, std::size_t limit) const {
   std::vector<Line> out;
-  for (auto& [name, text] : store_.values_of(kPrefix, after == 0 ? "" : name_of(after), limit)) {
+  for (auto& [name, text] : store_.values_of(kLinePrefix, after == 0 ? "" : line_name(after), limit)) {
     const std::string hash = sha256(text);
-    out.push_back({std::stoull(name.substr(kPrefix.size())), std::move(text), hash});
+    out.push_back({std::stoull(name.substr(kLinePrefix.size())), std::move(text), hash});
   }
   return out;
 }

@@ -11,10 +11,10 @@
 namespace qanat::northbound {
 namespace {
 
-constexpr std::string_view kPrefix = "version/";
+constexpr std::string_view kVersionPrefix = "version/";
 
 // In the order of their numbers.
-std::string name_of(std::uint64_t version) { return fmt::format("{}{:016}", kPrefix, version); }
+std::string version_name(std::uint64_t version) { return fmt::format("{}{:016}", kVersionPrefix, version); }
 
 bool same(const session::TenantView& a, const session::TenantView& b) {
   return tenant_json(a) == tenant_json(b);
@@ -134,9 +134,9 @@ void Intents::keep(const std::string& key, const std::string& json, const std::s
   std::string kept = text_of(head);
   kept.pop_back();
   kept += ",\"" + key + "\":" + json + "}";
-  std::vector<std::pair<std::string, std::string>> values{{name_of(number), std::move(kept)},
+  std::vector<std::pair<std::string, std::string>> values{{version_name(number), std::move(kept)},
                                                           {"version_head", std::to_string(number)}};
-  if (number > kKept + kWholeEvery) values.emplace_back(name_of(number - kKept - kWholeEvery), "");
+  if (number > kKept + kWholeEvery) values.emplace_back(version_name(number - kKept - kWholeEvery), "");
   store_.set_values(values);
   version_ = number;
 }
@@ -163,7 +163,7 @@ std::vector<VersionView> Intents::versions(std::uint64_t before, std::size_t lim
   std::vector<VersionView> out;
   const std::uint64_t first = before == 0 ? version_ : std::min(before - 1, version_);
   for (std::uint64_t number = first; number > 0 && out.size() < limit; --number) {
-    const Json json = Json::parse(store_.value(name_of(number)).value_or(""), nullptr, false);
+    const Json json = Json::parse(store_.value(version_name(number)).value_or(""), nullptr, false);
     if (!json.is_object() || number + kKept <= version_) break;
     out.push_back({number,
                    json.value("unix_s", base::UnixSeconds{0}),
@@ -177,7 +177,7 @@ std::string Intents::record(std::uint64_t version) const {
   Json out;
   std::vector<Json> changes;  // back to the last whole document
   for (std::uint64_t number = version;; --number) {
-    const auto text = store_.value(name_of(number));
+    const auto text = store_.value(version_name(number));
     if (!text) return "";
     Json json = Json::parse(*text, nullptr, false);
     if (!json.is_object()) return "";
