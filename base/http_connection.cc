@@ -16,7 +16,6 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 namespace {
 
-constexpr std::size_t kReadSize = Transport::kReadSize;
 // A client that is refused may still be sending: this much is read and thrown away, so that it sees the answer rather
 // than a reset (RFC 9112 §9.6).
 constexpr std::size_t kLingerBytes = 32 * 1024 * 1024;  // more than any route's body
@@ -113,7 +112,7 @@ asio::awaitable<bool> Responder::Connection::handle_one() {
   while (!head.parser.is_header_done()) {
     const std::size_t unparsed = input_.size();
     const bool more = co_await read_more(head, head_deadline - monotonic_now());
-    if (head.error == http::error::header_limit || unparsed > limits_.header_bytes + kReadSize) {
+    if (head.error == http::error::header_limit || unparsed > limits_.header_bytes + Transport::kReadSize) {
       const HttpRefusal refusal = turned_away(431, "headers_too_large", "the request's headers are too large",
                                               fmt::format("at most {} bytes", limits_.header_bytes));
       co_return co_await refuse(request, refusal);

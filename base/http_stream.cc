@@ -17,9 +17,8 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using ErrorCode = boost::system::error_code;
 namespace {
-constexpr std::size_t kReadSize = Transport::kReadSize;
 // A body's bytes between the parser and who takes them at once.
-thread_local std::array<char, kReadSize> g_body;
+thread_local std::array<char, Transport::kReadSize> g_body;
 }  // namespace
 
 HttpStream::State::~State() {
@@ -49,7 +48,7 @@ ErrorCode HttpStream::State::feed(std::string_view bytes) {
     input.assign(bytes.substr(used));
   // An unfinished line is kept: it goes on with what is read next.
   starved = input.empty() || ec == http::error::need_more;
-  if (ec == http::error::need_more && input.size() > header_bytes + kReadSize)
+  if (ec == http::error::need_more && input.size() > header_bytes + Transport::kReadSize)
     return make_error_code(Errc::BadResponse);
   if (ec == http::error::need_more || ec == http::error::need_buffer) return {};
   return ec ? make_error_code(Errc::BadResponse) : ec;
@@ -138,7 +137,7 @@ const Headers& HttpStream::headers() const { return state_->headers; }
 asio::awaitable<Result<std::string_view>> HttpStream::read_some() {
   const std::shared_ptr<State> s = state_;
   if (s->done) co_return std::string_view{};
-  s->chunk.resize(kReadSize);
+  s->chunk.resize(Transport::kReadSize);
   std::string_view arrived;
   while (true) {
     const auto part = s->body_now(arrived, s->chunk);

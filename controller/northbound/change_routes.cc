@@ -11,7 +11,6 @@
 namespace qanat::northbound {
 namespace {
 
-constexpr Need kOperator{Role::Operator}, kAdmin{Role::Admin};
 constexpr Need kTenantsOperator{Role::Operator, true};
 constexpr std::string_view kTenantHint =
     "PUT {\"vni\":100,\"members\":[{\"node\":\"city\",\"addresses\":[\"100.96.1.1/32\"],\"prefixes\":[]}]}";

@@ -51,6 +51,7 @@ struct Need {
   Role least = Role::Viewer;
   bool tenants_too = false;  // a token of one tenant may use it; the handler shows it its own alone
 };
+inline constexpr Need kViewer{Role::Viewer}, kOperator{Role::Operator}, kAdmin{Role::Admin};
 
 class Desk {
  public:

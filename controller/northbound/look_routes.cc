@@ -13,7 +13,6 @@
 namespace qanat::northbound {
 namespace {
 
-constexpr Need kViewer{Role::Viewer}, kOperator{Role::Operator}, kAdmin{Role::Admin};
 constexpr Need kAnyViewer{Role::Viewer, true};
 constexpr std::size_t kMostPage = 10'000;
 constexpr std::size_t kMostQuestions = 4;  // waiting at once

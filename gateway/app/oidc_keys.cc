@@ -21,7 +21,7 @@ namespace {
 
 // Tokens of strangers may name any key: the issuer is not asked more often than that for their sake.
 constexpr base::Duration kSoonest = std::chrono::seconds{5};
-constexpr base::Duration kLook = std::chrono::milliseconds{500};
+constexpr base::Duration kKeysLook = std::chrono::milliseconds{500};
 constexpr std::size_t kMaxSetBytes = 256 * 1024;
 
 base::HttpClientOptions options_of(const OidcConfig& config, const UrlParts& url) {
@@ -104,7 +104,7 @@ asio::awaitable<void> OidcKeys::run(std::shared_ptr<State> s) {
     s->known.set(static_cast<double>(s->verifier.keys()));
     const base::Time asked = base::monotonic_now();
     while (!s->stopping) {
-      s->timer.expires_after(kLook);
+      s->timer.expires_after(kKeysLook);
       boost::system::error_code ignored;
       co_await s->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
       const base::Duration passed = base::monotonic_now() - asked;

@@ -17,7 +17,7 @@ namespace qanat::app {
 namespace asio = boost::asio;
 namespace {
 
-constexpr base::Duration kLook = std::chrono::milliseconds{200};
+constexpr base::Duration kRegistryLook = std::chrono::milliseconds{200};
 
 base::HttpClientOptions options() {
   base::HttpClientOptions o;
@@ -121,7 +121,7 @@ asio::awaitable<void> RegistryFollower::run(std::shared_ptr<State> s) {
   while (!s->stopping) {
     for (auto& source : s->directory.due(base::monotonic_now()))
       asio::co_spawn(s->io, fetch(s, std::move(source)), asio::detached);
-    s->timer.expires_after(kLook);
+    s->timer.expires_after(kRegistryLook);
     boost::system::error_code ignored;
     co_await s->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   }

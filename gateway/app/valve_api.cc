@@ -29,7 +29,7 @@ double ms(base::Duration d) { return std::chrono::duration<double, std::milli>(d
 std::int64_t wall(base::Time t) {
   return static_cast<std::int64_t>(base::unix_now_ms()) + (t - base::monotonic_now()).count() / 1'000'000;
 }
-std::string dump(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string text_of(const json& j) { return j.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 json plan_json(const Line& line, const place::ValvePlan& p) {
   json engines = json::array();
@@ -120,7 +120,7 @@ awaitable<Line*> line_of(Desk desk, base::Request& in, base::Responder& out) {
 awaitable<void> list(Desk desk, base::Request&, base::Responder& out) {
   json all = json::array();
   for (const auto& line : desk->lines()) all.push_back(line_json(*line));
-  std::string body = dump(all);
+  std::string body = text_of(all);
   co_await out.json(200, std::move(body));
 }
 
@@ -128,7 +128,7 @@ awaitable<void> list(Desk desk, base::Request&, base::Responder& out) {
 awaitable<void> changed(Desk desk, Line& line, base::Responder& out) {
   desk->settle(line);
   co_await desk->save(line);
-  std::string body = dump(line_json(line));
+  std::string body = text_of(line_json(line));
   co_await out.json(200, std::move(body));
 }
 
@@ -169,7 +169,7 @@ awaitable<void> plans(Desk desk, base::Request&, base::Responder& out) {
   json all = json::array();
   for (const auto& line : desk->lines())
     for (const auto& p : line->valve.plans()) all.push_back(plan_json(*line, p));
-  std::string body = dump(all);
+  std::string body = text_of(all);
   co_await out.json(200, std::move(body));
 }
 
@@ -210,7 +210,7 @@ awaitable<void> uses(Desk desk, base::Request&, base::Responder& out) {
                     {"charged_nano", u.charged_nano}});
   }
   const json all{{"lines", std::move(list)}, {"card_ms", card_ms}, {"total_nano", relay::money_json(total)}};
-  std::string body = dump(all);
+  std::string body = text_of(all);
   co_await out.json(200, std::move(body));
 }
 
@@ -316,7 +316,7 @@ awaitable<void> dispatch(Desk desk, base::Request& in, base::Responder& out) {
   if (!plan.holds) {
     const json refused{{"error", {{"code", "nothing_holds"}, {"message", plan.why}}},
                        {"choices", choices_json(plan)}};
-    std::string body = dump(refused);
+    std::string body = text_of(refused);
     co_return void(co_await out.json(409, std::move(body)));
   }
   place::ValveSettings settings;
@@ -362,14 +362,14 @@ awaitable<void> dispatch(Desk desk, base::Request& in, base::Responder& out) {
   co_await desk->wiring().ledger.query(work);
   co_await desk->save(line);
   desk->dispatches()[id] = kept.dump();
-  std::string body = dump(status_of(desk, kept));
+  std::string body = text_of(status_of(desk, kept));
   co_await out.json(201, std::move(body));
 }
 
 awaitable<void> list_dispatches(Desk desk, base::Request&, base::Responder& out) {
   json all = json::array();
   for (const auto& [id, text] : desk->dispatches()) all.push_back(status_of(desk, json::parse(text)));
-  std::string body = dump(all);
+  std::string body = text_of(all);
   co_await out.json(200, std::move(body));
 }
 
@@ -377,7 +377,7 @@ awaitable<void> one_dispatch(Desk desk, base::Request& in, base::Responder& out)
   const auto found = desk->dispatches().find(std::string(in.capture("id")));
   if (found == desk->dispatches().end())
     co_return void(co_await out.error(404, "not_found", "no such dispatch", "GET /v1/dispatches lists them"));
-  std::string body = dump(status_of(desk, json::parse(found->second)));
+  std::string body = text_of(status_of(desk, json::parse(found->second)));
   co_await out.json(200, std::move(body));
 }
 
@@ -407,7 +407,7 @@ awaitable<void> end_dispatch(Desk desk, base::Request& in, base::Responder& out)
   };
   co_await desk->wiring().ledger.query(work);
   desk->dispatches().erase(id);
-  std::string body = dump(kept);
+  std::string body = text_of(kept);
   co_await out.json(200, std::move(body));
 }
 

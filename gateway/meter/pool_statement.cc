@@ -5,7 +5,7 @@
 namespace qanat::meter {
 namespace {
 
-std::uint64_t u64(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+std::uint64_t unsigned_of(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 
 }  // namespace
 
@@ -35,13 +35,13 @@ PoolStatement statement_of(Store& store, const std::string& pool, std::int64_t s
     }
     StatementLine& l = *line(call);
     if (mine.text(1) == "charge") {
-      l.tokens_in = u64(mine.integer(2));
-      l.tokens_out = u64(mine.integer(3));
+      l.tokens_in = unsigned_of(mine.integer(2));
+      l.tokens_out = unsigned_of(mine.integer(3));
       l.charged_nano = mine.integer(4);
       statement.charged += mine.integer(4);
     } else {
-      l.undelivered_in += u64(mine.integer(2));
-      l.undelivered_out += u64(mine.integer(3));
+      l.undelivered_in += unsigned_of(mine.integer(2));
+      l.undelivered_out += unsigned_of(mine.integer(3));
       l.undelivered_nano += mine.integer(4);
       statement.undelivered += mine.integer(4);
     }
@@ -65,8 +65,8 @@ PoolStatement statement_of(Store& store, const std::string& pool, std::int64_t s
   while (records.step())
     if (StatementLine* l = line(records.text(0))) {
       l->recorded = true;
-      l->recorded_in += u64(records.integer(1));
-      l->recorded_out += u64(records.integer(2));
+      l->recorded_in += unsigned_of(records.integer(1));
+      l->recorded_out += unsigned_of(records.integer(2));
       l->disputed |= records.text(3) == "disputed";
     }
   for (const StatementLine& l : statement.lines) {

@@ -6,7 +6,7 @@
 namespace qanat::jobs {
 namespace {
 
-constexpr std::string_view kMagic = "qanat-manifest-1\n";
+constexpr std::string_view kManifestMagic = "qanat-manifest-1\n";
 
 // The number on the next line, without leading zeros; false when there is none.
 bool take_number(std::string_view& text, std::uint64_t& into) {
@@ -26,15 +26,15 @@ std::uint64_t Manifest::bytes_of(std::size_t chunk) const {
 }
 
 std::string serialize(const Manifest& manifest) {
-  std::string text(kMagic);
+  std::string text(kManifestMagic);
   text += std::to_string(manifest.size) + "\n" + std::to_string(manifest.chunk_bytes) + "\n";
   for (const Digest& chunk : manifest.chunks) text += to_string(chunk) + "\n";
   return text;
 }
 
 Result<Manifest> parse_manifest(std::string_view text) noexcept {
-  if (!text.starts_with(kMagic) || text.size() > kMaxManifestBytes) return Errc::BadManifest;
-  text.remove_prefix(kMagic.size());
+  if (!text.starts_with(kManifestMagic) || text.size() > kMaxManifestBytes) return Errc::BadManifest;
+  text.remove_prefix(kManifestMagic.size());
   Manifest manifest;
   if (!take_number(text, manifest.size) || !take_number(text, manifest.chunk_bytes)) return Errc::BadManifest;
   if (manifest.size > kMaxArtefactBytes || manifest.chunk_bytes == 0 || manifest.chunk_bytes > kChunkBytes)

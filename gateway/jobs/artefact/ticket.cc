@@ -5,7 +5,7 @@
 namespace qanat::jobs {
 namespace {
 
-constexpr std::string_view kMagic = "qanat-ticket-1\n";
+constexpr std::string_view kTicketMagic = "qanat-ticket-1\n";
 constexpr std::size_t kMaxTicket = 1024;  // bytes
 
 bool take(std::string_view& text, std::string& into) {
@@ -19,13 +19,13 @@ bool take(std::string_view& text, std::string& into) {
 }  // namespace
 
 std::string serialize(const Ticket& t) {
-  return std::string(kMagic) + t.issuer + "\n" + t.verb + "\n" + t.subject + "\n" + t.site + "\n" +
+  return std::string(kTicketMagic) + t.issuer + "\n" + t.verb + "\n" + t.subject + "\n" + t.site + "\n" +
          std::to_string(t.expires_unix_ms) + "\n";
 }
 
 Result<Ticket> parse_ticket(std::string_view text) noexcept {
-  if (!text.starts_with(kMagic) || text.size() > kMaxTicket) return Errc::BadTicket;
-  text.remove_prefix(kMagic.size());
+  if (!text.starts_with(kTicketMagic) || text.size() > kMaxTicket) return Errc::BadTicket;
+  text.remove_prefix(kTicketMagic.size());
   Ticket t;
   std::string expires;
   if (!take(text, t.issuer) || !take(text, t.verb) || !take(text, t.subject) || !take(text, t.site) ||

@@ -7,7 +7,7 @@
 namespace qanat::jobs {
 namespace {
 
-constexpr std::string_view kMagic = "qanat-contract-1\n";
+constexpr std::string_view kContractMagic = "qanat-contract-1\n";
 constexpr std::string_view kClasses[] = {"open", "internal", "confidential"};
 
 bool is_name(std::string_view text) {
@@ -59,7 +59,7 @@ bool number_of(std::optional<std::string_view> value, Number& into) {
 std::string_view to_string(DataClass data_class) { return kClasses[static_cast<std::size_t>(data_class)]; }
 
 std::string serialize(const Contract& c) {
-  std::string text(kMagic);
+  std::string text(kContractMagic);
   text += "id " + c.id + "\nartefact " + to_string(c.artefact) + "\nowner " + c.owner + "\nusers " +
           joined(c.users) + "\nsites " + joined(c.sites) + "\npurposes " + joined(c.purposes) + "\nuses " +
           std::to_string(c.uses) + "\nexpires " + std::to_string(c.expires_unix_ms) + "\nclass ";
@@ -68,8 +68,8 @@ std::string serialize(const Contract& c) {
 }
 
 Result<Contract> parse_contract(std::string_view text) noexcept {
-  if (!text.starts_with(kMagic) || text.size() > 64 * 1024) return Errc::BadContract;
-  text.remove_prefix(kMagic.size());
+  if (!text.starts_with(kContractMagic) || text.size() > 64 * 1024) return Errc::BadContract;
+  text.remove_prefix(kContractMagic.size());
   Contract c;
   const auto id = take(text, "id"), artefact = take(text, "artefact"), owner = take(text, "owner");
   const auto digest = artefact ? parse_digest(*artefact) : std::nullopt;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.hh"
+#include "gateway/jobs/rest.hh"
 
 namespace qanat::jobs {
 namespace asio = boost::asio;
@@ -20,11 +21,6 @@ namespace {
 // Of a link, what may be promised: the rest is for what the fluid leaves out (requests, retries, a chunk's end).
 constexpr double kPromised = 0.9;
 constexpr base::Duration kTick = std::chrono::milliseconds{200}, kAgain = std::chrono::milliseconds{400};
-
-awaitable<void> rest(asio::io_context& io, base::Duration duration) {
-  asio::steady_timer timer(io, duration);
-  co_await timer.async_wait(asio::use_awaitable);
-}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
+#include "gateway/jobs/rest.hh"
 
 namespace qanat::jobs {
 namespace asio = boost::asio;
@@ -33,11 +34,6 @@ boost::system::error_code refused(const base::ClientResponse& answer) {
       if (code(static_cast<Errc>(i)) == said) return static_cast<Errc>(i);
   }
   return Errc::NoRoute;
-}
-
-awaitable<void> rest(asio::io_context& io, base::Duration duration) {
-  asio::steady_timer timer(io, duration);
-  co_await timer.async_wait(asio::use_awaitable);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/clock.hh"
 #include "base/log.hh"
+#include "gateway/jobs/rest.hh"
 
 namespace qanat::jobs {
 namespace asio = boost::asio;
@@ -22,11 +23,6 @@ constexpr base::Duration kAgain = std::chrono::milliseconds{100};
 constexpr base::Duration kPatience = std::chrono::seconds{5};  // for everybody to be ready
 constexpr base::Duration kToldAtOnce =
     std::chrono::seconds{10};  // the caller hears of a decision that all have
-
-awaitable<void> rest(asio::io_context& io, base::Duration duration) {
-  asio::steady_timer timer(io, duration);
-  co_await timer.async_wait(asio::use_awaitable);
-}
 
 ordered_json version_json(const ModelVersion& v) {
   ordered_json j;

@@ -1,0 +1,47 @@
+// TuningService::Tune: one fine-tuning job as the service holds it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "gateway/jobs/tuning/tuning_service.hh"
+
+namespace qanat::jobs {
+
+// `doc` is what the book keeps and the API shows; the rest follows from it.
+struct TuningService::Tune {
+  std::string id, tenant, project, key;
+  std::int64_t created_ms = 0;
+  nlohmann::ordered_json doc;      // OpenAI's fields and x_qanat
+  nlohmann::ordered_json request;  // as pools are asked
+  nlohmann::ordered_json events = nlohmann::ordered_json::array(),
+                         checkpoints = nlohmann::ordered_json::array();
+  File file;
+  std::string contract_header;
+  std::string pool_job;        // its name at the pool where it runs
+  std::uint64_t begun_at = 0;  // step at which it began there
+  std::size_t heard = 0;       // of the pool's events
+  int deaf = 0;
+  bool busy = false, yielding = false;
+
+  Caller caller() const {
+    Caller c;
+    c.tenant = tenant;
+    c.project = project;
+    c.key = key;
+    return c;
+  }
+  bool over() const {
+    const auto& status = doc["status"].get_ref<const std::string&>();
+    return status == "succeeded" || status == "failed" || status == "cancelled";
+  }
+};
+
+// A member that is a string; "" where there is none.
+inline std::string text_of(const nlohmann::json& j, const char* key) {
+  const auto it = j.is_object() ? j.find(key) : j.end();
+  return it != j.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+}  // namespace qanat::jobs
