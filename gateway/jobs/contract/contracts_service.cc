@@ -15,7 +15,7 @@ awaitable<void> no_contract(base::Responder& out) {
   co_await out.error(404, "not_found", "no such contract", "GET /qanat/v1/contracts lists them");
 }
 
-awaitable<void> bad(base::Responder& out, std::string message) {
+awaitable<void> bad_terms(base::Responder& out, std::string message) {
   co_await out.error(
       400, "invalid_value", message,
       R"({"artefact":"wards-2025","users":["clinic"],"sites":["far1"],"purposes":["finetune"],"uses":3})");
@@ -86,14 +86,14 @@ struct ContractsService::Routes {
     Desk& desk = self->desk_;
     const json asked = json::parse(in.body, nullptr, false);
     if (!asked.is_object() || !asked.contains("artefact") || !asked["artefact"].is_string())
-      co_return co_await bad(out, "'artefact' is required");
+      co_return co_await bad_terms(out, "'artefact' is required");
     Contract c;
     std::int64_t uses = 0;
     if (!names_of(asked, "users", c.users) || !names_of(asked, "sites", c.sites) ||
         !names_of(asked, "purposes", c.purposes))
-      co_return co_await bad(out, "'users', 'sites' and 'purposes' are lists of at most 64 names");
+      co_return co_await bad_terms(out, "'users', 'sites' and 'purposes' are lists of at most 64 names");
     if (!number_of(asked, "uses", uses) || !number_of(asked, "expires_unix_ms", c.expires_unix_ms))
-      co_return co_await bad(out, "'uses' and 'expires_unix_ms' are numbers, 0 for no limit");
+      co_return co_await bad_terms(out, "'uses' and 'expires_unix_ms' are numbers, 0 for no limit");
     c.uses = static_cast<std::uint64_t>(uses);
     const auto file = co_await desk.find_file(asked["artefact"].get<std::string>(), caller.tenant);
     if (!file || file->tenant != caller.tenant)
@@ -110,7 +110,7 @@ struct ContractsService::Routes {
     const std::string text = serialize(c);
     const auto again = parse_contract(text);
     if (!known || !again || *again != c)
-      co_return co_await bad(
+      co_return co_await bad_terms(
           out, "names are visible ASCII without commas; 'class' is open, internal or confidential");
     ordered_json body;
     body["id"] = c.id;

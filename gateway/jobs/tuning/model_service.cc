@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr base::Duration kAgain = std::chrono::milliseconds{100};
+constexpr base::Duration kAskAgain = std::chrono::milliseconds{100};
 constexpr base::Duration kPatience = std::chrono::seconds{5};  // for everybody to be ready
 constexpr base::Duration kToldAtOnce =
     std::chrono::seconds{10};  // the caller hears of a decision that all have
@@ -161,7 +161,7 @@ awaitable<bool> ModelService::answer(std::string key, std::string version, std::
     // A pool that has just been given the version says so with its next descriptor.
     for (base::Time until = base::monotonic_now() + kPatience / 2; !served_here(version);) {
       if (base::monotonic_now() > until) co_return false;
-      co_await rest(desk_.io, kAgain);
+      co_await rest(desk_.io, kAskAgain);
     }
   }
   NamedModel& m = names_[key];
@@ -218,8 +218,8 @@ awaitable<ModelSwitch::State> ModelService::carry_out(std::string key, ModelSwit
       continue;
     }
     if (!change.over() && !change.to_ask().empty() && change.verb() != "commit")
-      co_await rest(desk_.io, kAgain / 10);
-    if (!change.over() && base::monotonic_now() - began > kToldAtOnce) co_await rest(desk_.io, kAgain);
+      co_await rest(desk_.io, kAskAgain / 10);
+    if (!change.over() && base::monotonic_now() - began > kToldAtOnce) co_await rest(desk_.io, kAskAgain);
   }
   if (change.over()) co_await desk_.erase("switch", key);
   co_return change.state();

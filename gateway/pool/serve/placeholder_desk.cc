@@ -20,7 +20,7 @@ constexpr auto kLook = std::chrono::milliseconds(100);
 constexpr std::int64_t kMaxTtlS = 24 * 3600;
 constexpr const char* kExample = R"({"owner":"city","model":"…","engines":2,"awake":1,"ttl_s":60})";
 
-double in_seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds_of(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
 bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= 127 &&
@@ -126,8 +126,8 @@ ordered_json PlaceholderDesk::model_json(const Served& served) const {
           {"engines", served.stations.size()},
           {"free", book_.free(served.model.name)},
           {"cards_per_engine", first.plan().cards},
-          {"stage_s", in_seconds(times.stage)},
-          {"cold_s", in_seconds(times.load + times.warm)},
+          {"stage_s", seconds_of(times.stage)},
+          {"cold_s", seconds_of(times.load + times.warm)},
           {"image", image.image ? ordered_json(image.image->name) : ordered_json(nullptr)},
           {"image_gb", image.image ? image.image->gb : 0.0},
           {"image_substitute_for",
