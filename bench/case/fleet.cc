@@ -9,7 +9,7 @@ namespace {
 
 constexpr base::Duration kSample = std::chrono::milliseconds(250);
 
-double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds_of(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace
 
@@ -59,7 +59,7 @@ Fleet::~Fleet() = default;
 
 double Fleet::held_s(std::size_t pool) const {
   double sum = 0;
-  for (const Engine& e : pools_[pool]->engines) sum += seconds(e.held);
+  for (const Engine& e : pools_[pool]->engines) sum += seconds_of(e.held);
   return sum;
 }
 
