@@ -48,7 +48,7 @@ class Keys : public ::testing::Test {
 TEST_F(Keys, RotationsLoseNotOnePacket) {
   const std::string ca = all->controller("GET", "/v1/ca").at("fingerprint");
   const char* longer = std::getenv("QANAT_ENDURANCE_SECONDS");
-  const seconds length{longer != nullptr ? std::atoi(longer) : 12};
+  const seconds length{longer != nullptr ? std::atoi(longer) : 18};
   UdpStream relayed(all->netns("city"), all->netns("far"), all->address("far"), 200, length, 0,
                     longer != nullptr ? 52 : 1);
   std::this_thread::sleep_for(milliseconds{500});

@@ -152,10 +152,15 @@ const apply = await fetch(`${url}v1/apply`, {
   body: JSON.stringify({ slas: [{ tenant: 'shop', tier: 'interactive', latency_ms: 1 }, { tenant: 'lab', tier: 'bulk', latency_ms: 30_000 }] }),
 });
 assert.equal(apply.status, 200, await apply.text());
+await walk.click('nav >> text=Network');
+await by('relay, private');  // where it was before the cut
 await walk.click('nav >> text=What if');
 await page.selectOption('select[aria-label="Box"]', 'relay');
-await walk.click('button >> text=Ask');
-await page.waitForSelector('h2 >> text=/[1-9]\\d* of \\d+ pairs would move/');
+// Beside a busy machine's other work, lists may still be on their way.
+for (let asked = 0; asked < 10; ++asked) {
+  await walk.click('button >> text=Ask');
+  if (await page.waitForSelector('h2 >> text=/[1-9]\\d* of \\d+ pairs would move/', { timeout: 4000 }).catch(() => null)) break;
+}
 const moved = page.locator('section', { hasText: 'pairs would move' }).locator('tbody tr', { hasText: 'city' }).first();
 assert.match(await moved.textContent(), /to relay.*to far/);
 assert.match(await page.locator('main').textContent(), /Promises broken as it is.*shop/);
