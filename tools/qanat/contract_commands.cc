@@ -11,7 +11,7 @@ namespace qanat::cli {
 using nlohmann::json;
 namespace {
 
-int make_contract(const Arguments& a) {
+int make_contract(const NounArguments& a) {
   json body{{"artefact", a.first},    {"users", a.users}, {"sites", a.sites},
             {"purposes", a.purposes}, {"uses", a.uses},   {"class", a.data_class}};
   if (!a.until.empty()) body["expires_unix_ms"] = time_of("--until", a.until);
@@ -20,7 +20,7 @@ int make_contract(const Arguments& a) {
       a, c, fmt::format("{} on {}, signed by {}", text(c, "id"), text(c, "artefact"), text(c, "public_key")));
 }
 
-int list_contracts(const Arguments& a) {
+int list_contracts(const NounArguments& a) {
   const json list = call(a, "GET", "/qanat/v1/contracts");
   Table table{{"ID", "OWNER", "USERS", "SITES", "FOR", ">USES", "UNTIL", "REVOKED"}};
   for (const json& c : list)
@@ -32,12 +32,12 @@ int list_contracts(const Arguments& a) {
                "no contracts yet: qanat contract make ARTEFACT --user TENANT --site SITE --for finetune");
 }
 
-int revoke_contract(const Arguments& a) {
+int revoke_contract(const NounArguments& a) {
   const json c = call(a, "POST", "/qanat/v1/contracts/" + a.first + "/revoke", json::object());
   return done(a, c, fmt::format("{} is revoked; pools that know: {}", a.first, text(c, "pools_told")));
 }
 
-int report(const Arguments& a, const std::string& what) {
+int report(const NounArguments& a, const std::string& what) {
   const json r = call(a, "GET", "/qanat/v1/" + what + "/" + base::percent_encode(a.first) + "/report");
   if (a.options.json) return done(a, r, "");
   Table table{{">LEAF", "WHEN", "USER", "SITE", "PURPOSE", "ALLOWED", "CLAUSE", "USE"}};
@@ -51,7 +51,7 @@ int report(const Arguments& a, const std::string& what) {
   return r.value("equals_audit_tree", false) ? 0 : kFailed;
 }
 
-int forget(const Arguments& a) {
+int forget(const NounArguments& a) {
   const json r = call(a, "DELETE", "/qanat/v1/artefacts/" + base::percent_encode(a.first) + "/copies");
   Table table{{"SITE", "SAYS"}};
   for (const json& site : r.value("sites", json::array()))
@@ -60,7 +60,7 @@ int forget(const Arguments& a) {
   return shown(a, r, table, "no pools are known");
 }
 
-int statement(const Arguments& a) {
+int statement(const NounArguments& a) {
   Place place{"the gateway here", "unix:/run/qanat/gateway.sock", {}, {}};
   if (!a.options.socket.empty()) {
     place = {"the gateway at " + a.options.socket, "unix:" + a.options.socket, {}, {}};

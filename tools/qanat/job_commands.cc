@@ -24,7 +24,7 @@ std::string job_text(const json& j) {
   return line;
 }
 
-int create_job(const Arguments& a) {
+int create_job(const NounArguments& a) {
   json body{{"model", a.first},
             {"training_file", a.second},
             {"x_qanat", {{"priority", a.priority}, {"prefer", a.prefer}}}};
@@ -34,7 +34,7 @@ int create_job(const Arguments& a) {
   return done(a, j, job_text(j));
 }
 
-int list_jobs(const Arguments& a) {
+int list_jobs(const NounArguments& a) {
   const json list = call(a, "GET", "/v1/fine_tuning/jobs");
   Table table{{"ID", "MODEL", "STATUS", "PRIORITY", "POOL", ">STEP", ">OF", ">MOVES"}};
   for (const json& j : list.value("data", json::array())) {
@@ -45,7 +45,7 @@ int list_jobs(const Arguments& a) {
   return shown(a, list, table, "no fine-tunes yet: qanat job create MODEL DATASET");
 }
 
-int show_job(const Arguments& a) {
+int show_job(const NounArguments& a) {
   const json j = call(a, "GET", "/v1/fine_tuning/jobs/" + a.first);
   if (a.options.json) return done(a, j, "");
   fmt::print("{}\n", job_text(j));
@@ -58,12 +58,12 @@ int show_job(const Arguments& a) {
   return 0;
 }
 
-int turn_job(const Arguments& a, const std::string& verb) {
+int turn_job(const NounArguments& a, const std::string& verb) {
   const json j = call(a, "POST", "/v1/fine_tuning/jobs/" + a.first + "/" + verb, json::object());
   return done(a, j, job_text(j));
 }
 
-int list_models(const Arguments& a) {
+int list_models(const NounArguments& a) {
   const json all = call(a, "GET", "/qanat/v1/models");
   Table table{{"NAME OR VERSION", "LEADS TO", "BEFORE", ">GENERATION"}};
   for (const json& n : all.value("names", json::array()))
@@ -73,7 +73,7 @@ int list_models(const Arguments& a) {
   return shown(a, all, table, "no versions yet: a finished fine-tune is one");
 }
 
-int switch_model(const Arguments& a, const std::string& verb) {
+int switch_model(const NounArguments& a, const std::string& verb) {
   const json body = verb == "switch" ? json{{"version", a.second}} : json::object();
   const json said = call(a, "POST", "/qanat/v1/models/" + base::percent_encode(a.first) + "/" + verb, body);
   return done(a, said,

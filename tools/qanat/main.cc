@@ -19,6 +19,7 @@
 #include "tools/qanat/data_command.hh"
 #include "tools/qanat/plan_command.hh"
 #include "tools/qanat/pool_command.hh"
+#include "tools/qanat/run_command.hh"
 #include "tools/qanat/valve_command.hh"
 #include "tools/sim/sim_main.hh"
 
@@ -299,19 +300,7 @@ int run(int argc, char** argv) {
   add_call_commands(app, arguments, action);
   add_service_commands(app, arguments, action);
   add_c_url_commands(app, arguments, action);
-  try {
-    app.parse(argc, argv);
-    return action();
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kWrongUsage;
-  } catch (const CommandError& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    if (!e.hint.empty()) fmt::print(stderr, "  {}\n", e.hint);
-    return e.status;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    return kFailed;
-  }
+  return run_command(app, argc, argv, action);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/config.hh"
 #include "tools/qanat/ask.hh"
+#include "tools/qanat/run_command.hh"
 
 namespace qanat::cli {
 using nlohmann::json;
@@ -29,21 +30,7 @@ void Noun::common(CLI::App* sub) {
   sub->add_option("--key", a.options.key, "a tenant's key")->envname("QANAT_KEY")->type_name("KEY");
 }
 
-int Noun::run(int argc, char** argv) {
-  try {
-    app.parse(argc, argv);
-    return action();
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kWrongUsage;
-  } catch (const CommandError& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    if (!e.hint.empty()) fmt::print(stderr, "  {}\n", e.hint);
-    return e.status;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    return kFailed;
-  }
-}
+int Noun::run(int argc, char** argv) { return run_command(app, argc, argv, action); }
 static std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -97,22 +84,22 @@ std::string money(const json& object, const char* key) {
   return fmt::format("{:.9f}", nano * 1e-9);
 }
 
-int done(const Arguments& a, const json& answer, const std::string& said) {
+int done(const NounArguments& a, const json& answer, const std::string& said) {
   fmt::print("{}\n", a.options.json ? answer.dump(2) : said);
   return 0;
 }
 
-int shown(const Arguments& a, const json& answer, const Table& table, const char* none) {
+int shown(const NounArguments& a, const json& answer, const Table& table, const char* none) {
   if (a.options.json) return done(a, answer, "");
   fmt::print("{}", table.empty() ? std::string(none) + "\n" : table.text(terminal_width()));
   return 0;
 }
 
-json call(const Arguments& a, const std::string& method, const std::string& target) {
+json call(const NounArguments& a, const std::string& method, const std::string& target) {
   return ask(find_gateway(a.options), method, target, {});
 }
 
-json call(const Arguments& a, const std::string& method, const std::string& target, const json& body) {
+json call(const NounArguments& a, const std::string& method, const std::string& target, const json& body) {
   return ask(find_gateway(a.options), method, target, body.dump());
 }
 

@@ -17,7 +17,7 @@
 namespace qanat::cli {
 
 // What the nouns' commands take, each its share of it.
-struct Arguments {
+struct NounArguments {
   Options options;
   std::string first, second, by, name, site, priority = "normal", prefer = "time", model, suffix, until,
                                              data_class = "internal";
@@ -40,7 +40,7 @@ struct Noun {
   int run(int argc, char** argv);
 
   CLI::App app;
-  Arguments a;
+  NounArguments a;
   Action action;
 };
 
@@ -53,10 +53,10 @@ std::string size_text(const nlohmann::json& object, const char* key);
 std::string money(const nlohmann::json& object, const char* key);
 
 // The answer as JSON where that was asked for, else what is said of it, or a table.
-int done(const Arguments& a, const nlohmann::json& answer, const std::string& said);
-int shown(const Arguments& a, const nlohmann::json& answer, const Table& table, const char* none);
-nlohmann::json call(const Arguments& a, const std::string& method, const std::string& target);
-nlohmann::json call(const Arguments& a, const std::string& method, const std::string& target,
+int done(const NounArguments& a, const nlohmann::json& answer, const std::string& said);
+int shown(const NounArguments& a, const nlohmann::json& answer, const Table& table, const char* none);
+nlohmann::json call(const NounArguments& a, const std::string& method, const std::string& target);
+nlohmann::json call(const NounArguments& a, const std::string& method, const std::string& target,
                     const nlohmann::json& body);
 
 }  // namespace qanat::cli

@@ -11,6 +11,7 @@
 #include "base/config.hh"
 #include "base/http_message.hh"
 #include "tools/qanat/ask.hh"
+#include "tools/qanat/run_command.hh"
 #include "tools/qanat/table.hh"
 
 namespace qanat::cli {
@@ -155,19 +156,7 @@ int pool_main(int argc, char** argv) {
             [&a, verb] { return turn(a, verb); })
         ->add_option("model", a.model, "a model of the pool")
         ->required();
-  try {
-    app.parse(argc, argv);
-    return action();
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kWrongUsage;
-  } catch (const CommandError& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    if (!e.hint.empty()) fmt::print(stderr, "  {}\n", e.hint);
-    return e.status;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    return kFailed;
-  }
+  return run_command(app, argc, argv, action);
 }
 
 }  // namespace qanat::cli

@@ -16,7 +16,7 @@ using nlohmann::json;
 namespace {
 
 // Until it is over; progress on a terminal.
-int follow(const Arguments& a, const std::string& id) {
+int follow(const NounArguments& a, const std::string& id) {
   for (;;) {
     const json t = call(a, "GET", "/qanat/v1/transfers/" + id);
     const bool over = text(t, "state") != "moving";
@@ -33,7 +33,7 @@ int follow(const Arguments& a, const std::string& id) {
   }
 }
 
-int send(const Arguments& a) {
+int send(const NounArguments& a) {
   if (a.cheapest == !a.by.empty())
     throw CommandError{kWrongUsage, "by when, or as cheaply as can be?", "--by 18:00, or --cheapest"};
   json body{{"dataset", a.first}, {"site", a.second}};
@@ -48,7 +48,7 @@ int send(const Arguments& a) {
 }
 
 // Cut as it is read: twice over the file, never all of it in memory.
-int put(const Arguments& a) {
+int put(const NounArguments& a) {
   std::ifstream in(a.first, std::ios::binary);
   if (!in) throw CommandError{kNotFound, "cannot read " + a.first, "a file"};
   jobs::Manifest manifest;
@@ -86,7 +86,7 @@ int put(const Arguments& a) {
                           manifest.chunks.size(), text(file, "artefact")));
 }
 
-int files(const Arguments& a) {
+int files(const NounArguments& a) {
   const json list = call(a, "GET", "/v1/files");
   Table table{{"ID", "NAME", "PURPOSE", ">SIZE", "STATUS"}};
   for (const json& f : list.value("data", json::array()))
@@ -95,7 +95,7 @@ int files(const Arguments& a) {
   return shown(a, list, table, "no files yet: qanat dataset put FILE");
 }
 
-int transfers(const Arguments& a) {
+int transfers(const NounArguments& a) {
   const json list = call(a, "GET", "/qanat/v1/transfers");
   Table table{{"ID", "DATASET", "SITE", "STATE", ">MOVED", ">TO MOVE", "BY", "THERE", ">CNY"}};
   for (const json& t : list)

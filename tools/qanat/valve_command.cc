@@ -10,6 +10,7 @@
 
 #include "base/http_message.hh"
 #include "tools/qanat/ask.hh"
+#include "tools/qanat/run_command.hh"
 #include "tools/qanat/table.hh"
 
 namespace qanat::cli {
@@ -185,22 +186,6 @@ int placeholders(const Arguments& a, const std::string& pool) {
   });
 }
 
-int run(CLI::App& app, int argc, char** argv, const std::function<int()>& action) {
-  try {
-    app.parse(argc, argv);
-    return action();
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kWrongUsage;
-  } catch (const CommandError& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    if (!e.hint.empty()) fmt::print(stderr, "  {}\n", e.hint);
-    return e.status;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    return kFailed;
-  }
-}
-
 }  // namespace
 
 int valve_main(int argc, char** argv) {
@@ -264,7 +249,7 @@ int valve_main(int argc, char** argv) {
   command("release", "gives a dispatch's cards and rights back", [&] { return release(a); })
       ->add_option("dispatch", a.id, "its id")
       ->required();
-  return run(app, argc, argv, [&] { return action(); });
+  return run_command(app, argc, argv, [&] { return action(); });
 }
 
 int placeholder_main(int argc, char** argv) {
@@ -277,7 +262,7 @@ int placeholder_main(int argc, char** argv) {
   list->add_option("--pool", pool, "its address")->type_name("URL");
   list->add_option("--socket", a.options.socket, "or its Unix socket")->type_name("PATH");
   list->add_flag("--json", a.options.json, "print JSON rather than text");
-  return run(app, argc, argv, [&] { return placeholders(a, pool); });
+  return run_command(app, argc, argv, [&] { return placeholders(a, pool); });
 }
 
 }  // namespace qanat::cli
