@@ -135,7 +135,8 @@ ChunkScan scan_chunk(std::string& text) {
       scan.usage_member = {member_offset, scan.usage_value.offset + scan.usage_value.length - member_offset};
     }
   }
-  scan.valid = true;
+  const char* rest = nullptr;  // RFC 8259 §2: nothing behind the value but space
+  scan.valid = document.current_location().get(rest) != simdjson::SUCCESS;
   return scan;
 }
 

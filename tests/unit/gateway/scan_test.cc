@@ -148,6 +148,9 @@ TEST(ChunkScan, SeesErrorsAndGarbage) {
   EXPECT_FALSE(chunk("[DONE]").valid);
   EXPECT_FALSE(chunk("").valid);
   EXPECT_FALSE(chunk(R"({"choices":[{"delta":)").valid);
+  EXPECT_TRUE(chunk("{\"usage\":{}} \r\n").valid);
+  EXPECT_FALSE(chunk(R"({"usage":{}}})").valid);
+  EXPECT_FALSE(chunk(std::string("{\"usage\":{}}\0\0}", 16)).valid);
 }
 
 TEST(ChunkSplice, TakesUsageOut) {
