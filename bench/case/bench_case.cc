@@ -1,6 +1,7 @@
 // bench_case SEED…: the white paper's cases and acceptance of bursts, as records; what stands behind them on stderr.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -49,6 +50,7 @@ void medical_case(const std::vector<std::uint64_t>& seeds) {
         c.sla_overflow_s, c.mean_load, c.day_calls, c.day_misses_pct, c.own_cost, c.valve_cost);
   }
   record("case", "latency_change_pct", median(latency), "%", at_most(median(latency), -40));
+  // The same load factor of what the local pool carries within its SLA: it is not overloaded then.
   record("case", "latency_change_sla_pct", median(gentle), "%");
   record("case", "throughput_x", median(throughput), "x", at_least(median(throughput), 3));
   record("case", "cost_change_pct", median(cost), "%", at_most(median(cost), -50));
@@ -84,11 +86,13 @@ void burst_case(const std::vector<std::uint64_t>& seeds, int days) {
                c.released_s, c.card_s, c.billed_card_s, without.card_s, 100 * c.error,
                100 * c.persistence_error);
   }
-  record("case", "burst_failed", median(failed), "calls", at_most(median(failed), 0));
-  record("case", "burst_misses_pct", median(misses), "%", at_most(median(misses), 1));
+  // Acceptance is of every run: the worst seed's figure.
+  const auto worst = [](const std::vector<double>& of) { return *std::max_element(of.begin(), of.end()); };
+  record("case", "burst_failed", worst(failed), "calls", at_most(worst(failed), 0));
+  record("case", "burst_misses_pct", worst(misses), "%", at_most(worst(misses), 1));
   record("case", "burst_misses_fixed_pct", median(fixed), "%");
-  record("case", "burst_released_s", median(released), "s", at_most(median(released), 60));
-  record("case", "burst_bill_off_card_s", median(off), "s", at_most(median(off), 1));
+  record("case", "burst_released_s", worst(released), "s", at_most(worst(released), 60));
+  record("case", "burst_bill_off_card_s", worst(off), "s", at_most(worst(off), 1));
   record("case", "burst_cards_vs_fixed_pct", median(cards), "%");
   record("case", "forecast_err_pct", median(error), "%");
   record("case", "persistence_err_pct", median(persistence), "%");

@@ -220,20 +220,55 @@ void Valve::on_timer(base::Time now) {
   const Engines raised = enough(awake, streams, at_least);
   const bool more = raised != awake;
   if (more) raise(raised, now);
-  // Fewer: what would still do with room to spare, for a while; and a plan that nobody needs any more.
-  const Engines lowered = more ? awake : without_spare(awake, streams, at_least);
+  if (!closed)
+    let_go(more, at_least, now);
+  else if (!more)
+    lower(without_spare(awake, 0, at_least));
+  settle(now);
+}
+
+// Fewer: so many as would have done for half a cool-down, whoever went meanwhile; and a plan that nobody has needed for
+// so long. A forecast keeps what it would open, and no more: the usual noise of a slot is no reason to stay.
+void Valve::let_go(bool more, std::uint32_t at_least, base::Time now) {
   const auto waiting = std::find_if(plans_.begin(), plans_.end(),
                                     [](const ValvePlan& p) { return p.state == ValvePlan::State::Waiting; });
-  if (more || (lowered == awake && waiting == plans_.end())) {
-    low_since_.reset();
-  } else if (!low_since_ && !closed) {
-    low_since_ = now;
-  } else if (closed || now - *low_since_ >= settings_.cool_down / 2) {
-    low_since_.reset();
-    if (waiting != plans_.end()) waiting->state = ValvePlan::State::Expired;
-    lower(lowered);
+  if (more || waiting == plans_.end())
+    unneeded_since_.reset();
+  else if (!unneeded_since_)
+    unneeded_since_ = now;
+  else if (now - *unneeded_since_ >= settings_.cool_down / 2)
+    waiting->state = ValvePlan::State::Expired;
+
+  Engines awake(bound_.size());
+  for (std::size_t i = 0; i < bound_.size(); ++i) awake[i] = bound_[i].awake;
+  const auto total = [](const Engines& engines) {
+    return std::accumulate(engines.begin(), engines.end(), 0u);
+  };
+  const std::uint32_t up = total(awake);
+  const std::uint32_t would_open = total(enough(Engines(bound_.size(), 0), expected_, at_least));
+  const std::uint32_t in_use = total(without_spare(awake, demand_, at_least));
+  spare_since_.resize(up);
+  std::optional<std::uint32_t> keep;
+  // A moment of more demand sets the clock back by as long, and to nothing only where it would open an engine.
+  for (std::uint32_t n = 0; n < up; ++n) {
+    if (more || n < would_open)
+      spare_since_[n].reset();
+    else if (!spare_since_[n])
+      spare_since_[n] = n < in_use ? std::nullopt : std::optional(now);
+    else if (n < in_use)
+      spare_since_[n] = std::min(*spare_since_[n] + 2 * (now - looked_), now);
+    else if (!keep && now - *spare_since_[n] >= settings_.cool_down / 2)
+      keep = n;
   }
-  settle(now);
+  looked_ = now;
+  if (!keep) return;
+  // The dearest go first.
+  Engines kept(bound_.size());
+  for (std::size_t i = 0; i < bound_.size(); ++i) {
+    kept[i] = std::min(*keep, bound_[i].awake);
+    *keep -= kept[i];
+  }
+  lower(kept);
 }
 
 void Valve::raise(const Engines& wanted, base::Time now) {

@@ -10,8 +10,8 @@
 //   Closing         Opening⁴               –          –                 –                        Shut
 // Opening is Open at the first engine that serves.
 // ¹ demand now, or its forecast for when a cold engine would be up, above open_at of what is up; or a task's time has come.
-// ² below shut_at (so that a demand on the edge opens nothing twice) for half a cool-down, so that the cards are released
-//   within the whole.  ³ and no new plan for plan_ttl.  ⁴ ask-first: as another plan.
+// ² demand below shut_at (so that one on the edge opens nothing twice) and its forecast below open_at for half a
+//   cool-down, so that the cards are released within the whole.  ³ and no new plan for plan_ttl.  ⁴ ask-first: as another plan.
 #pragma once
 
 #include <cstdint>
@@ -168,6 +168,7 @@ class Valve {
   Engines without_spare(Engines engines, double streams, std::uint32_t at_least) const;
   void raise(const Engines& wanted, base::Time now);
   void lower(const Engines& wanted);
+  void let_go(bool more, std::uint32_t at_least, base::Time now);
   void plan_for(const Engines& wanted, base::Time now);
   bool affordable(const Engines& wanted) const;
   void say(ValveEvent::Kind kind, base::Time now, std::uint64_t plan = 0);
@@ -182,8 +183,10 @@ class Valve {
   std::uint32_t floor_ = 0;
   std::vector<ValvePlan> plans_;  // latest last, kMaxPlans at most
   std::uint64_t next_plan_ = 1;
-  std::optional<base::Time> low_since_, quiet_until_;
+  std::optional<base::Time> unneeded_since_, quiet_until_;  // the waiting plan; no new one
+  std::vector<std::optional<base::Time>> spare_since_;      // [n]: so long n engines would have done
   meter::Nano spent_ = 0;
+  base::Time looked_{};
   std::int64_t period_ = 0;
   bool broke_ = false;
   ValveState said_ = ValveState::Shut;

@@ -92,14 +92,41 @@ TEST(Valve, ReleasesWithinTheCoolDownDearestFirstAndNotOnTheEdge) {
   EXPECT_EQ(f.valve.state(), ValveState::Shut);
 }
 
-TEST(Valve, ADemandThatComesBackEndsTheHold) {
-  Fixture f;
-  f.run(12, 5s);
-  for (int i = 0; i < 10; ++i) {
-    f.run(2, 25s);
-    f.run(7, 2s);
+TEST(Valve, ADemandThatComesBackIsWaitedForAndAMomentOfItIsNot) {
+  Fixture often;
+  often.run(12, 5s);
+  for (int i = 0; i < 20; ++i) {
+    often.run(2, 10s);
+    often.run(7, 11s);
   }
-  EXPECT_EQ(f.awake(), 1u);
+  EXPECT_EQ(often.awake(), 1u);
+  Fixture once;
+  once.run(12, 5s);
+  once.run(2, 25s);
+  once.run(7, 2s);  // what the local pool holds by itself
+  EXPECT_EQ(once.awake(), 1u);
+  once.run(2, 10s);
+  EXPECT_EQ(once.awake(), 0u);
+  Fixture needed;
+  needed.run(12, 5s);
+  needed.run(2, 25s);
+  needed.run(12, 2s);  // and what it does not: the hold begins anew, and so does what is needed
+  needed.run(2, 29s);
+  EXPECT_EQ(needed.awake(), 1u);
+}
+
+// What one slot of history has by chance is no reason to keep a card: only what would open one is.
+TEST(Valve, AForecastKeepsWhatItWouldOpenAndNoMore) {
+  ValveSettings s = Fixture::usual();
+  s.forecast = true;
+  for (const double usual : {4.0, 12.0}) {
+    Fixture f(s);
+    f.valve.history().restore(std::vector<double>(f.valve.history().usual().size(), usual));
+    f.run(12, 20s);
+    ASSERT_GE(f.awake(), 1u);
+    f.run(2, 40s);
+    EXPECT_EQ(f.awake() > 0, usual > 8.5) << "usually " << usual << " of 10, today twice as much at most";
+  }
 }
 
 TEST(Valve, ClosingOpensAgainWhenMoreIsNeeded) {
