@@ -94,7 +94,9 @@ std::string inflated(const Asset& asset) {
 }
 
 bool add_pages(base::HttpServer& server, Site site) {
-  const Asset* page = find(site == Site::Controller ? "operator.html" : "tenant.html");
+  const Asset* page = find(site == Site::Controller ? "operator.html"
+                           : site == Site::Gateway  ? "tenant.html"
+                                                    : "console.html");
   if (!page) return false;
   server.route("GET", "/", [page](base::Request& in, base::Responder& out) { return serve(*page, in, out); });
   server.route("GET", "/ui/{file}", [](base::Request& in, base::Responder& out) -> Answer {

@@ -1,4 +1,4 @@
-// Serves the web pages: the controller's to operators, the gateway's to tenants. One bundle, two doors.
+// Serves the web pages: the controller's to operators, the gateway's to tenants, its console's to who runs it. One bundle.
 // The pages hold no secret: they ask for the token or key, and send it to the routes of the server they came from.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace qanat::ui {
 
 struct Asset;
 
-enum class Site : std::uint8_t { Controller, Gateway };
+enum class Site : std::uint8_t { Controller, Gateway, Console };
 
 // Adds `GET /` and `GET /ui/FILE`. False, and nothing added, when this program was built without the pages.
 bool add_pages(base::HttpServer& server, Site site);

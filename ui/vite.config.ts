@@ -1,6 +1,7 @@
 import { defineConfig } from 'vite';
 
-// Two pages of one bundle: the controller serves operator.html, the gateway tenant.html; both serve /ui/FILE.
+// Three pages of one bundle: the controller serves operator.html, the gateway tenant.html and, at its console,
+// console.html; all serve /ui/FILE.
 // For `npx vite`: QANAT_TARGET=http://127.0.0.1:7480 names the controller or gateway that answers the pages.
 const target = process.env.QANAT_TARGET;
 
@@ -12,6 +13,6 @@ export default defineConfig({
     assetsDir: '',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rollupOptions: { input: ['operator.html', 'tenant.html'] },
+    rollupOptions: { input: ['operator.html', 'tenant.html', 'console.html'] },
   },
 });

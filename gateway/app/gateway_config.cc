@@ -144,6 +144,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_valves(root, config.pools, config.valves);
   read_oidc(root, config);
   read_artefacts(root, config);
+  read_console(root, config.console);
   access::read_access_config(root, config.access);
 }
 
@@ -220,6 +221,15 @@ node = "far1"
 # [[artefacts.quota]]                      # fine-tunes at once that are a tenant's own; others borrow them meanwhile
 # tenant = "lab"
 # jobs = 2
+
+# [console]                                # pages of pools, valves and statements, and the admin API, with tokens
+# listen = "127.0.0.1:7490"
+# admin_token_file = "/etc/qanat/gateway-admin"     # at least 16 characters
+# viewer_token_file = ""                   # may look, and change nothing
+# [[console.supplier]]                     # sees what its own pools earned here
+# name = "harbour"
+# token_file = "/etc/qanat/supplier-harbour"
+# pools = ["far1-h20"]
 
 # [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
 # endpoint = "http://127.0.0.1:4318"

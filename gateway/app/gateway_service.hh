@@ -31,6 +31,9 @@ class GatewayService {
   void add_admin_routes(base::HttpServer& server);   // the Unix socket
   void add_jobs_routes(base::HttpServer& tenants,
                        base::HttpServer& admin);  // files, transfers, jobs, statements
+  // The same as the admin API's, for whom [console] lets in; GET /v1/console says who asks. Throws std::system_error
+  // where a token's file cannot be read.
+  void add_console_routes(base::HttpServer& server);
   void stop();
   // The tenant of a key that is good now; nullopt: there is none.
   std::optional<std::string> tenant_of(std::string_view key) const;
@@ -39,6 +42,7 @@ class GatewayService {
   struct State;
 
  private:
+  void add_statement_routes(base::HttpServer& admin);  // what pools earned
   static boost::asio::awaitable<void> follow(std::shared_ptr<State> s);
   std::shared_ptr<State> state_;
 };

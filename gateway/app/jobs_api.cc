@@ -194,12 +194,16 @@ void JobsApi::stop() {
   express->stop();
 }
 
+void GatewayService::add_statement_routes(base::HttpServer& admin) {
+  admin.route("GET", "/v1/statements/{pool}",
+              [s = state_](base::Request& in, base::Responder& out) { return statement(s, in, out); });
+}
+
 void GatewayService::add_jobs_routes(base::HttpServer& tenants, base::HttpServer& admin) {
   const StatePtr s = state_;
   tenants.route("GET", "/qanat/v1/services",
                 [s](base::Request& in, base::Responder& out) { return services(s, in, out); });
-  admin.route("GET", "/v1/statements/{pool}",
-              [s](base::Request& in, base::Responder& out) { return statement(s, in, out); });
+  add_statement_routes(admin);
   if (!s->jobs) return;
   s->jobs->add_routes(tenants, s);
   s->jobs->start();

@@ -32,6 +32,12 @@ int main(int argc, char** argv) {
             daemon.io(), config.access, [&service](std::string_view key) { return service.tenant_of(key); },
             service.metrics());
         access.add_admin_routes(admin);
+        auto& console = daemon.make<base::HttpServer>(daemon.io());
+        if (!config.console.listen.empty()) {
+          service.add_console_routes(console);
+          ui::add_pages(console, ui::Site::Console);
+          console.listen_tcp(config.console.listen);
+        }
         for (const std::string& address : config.listen) {
           tenants.listen_tcp(address);
           base::log_info("{}: listening on {}", config.name, address);
@@ -39,7 +45,8 @@ int main(int argc, char** argv) {
         admin.listen_unix(config.socket);
         daemon.drain(
             config.drain, [&tenants] { tenants.drain(); }, [&tenants] { return tenants.connections() == 0; });
-        daemon.on_stop([&tenants, &admin] {
+        daemon.on_stop([&tenants, &admin, &console] {
+          console.stop();
           tenants.drain();
           admin.drain();
         });

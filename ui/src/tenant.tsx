@@ -8,11 +8,13 @@ import { Heading, Shell, SignIn } from './shell/shell';
 import { applyTheme } from './shell/theme';
 import { BillPage } from './tenant/bill_page';
 import { CallPage } from './tenant/call_page';
+import { JobsPage } from './tenant/jobs_page';
 import { ModelsPage } from './tenant/models_page';
 
 const kProbe = '/qanat/v1/usage';
 const kNav = [
   { page: 'models', label: 'Models' },
+  { page: 'jobs', label: 'Jobs' },
   { page: 'bill', label: 'Bill' },
 ];
 
@@ -20,6 +22,7 @@ function Page() {
   const [page = 'models', one = ''] = route.value;
   switch (page) {
     case 'models': return <ModelsPage />;
+    case 'jobs': return <JobsPage />;
     case 'bill': return <BillPage />;
     case 'call': return <CallPage id={one} />;
     default: return <Heading>No such page</Heading>;
