@@ -1,4 +1,4 @@
-// Tenants who sign in: the npm package `oidc-provider` as a real issuer (oidc_issuer/issuer.mjs), its access token as the
+// Operators at the console, by tokens. Tenants who sign in: the npm package `oidc-provider` as a real issuer (oidc_issuer/issuer.mjs), its access token as the
 // bearer of a call. The package is installed into a folder of the build, from the lock file beside the script.
 #include <signal.h>
 #include <sys/wait.h>
@@ -138,6 +138,43 @@ TEST_F(SignIn, ATokenOfTheIssuerIsAKey) {
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(call(first).status, 401);
   books(3);
+}
+
+// The console: each token's role, and nothing beyond it; what it changes is logged with who.
+TEST_F(GatewayLab, TheConsoleLetsInByRole) {
+  const auto secret = [&](const std::string& name) {
+    return folder_.write(name + ".token", "the token of " + name + "\n");
+  };
+  const unsigned port = support::free_port();
+  more_ = "[console]\nlisten = \"127.0.0.1:" + std::to_string(port) + "\"\nadmin_token_file = \"" +
+          secret("admin") + "\"\nviewer_token_file = \"" + secret("viewer") +
+          "\"\n[[console.supplier]]\nname = \"harbour\"\ntoken_file = \"" + secret("harbour") +
+          "\"\npools = [\"far\"]\n";
+  start_pools();
+  start_gateway();
+  const auto ask = [&](const std::string& token, const std::string& target,
+                       const std::string& method = "GET") {
+    base::ClientRequest request{method, target, {}, method == "GET" ? "" : "{}"};
+    if (!token.empty()) request.headers.add("authorization", "Bearer " + token);
+    const auto said = base::fetch_blocking("http://127.0.0.1:" + std::to_string(port), std::move(request));
+    EXPECT_TRUE(said) << target;
+    return said ? std::pair(said->status, said->body) : std::pair(0, std::string());
+  };
+  const std::string admin = "the token of admin", viewer = "the token of viewer",
+                    supplier = "the token of harbour";
+  EXPECT_EQ(json::parse(ask(supplier, "/v1/console").second)["role"], "supplier");
+  EXPECT_EQ(json::parse(ask(admin, "/v1/console").second)["pools"].size(), 2u);
+  for (const auto& [token, method, target, status] :
+       {std::tuple{admin, "POST", "/v1/keys", 400}, std::tuple{admin, "GET", "/v1/pools", 200},
+        std::tuple{viewer, "GET", "/v1/pools", 200}, std::tuple{viewer, "POST", "/v1/keys", 403},
+        std::tuple{supplier, "GET", "/v1/statements/far", 200},
+        std::tuple{supplier, "GET", "/v1/statements/local", 403},
+        std::tuple{supplier, "POST", "/v1/statements/far", 403}, std::tuple{supplier, "GET", "/v1/keys", 403},
+        std::tuple{key_, "GET", "/v1/pools", 401}, std::tuple{std::string(), "GET", "/v1/pools", 401},
+        std::tuple{std::string(), "GET", "/healthz", 200}})
+    EXPECT_EQ(ask(token, target, method).first, status) << token << " " << method << " " << target;
+  EXPECT_NE(gateway_->log().find("console: admin at 127.0.0.1"), std::string::npos) << gateway_->log();
+  EXPECT_EQ(gateway_->log().find(admin), std::string::npos) << "no token is logged";
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ function Job({ job, file, again }: { job: Tune; file: File | undefined; again: (
       <Pipeline job={job} file={file} />
       <dl>
         <dt>Status</dt><dd>{job.status}{job.error?.message && <span class="bad"> · {job.error.message}</span>}</dd>
-        <dt>Where</dt><dd>{own.pool ?? own.ran_at ?? 'not placed yet'}{own.moves > 0 && `, moved ${own.moves} times`}</dd>
+        <dt>Where</dt><dd>{own.pool ?? own.ran_at ?? 'not placed yet'}{own.moves > 1 && `, after ${own.moves - 1} ${own.moves === 2 ? 'move' : 'moves'}`}</dd>
         <dt>Steps</dt>
         <dd>
           {count(own.step ?? 0)} of {count(own.steps ?? 0)}, safe to {count(own.safe_step ?? 0)}
