@@ -109,7 +109,8 @@ struct UdpSocket::Buffers {
   std::array<iovec, kBatch> out_vectors{};
   std::array<sockaddr_storage, kBatch> out_names{};
   alignas(cmsghdr) std::array<std::array<std::uint8_t, kControlBytes>, kBatch> out_control{};
-  std::uint32_t overflow = 0;  // the kernel's running count
+  std::uint32_t overflow = 0;    // the kernel's running count
+  std::size_t written = kBatch;  // of `in`, by the last call: their lengths want setting again
 };
 
 UdpSocket::UdpSocket(const UdpOptions& options)
@@ -197,12 +198,14 @@ void UdpSocket::steer(unsigned workers) {
 
 std::span<const Datagrams> UdpSocket::receive() {
   auto& b = *buffers_;
-  for (auto& m : std::span(b.in).first(batch_)) {
+  // What the kernel wrote over last time: of a quiet socket one message, not sixty-four cold ones.
+  for (auto& m : std::span(b.in).first(b.written)) {
     m.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
     m.msg_hdr.msg_controllen = kControlBytes;
   }
   const int n = ::recvmmsg(fd(), b.in.data(), static_cast<unsigned>(batch_), MSG_DONTWAIT, nullptr);
   more_ = n == static_cast<int>(batch_);
+  b.written = n > 0 ? static_cast<std::size_t>(n) : 0;
   if (n <= 0) return {};
   std::uint64_t datagrams = 0;
   std::uint64_t bytes = 0;

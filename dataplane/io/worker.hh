@@ -109,6 +109,7 @@ class Worker {
 
  private:
   static constexpr std::size_t kBulkBytes = 128 * 1024;  // about a tenth of a millisecond's work
+  static constexpr std::size_t kFewBytes = 4 * 1024;     // after so few the turn's own look is soon enough
 
   struct Frames;
   void read_mail();

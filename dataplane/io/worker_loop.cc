@@ -170,13 +170,13 @@ bool Worker::take(std::span<const forwarder::Datagrams> trains, const packet::Ud
   if (tap_ != nullptr && tap_->sealed())
     for (const forwarder::Datagrams& train : trains) tap_->record_train(local, train, true);
   while (!trains.empty()) {
-    std::size_t count = 0;
-    for (std::size_t bytes = 0; count < trains.size() && (urgent || bytes < kBulkBytes); ++count)
+    std::size_t count = 0, bytes = 0;
+    for (; count < trains.size() && (urgent || bytes < kBulkBytes); ++count)
       bytes += trains[count].bytes.size();
     forwarder_.on_datagrams(trains.first(count), now);
     flush();
     trains = trains.subspan(count);
-    if (!urgent) make_way();
+    if (!urgent && (bytes > kFewBytes || precedence_.ahead())) make_way();
   }
   return true;
 }
