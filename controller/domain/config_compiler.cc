@@ -36,14 +36,17 @@ std::uint32_t id_of(const proto::v1::TenantMember& member,
   return named == own_names.end() ? 0 : named->second;
 }
 
-class Compiler {
+}  // namespace
+
+// One node's.
+class ConfigCompiler::One {
  public:
-  Compiler(const World& world, std::uint32_t node, base::UnixSeconds now)
-      : world_(world),
+  One(const ConfigCompiler& all, std::uint32_t node)
+      : all_(all),
+        world_(all.world_),
         node_(node),
-        week_(policy::week_of(now)),
-        expiry_(policy::list_expiry(now)),
-        now_(now) {}
+        week_(policy::week_of(all.now_)),
+        expiry_(policy::list_expiry(all.now_)) {}
 
   Compiled run() && {
     auto& config = out_.config;
@@ -69,9 +72,7 @@ class Compiler {
     std::set<std::uint32_t> known{node_};
     for (const auto& tenant : out_.config.tenants())
       for (const auto& member : tenant.members()) known.insert(member.node_id());
-    std::vector<std::uint32_t> ring;  // of the domain's nodes by number
-    for (const auto& [name, id] : world_.own_names) ring.push_back(id);
-    std::sort(ring.begin(), ring.end());
+    const auto& ring = all_.ring_;
     const auto at = std::lower_bound(ring.begin(), ring.end(), node_) - ring.begin();
     const std::size_t reach = ring.size() <= kEveryPairUpTo ? ring.size() : kMeshSample / 2;
     for (std::size_t step = 1; step <= std::min(reach, ring.size()); ++step) {
@@ -169,28 +170,14 @@ class Compiler {
   }
 
   void add_tenants() {
-    for (const auto& tenant : world_.tenants) {
-      const auto is_this = [this](const auto& member) { return id_of(member, world_.own_names) == node_; };
-      if (std::none_of(tenant.members().begin(), tenant.members().end(), is_this)) continue;
-      proto::v1::Tenant out = tenant;
-      out.clear_members();
-      for (const auto& member : tenant.members()) {
-        const std::uint32_t id = id_of(member, world_.own_names);
-        if (!world_.nodes.contains(id)) continue;
-        auto& added = *out.add_members();
-        added = member;
-        added.set_node_id(id);
-        added.clear_node();
-      }
-      std::sort(out.mutable_members()->pointer_begin(), out.mutable_members()->pointer_end(),
-                [](const auto* a, const auto* b) { return a->node_id() < b->node_id(); });
-      *out_.config.add_tenants() = std::move(out);
-    }
+    const auto own = all_.tenants_of_.find(node_);
+    if (own == all_.tenants_of_.end()) return;
+    for (const auto* tenant : own->second) *out_.config.add_tenants() = *tenant;
   }
 
   void add_relay_keys() {
     if (!world_.nodes.at(node_)->relay()) return;
-    for (const std::uint64_t week : policy::held_weeks(now_)) {
+    for (const std::uint64_t week : policy::held_weeks(all_.now_)) {
       const auto key = world_.relay_keys->find({node_, week});
       if (week == 0 || key == world_.relay_keys->end()) continue;
       auto& row = *out_.config.add_relay_keys();
@@ -200,15 +187,39 @@ class Compiler {
     }
   }
 
+  const ConfigCompiler& all_;
   const World& world_;
   std::uint32_t node_;
   std::uint64_t week_;
   base::UnixSeconds expiry_;
-  base::UnixSeconds now_;
   Compiled out_;
 };
 
-}  // namespace
+ConfigCompiler::ConfigCompiler(const World& world, base::UnixSeconds now) : world_(world), now_(now) {
+  for (const auto& [name, id] : world.own_names) ring_.push_back(id);
+  std::sort(ring_.begin(), ring_.end());
+  tenants_.reserve(world.tenants.size());  // tenants_of_ points into it
+  for (const auto& tenant : world.tenants) {
+    proto::v1::Tenant& out = tenants_.emplace_back(tenant);
+    out.clear_members();
+    for (const auto& member : tenant.members()) {
+      const std::uint32_t id = id_of(member, world.own_names);
+      if (!world.nodes.contains(id)) continue;
+      auto& added = *out.add_members();
+      added = member;
+      added.set_node_id(id);
+      added.clear_node();
+    }
+    std::sort(out.mutable_members()->pointer_begin(), out.mutable_members()->pointer_end(),
+              [](const auto* a, const auto* b) { return a->node_id() < b->node_id(); });
+    for (const auto& member : out.members()) {
+      auto& own = tenants_of_[member.node_id()];
+      if (own.empty() || own.back() != &out) own.push_back(&out);
+    }
+  }
+}
+
+Compiled ConfigCompiler::compile(std::uint32_t node) const { return One(*this, node).run(); }
 
 std::vector<std::uint32_t> member_ids(const proto::v1::Tenant& tenant,
                                       const std::map<std::string, std::uint32_t>& own_names) {
@@ -226,7 +237,7 @@ bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previou
 }
 
 Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now) {
-  return Compiler(world, node, now).run();
+  return ConfigCompiler(world, now).compile(node);
 }
 
 void adopt(const proto::v1::NodeConfig& config, Selections& selections) {

@@ -50,6 +50,22 @@ struct Compiled {
   bool waiting =
       false;  // a list was left out because a relay is not ready for it: compile again after its next ack
 };
+
+// Of one moment, for as many nodes as are asked for: what is the same for all of them is found out once.
+class ConfigCompiler {
+ public:
+  // The world outlives it.
+  ConfigCompiler(const World& world, base::UnixSeconds now);
+  Compiled compile(std::uint32_t node) const;
+
+ private:
+  class One;
+  const World& world_;
+  base::UnixSeconds now_;
+  std::vector<std::uint32_t> ring_;         // own nodes, ascending
+  std::vector<proto::v1::Tenant> tenants_;  // members by number, ascending, those that exist
+  std::map<std::uint32_t, std::vector<const proto::v1::Tenant*>> tenants_of_;
+};
 Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now);
 
 // Who a tenant's members are, by number; those not enrolled yet are left out.

@@ -96,7 +96,6 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
   const bool known = hello.epoch() == epoch_ && hello.version() != 0;
   if (!known || rollout.held.version() != hello.version()) {
     rollout.held.Clear();
-    rollout.held_digest = {};
     if (known && hello.version() == rollout.version) {  // sent, applied, but the ack was lost
       for (const store::Pushed& row : store_.pushed()) {
         if (row.id == member && row.version == hello.version()) rollout.held.ParseFromString(row.content);
@@ -148,7 +147,6 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
     const std::string why = ack.error().substr(0, 500);
     base::log_warn("node {} ({}) refused version {}: {}", member, name_of(member), ack.version(), why);
     emit({"config_refused", {{"name", name_of(member)}, {"error", why}}});
-    rollout.held_digest = {};
     rollout.held.Clear();  // a full snapshot next, but not at once: it may be refused again
     rollout.inflight.Clear();
     rollout.not_before = now.mono + kRefusedPause;
@@ -156,7 +154,6 @@ void Domain::on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now) {
     return;
   }
   rollout.held = std::move(rollout.inflight);
-  rollout.held_digest = {};
   rollout.inflight.Clear();
   store_.set_acknowledged(member, ack.version());
   note_bindings(member);
@@ -186,7 +183,6 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }
     rollout.held = std::move(*config);
-    rollout.held_digest = {};
   }
   push_soon(now);
 }
@@ -217,9 +213,11 @@ void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry
 
 // Either end's report speaks for both directions.
 void Domain::measured(const telemetry::LinkKey& key, base::Time now) {
+  auto link = matrix_.link(key, now);
   for (const auto& way : {key, key.reversed()}) {
-    const auto link = matrix_.link(way, now);
-    if (link ? links_.update(*link) : links_.erase(way)) unreported_.insert(way);
+    if (link) link->key = way;
+    const bool published = link ? links_.update(*link) : links_.erase(way);
+    if (published && has_parent_) unreported_.insert(way);
   }
 }
 
@@ -398,24 +396,23 @@ void Domain::push(Now now) {
   if (gathering(now)) return;
   if (std::none_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) { return due(r.second); })) return;
   const World everything = world();
+  const ConfigCompiler compiler(everything, now.unix_s);
   std::vector<store::Pushed> rows;
   std::vector<std::pair<MemberId, proto::v1::Envelope>> out;
   for (auto& [id, rollout] : rollouts_) {
     if (!due(rollout)) continue;
-    Compiled compiled = compile(everything, id, now.unix_s);
+    Compiled compiled = compiler.compile(id);
     rollout.dirty = false;
     rollout.waiting = compiled.waiting;
     proto::v1::NodeConfig& next = compiled.config;
     next.set_epoch(epoch_);
-    next.set_version(rollout.held.version());
-    if (rollout.held.version() != 0 && rollout.held.epoch() == epoch_) {
-      if (rollout.held_digest == proto::Digest{}) rollout.held_digest = proto::digest_of(rollout.held);
-      if (proto::digest_of(next) == rollout.held_digest) continue;
-    }
-    next.set_version(++rollout.version);
+    next.set_version(rollout.version + 1);
     proto::v1::Envelope envelope;
-    *envelope.mutable_delta() = proto::make_delta(rollout.held, next, authority_.config_key());
-    rows.push_back({id, rollout.version, next.SerializeAsString(), false});
+    proto::v1::ConfigDelta& delta = *envelope.mutable_delta();
+    delta = proto::unsigned_delta(rollout.held, next);
+    if (!proto::changes_something(delta)) continue;
+    ++rollout.version;
+    rows.push_back({id, rollout.version, proto::sign_delta(delta, next, authority_.config_key()), false});
     rollout.inflight = std::move(next);
     rollout.sent = now.mono;
     if (membership_.current().size() > kEveryPairUpTo) rollout.not_before = now.mono + kLargeGap;

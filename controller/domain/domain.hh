@@ -99,7 +99,6 @@ class Domain final : public session::Level {
   // One node's place in the rollout.
   struct Rollout {
     proto::v1::NodeConfig held;      // acknowledged; empty when unknown
-    proto::Digest held_digest{};     // of it; all zeros: not computed yet
     proto::v1::NodeConfig inflight;  // sent, not yet acknowledged; version 0: none
     std::uint64_t version = 0;       // the highest ever sent
     bool connected = false;

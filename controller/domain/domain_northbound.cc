@@ -14,14 +14,12 @@ using session::NodeView;
 using session::PathView;
 using session::TenantView;
 
-session::Status Domain::status(Now now) const {
+session::Status Domain::status(Now) const {
   session::Status s{.name = config_.name, .role = "domain", .domain = config_.domain, .epoch = epoch_};
   s.members = membership_.current().size();
   s.connected = static_cast<std::size_t>(
       std::count_if(rollouts_.begin(), rollouts_.end(), [](const auto& r) { return r.second.connected; }));
-  const auto links = matrix_.links(now.mono);
-  s.links_usable = static_cast<std::size_t>(std::count_if(
-      links.begin(), links.end(), [](const auto& l) { return l.state == telemetry::LinkState::Usable; }));
+  s.links_usable = links_.usable();
   s.policies = selections_.size() * ids::kTierCount;
   s.parent = !has_parent_ ? "" : parent_up_ ? "connected" : "lost";
   return s;

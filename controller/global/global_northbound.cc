@@ -10,14 +10,12 @@
 
 namespace qanat::global {
 
-session::Status Global::status(Now now) const {
+session::Status Global::status(Now) const {
   session::Status s{.name = name_, .role = "global", .domain = 0, .epoch = epoch_};
   s.members = membership_.current().size();
   s.connected = static_cast<std::size_t>(
       std::count_if(domains_.begin(), domains_.end(), [](const auto& d) { return d.second.connected; }));
-  const auto links = matrix_.links(now.mono);
-  s.links_usable = static_cast<std::size_t>(std::count_if(
-      links.begin(), links.end(), [](const auto& l) { return l.state == telemetry::LinkState::Usable; }));
+  s.links_usable = links_.usable();
   s.policies = selections_.size() * ids::kTierCount;
   return s;
 }

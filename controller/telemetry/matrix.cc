@@ -20,8 +20,9 @@ std::uint32_t smoothed(std::uint32_t old_us, std::uint32_t new_us) {
 }  // namespace
 
 void Matrix::on_report(const LinkKey& key, const Report& report, base::Time now) {
-  Row& row = rows_[key];
+  Row& row = this->row(key);
   const bool measured = report.alive && report.rtt_us != 0;
+  row.known = true;
   row.heard = now;
   row.merged = false;
   row.sent = row.sent * kKeep / kOf + kScale * report.probes_sent;
@@ -40,28 +41,39 @@ void Matrix::on_report(const LinkKey& key, const Report& report, base::Time now)
 
 void Matrix::on_merged(const LinkKey& key, std::uint32_t rtt_us, std::uint32_t loss_ppm, bool alive,
                        base::Time now) {
-  Row& row = rows_[key];
-  row = Row{.rtt_us = rtt_us,
-            .good_reports = alive ? kReportsUntilUsable : 0,
-            .dead = !alive,
-            .merged = true,
-            .merged_loss_ppm = std::min(loss_ppm, 1'000'000u),
-            .heard = now};
+  row(key) = Row{.known = true,
+                 .rtt_us = rtt_us,
+                 .good_reports = alive ? kReportsUntilUsable : 0,
+                 .dead = !alive,
+                 .merged = true,
+                 .merged_loss_ppm = std::min(loss_ppm, 1'000'000u),
+                 .heard = now};
 }
 
 void Matrix::forget(ids::NodeId node) {
-  std::erase_if(rows_,
-                [node](const auto& entry) { return entry.first.from == node || entry.first.to == node; });
+  boost::unordered::erase_if(
+      ends_, [node](const auto& entry) { return entry.first.from == node || entry.first.to == node; });
 }
 
 std::vector<LinkKey> Matrix::expire(base::Time now) {
   std::vector<LinkKey> gone;
-  std::erase_if(rows_, [&](const auto& entry) {
-    if (now - entry.second.heard <= kFresh) return false;
-    gone.push_back(entry.first);
-    return true;
+  boost::unordered::erase_if(ends_, [&](auto& entry) {
+    auto& [key, ends] = entry;
+    for (Row& row : ends) {
+      if (!row.known || now - row.heard <= kFresh) continue;
+      gone.push_back(&row == &ends[0] ? key : key.reversed());
+      row = Row{};
+    }
+    return !ends[0].known && !ends[1].known;
   });
+  std::sort(gone.begin(), gone.end());  // a hash table's order is nobody's
   return gone;
+}
+
+std::size_t Matrix::rows() const {
+  std::size_t known = 0;
+  for (const auto& [key, ends] : ends_) known += ends[0].known + std::size_t{ends[1].known};
+  return known;
 }
 
 std::uint32_t Matrix::loss_ppm(const Row& row) {
@@ -70,18 +82,18 @@ std::uint32_t Matrix::loss_ppm(const Row& row) {
   return static_cast<std::uint32_t>((row.lost * 1'000'000 + over - 1) / over);
 }
 
-Link Matrix::merge(const LinkKey& key, const Row* own, const Row* other, base::Time now) const {
+Link Matrix::merge(const LinkKey& key, const Ends& ends, base::Time now) {
   Link link{.key = key};
   bool any = false, dead = false, usable = false;
-  for (const Row* row : {own, other}) {
-    if (row == nullptr || now - row->heard > kFresh) continue;
-    link.heard = any ? std::max(link.heard, row->heard) : row->heard;
+  for (const Row& row : ends) {
+    if (!row.known || now - row.heard > kFresh) continue;
+    link.heard = any ? std::max(link.heard, row.heard) : row.heard;
     any = true;
-    link.rtt_us = std::max(link.rtt_us, row->rtt_us);
-    link.loss_ppm = std::max(link.loss_ppm, loss_ppm(*row));
-    link.jitter_us = std::max(link.jitter_us, row->jitter_us);
-    dead |= row->dead;
-    usable |= row->good_reports >= kReportsUntilUsable;
+    link.rtt_us = std::max(link.rtt_us, row.rtt_us);
+    link.loss_ppm = std::max(link.loss_ppm, loss_ppm(row));
+    link.jitter_us = std::max(link.jitter_us, row.jitter_us);
+    dead |= row.dead;
+    usable |= row.good_reports >= kReportsUntilUsable;
   }
   if (dead) {
     link.state = LinkState::Dead;
@@ -92,20 +104,18 @@ Link Matrix::merge(const LinkKey& key, const Row* own, const Row* other, base::T
 }
 
 std::optional<Link> Matrix::link(const LinkKey& key, base::Time now) const {
-  const auto own = rows_.find(key);
-  const auto other = rows_.find(key.reversed());
-  if (own == rows_.end() && other == rows_.end()) return std::nullopt;
-  return merge(key, own == rows_.end() ? nullptr : &own->second,
-               other == rows_.end() ? nullptr : &other->second, now);
+  const auto at = ends_.find(lower(key));
+  if (at == ends_.end()) return std::nullopt;
+  return merge(key, at->second, now);
 }
 
 std::vector<Link> Matrix::links(base::Time now) const {
   std::vector<Link> out;
-  out.reserve(rows_.size());
-  for (const auto& [key, row] : rows_) {
-    const auto other = rows_.find(key.reversed());
-    out.push_back(merge(key, &row, other == rows_.end() ? nullptr : &other->second, now));
-    if (other == rows_.end()) out.push_back(merge(key.reversed(), nullptr, &row, now));
+  out.reserve(2 * ends_.size());
+  for (const auto& [key, ends] : ends_) {
+    out.push_back(merge(key, ends, now));
+    out.push_back(out.back());
+    out.back().key = key.reversed();
   }
   std::sort(out.begin(), out.end(), [](const Link& a, const Link& b) { return a.key < b.key; });
   return out;

@@ -2,9 +2,11 @@
 // Absence of news is never zero latency: a row that was not measured, or not lately, is Unknown, not good and not dead.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <compare>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
@@ -21,6 +23,13 @@ struct LinkKey {
   ids::PlaneId to_plane;
   auto operator<=>(const LinkKey&) const = default;
   LinkKey reversed() const { return {to, from, to_plane, from_plane}; }
+};
+// All of a key's 64 bits, for hash tables: a node id has 24 of them, a plane 8.
+struct LinkKeyHash {
+  std::size_t operator()(const LinkKey& key) const {
+    return std::size_t{key.from.value} << 40 | std::size_t{key.to.value} << 16 |
+           std::size_t{key.from_plane.value} << 8 | key.to_plane.value;
+  }
 };
 
 // One end's view over one interval.
@@ -64,11 +73,12 @@ class Matrix {
   // Both directions of every link that was heard of, in the order of their keys.
   std::vector<Link> links(base::Time now) const;
   std::optional<Link> link(const LinkKey& key, base::Time now) const;
-  std::size_t rows() const { return rows_.size(); }
+  std::size_t rows() const;
 
  private:
   // One end's state. Loss is a ratio of exponentially decaying sums, scaled by kScale.
   struct Row {
+    bool known = false;
     std::uint32_t rtt_us = 0;
     std::uint32_t jitter_us = 0;
     std::uint64_t sent = 0;
@@ -80,9 +90,13 @@ class Matrix {
     base::Time heard{};
   };
   static std::uint32_t loss_ppm(const Row& row);
-  Link merge(const LinkKey& key, const Row* own, const Row* other, base::Time now) const;
+  // Both ends of a link, that of the lower key first: every report asks for both.
+  using Ends = std::array<Row, 2>;
+  static LinkKey lower(const LinkKey& key) { return std::min(key, key.reversed()); }
+  Row& row(const LinkKey& key) { return ends_[lower(key)][key == lower(key) ? 0 : 1]; }
+  static Link merge(const LinkKey& key, const Ends& ends, base::Time now);
 
-  std::map<LinkKey, Row> rows_;
+  boost::unordered_flat_map<LinkKey, Ends, LinkKeyHash> ends_;  // [lower()]; at least one of them known
 };
 
 }  // namespace qanat::telemetry

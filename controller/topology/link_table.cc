@@ -1,5 +1,6 @@
 #include "controller/topology/link_table.hh"
 
+#include <algorithm>
 #include <utility>
 
 namespace qanat::topology {
@@ -16,23 +17,27 @@ bool LinkTable::update(const telemetry::Link& link) {
   const bool news = fresh || known.link.state != link.state || was_usable != usable ||
                     (usable && cost_moved(known.cost_us, cost));
   if (!news) return false;
+  usable_ += (link.state == LinkState::Usable) - std::size_t{known.link.state == LinkState::Usable};
   known = {link, cost};
   changes_.push_back(link.key);
   return true;
 }
 
 bool LinkTable::erase(const telemetry::LinkKey& key) {
-  if (links_.erase(key) == 0) return false;
+  const auto at = links_.find(key);
+  if (at == links_.end()) return false;
+  usable_ -= at->second.link.state == LinkState::Usable;
+  links_.erase(at);
   changes_.push_back(key);
   return true;
 }
 
 void LinkTable::forget(ids::NodeId node) {
-  std::erase_if(links_, [&](const auto& entry) {
-    if (entry.first.from != node && entry.first.to != node) return false;
-    changes_.push_back(entry.first);
-    return true;
-  });
+  std::vector<telemetry::LinkKey> gone;
+  for (const auto& [key, published] : links_)
+    if (key.from == node || key.to == node) gone.push_back(key);
+  std::sort(gone.begin(), gone.end());
+  for (const auto& key : gone) erase(key);
 }
 
 std::vector<telemetry::Link> LinkTable::take_changes() {
@@ -50,6 +55,8 @@ std::vector<telemetry::Link> LinkTable::links() const {
   std::vector<telemetry::Link> out;
   out.reserve(links_.size());
   for (const auto& [key, published] : links_) out.push_back(published.link);
+  std::sort(out.begin(), out.end(),
+            [](const telemetry::Link& a, const telemetry::Link& b) { return a.key < b.key; });
   return out;
 }
 

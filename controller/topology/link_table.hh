@@ -2,8 +2,7 @@
 // published anew only when its state changes or the cost has moved by what could matter, so that noise computes nothing.
 #pragma once
 
-#include <map>
-#include <utility>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <vector>
 
 #include "controller/telemetry/matrix.hh"
@@ -31,6 +30,8 @@ class LinkTable {
   // Published links in the order of their keys: what a Topology is made from.
   std::vector<telemetry::Link> links() const;
   std::size_t size() const { return links_.size(); }
+  // How many of them paths may use.
+  std::size_t usable() const { return usable_; }
   // Links published or taken out since the last call, as they are now, those gone as Unknown; in order, may repeat.
   std::vector<telemetry::Link> take_changes();
   bool changed() const { return !changes_.empty(); }
@@ -40,7 +41,8 @@ class LinkTable {
     telemetry::Link link;
     std::uint32_t cost_us = kUnreachable;
   };
-  std::map<telemetry::LinkKey, Published> links_;
+  boost::unordered_flat_map<telemetry::LinkKey, Published, telemetry::LinkKeyHash> links_;
+  std::size_t usable_ = 0;
   std::vector<telemetry::LinkKey> changes_;
 };
 

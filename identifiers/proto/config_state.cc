@@ -29,14 +29,18 @@ void append_big_endian(std::string& out, std::uint64_t value, int bytes) {
     out.push_back(static_cast<char>(value >> shift & 0xff));
 }
 
+void serialise(const google::protobuf::MessageLite& message, std::string& out) {
+  const std::size_t size = message.ByteSizeLong();
+  out.resize(size);
+  google::protobuf::io::ArrayOutputStream stream(out.data(), static_cast<int>(size));
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeWithCachedSizes(&coded);
+}
+
 std::string serialise(const google::protobuf::MessageLite& message) {
   std::string out;
-  {
-    google::protobuf::io::StringOutputStream stream(&out);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&coded);
-  }
+  serialise(message, out);
   return out;
 }
 
@@ -76,6 +80,7 @@ void remove_keys(Table& table, const Keys& removed) {
 // sorted.
 template <class Table, class Gone>
 void diff(const Table& held, const Table& target, Table& upserts, Gone add_gone) {
+  std::string before, after;
   auto h = held.begin();
   auto t = target.begin();
   while (h != held.end() || t != target.end()) {
@@ -84,7 +89,9 @@ void diff(const Table& held, const Table& target, Table& upserts, Gone add_gone)
     } else if (h == held.end() || key_of(*t) < key_of(*h)) {
       *upserts.Add() = *t++;
     } else {
-      if (serialise(*h) != serialise(*t)) *upserts.Add() = *t;
+      serialise(*h, before);
+      serialise(*t, after);
+      if (before != after) *upserts.Add() = *t;
       ++h, ++t;
     }
   }
@@ -109,8 +116,9 @@ void canonicalise(v1::NodeConfig& config) {
   denied.erase(std::unique(denied.begin(), denied.end()), denied.end());
 }
 
-Digest digest_of(const v1::NodeConfig& config) {
-  const std::string bytes = serialise(config);
+namespace {
+
+Digest sha256(const std::string& bytes) {
   Digest digest{};
   unsigned length = 0;
   if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr) != 1) {
@@ -118,6 +126,10 @@ Digest digest_of(const v1::NodeConfig& config) {
   }
   return digest;
 }
+
+}  // namespace
+
+Digest digest_of(const v1::NodeConfig& config) { return sha256(serialise(config)); }
 
 Ed25519Signature sign(std::string_view message, const Ed25519Private& key) {
   PkeyPtr pkey(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, key.data(), key.size()),
@@ -255,8 +267,7 @@ boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held,
   return apply_verified(held, delta, own_node_id, std::span(&key, 1));
 }
 
-v1::ConfigDelta make_delta(const v1::NodeConfig& held, const v1::NodeConfig& target,
-                           const Ed25519Private& key) {
+v1::ConfigDelta unsigned_delta(const v1::NodeConfig& held, const v1::NodeConfig& target) {
   v1::ConfigDelta delta;
   delta.set_epoch(target.epoch());
   delta.set_to_version(target.version());
@@ -284,10 +295,28 @@ v1::ConfigDelta make_delta(const v1::NodeConfig& held, const v1::NodeConfig& tar
       up.set_network_psk_next(target.network_psk_next());
     }
   }
-  const Digest digest = digest_of(target);
+  return delta;
+}
+
+bool changes_something(const v1::ConfigDelta& delta) {
+  const v1::NodeConfig& up = delta.upserts();
+  return delta.from_version() == 0 || delta.removed_nodes_size() != 0 || delta.removed_policies_size() != 0 ||
+         delta.removed_tenants_size() != 0 || delta.removed_relay_keys_size() != 0 || up.ByteSizeLong() != 0;
+}
+
+std::string sign_delta(v1::ConfigDelta& delta, const v1::NodeConfig& target, const Ed25519Private& key) {
+  std::string bytes = serialise(target);
+  const Digest digest = sha256(bytes);
   delta.set_digest(digest.data(), digest.size());
   const auto signature = sign(config_signing_input(target.epoch(), target.version(), digest), key);
   delta.set_signature(signature.data(), signature.size());
+  return bytes;
+}
+
+v1::ConfigDelta make_delta(const v1::NodeConfig& held, const v1::NodeConfig& target,
+                           const Ed25519Private& key) {
+  v1::ConfigDelta delta = unsigned_delta(held, target);
+  sign_delta(delta, target, key);
   return delta;
 }
 

@@ -68,4 +68,10 @@ boost::system::result<v1::NodeConfig> apply_verified(const v1::NodeConfig& held,
 v1::ConfigDelta make_delta(const v1::NodeConfig& held, const v1::NodeConfig& target,
                            const Ed25519Private& key);
 
+// The same in steps, for who pushes to a thousand nodes: what is different; whether that is anything at all (a snapshot
+// always is); and digest and signature, which gives the target's canonical bytes as well.
+v1::ConfigDelta unsigned_delta(const v1::NodeConfig& held, const v1::NodeConfig& target);
+bool changes_something(const v1::ConfigDelta& delta);
+std::string sign_delta(v1::ConfigDelta& delta, const v1::NodeConfig& target, const Ed25519Private& key);
+
 }  // namespace qanat::proto
