@@ -24,7 +24,7 @@ class Allocation::Run {
       : capacity_(capacities),
         demands_(demands),
         options_(options),
-        layout_(demands, capacities.size()),
+        layout_(demands, capacities),
         flow_(flow),
         load_(load) {
     flow_.assign(layout_.paths(), 0);
@@ -70,6 +70,12 @@ Allocation::Allocation(std::span<const double> capacities, std::span<const Deman
       if (demands[d].tier == tier && demands[d].rate > 0 && !demands[d].paths.empty()) members.push_back(d);
     if (!members.empty()) run.allocate_tier(members);
   }
+  // What cannot become full was left out until now.
+  load_.assign(capacities.size(), 0);
+  for (std::size_t d = 0; d < demands.size(); ++d)
+    for (std::size_t p = 0; p < demands[d].paths.size(); ++p)
+      if (const double carried = flow(d, p); carried > 0)
+        for (const Resource r : demands[d].paths[p]) load_[r] += carried;
 }
 
 double Allocation::rate(std::size_t demand) const {
@@ -79,6 +85,7 @@ double Allocation::rate(std::size_t demand) const {
 
 double Allocation::total() const { return std::accumulate(flow_.begin(), flow_.end(), 0.0); }
 
+// 0. Where all fits on everybody's cheapest path, that is it.
 // 1. Split every demand so that the fullest resource is as empty as can be: what it then leaves is everybody's share.
 // 2. Raise all demands together along these splits; who meets a full resource goes on over its other paths.
 // 3. Level what is carried, which never fills the fullest further, and raise again: until that brings nothing more.
@@ -157,7 +164,15 @@ void Allocation::Run::level(std::uint32_t demand, double least) {
   for (auto path = first; path < end; ++path)
     if (flow_[path] > 0)
       for (const Resource r : layout_.path(path)) high = std::max(high, load_[r] * inverse_[r]);
-  if (high < least) return;
+  if (high < least || high <= 0) return;
+  for (auto free = first; free < end; ++free) {
+    if (!layout_.path(free).empty()) continue;
+    for (auto path = first; path < end; ++path) {
+      for (const Resource r : layout_.path(path)) load_[r] -= flow_[path];
+      flow_[path] = path == free ? wanted : 0;
+    }
+    return;
+  }
 
   const auto own = layout_.own(demand);
   others_.resize(own.size());
