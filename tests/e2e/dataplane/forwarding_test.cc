@@ -14,8 +14,8 @@
 #include "dataplane/io/netns.hh"
 #include "dataplane/io/xdp_socket.hh"
 #include "tests/support/flows.hh"
+#include "tests/support/joined.hh"
 #include "tests/support/namespaces.hh"
-#include "tests/support/relayed.hh"
 #include "tests/support/test_box.hh"
 
 namespace qanat::test {
@@ -46,13 +46,7 @@ void expect_transfer(const std::string& from, const std::string& to, const std::
 }
 
 TEST_F(BoxesInNamespaces, TcpPassesDirectlyBothWaysAndFamilies) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  Overlay overlay(1);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {1});
-  overlay.add_tenant(100, {1, 2});
+  const auto [a, b, overlay] = joined(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
@@ -113,25 +107,18 @@ TEST_F(BoxesInNamespaces, ALineWithoutAfXdpSaysSo) {
 }
 
 // Two boxes joined on two planes; plane 1 preferred.
-Overlay two_planes() {
-  Overlay overlay(3);
-  overlay.add_node(1, false, {1, 2});
-  overlay.add_node(2, false, {1, 2});
-  overlay.add_tenant(100, {1, 2});
+Joined on_two_planes(Namespaces& net) {
+  Joined out = joined(net, 2);
   for (const auto& [head, end] : {std::pair{1u, 2u}, std::pair{2u, 1u}}) {
-    overlay.add_lists({head * 100, head, {}, 0, 1, {Sid::end(NodeId{end})}});
-    overlay.add_lists({head * 100 + 10, head, {}, 1, 2, {Sid::end(NodeId{end})}});
+    out.overlay.add_lists({head * 100, head, {}, 0, 1, {Sid::end(NodeId{end})}});
+    out.overlay.add_lists({head * 100 + 10, head, {}, 1, 2, {Sid::end(NodeId{end})}});
   }
-  return overlay;
+  return out;
 }
 
 // Bulk both ways and two busy loops beside it: every core is wanted by somebody all the time.
 TEST_F(BoxesInNamespaces, SaturatedCoresCauseNoSwitch) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  net.join(a, "10.2.0.1/16", b, "10.2.0.2/16", "v2");
-  const Overlay overlay = two_planes();
+  const auto [a, b, overlay] = on_two_planes(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
@@ -145,7 +132,7 @@ TEST_F(BoxesInNamespaces, SaturatedCoresCauseNoSwitch) {
       while (!done) {
       }
     });
-  std::thread other([&] { tcp_transfer(b, a, "100.96.1.1", 4 * kBulk); });
+  std::thread other([from = b, to = a] { tcp_transfer(from, to, "100.96.1.1", 4 * kBulk); });
   const TcpResult r = tcp_transfer(a, b, "100.96.2.1", 4 * kBulk);
   other.join();
   done = true;
@@ -155,11 +142,7 @@ TEST_F(BoxesInNamespaces, SaturatedCoresCauseNoSwitch) {
 }
 
 TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  net.join(a, "10.2.0.1/16", b, "10.2.0.2/16", "v2");
-  const Overlay overlay = two_planes();
+  const auto [a, b, overlay] = on_two_planes(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
@@ -186,13 +169,7 @@ TEST_F(BoxesInNamespaces, CutIsRepairedOverTheOtherPlane) {
 
 // Devices that are down refuse what they are given: nothing breaks, and it is counted.
 TEST_F(BoxesInNamespaces, WhatTheKernelRefusesIsCounted) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  Overlay overlay(1);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {1});
-  overlay.add_tenant(100, {1, 2});
+  const auto [a, b, overlay] = joined(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();

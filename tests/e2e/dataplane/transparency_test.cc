@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "dataplane/io/netns.hh"
+#include "tests/support/joined.hh"
 #include "tests/support/namespaces.hh"
 #include "tests/support/plain_forwarding.hh"
 #include "tests/support/test_box.hh"
@@ -79,13 +80,7 @@ std::size_t packets(const Flows& flows) {
 TEST(TransparencyInNamespaces, WhatOneKernelSendsTheOtherGets) {
   if (const std::string missing = namespaces_missing(); !missing.empty()) GTEST_SKIP() << missing;
   Namespaces net;
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  Overlay overlay(1);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {1});
-  overlay.add_tenant(100, {1, 2});
+  const auto [a, b, overlay] = joined(net);
   TestBox box_a(overlay, 1, a);
   TestBox box_b(overlay, 2, b);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();

@@ -19,8 +19,8 @@
 #include "dataplane/packet/ip_view.hh"
 #include "dataplane/packet/virtio_header.hh"
 #include "tests/support/flows.hh"
+#include "tests/support/joined.hh"
 #include "tests/support/namespaces.hh"
-#include "tests/support/relayed.hh"
 #include "tests/support/test_box.hh"
 
 namespace qanat::test {
@@ -68,13 +68,7 @@ class Workers : public ::testing::Test {
 };
 
 TEST_F(Workers, OnePeerUsesAllOfThem) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  Overlay overlay(1);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {1});
-  overlay.add_tenant(100, {1, 2});
+  const auto [a, b, overlay] = joined(net);
   TestBox box_a(overlay, 1, a, 2);
   TestBox box_b(overlay, 2, b, 4);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();
@@ -95,13 +89,7 @@ TEST_F(Workers, OnePeerUsesAllOfThem) {
 
 // A configuration that chooses the same paths as the one before is no news to the lead, but it is to the others.
 TEST_F(Workers, GoOnByTheNextConfiguration) {
-  const auto a = net.add("a");
-  const auto b = net.add("b");
-  net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-  Overlay overlay(1);
-  overlay.add_node(1, false, {1});
-  overlay.add_node(2, false, {1});
-  overlay.add_tenant(100, {1, 2});
+  const auto [a, b, overlay] = joined(net);
   TestBox box_a(overlay, 1, a, 4);
   TestBox box_b(overlay, 2, b, 4);
   ASSERT_TRUE(box_a.wait_for_path(2, 10)) << box_a.drops_text() << box_b.drops_text();

@@ -2,14 +2,12 @@
 //
 //   national ──names──> gz ──lists──> local, far          each a signed file on a web server
 //       └────lists────> far
-#include <openssl/evp.h>
 #include <signal.h>
 
 #include <thread>
 
-#include "base/hex.hh"
-#include "base/openssl_handle.hh"
 #include "tests/e2e/gateway/metering_lab.hh"
+#include "tests/support/registry_publisher.hh"
 
 namespace qanat::e2e {
 namespace {
@@ -17,30 +15,7 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-class Publisher {
- public:
-  Publisher() : key_(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")) {}
-  std::string public_key() const {
-    std::uint8_t raw[32];
-    std::size_t size = sizeof raw;
-    EVP_PKEY_get_raw_public_key(key_.get(), raw, &size);
-    return base::to_base64(raw);
-  }
-  std::string sign(const json& listing) const {
-    const std::string text = listing.dump();
-    EVP_MD_CTX* context = EVP_MD_CTX_new();
-    EVP_DigestSignInit(context, nullptr, nullptr, nullptr, key_.get());
-    std::uint8_t signature[64];
-    std::size_t size = sizeof signature;
-    EVP_DigestSign(context, signature, &size, reinterpret_cast<const unsigned char*>(text.data()),
-                   text.size());
-    EVP_MD_CTX_free(context);
-    return base::to_base64(signature) + "\n" + text;
-  }
-
- private:
-  base::KeyPtr key_;
-};
+using Publisher = support::RegistryPublisher;
 
 class Registries : public Metering {
  protected:

@@ -61,33 +61,10 @@ int rounds() {
   return asked == nullptr ? 1 : std::max(1, std::atoi(asked));
 }
 
-class Leaders : public testing::Test {
+class Leaders : public LabFixture {
  protected:
   static void SetUpTestSuite() {
-    if (geteuid() != 0) return skip("needs root for network namespaces");
-    if (access("/dev/net/tun", R_OK | W_OK) != 0) return skip("needs /dev/net/tun");
-    if (access("/usr/bin/etcd", X_OK) != 0) return skip("etcd is not installed (tools/dependencies test)");
-    base::ConfigReader reader(topology_text(), "leaders.toml");
-    auto root = reader.root();
-    const Topology topology = read_topology(root);
-    for (const auto& problem : reader.problems()) ADD_FAILURE() << to_string(problem);
-    BringUpOptions options;
-    options.name = "leaders-" + std::to_string(getpid());
-    options.bin = bin();
-    name_ = options.name;
-    try {
-      lab_ = std::make_unique<LabState>(bring_up(topology, options));
-    } catch (const std::exception& e) {
-      failed_ = e.what();
-    }
-  }
-  static void TearDownTestSuite() {
-    lab_.reset();
-    if (auto state = load(name_)) tear_down(*state);
-  }
-  void SetUp() override {
-    if (!skipped_.empty()) GTEST_SKIP() << skipped_;
-    ASSERT_TRUE(lab_) << "the lab did not come up: " << failed_;
+    bring("leaders", topology_text(), {bin() + "/linkem", bin() + "/qanatd", "/usr/bin/etcd"});
   }
 
   static std::string socket_of(const std::string& controller) {
@@ -112,9 +89,7 @@ class Leaders : public testing::Test {
     }
     return {};
   }
-  static Process& process(const std::string& controller) {
-    return *lab_->process("controller-" + controller);
-  }
+  static Process& controller(const std::string& name) { return process("controller-" + name); }
   static void cut(const std::string& controller, bool down) {
     call(lab_->linkem_socket, "POST", "/v1/links/" + controller + "-hq-p2/fault",
          {{"down", down}, {"direction", "both"}});
@@ -126,23 +101,6 @@ class Leaders : public testing::Test {
     const json controller = get(lab_->node(box)->socket, "/v1/status").at("controller");
     return {controller.value("epoch", 0ull), controller.value("version", 0ull)};
   }
-
- private:
-  static void skip(const std::string& why) { skipped_ = why; }
-
- protected:
-  // Polls until it holds; false after `limit`.
-  static bool within(Clock::duration limit, const std::function<bool()>& holds) {
-    for (const auto end = Clock::now() + limit; Clock::now() < end; std::this_thread::sleep_for(20ms)) {
-      try {
-        if (holds()) return true;
-      } catch (const std::exception&) {  // not reachable yet
-      }
-    }
-    return false;
-  }
-  static inline std::unique_ptr<LabState> lab_;
-  static inline std::string name_, skipped_, failed_;
 };
 
 // Puts one tenant after the other to whoever takes it, and remembers what was acknowledged.
@@ -213,11 +171,8 @@ TEST_F(Leaders, NothingAcknowledgedIsLostAndNothingOfADeposedOneIsApplied) {
     ASSERT_FALSE(old.empty());
     const auto began = Clock::now();
     switch (fault) {
-      case Fault::Kill:
-        send_signal(process(old), SIGKILL);
-        waitpid(process(old).pid, nullptr, 0);
-        break;
-      case Fault::Pause: send_signal(process(old), SIGSTOP); break;
+      case Fault::Kill: kill_9("controller-" + old); break;
+      case Fault::Pause: send_signal(controller(old), SIGSTOP); break;
       case Fault::CutOff: cut(old, true); break;
     }
     // Another one leads, and takes a change.
@@ -230,8 +185,8 @@ TEST_F(Leaders, NothingAcknowledgedIsLostAndNothingOfADeposedOneIsApplied) {
     const std::uint64_t epoch = status_of(socket_of(next)).at("epoch");
 
     // The old one comes back while boxes still have their sessions with it, a request already waiting at its door.
-    if (fault == Fault::Pause) send_signal(process(old), SIGCONT);
-    if (fault == Fault::Kill) start(process(old));
+    if (fault == Fault::Pause) send_signal(controller(old), SIGCONT);
+    if (fault == Fault::Kill) start(controller(old));
     EXPECT_TRUE(within(10s, [&] {
       for (const auto& box : boxes)
         if (applied(box).first < epoch) return false;
@@ -241,7 +196,7 @@ TEST_F(Leaders, NothingAcknowledgedIsLostAndNothingOfADeposedOneIsApplied) {
         std::max(longest_at_boxes_s, std::chrono::duration<double>(Clock::now() - began).count());
     if (fault == Fault::CutOff) cut(old, false);
     EXPECT_TRUE(within(10s, [&] { return status_of(socket_of(old)).value("role", "") == "standby"; }))
-        << old << ": " << last_lines(process(old).log, 8);
+        << old << ": " << last_lines(controller(old).log, 8);
     // Never back: what a deposed leader decides has a lower epoch, and boxes keep to the highest they have seen.
     const auto now = applied_by_all();
     for (const auto& box : boxes) {

@@ -2,11 +2,6 @@
 // what to do with its daemons. One lab for a whole suite; each test puts back what it killed.
 #pragma once
 
-#include <gmock/gmock.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -14,25 +9,15 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <chrono>
-#include <filesystem>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/config.hh"
 #include "base/http_client.hh"
-#include "tools/lab/bring_up.hh"
-#include "tools/lab/daemon_api.hh"
+#include "tests/e2e/lab/lab_fixture.hh"
 #include "tools/lab/outage_flow.hh"
-#include "tools/lab/tear_down.hh"
 #include "tools/linkem/netns.hh"
 #include "tools/replay/chat_stream.hh"
 
 namespace qanat::lab {
-
-using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
-using nlohmann::json;
 
 inline constexpr const char* kModel = "c-url://any/infer/deepseek-r1-distill-qwen-32b";
 
@@ -137,11 +122,6 @@ node = "city"
 pools = "all"
 )";
 
-inline std::string bin() {
-  const char* folder = std::getenv("QANAT_BIN");
-  return folder ? folder : std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
-}
-
 // What streaming clients of the gateway got, whatever became of the gateway or the pool meanwhile.
 struct Calls {
   std::uint64_t streams = 0, tokens = 0, whole = 0, broken = 0;
@@ -211,63 +191,18 @@ class Callers {
   std::thread thread_;
 };
 
-class Recovery : public testing::Test {
+class Recovery : public LabFixture {
  protected:
   static void SetUpTestSuite() {
-    if (geteuid() != 0) return skip("needs root for network namespaces");
-    if (access("/dev/net/tun", R_OK | W_OK) != 0) return skip("needs /dev/net/tun");
-    for (const char* program : {"linkem", "qanatd", "qanat-controller", "qanat-gateway", "qanat-pool"})
-      if (access((bin() + "/" + program).c_str(), X_OK) != 0)
-        return skip(std::string(program) + " is not built in " + bin());
-    base::ConfigReader reader(kTopology, "recovery.toml");
-    auto root = reader.root();
-    const Topology topology = read_topology(root);
-    ASSERT_TRUE(reader.problems().empty());
-    BringUpOptions options;
-    options.name = "recovery-" + std::to_string(getpid());
-    options.bin = bin();
-    name_ = options.name;
-    try {
-      lab_ = std::make_unique<LabState>(bring_up(topology, options));
-    } catch (const std::exception& e) {
-      failed_ = e.what();
-    }
-  }
-  static void TearDownTestSuite() {
-    lab_.reset();
-    if (auto state = load(name_)) tear_down(*state);
-  }
-  void SetUp() override {
-    if (!skipped_.empty()) GTEST_SKIP() << skipped_;
-    ASSERT_TRUE(lab_) << "the lab did not come up: " << failed_;
+    const std::string folder = bin() + "/";
+    bring("recovery", kTopology,
+          {folder + "linkem", folder + "qanatd", folder + "qanat-controller", folder + "qanat-gateway",
+           folder + "qanat-pool"});
   }
 
-  static Process& process(const std::string& name) {
-    Process* found = lab_->process(name);
-    if (!found) throw LabError("no process " + name + " in the lab");
-    return *found;
-  }
-  static void kill_9(const std::string& name) {
-    // Our child: waited for until its last thread has gone, and its locks with it.
-    Process& p = process(name);
-    send_signal(p, SIGKILL);
-    waitpid(p.pid, nullptr, 0);
-  }
   static void restart(const std::string& name) {
     lab::start(process(name));
     save(*lab_);
-  }
-  // Polls until it holds; false after `limit`.
-  static bool within(Clock::duration limit, const std::function<bool()>& holds) {
-    const auto end = Clock::now() + limit;
-    while (Clock::now() < end) {
-      try {
-        if (holds()) return true;
-      } catch (const std::exception&) {  // not reachable yet
-      }
-      std::this_thread::sleep_for(50ms);
-    }
-    return false;
   }
   static std::string socket(const std::string& node) { return lab_->node(node)->socket; }
   static bool connected(const std::string& node) {
@@ -301,13 +236,6 @@ class Recovery : public testing::Test {
     return answer ? answer->status : 0;
   }
   static json totals() { return get(lab_->gateways.at(0).socket, "/v1/ledger/totals"); }
-
- private:
-  static void skip(const std::string& why) { skipped_ = why; }
-
- protected:
-  static inline std::unique_ptr<LabState> lab_;
-  static inline std::string name_, skipped_, failed_;
 };
 
 }  // namespace qanat::lab

@@ -12,6 +12,7 @@
 #include "dataplane/io/capture_tap.hh"
 #include "tests/support/daemon_process.hh"
 #include "tests/support/flows.hh"
+#include "tests/support/joined.hh"
 #include "tests/support/namespaces.hh"
 #include "tests/support/test_box.hh"
 
@@ -41,12 +42,10 @@ class Capture : public ::testing::Test {
   void SetUp() override {
     if (const std::string missing = namespaces_missing(); !missing.empty()) GTEST_SKIP() << missing;
     if (!has("tshark") || !has("tcpdump")) GTEST_SKIP() << "needs tshark and tcpdump";
-    a = net.add("a");
-    b = net.add("b");
-    net.join(a, "10.1.0.1/16", b, "10.1.0.2/16", "v1");
-    overlay.add_node(1, false, {1});
-    overlay.add_node(2, false, {1});
-    overlay.add_tenant(100, {1, 2});
+    Joined boxes = joined(net);
+    a = boxes.a;
+    b = boxes.b;
+    overlay = std::move(boxes.overlay);
     box_a = std::make_unique<TestBox>(overlay, 1, a);
     box_b = std::make_unique<TestBox>(overlay, 2, b);
     ASSERT_TRUE(box_a->wait_for_path(2, 20)) << box_a->drops_text();

@@ -1,12 +1,10 @@
 // Registries: signed lists of pools, one below the other, that age, contradict each other and are forged.
 #include <gtest/gtest.h>
-#include <openssl/evp.h>
 
 #include <nlohmann/json.hpp>
 
-#include "base/hex.hh"
-#include "base/openssl_handle.hh"
 #include "gateway/resolve/directory.hh"
+#include "tests/support/registry_publisher.hh"
 
 namespace qanat::resolve {
 namespace {
@@ -14,32 +12,10 @@ namespace {
 using nlohmann::json;
 using std::chrono::seconds;
 
-class Publisher {
- public:
-  Publisher() : key_(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")) {}
-  std::string public_key() const {
-    std::uint8_t raw[32];
-    std::size_t size = sizeof raw;
-    EVP_PKEY_get_raw_public_key(key_.get(), raw, &size);
-    return base::to_base64(raw);
-  }
-  std::string sign(const json& listing) const {
-    const std::string text = listing.dump();
-    EVP_MD_CTX* context = EVP_MD_CTX_new();
-    EVP_DigestSignInit(context, nullptr, nullptr, nullptr, key_.get());
-    std::uint8_t signature[64];
-    std::size_t size = sizeof signature;
-    EVP_DigestSign(context, signature, &size, reinterpret_cast<const unsigned char*>(text.data()),
-                   text.size());
-    EVP_MD_CTX_free(context);
-    return base::to_base64(signature) + "\n" + text;
-  }
+struct Publisher : support::RegistryPublisher {
   RegistrySource source(const std::string& name) const {
     return {name, "http://127.0.0.1:1/" + name, public_key()};
   }
-
- private:
-  base::KeyPtr key_;
 };
 
 json listing(const std::string& name, int generation, std::initializer_list<const char*> pools,

@@ -1,6 +1,20 @@
-#include "tests/support/relayed.hh"
+#include "tests/support/joined.hh"
 
 namespace qanat::test {
+
+Joined joined(Namespaces& net, std::uint8_t planes) {
+  Joined out{net.add("a"), net.add("b"), Overlay(1)};
+  std::vector<std::uint8_t> all;
+  for (std::uint8_t p = 1; p <= planes; ++p) {
+    const std::string subnet = "10." + std::to_string(p) + ".0.", device = "v" + std::to_string(p);
+    net.join(out.a, subnet + "1/16", out.b, subnet + "2/16", device);
+    all.push_back(p);
+  }
+  out.overlay.add_node(1, false, all);
+  out.overlay.add_node(2, false, all);
+  out.overlay.add_tenant(100, {1, 2});
+  return out;
+}
 
 Relayed relayed(Namespaces& net) {
   using ids::NodeId, ids::Sid;
