@@ -30,6 +30,15 @@ TokenView view_of(const std::string& id, const Json& json) {
           json.value("expires", base::UnixSeconds{0})};
 }
 
+// "Bearer qa1.ID.SECRET": the id.
+std::optional<std::string> token_id(const std::string& header) {
+  const std::size_t begin = header.find(kText);
+  const std::size_t from = begin == std::string::npos ? 0 : begin + kText.size();
+  const std::size_t end = begin == std::string::npos ? begin : header.find('.', from);
+  if (end == std::string::npos || end - from > 64) return std::nullopt;
+  return header.substr(from, end - from);
+}
+
 }  // namespace
 
 std::string_view to_string(Role role) {
@@ -123,6 +132,13 @@ bool Access::revoke(const std::string& id) {
   if (!store_.value(name)) return false;
   store_.set_values({{name, ""}});
   return true;
+}
+
+bool Access::end_session(const std::string* header) {
+  const auto id = header == nullptr ? std::nullopt : token_id(*header);
+  const auto kept = id ? store_.value(std::string(kTokenPrefix) + *id) : std::nullopt;
+  return kept && view_of(*id, Json::parse(*kept, nullptr, false)).created_by.starts_with(kSignedIn) &&
+         revoke(*id);
 }
 
 }  // namespace qanat::northbound

@@ -19,6 +19,9 @@ namespace qanat::northbound {
 
 // Each may what those before it may. Viewer: look. Operator: tenants, drains, ways: what `apply` changes. Admin: members, keys,
 // tokens.
+// `created_by` of tokens that signing in made, before the account's name; no name holds a colon.
+inline constexpr std::string_view kSignedIn = "sign-in:";
+
 enum class Role : std::uint8_t { Viewer, Operator, Admin };
 std::string_view to_string(Role role);
 std::optional<Role> parse_role(std::string_view text);
@@ -67,6 +70,8 @@ class Access {
   // By id; those that ended too, until they are revoked.
   std::vector<TokenView> tokens() const;
   bool revoke(const std::string& id);
+  // Signing out: revokes the token that `header` carries, if it is one that signing in made.
+  bool end_session(const std::string* header);
 
  private:
   store::Store& store_;

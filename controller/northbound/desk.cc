@@ -29,10 +29,11 @@ Reply failed(int status, std::string_view code, std::string message, std::string
 
 namespace {
 
-// What needs no token: the page, what it loads, and what is told to everybody.
+// What needs no token: the page, what it loads, what is told to everybody, and the door itself.
 bool open_to_all(const Request& in) {
   return in.path == "/" || in.path == "/healthz" || in.path == "/v1/openapi.json" ||
-         in.path.starts_with("/ui/");
+         in.path.starts_with("/ui/") ||
+         (in.method == "POST" && (in.path == "/v1/sign-in" || in.path == "/v1/enrol"));
 }
 
 bool may(const Caller& caller, Need need) {
@@ -61,7 +62,12 @@ base::HttpRefusal no_entry(Access::Refused why) {
 
 Desk::Desk(boost::asio::io_context& io, session::Level& level, const session::Listener& listener,
            store::Store& store)
-    : access(store), events(io), level_(level), intents_(level, store, now()), audit_(store) {
+    : access(store),
+      events(io),
+      level_(level),
+      intents_(level, store, now()),
+      audit_(store),
+      accounts_(store, access) {
   add_metrics(listener);
 }
 
@@ -70,6 +76,7 @@ Desk::~Desk() { stop(); }
 void Desk::stop() {
   events.stop();
   thinking_.join();
+  checking_.join();
 }
 
 base::HttpHooks Desk::hooks(bool guarded) {
@@ -165,6 +172,7 @@ void Desk::add_routes(HttpServer& server, bool guarded) {
   Routes routes{*this, server, guarded};
   add_look_routes(routes);
   add_change_routes(routes);
+  add_account_routes(routes);
 }
 
 void Desk::add_metrics(const session::Listener& listener) {

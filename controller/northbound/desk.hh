@@ -1,5 +1,6 @@
 // Desk: what every northbound request passes: whose token it is, what that role may, the audit log for changes, refusals
-// counted and logged. Private to northbound; routes stand in look_routes.cc and change_routes.cc.
+// counted and logged. Private to northbound; routes stand in look_routes.cc, change_routes.cc and
+// account_routes.cc.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -16,6 +17,7 @@
 #include "base/log.hh"
 #include "base/metrics.hh"
 #include "controller/northbound/access.hh"
+#include "controller/northbound/accounts.hh"
 #include "controller/northbound/audit_log.hh"
 #include "controller/northbound/event_stream.hh"
 #include "controller/northbound/intents.hh"
@@ -85,6 +87,7 @@ class Desk {
   };
   void add_look_routes(Routes& routes);
   void add_change_routes(Routes& routes);
+  void add_account_routes(Routes& routes);
   void add_metrics(const session::Listener& listener);
 
   std::optional<Caller> caller_of(const Request& in, bool guarded) const;
@@ -92,6 +95,7 @@ class Desk {
   Reply run(const Change& handler, Request& in, const Caller& caller, Need need);
   static Answer or_leader(const Look& handler, Request& in, Responder& out, const Caller& caller);
   Answer what_if(Request& in, Responder& out);
+  Answer let_in(Request& in, Responder& out, bool enrols);
   Reply mint(Request& in);
   Reply put_tenant(Request& in, const Caller& caller);
   Reply make_token(Request& in, const Caller& caller);
@@ -100,10 +104,13 @@ class Desk {
   session::Level& level_;
   Intents intents_;
   AuditLog audit_;
+  Accounts accounts_;
   base::MetricsRegistry metrics_;
   base::LogGate gate_{std::chrono::seconds{1}};
   boost::asio::thread_pool thinking_{1};  // what-if
   std::size_t questions_ = 0;
+  boost::asio::thread_pool checking_{1};  // passwords
+  std::size_t checks_ = 0;
 };
 
 }  // namespace qanat::northbound

@@ -2,6 +2,8 @@
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import './style.css';
+import { AccountsPage } from './operator/accounts_page';
+import { Door } from './operator/door';
 import { EventsPage } from './operator/events_page';
 import { LinkPage } from './operator/link_page';
 import { connection, follow, status } from './operator/live';
@@ -12,8 +14,8 @@ import { TenantsPage } from './operator/tenants_page';
 import { WhatIfPage } from './operator/what_if_page';
 import type { Api } from './shell/api';
 import { followAddress, route } from './shell/route';
-import { api, resume } from './shell/session';
-import { Heading, Shell, SignIn } from './shell/shell';
+import { api, leave, resume } from './shell/session';
+import { Heading, Shell } from './shell/shell';
 import { applyTheme } from './shell/theme';
 
 const kProbe = '/v1/status';
@@ -23,6 +25,7 @@ const kNav = [
   { page: 'tenants', label: 'Tenants' },
   { page: 'what-if', label: 'What if' },
   { page: 'events', label: 'Events' },
+  { page: 'accounts', label: 'Accounts' },
 ];
 
 function Page() {
@@ -34,6 +37,7 @@ function Page() {
     case 'link': return <LinkPage key={`${one} ${two}`} from={one} to={two} />;
     case 'tenants': return <TenantsPage />;
     case 'what-if': return <WhatIfPage />;
+    case 'accounts': return <AccountsPage />;
     case 'events': return <EventsPage />;
     default: return <Heading>No such page</Heading>;
   }
@@ -63,12 +67,10 @@ function Inside({ with: signedIn }: { with: Api }) {
 
 function App() {
   if (api.value) return <Inside with={api.value} />;
-  return (
-    <SignIn title="Qanat controller" label="Token" probe={kProbe}
-            help="The content of the controller's admin_token_file, or what `qanat token create` made. It stays in this tab." />
-  );
+  return <Door probe={kProbe} />;
 }
 
+leave.value = '/v1/sign-out';
 applyTheme();
 followAddress();
 void resume(kProbe).then(() => render(<App />, document.getElementById('app')!));

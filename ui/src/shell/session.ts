@@ -27,7 +27,11 @@ export async function resume(probe: string): Promise<void> {
   if (token) await signIn(token, probe);
 }
 
+// `leave`: a route that ends the token itself, where a server has sessions.
+export const leave = signal('');
+
 export function signOut(why = ''): void {
+  if (leave.value && api.value) void api.value.send('POST', leave.value).catch(() => undefined);
   sessionStorage.removeItem(kKey);
   api.value = null;
   problem.value = why;
