@@ -79,5 +79,7 @@ struct Arguments {
 // What operators ask of a controller: operator_options.cc.
 void add_key_commands(CLI::App& app, Arguments& a, Action& action);
 void add_intent_commands(CLI::App& app, Arguments& a, Action& action);
+// People: account_commands.cc.
+void add_account_commands(CLI::App& app, Arguments& a, Action& action);
 
 }  // namespace qanat::cli

@@ -295,6 +295,7 @@ int run(int argc, char** argv) {
   add_doctor(app, arguments, action);
   add_key_commands(app, arguments, action);
   add_intent_commands(app, arguments, action);
+  add_account_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
   add_sla_commands(app, arguments, action);
   add_call_commands(app, arguments, action);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "tools/qanat/command_error.hh"
+#include "tools/qanat/contexts.hh"
 
 namespace qanat::cli {
 namespace {
@@ -50,6 +51,12 @@ Place find_controller(const Options& options) {
     return {"the controller at " + options.socket, "unix:" + options.socket, {}, {}};
   if (!options.controller.empty())
     return {"the controller at " + options.controller, options.controller, {}, options.token};
+  if (options.lab.empty())
+    if (const auto context = context_in_use(); context && !context->controller.empty())
+      return {"the controller at " + context->controller,
+              context->controller,
+              {},
+              options.token.empty() ? context->token : options.token};
   const auto state = find_lab(options);
   if (!state) {
     if (auto here = service("the controller", kControllerSocket)) return *here;
@@ -68,6 +75,12 @@ Place find_controller(const Options& options) {
 Place find_gateway(const Options& options) {
   if (!options.gateway.empty())
     return {"the gateway at " + options.gateway, options.gateway, {}, options.key};
+  if (options.lab.empty())
+    if (const auto context = context_in_use(); context && !context->gateway.empty())
+      return {"the gateway at " + context->gateway,
+              context->gateway,
+              {},
+              options.key.empty() ? context->key : options.key};
   const auto state = find_lab(options);
   if (!state)
     throw CommandError{

@@ -1,5 +1,5 @@
 // Places: where the daemons are that a command talks to: what the command line says, else the environment, else the
-// lab that runs on this machine, else the service that a package put here.
+// context in use (contexts.hh), else the lab that runs on this machine, else the service that a package put here.
 #pragma once
 
 #include <optional>
