@@ -243,19 +243,19 @@ void add_account_commands(CLI::App& app, Arguments& a, Action& action) {
   with_controller(command(*accounts, o, action, "list", "every account", "qanat account list",
                           [&o] { return list_accounts(o); }),
                   o);
-  struct Verb {
-    const char *name, *summary;
+  const auto turn = [&](const char* verb) {
+    return [&a, name = std::string(verb)] { return turn_account(a.options, a.first, name); };
   };
-  for (const Verb verb :
-       {Verb{"reset", "forget password, second factor, sessions; a fresh invitation"},
-        Verb{"disable", "nobody signs in with it; its sessions end"}, Verb{"enable", "as it was before"},
-        Verb{"remove", "it is no more; its sessions end"}})
-    with_controller(
-        named(command(*accounts, o, action, verb.name, verb.summary,
-                      std::string("qanat account ") + verb.name + " alice",
-                      [&a, name = std::string(verb.name)] { return turn_account(a.options, a.first, name); }),
-              a, "whose it is"),
-        o);
+  for (CLI::App* one :
+       {command(*accounts, o, action, "reset", "forget password, second factor, sessions; a fresh invitation",
+                "qanat account reset alice", turn("reset")),
+        command(*accounts, o, action, "disable", "nobody signs in with it; its sessions end",
+                "qanat account disable alice", turn("disable")),
+        command(*accounts, o, action, "enable", "as it was before", "qanat account enable alice",
+                turn("enable")),
+        command(*accounts, o, action, "remove", "it is no more; its sessions end",
+                "qanat account remove alice", turn("remove"))})
+    with_controller(named(one, a, "whose it is"), o);
   CLI::App* enrol = named(command(*accounts, o, action, "enrol", "your own, with an invitation",
                                   "qanat account enrol alice qi1.… --controller http://10.0.0.1:7480",
                                   [&a] { return enrol_account(a.options, a.first, a.second); }),

@@ -2,6 +2,7 @@
 //   node operator_walk.mjs STATE.json QANAT SCREENSHOTS FIGURES.json
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Walk } from './browser.mjs';
 
@@ -12,6 +13,15 @@ const token = readFileSync(controller.token_file, 'utf8').trim();
 const url = `http://${controller.northbound}/`;
 const lab = (...command) => execFileSync(qanat, ['lab', '--lab', state.name, ...command]);
 const figures = {};
+
+// RFC 6238 as an authenticator has it: the code of the step so many after this one.
+function one_time_code(base32, ahead) {
+  const bits = [...base32].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('');
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + ahead));
+  const mac = createHmac('sha1', Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)))).update(counter).digest();
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}
 
 // A tenant with a policy, besides the lab's own that has none.
 const put = await fetch(`${url}v1/tenants/shop`, {
@@ -178,8 +188,46 @@ await walk.click('nav >> text=Network');
 await page.waitForSelector('.node');
 await walk.judge('operator-9-dark');
 await walk.judge_on_phone('operator-10-phone');
+
+// 9. People: an admin invites; who is invited enrols with an authenticator; roles refuse, and so does half of two factors.
+await walk.click('nav >> text=Accounts');
+await page.fill('form input >> nth=0', 'mira');
+await walk.click('button >> text="Invite"');
+const invitation = await page.locator('[data-test=invitation]').textContent();
+await page.waitForSelector('td >> text=invited');
+await walk.judge('operator-11-accounts');
 await walk.click('text=Sign out');
 await page.waitForSelector('#token');
+const kPassword = 'water under the hill';
+await walk.click('label >> text=Invitation');
+await page.fill('#name', 'mira');
+await page.fill('#invitation', invitation);
+await page.fill('#password', kPassword);
+await walk.click('button.primary');
+const secret = (await page.locator('[data-test=secret]').textContent()).replaceAll(' ', '');
+await page.fill('#code', one_time_code(secret, 0));
+await walk.click('button.primary');
+await page.waitForSelector('[aria-label="Recovery codes"]');
+await walk.judge('operator-12-enrolled');
+await walk.click('button >> text=Kept; sign in');
+const as_mira = async (password, code) => {
+  await page.fill('#name', 'mira');
+  await page.fill('#password', password);
+  await page.fill('#code', code);
+  await walk.click('button.primary');
+};
+await as_mira(kPassword, '000000');
+await page.waitForSelector('[role=alert]:has-text("Refused: name, password or code")');
+await as_mira(kPassword, one_time_code(secret, 1)); // the enrolment's was good once
+await page.waitForSelector('nav >> text=Network');
+const session = await page.evaluate(() => sessionStorage.getItem('qanat-token'));
+const refused = await fetch(`${url}v1/tenants/shop`, { method: 'DELETE', headers: { authorization: `Bearer ${session}` } });
+assert.equal(refused.status, 403, 'a viewer changes nothing');
+await walk.click('nav >> text=Accounts');
+await page.waitForSelector("[role=alert]:has-text(\"this token's role is viewer\")");
+await walk.click('text=Sign out');
+await page.waitForSelector('#token');
+await walk.until(async ([t]) => (await fetch('/v1/status', { headers: { authorization: `Bearer ${t}` } })).status === 401, [session], 'the session ends with signing out');
 await walk.end();
 writeFileSync(figures_file, JSON.stringify(figures, null, 2) + '\n');
 console.log('operator:', JSON.stringify(figures));
