@@ -90,12 +90,12 @@ void CandidateTable::sweep(std::uint32_t base, const std::uint32_t* row, const s
 
 void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
   const std::size_t first = block * kLanes;
-  lanes &= wanted_[from][block];
+  lanes &= marks(from, block).wanted;
   if (first + kLanes > nodes()) lanes &= ~Lanes{0} >> (first + kLanes - nodes());
   if (from / kLanes == block) lanes &= ~(Lanes{1} << from % kLanes);
   if (lanes == 0) return;
-  further_[from][block] &= ~lanes;
-  constrained_[from][block] &= ~lanes;
+  marks(from, block).further &= ~lanes;
+  marks(from, block).constrained &= ~lanes;
 
   // 1. The best, exactly.
   Lanes open = 0;  // endpoints that may get another way
@@ -104,11 +104,11 @@ void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
     const auto to = static_cast<Index>(first + lane);
     Way best = rank1(from, to);
     if (best.exists() && objective_.limited() && !cheapest_meets(from, to, best)) {
-      constrained_[from][block] |= Lanes{1} << lane;
+      marks(from, block).constrained |= Lanes{1} << lane;
       best = constrained(from, to);
     }
-    ways_[0][from][to] = best;
-    for (std::size_t rank = 1; rank < kMaxLists; ++rank) ways_[rank][from][to] = Way{};
+    ways_[from][to][0] = best;
+    for (std::size_t rank = 1; rank < kMaxLists; ++rank) ways_[from][to][rank] = Way{};
     if (best.exists()) open |= Lanes{1} << lane;
   }
 
@@ -142,7 +142,7 @@ CandidateTable::Lanes CandidateTable::choose_disjoint(Index from, std::size_t fi
   std::array<std::uint32_t, kLanes> risk{};
   for (Lanes left = lanes; left != 0; left &= left - 1) {
     const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-    const Way best = ways_[0][from][first + lane];
+    const Way best = ways_[from][first + lane][0];
     if (best.first == kNoRelay) used_direct |= Lanes{1} << lane;
     for (const std::uint16_t relay : {best.first, best.second}) {
       if (relay == kNoRelay) continue;
@@ -188,7 +188,7 @@ CandidateTable::Lanes CandidateTable::choose_disjoint(Index from, std::size_t fi
 
 // The same for one endpoint: after a change it is often one of a block.
 bool CandidateTable::choose_disjoint(Index from, Index to) {
-  const Way best = ways_[0][from][to];
+  const Way best = ways_[from][to][0];
   std::uint32_t risk = 0;
   for (const std::uint16_t relay : {best.first, best.second})
     if (risks_ && relay != kNoRelay) risk |= topology_.nodes()[node_of(relay)].risk;
@@ -231,7 +231,7 @@ bool CandidateTable::settle_disjoint(Index from, Index to, const std::array<std:
   const std::uint8_t plane = topology_.planes()[0].value;
   for (std::size_t rank = 1; rank < kMaxLists; ++rank) {
     const std::uint32_t relay = what[rank - 1];
-    ways_[rank][from][to] =
+    ways_[from][to][rank] =
         relay == kDirect ? direct_way(plane) : way_over(static_cast<std::uint16_t>(relay), plane, plane);
   }
   return true;
@@ -256,7 +256,7 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
       const auto to = static_cast<Index>(first + lane);
       std::uint32_t key = cost;
       for (std::size_t before = 0; before < rank; ++before) {
-        const Way other = ways_[before][from][to];
+        const Way other = ways_[from][to][before];
         if (other == way) return;
         key |= overlap(way, other);
       }
@@ -282,7 +282,7 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
     for (std::size_t lane = 0; lane < kLanes; ++lane)
       if (limit[lane] >= kSharesRelay) shared |= Lanes{1} << lane;
     if (shared != 0) {
-      further_[from][block] |= shared;
+      marks(from, block).further |= shared;
       alignas(64) std::uint32_t further[kLanes];
       for (std::size_t lane = 0; lane < kLanes; ++lane)
         further[lane] = (shared >> lane & 1) != 0 ? limit[lane] : 0;
@@ -303,7 +303,7 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
     }
     for (Lanes left = open; left != 0; left &= left - 1) {
       const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-      ways_[rank][from][first + lane] = found[lane];
+      ways_[from][first + lane][rank] = found[lane];
       if (!found[lane].exists()) open &= ~(Lanes{1} << lane);
     }
   }

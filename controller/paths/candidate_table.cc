@@ -29,10 +29,8 @@ CandidateTable::CandidateTable(const topology::Topology& topology, const Objecti
   uses_ = {n, r, 0};
   near_.resize(n);
   near_place_ = {n, r, kFar};
-  for (auto& rank : ways_) rank = {n, n, Way{}};
-  wanted_ = {n, blocks(), ~Lanes{0}};
-  further_ = {n, blocks(), 0};
-  constrained_ = {n, blocks(), 0};
+  ways_ = {n, n, Ways{}};
+  marks_.resize(n * blocks());
   no_way_.assign(padded(n), kNoWay);
   relay_of_.assign(n, kNoRelay);
   for (std::size_t k = 0; k < r; ++k) relay_of_[node_of(k)] = static_cast<std::uint16_t>(k);
@@ -51,8 +49,8 @@ CandidateTable::CandidateTable(const topology::Topology& topology, const Objecti
 }
 
 void CandidateTable::want(std::span<const std::pair<Index, Index>> pairs) {
-  for (std::size_t i = 0; i < nodes(); ++i) std::fill_n(wanted_[i], blocks(), Lanes{0});
-  for (const auto& [from, to] : pairs) wanted_[from][to / kLanes] |= Lanes{1} << to % kLanes;
+  for (Marks& marks : marks_) marks.wanted = 0;
+  for (const auto& [from, to] : pairs) marks(from, to / kLanes).wanted |= Lanes{1} << to % kLanes;
 }
 
 void CandidateTable::build() {

@@ -55,7 +55,7 @@ class CandidateTable {
   const Objective& objective() const { return objective_; }
   const topology::Topology& topology() const { return topology_; }
   // rank 0 … kMaxLists − 1; ways of one pair exist up to some rank and not beyond.
-  Way way(Index from, Index to, std::size_t rank) const { return ways_[rank][from][to]; }
+  Way way(Index from, Index to, std::size_t rank) const { return ways_[from][to][rank]; }
   std::uint32_t cost(Index from, Index to, Way way) const;
   Route route(Way way) const;
   // What the pair gets, best first; empty when no way meets the limits.
@@ -103,6 +103,14 @@ class CandidateTable {
 
   struct Difference;
 
+  // Of a block's pairs, a bit each.
+  struct Marks {
+    Lanes wanted = ~Lanes{0};
+    Lanes further = 0;      // whose backups looked at ways over two relays
+    Lanes constrained = 0;  // whose cheapest way breaks a limit
+  };
+  Marks& marks(Index from, std::size_t block) { return marks_[from * blocks() + block]; }
+
   const topology::Topology& topology_;
   Objective objective_;
   const MinPlus& kernels_;
@@ -120,15 +128,15 @@ class CandidateTable {
   Grid<std::uint16_t> via_relay_;          // [node][node]
   // The reverse index: how many endpoints a headend's via_ reaches over a relay first. Worse news of a relay's ways
   // concerns only headends with some.
-  Grid<std::uint16_t> uses_;               // [node][relay]
-  std::vector<std::vector<Near>> near_;    // [node] ascending
-  Grid<std::uint8_t> near_place_;          // [node][relay] its place in near_, or kFar
-  std::array<Grid<Way>, kMaxLists> ways_;  // [rank][node][node]
-  Grid<Lanes> wanted_;                     // [node][block]
-  Grid<Lanes> further_;                    // [node][block] whose backups looked at ways over two relays
-  Grid<Lanes> constrained_;                // [node][block] whose cheapest way breaks a limit
-  std::vector<std::uint32_t> no_way_;      // a row of kNoWay
-  std::vector<std::uint16_t> relay_of_;    // [node] its index among relays, or kNoRelay
+  Grid<std::uint16_t> uses_;             // [node][relay]
+  std::vector<std::vector<Near>> near_;  // [node] ascending
+  Grid<std::uint8_t> near_place_;        // [node][relay] its place in near_, or kFar
+  // One pair's next to each other: after a change pairs are looked at here and there, and each costs a cache line.
+  using Ways = std::array<Way, kMaxLists>;
+  Grid<Ways> ways_;                      // [node][node][rank]
+  std::vector<Marks> marks_;             // [node · blocks + block]
+  std::vector<std::uint32_t> no_way_;    // a row of kNoWay
+  std::vector<std::uint16_t> relay_of_;  // [node] its index among relays, or kNoRelay
   // [rtt, loss, jitter][node][node] of the cheapest plane, capped at kNoWay, and a row of its limit + 1; where limited.
   std::array<Grid<std::uint32_t>, 3> sums_;
   std::array<std::vector<std::uint32_t>, 3> beyond_;

@@ -19,10 +19,19 @@ namespace qanat::paths {
 
 struct CandidateTable::Difference {
   Difference(std::size_t nodes, std::size_t relays, std::size_t blocks)
-      : dirty(nodes, blocks, 0), moved(relays, blocks, 0), fell(relays, false) {}
-  static void mark(Grid<Lanes>& in, std::size_t row, Index to) {
-    in[row][to / kLanes] |= Lanes{1} << to % kLanes;
-  }
+      : dirty(nodes, blocks), moved(relays, blocks), fell(relays, false) {}
+  // A bit for each column. Dense: all of it is cleared for every change.
+  class Bits {
+   public:
+    Bits(std::size_t rows, std::size_t blocks) : blocks_(blocks), words_(rows * blocks) {}
+    Lanes* operator[](std::size_t row) { return words_.data() + row * blocks_; }
+    const Lanes* operator[](std::size_t row) const { return words_.data() + row * blocks_; }
+
+   private:
+    std::size_t blocks_;
+    std::vector<Lanes> words_;
+  };
+  static void mark(Bits& in, std::size_t row, Index to) { in[row][to / kLanes] |= Lanes{1} << to % kLanes; }
   bool is_moved(std::size_t relay, Index to) const {
     return (moved[relay][to / kLanes] >> to % kLanes & 1) != 0;
   }
@@ -32,8 +41,8 @@ struct CandidateTable::Difference {
   std::map<Index, Relays> columns;            // endpoints with another cost from these relays
   std::map<Index, Relays> moved_at;  // of each of `columns`, the relays with another best way on to it
   Relays moved_rows;                 // relays of `rows` with moved ways
-  Grid<Lanes> dirty;                 // [node][block] pairs whose ways are chosen anew
-  Grid<Lanes> moved;                 // [relay][block] best ways on that are different now
+  Bits dirty;                        // [node][block] pairs whose ways are chosen anew
+  Bits moved;                        // [relay][block] best ways on that are different now
   std::vector<bool> fell;            // [relay] and some of them cheaper
 };
 
@@ -174,6 +183,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     const bool over_moved = now.over != kNoRelay && (d.is_moved(now.over, to) ||
                                                      std::binary_search(own.begin(), own.end(), now.over));
     if (now.cost != old.cost || now.over != old.over || over_moved) Difference::mark(d.dirty, from, to);
+    if (now.cost == old.cost && now.over == old.over) return;
     if (old.over != kNoRelay) --uses_[from][old.over];
     if (now.over != kNoRelay) ++uses_[from][now.over];
     via_[from][to] = now.cost;
@@ -213,8 +223,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     }
   };
 
-  // 4. The ways themselves.
-  std::atomic<std::size_t> different{0};
+  // 4. Which pairs choose anew, and the ways themselves.
   for_rows(n, [&](std::size_t row) {
     const auto from = static_cast<Index>(row);
     headend(from);
@@ -224,10 +233,10 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     for (const std::uint16_t relay : d.moved_rows) {
       if (!is_near(from, relay)) continue;
       for (std::size_t block = 0; block < blocks(); ++block)
-        d.dirty[from][block] |= further_[from][block] & d.moved[relay][block];
+        d.dirty[from][block] |= marks(from, block).further & d.moved[relay][block];
     }
     for (const auto& [to, moved] : d.moved_at) {
-      if ((further_[from][to / kLanes] >> to % kLanes & 1) == 0) continue;
+      if ((marks(from, to / kLanes).further >> to % kLanes & 1) == 0) continue;
       if (std::any_of(near_[from].begin(), near_[from].end(),
                       [&, at = to](const Near& near) { return d.is_moved(near.relay, at); }))
         Difference::mark(d.dirty, from, to);
@@ -236,7 +245,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
       for (const auto& [a, b] : changed) {
         const std::uint16_t first = relay_of_[a], second = relay_of_[b];
         for (std::size_t block = 0; block < blocks(); ++block) {
-          const Lanes here = constrained_[from][block];
+          const Lanes here = marks(from, block).constrained;
           if (here == 0) continue;
           if (a == from) d.dirty[from][block] |= here;
           if (b / kLanes == block) d.dirty[from][block] |= here & Lanes{1} << b % kLanes;
@@ -249,21 +258,28 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
         }
       }
     }
+  });
+
+  // A block of endpoints at a time, as when everything is chosen: ways to it stay in the cache for all headends.
+  constexpr std::size_t kParts = 8;  // of its headends, so that no thread gets all of a busy block
+  std::atomic<std::size_t> different{0};
+  parallel_(blocks() * kParts, [&](std::size_t task) {
+    const std::size_t block = task / kParts, part = task % kParts;
     std::size_t here = 0;
-    for (std::size_t block = 0; block < blocks(); ++block) {
+    for (std::size_t row = n * part / kParts; row < n * (part + 1) / kParts; ++row) {
+      const auto from = static_cast<Index>(row);
       const Lanes dirty = d.dirty[from][block];
       if (dirty == 0) continue;
-      const std::size_t first = block * kLanes, lanes = std::min(kLanes, n - first);
-      std::array<std::array<Way, kLanes>, kMaxLists> before;
-      for (std::size_t rank = 0; rank < kMaxLists; ++rank)
-        std::copy_n(ways_[rank][from] + first, lanes, before[rank].begin());
+      std::array<Ways, kLanes> before;
+      const auto each = [&](const auto& look) {  // of the dirty ones that are nodes
+        for (Lanes left = dirty; left != 0; left &= left - 1) {
+          const auto lane = static_cast<std::size_t>(std::countr_zero(left));
+          if (block * kLanes + lane < n) look(before[lane], block * kLanes + lane);
+        }
+      };
+      each([&](Ways& was, std::size_t to) { was = ways_[from][to]; });
       choose(from, block, dirty);
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        bool other = false;
-        for (std::size_t rank = 0; rank < kMaxLists; ++rank)
-          other |= ways_[rank][from][first + lane] != before[rank][lane];
-        here += other;
-      }
+      each([&](const Ways& was, std::size_t to) { here += ways_[from][to] != was; });
     }
     different += here;
   });

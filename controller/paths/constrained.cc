@@ -62,7 +62,7 @@ bool CandidateTable::cheapest_meets(Index from, Index to, Way way) const {
 
 // May this link between two relays have changed what the pair gets within the limits?
 bool CandidateTable::concerns(Index from, Index to, std::uint16_t first, std::uint16_t second) const {
-  const Way held = ways_[0][from][to];
+  const Way held = ways_[from][to][0];
   if (held.first == first && held.second == second) return true;
   const std::uint64_t with =
       std::uint64_t{out_[from][first]} + out_[node_of(first)][second] + in_[to][second];
