@@ -8,7 +8,7 @@ namespace qanat::te {
 
 // A resource that all who have a path over it together cannot fill limits nobody. Of several that stand on exactly the
 // same paths only the smallest does: paths are told apart by 64 bits each, summed up.
-std::vector<bool> Layout::may_fill(std::span<const Demand> demands, std::span<const double> capacities) {
+std::vector<char> Layout::may_fill(std::span<const Demand> demands, std::span<const double> capacities) {
   struct Use {
     std::uint64_t paths = 0;
     double most = 0;         // if all of it came here
@@ -39,7 +39,7 @@ std::vector<bool> Layout::may_fill(std::span<const Demand> demands, std::span<co
     const Use &x = uses[a], &y = uses[b];
     return std::tie(x.paths, x.count, capacities[a], a) < std::tie(y.paths, y.count, capacities[b], b);
   });
-  std::vector<bool> out(capacities.size(), false);
+  std::vector<char> out(capacities.size(), false);
   for (std::size_t i = 0; i < full.size(); ++i)
     out[full[i]] = i == 0 || uses[full[i]].paths != uses[full[i - 1]].paths ||
                    uses[full[i]].count != uses[full[i - 1]].count;
@@ -48,7 +48,7 @@ std::vector<bool> Layout::may_fill(std::span<const Demand> demands, std::span<co
 
 Layout::Layout(std::span<const Demand> demands, std::span<const double> capacities) {
   const std::size_t resources = capacities.size();
-  const std::vector<bool> matters = may_fill(demands, capacities);
+  const std::vector<char> matters = may_fill(demands, capacities);
   std::size_t paths = 0;
   for (const Demand& demand : demands) paths += demand.paths.size();
   path_begin_.reserve(paths + 1);

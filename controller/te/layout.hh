@@ -29,7 +29,7 @@ class Layout {
   }
 
  private:
-  static std::vector<bool> may_fill(std::span<const Demand> demands, std::span<const double> capacities);
+  static std::vector<char> may_fill(std::span<const Demand> demands, std::span<const double> capacities);
   template <typename T>
   static std::span<const T> part(const std::vector<T>& all, const std::vector<std::uint32_t>& begin,
                                  std::size_t at) {

@@ -5,6 +5,11 @@
 #include <numeric>
 
 namespace qanat::te {
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
+}  // namespace
 
 Waterfill::Waterfill(const Layout& layout, std::span<const double> capacities,
                      std::span<const Demand> demands, std::vector<double>& flow, std::vector<double>& load)
@@ -18,7 +23,7 @@ Waterfill::Waterfill(const Layout& layout, std::span<const double> capacities,
       speed_(capacities.size()),
       since_(capacities.size()),
       full_(capacities.size()),
-      issue_(capacities.size()),
+      due_(capacities.size()),
       touched_(capacities.size()) {}
 
 bool Waterfill::is_open(PathIndex path) const {
@@ -64,14 +69,35 @@ void Waterfill::stop(std::uint32_t demand) {
     set_speed(path, 0);
 }
 
+double Waterfill::full_at(Resource r) const {
+  if (full_[r] || speed_[r] <= capacity_[r] * kSlack) return kNever;
+  return since_[r] + std::max(capacity_[r] - load_[r], 0.0) / speed_[r];
+}
+
 void Waterfill::expect_full() {
   for (const Resource r : touched_list_) {
     touched_[r] = false;
-    ++issue_[r];
-    if (full_[r] || speed_[r] <= capacity_[r] * kSlack) continue;
-    events_.push({now_ + std::max(capacity_[r] - load_[r], 0.0) / speed_[r], r, issue_[r]});
+    const double time = full_at(r);
+    if (time >= due_[r]) continue;
+    due_[r] = time;
+    events_.push({time, r});
   }
   touched_list_.clear();
+}
+
+// Makes the first event one that is still right; false when there is none.
+bool Waterfill::settle_next() {
+  while (!events_.empty()) {
+    const auto [time, r] = events_.top();
+    if (time == due_[r]) {
+      const double late = full_at(r);
+      if (late <= time) return true;
+      due_[r] = late;
+      if (late < kNever) events_.push({late, r});
+    }
+    events_.pop();  // still this one: what was pushed is later
+  }
+  return false;
 }
 
 void Waterfill::run(std::span<const std::uint32_t> members, const std::vector<double>* splits) {
@@ -80,6 +106,7 @@ void Waterfill::run(std::span<const std::uint32_t> members, const std::vector<do
   std::fill(path_since_.begin(), path_since_.end(), 0.0);
   std::fill(since_.begin(), since_.end(), 0.0);
   std::fill(speed_.begin(), speed_.end(), 0.0);
+  std::fill(due_.begin(), due_.end(), kNever);
   for (Resource r = 0; r < capacity_.size(); ++r) full_[r] = capacity_[r] - load_[r] <= capacity_[r] * kSlack;
 
   std::vector<std::pair<double, std::uint32_t>> satisfied;  // when, whom
@@ -97,15 +124,14 @@ void Waterfill::run(std::span<const std::uint32_t> members, const std::vector<do
   std::size_t next = 0;
   while (true) {
     while (next < satisfied.size() && !rising[satisfied[next].second]) ++next;
-    while (!events_.empty() && events_.top().issue != issue_[events_.top().resource]) events_.pop();
-    const double enough =
-        next < satisfied.size() ? satisfied[next].first : std::numeric_limits<double>::infinity();
     if (next >= satisfied.size()) break;
-    if (!events_.empty() && events_.top().time < enough) {
+    const double enough = satisfied[next].first;
+    if (settle_next() && events_.top().time < enough) {
       const Resource r = events_.top().resource;
       now_ = std::max(now_, events_.top().time);
       events_.pop();
       bring_up(r);
+      due_[r] = kNever;
       full_[r] = true;
       for (const std::uint32_t d : layout_.users(r))
         if (rising[d] && !aim(d, splits)) rising[d] = false;

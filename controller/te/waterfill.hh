@@ -27,7 +27,6 @@ class Waterfill {
   struct Event {
     double time;
     Resource resource;
-    std::uint32_t issue;  // of the resource's speed: older ones do not count any more
     bool operator>(const Event& other) const {
       return time != other.time ? time > other.time : resource > other.resource;
     }
@@ -38,6 +37,8 @@ class Waterfill {
   void stop(std::uint32_t demand);
   void bring_up(Resource resource);
   void expect_full();
+  double full_at(Resource resource) const;
+  bool settle_next();
 
   const Layout& layout_;
   std::span<const double> capacity_;
@@ -48,9 +49,10 @@ class Waterfill {
   std::vector<double> path_speed_;     // 0: closed
   std::vector<double> path_since_;     // when its flow was right
   std::vector<double> speed_, since_;  // the same of a resource's load
-  std::vector<bool> full_;
-  std::vector<std::uint32_t> issue_;
-  std::vector<bool> touched_;
+  std::vector<char> full_;
+  // The time of a resource's event, never later than it fills: slower is found out when the event comes up.
+  std::vector<double> due_;
+  std::vector<char> touched_;
   std::vector<Resource> touched_list_;  // whose speed changed in this event
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
 };
