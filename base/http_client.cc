@@ -14,6 +14,7 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
+#include <unordered_map>
 
 #include "base/clock.hh"
 #include "base/errc.hh"
@@ -25,6 +26,8 @@ namespace qanat::base {
 namespace asio = boost::asio;
 using ErrorCode = boost::system::error_code;
 namespace {
+
+constexpr std::size_t kMaxOrigins = 1024;  // that one client remembers
 
 struct Origin {
   std::string scheme;  // "http", "https", "unix"
@@ -100,6 +103,16 @@ struct HttpClient::State {
   asio::io_context& io;
   HttpClientOptions options;
   std::shared_ptr<IdleConnections> pool = std::make_shared<IdleConnections>();
+  std::unordered_map<std::string, std::shared_ptr<const Origin>> origins;
+
+  // Each is parsed once; null: it is none.
+  std::shared_ptr<const Origin> origin(const std::string& text) {
+    if (const auto known = origins.find(text); known != origins.end()) return known->second;
+    auto parsed = parse_origin(text);
+    if (!parsed) return nullptr;
+    if (origins.size() >= kMaxOrigins) origins.clear();
+    return origins.emplace(text, std::make_shared<const Origin>(std::move(*parsed))).first->second;
+  }
 
   std::shared_ptr<Transport> take_idle(const std::string& origin) {
     const auto it = pool->idle.find(origin);
@@ -262,7 +275,7 @@ HttpClient::~HttpClient() {
 asio::awaitable<Result<HttpStream>> HttpClient::open(std::string origin, ClientRequest request,
                                                      std::function<void()>* cancel) {
   const std::shared_ptr<State> s = state_;
-  const auto parsed = parse_origin(origin);
+  const auto parsed = s->origin(origin);
   if (!parsed) co_return make_error_code(Errc::BadUrl);
   auto cancel_state = std::make_shared<CancelState>();
   if (cancel != nullptr) *cancel = [cancel_state] { cancel_state->cancel(); };

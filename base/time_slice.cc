@@ -1,10 +1,12 @@
 #include "base/time_slice.hh"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdint>
+#include <thread>
 
 namespace qanat::base {
 namespace {
@@ -20,7 +22,39 @@ struct Attributes {
   std::uint64_t deadline = 0, period = 0;
 };
 
+constexpr int kNicer = 3;
+
+bool set_policy(pid_t thread, int policy) {
+  const sched_param none{};
+  return ::sched_setscheduler(thread, policy, &none) == 0;
+}
+
+// Whether a thread of this process that rests is let back: tried by one that is made for it.
+bool comes_back() {
+  bool back = false;
+  std::thread([&back] { back = set_policy(0, SCHED_IDLE) && set_policy(0, SCHED_OTHER); }).join();
+  return back;
+}
+
 }  // namespace
+
+void Background::enter() {
+  const auto thread = static_cast<pid_t>(::gettid());
+  may_rest_ = comes_back();
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(thread), ::getpriority(PRIO_PROCESS, 0) + kNicer);
+  ask_for_slice(kShortSlice);
+  thread_ = thread;
+}
+
+void Background::rest() {
+  const pid_t thread = thread_;
+  if (thread != 0 && may_rest_ && !resting_.exchange(true)) set_policy(thread, SCHED_IDLE);
+}
+
+void Background::hurry() {
+  const pid_t thread = thread_;
+  if (thread != 0 && may_rest_ && resting_.exchange(false)) set_policy(thread, SCHED_OTHER);
+}
 
 bool ask_for_slice(std::chrono::nanoseconds slice) {
   const auto thread = static_cast<pid_t>(::gettid());

@@ -1,16 +1,28 @@
 #include "gateway/admit/api_key.hh"
 
-#include <openssl/sha.h>
+#include <openssl/evp.h>
+
+#include <memory>
+#include <stdexcept>
 
 #include "base/hex.hh"
 #include "base/http_message.hh"
+#include "base/openssl_handle.hh"
 
 namespace qanat::admit {
 namespace {
 
+// SHA256() looks for its implementation each time, behind a lock, which takes several times as long as a key's hash.
 KeyHash sha256(std::string_view text) {
+  thread_local const std::unique_ptr<EVP_MD, base::OpensslDeleter<EVP_MD_free>> algorithm(
+      EVP_MD_fetch(nullptr, "SHA256", nullptr));
+  thread_local const std::unique_ptr<EVP_MD_CTX, base::OpensslDeleter<EVP_MD_CTX_free>> state(
+      EVP_MD_CTX_new());
   KeyHash hash;
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  if (EVP_DigestInit_ex(state.get(), algorithm.get(), nullptr) != 1 ||
+      EVP_DigestUpdate(state.get(), text.data(), text.size()) != 1 ||
+      EVP_DigestFinal_ex(state.get(), hash.data(), nullptr) != 1)
+    throw std::runtime_error("hash a key: OpenSSL has no SHA-256");
   return hash;
 }
 

@@ -1,10 +1,7 @@
 #include "gateway/meter/ledger_thread.hh"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "base/log.hh"
 
@@ -12,48 +9,68 @@ namespace qanat::meter {
 
 namespace {
 
-constexpr int kNicer = 3;
-// A commit waits for the disk and wakes this thread, whatever is in it: settlements gather for so long. Their answers are
+// A commit waits for the disk and wakes the thread, whatever is in it: settlements gather for so long. Their answers are
 // long gone, and the journal has them meanwhile.
 constexpr std::chrono::milliseconds kGather{20};
+constexpr std::chrono::milliseconds kAgain{1};  // the thread had the lock
 
 }  // namespace
 
 LedgerThread::LedgerThread(boost::asio::io_context& io, std::unique_ptr<Ledger> ledger)
-    : io_(io), ledger_(std::move(ledger)), thread_([this] { run(); }) {}
+    : io_(io), ledger_(std::move(ledger)), timer_(io), thread_([this] { run(); }) {}
 
 LedgerThread::~LedgerThread() {
+  timer_.cancel();
+  background_.hurry();
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     stop_ = true;
+    hand_over(lock);
   }
-  wake_.notify_one();
   thread_.join();
 }
 
 void LedgerThread::settle(Settlement settlement, std::function<void()> settled) {
-  bool first = false;
-  {
-    const std::lock_guard lock(mutex_);
-    first = items_.empty();
-    items_.push_back({std::move(settlement), std::move(settled), {}});
-    ++backlog_;
-  }
-  if (first) wake_.notify_one();
+  gathered_.push_back({std::move(settlement), std::move(settled), {}});
+  ++backlog_;
+  if (!waiting_) gather(kGather);
 }
 
 void LedgerThread::push(std::function<void(Ledger&)> work) {
-  {
-    const std::lock_guard lock(mutex_);
-    items_.push_back({std::nullopt, {}, std::move(work)});
-    asked_ = true;
-  }
-  wake_.notify_one();
+  gathered_.push_back({std::nullopt, {}, std::move(work)});
+  background_.hurry();
+  std::unique_lock lock(mutex_);
+  hand_over(lock);
+  if (!waiting_) gather(kGather);
 }
 
-std::size_t LedgerThread::backlog() const {
-  const std::lock_guard lock(mutex_);
-  return backlog_;
+void LedgerThread::gather(std::chrono::milliseconds time) {
+  waiting_ = true;
+  timer_.expires_after(time);
+  timer_.async_wait([this](const boost::system::error_code& ec) {
+    if (!ec) look();
+  });
+}
+
+// What has gathered is due; what was handed over before and is not done with yet has stood long enough.
+void LedgerThread::look() {
+  waiting_ = false;
+  if (handed_ != 0) background_.hurry();
+  if (!gathered_.empty()) {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) return gather(kAgain);
+    hand_over(lock);
+  }
+  if (handed_ != 0) gather(kGather);
+}
+
+void LedgerThread::hand_over(std::unique_lock<std::mutex>& lock) {
+  handed_ += gathered_.size();
+  items_.insert(items_.end(), std::make_move_iterator(gathered_.begin()),
+                std::make_move_iterator(gathered_.end()));
+  gathered_.clear();
+  lock.unlock();
+  wake_.notify_one();
 }
 
 bool LedgerThread::commit(std::vector<Settlement>& batch, std::vector<std::function<void()>>& settled) {
@@ -64,10 +81,8 @@ bool LedgerThread::commit(std::vector<Settlement>& batch, std::vector<std::funct
     base::log_error("ledger not written, {} calls wait in the journal: {}", batch.size(), error.what());
     return false;
   }
-  {
-    const std::lock_guard lock(mutex_);
-    backlog_ -= batch.size();
-  }
+  backlog_ -= batch.size();
+  handed_ -= batch.size();
   boost::asio::post(io_, [done = std::move(settled)] {
     for (const auto& callback : done) callback();
   });
@@ -77,12 +92,10 @@ bool LedgerThread::commit(std::vector<Settlement>& batch, std::vector<std::funct
 }
 
 void LedgerThread::run() {
-  // Linux's threads have priorities of their own. Where loop and ledger share a core, a batch being written must not keep
-  // tokens waiting; it still gets a third of a core that is full, which is what it needs.
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), ::getpriority(PRIO_PROCESS, 0) + kNicer);
+  background_.enter();
   std::vector<Settlement> batch;
   std::vector<std::function<void()>> settled;
-  std::deque<Item> items;
+  std::vector<Item> items;
   bool stopping = false;
   while (true) {
     {
@@ -93,9 +106,7 @@ void LedgerThread::run() {
         wake_.wait(lock, ready);
       else
         wake_.wait_for(lock, std::chrono::seconds{1}, ready);
-      wake_.wait_for(lock, kGather, [&] { return stop_ || asked_; });
       stopping = stop_;
-      asked_ = false;
       items.swap(items_);
     }
     for (Item& item : items) {
@@ -105,6 +116,7 @@ void LedgerThread::run() {
       } else {
         commit(batch, settled);
         item.work(*ledger_);
+        --handed_;
       }
     }
     items.clear();
@@ -115,6 +127,7 @@ void LedgerThread::run() {
       const std::lock_guard lock(mutex_);
       if (items_.empty()) return;
     }
+    if (written && !stopping) background_.rest();
   }
 }
 

@@ -1,7 +1,10 @@
 // LedgerThread: the one thread that owns the ledger, because a commit waits for the disk and the event loop must not.
 // Settlements that come within 20 ms share a commit; queries see every settlement handed in before them, at once.
+// Nobody waits for a commit, and the journal has its calls: where the thread shares a core with the loop, it takes what
+// the loop leaves. One that has stood for 20 ms more, or that a query waits for, is written beside the loop.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -10,7 +13,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -21,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/time_slice.hh"
 #include "gateway/meter/ledger.hh"
 
 namespace qanat::meter {
@@ -57,7 +60,7 @@ class LedgerThread {
   void query(const F&&) = delete;
 
   // Settlements handed in and not yet durable.
-  std::size_t backlog() const;
+  std::size_t backlog() const { return backlog_; }
 
  private:
   template <class T>
@@ -80,17 +83,28 @@ class LedgerThread {
     std::function<void()> settled;
     std::function<void(Ledger&)> work;
   };
+  // The loop's side. It never waits for the lock that the thread may hold while it has no CPU.
   void push(std::function<void(Ledger&)> work);
+  void gather(std::chrono::milliseconds time);
+  void look();
+  void hand_over(std::unique_lock<std::mutex>& lock);
+
+  // The thread's.
   void run();
   bool commit(std::vector<Settlement>& batch, std::vector<std::function<void()>>& settled);
 
   boost::asio::io_context& io_;
   std::unique_ptr<Ledger> ledger_;
-  mutable std::mutex mutex_;
+  std::vector<Item> gathered_;
+  boost::asio::steady_timer timer_;
+  bool waiting_ = false;  // for the timer
+
+  std::atomic<std::size_t> backlog_{0};
+  std::atomic<std::size_t> handed_{0};  // over to the thread, and not yet done with
+  base::Background background_;
+  std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Item> items_;
-  std::size_t backlog_ = 0;
-  bool asked_ = false;  // a query waits: no time to gather
+  std::vector<Item> items_;
   bool stop_ = false;
   std::thread thread_;
 };

@@ -51,9 +51,12 @@ RelayMetrics::RelayMetrics(base::MetricsRegistry& r)
       in_flight(r.gauge("qanat_gateway_calls_in_flight", "Calls dispatched and not yet ended")) {}
 
 base::Counter& RelayMetrics::ended(meter::Outcome outcome, bool local) {
-  return registry.counter(
-      "qanat_gateway_calls_total", "Dispatched calls that have ended",
-      {{"outcome", std::string(to_string(outcome))}, {"place", local ? "local" : "overflow"}});
+  base::Counter*& counter = ended_[{outcome, local}];
+  if (counter == nullptr)
+    counter = &registry.counter(
+        "qanat_gateway_calls_total", "Dispatched calls that have ended",
+        {{"outcome", std::string(to_string(outcome))}, {"place", local ? "local" : "overflow"}});
+  return *counter;
 }
 
 base::Counter& RelayMetrics::refused(std::string_view code) {

@@ -63,6 +63,9 @@ struct RelayMetrics {
   base::Histogram& ttft_local;
   base::Histogram& ttft_overflow;
   base::Gauge& in_flight;
+
+ private:
+  std::map<std::pair<meter::Outcome, bool>, base::Counter*> ended_;  // looked up once each
 };
 
 struct Relay {
