@@ -27,6 +27,9 @@ struct KeyInfo {
   bool revoked = false;
   std::int64_t expires_unix_ms = 0;      // 0: never
   std::vector<std::string> models = {};  // that it may call; empty: any
+  // See rates.hh; 0: no limit of its own.
+  std::uint32_t max_calls_per_minute = 0;
+  std::uint64_t max_tokens_per_minute = 0;
 
   bool expired(std::int64_t now_unix_ms) const {
     return expires_unix_ms != 0 && now_unix_ms >= expires_unix_ms;

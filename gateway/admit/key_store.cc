@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS keys(
   hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL,
   created_ms BIGINT NOT NULL, max_calls BIGINT NOT NULL, revoked BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS key_terms(id TEXT PRIMARY KEY, expires_ms BIGINT NOT NULL, models TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS key_rates(id TEXT PRIMARY KEY, calls BIGINT NOT NULL, tokens BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS budgets(account TEXT PRIMARY KEY, limit_nano BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS slices(
   account TEXT NOT NULL, gateway TEXT NOT NULL, granted_nano BIGINT NOT NULL, PRIMARY KEY(account, gateway));
@@ -60,6 +61,10 @@ void KeyStore::insert(const KeyHash& hash, const KeyInfo& info) {
   q.bind(info.created_unix_ms).bind(std::int64_t{info.max_calls}).bind(std::int64_t{info.revoked}).run();
   if (info.expires_unix_ms != 0 || !info.models.empty())
     put_terms(info.id, info.expires_unix_ms, info.models);
+  if (info.max_calls_per_minute == 0 && info.max_tokens_per_minute == 0) return;
+  meter::Query rates(store_, "INSERT INTO key_rates VALUES(?,?,?)");
+  rates.bind(info.id).bind(std::int64_t{info.max_calls_per_minute});
+  rates.bind(static_cast<std::int64_t>(info.max_tokens_per_minute)).run();
 }
 
 void KeyStore::revoke(const std::string& id) {
@@ -91,6 +96,9 @@ KeyStore::Kept KeyStore::load() {
     for (std::size_t at = 0, end; (end = lines.find('\n', at)) != std::string::npos; at = end + 1)
       models.push_back(lines.substr(at, end - at));
   }
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> rates;
+  meter::Query rates_of(store_, "SELECT id, calls, tokens FROM key_rates");
+  while (rates_of.step()) rates[rates_of.text(0)] = {rates_of.integer(1), rates_of.integer(2)};
   meter::Query keys(store_,
                     "SELECT hash, id, tenant, project, name, created_ms, max_calls, revoked FROM keys");
   while (keys.step()) {
@@ -102,8 +110,13 @@ KeyStore::Kept KeyStore::load() {
     kept.keys.emplace_back(hash,
                            KeyInfo{keys.text(1), keys.text(2), keys.text(3), keys.text(4), keys.integer(5),
                                    static_cast<std::uint32_t>(keys.integer(6)), keys.integer(7) != 0});
-    if (const auto it = terms.find(keys.text(1)); it != terms.end())
-      std::tie(kept.keys.back().second.expires_unix_ms, kept.keys.back().second.models) = it->second;
+    KeyInfo& info = kept.keys.back().second;
+    if (const auto it = terms.find(info.id); it != terms.end())
+      std::tie(info.expires_unix_ms, info.models) = it->second;
+    if (const auto it = rates.find(info.id); it != rates.end()) {
+      info.max_calls_per_minute = static_cast<std::uint32_t>(it->second.first);
+      info.max_tokens_per_minute = static_cast<std::uint64_t>(it->second.second);
+    }
   }
   meter::Query budgets(store_, "SELECT account, limit_nano FROM budgets");
   while (budgets.step()) kept.budgets.emplace(budgets.text(0), budgets.integer(1));

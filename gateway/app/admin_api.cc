@@ -94,6 +94,8 @@ json key_json(const GatewayService::State& s, const admit::KeyInfo& k) {
           {"name", k.name},
           {"created_unix_ms", k.created_unix_ms},
           {"max_calls", k.max_calls},
+          {"max_calls_per_minute", k.max_calls_per_minute},
+          {"max_tokens_per_minute", k.max_tokens_per_minute},
           {"calls_in_flight", s.accounts.in_flight(k.id)},
           {"revoked", k.revoked},
           {"expires_unix_ms", k.expires_unix_ms != 0 ? json(k.expires_unix_ms) : json(nullptr)},
@@ -107,6 +109,10 @@ awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
   info.project = m.name("project", false, "default");
   info.name = m.name("name", false, "key");
   info.max_calls = static_cast<std::uint32_t>(m.integer("max_calls", 0, 1'000'000, false).value_or(0));
+  info.max_calls_per_minute =
+      static_cast<std::uint32_t>(m.integer("max_calls_per_minute", 0, 1'000'000'000, false).value_or(0));
+  info.max_tokens_per_minute =
+      static_cast<std::uint64_t>(m.integer("max_tokens_per_minute", 0, 1'000'000'000'000, false).value_or(0));
   info.expires_unix_ms = m.integer("expires_unix_ms", 0, INT64_MAX, false).value_or(0);
   info.models = m.models("models");
   if (const std::string problem = m.finish(); !problem.empty())

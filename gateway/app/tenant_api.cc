@@ -140,6 +140,8 @@ awaitable<void> usage(StatePtr s, base::Request& in, base::Responder& out) {
                            {"key", key.id},
                            {"calls_in_flight", s->accounts.in_flight(key.id)},
                            {"max_calls", key.max_calls},
+                           {"max_calls_per_minute", key.max_calls_per_minute},
+                           {"max_tokens_per_minute", key.max_tokens_per_minute},
                            {"budgets",
                             {{"tenant", balance(tenant_account(key))},
                              {"project", balance(project_account(key))},

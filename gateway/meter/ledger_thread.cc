@@ -82,10 +82,10 @@ bool LedgerThread::commit(std::vector<Settlement>& batch, std::vector<std::funct
     return false;
   }
   backlog_ -= batch.size();
-  handed_ -= batch.size();
   boost::asio::post(io_, [done = std::move(settled)] {
     for (const auto& callback : done) callback();
   });
+  handed_ -= batch.size();  // after it: a loop whose work ends with ours still hears of it
   batch.clear();
   settled.clear();
   return true;

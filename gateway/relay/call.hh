@@ -40,6 +40,10 @@ class Call {
   // False: it was answered here, as a repeat of another call.
   boost::asio::awaitable<bool> first_of_its_kind();
   boost::asio::awaitable<bool> place_and_admit();
+  boost::asio::awaitable<bool> within_rates();
+  void tell_rates();
+  // What was held and taken for it is free again but for what it cost.
+  void give_back(meter::Nano cost, std::uint64_t tokens);
   boost::asio::awaitable<void> wait_for_warmth();
   void prefer_warm();
 
@@ -89,6 +93,7 @@ class Call {
   std::string repeat_key_;      // empty: the caller gave no Idempotency-Key
   std::uint64_t most_out_ = 0;  // completion tokens that are held for
   admit::Accounts::Hold hold_;
+  std::uint64_t rated_ = 0;  // tokens taken of the key's minute
   std::string id_;
   std::uint64_t random_ = 0;
   std::uint32_t try_count_ = 0;

@@ -40,6 +40,13 @@ std::span<const std::uint8_t> chance() {
   return std::span(bytes).subspan(std::exchange(at, at + kEach), kEach);
 }
 
+// As OpenAI writes them: "20ms", "1.5s".
+std::string time_text(base::Duration d) {
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(d).count();
+  if (ms < 1000) return std::to_string(ms) + "ms";
+  return std::to_string(ms / 1000) + (ms % 1000 >= 100 ? "." + std::to_string(ms % 1000 / 100) : "") + "s";
+}
+
 // What the client sent as its own request id, if it is fit for a header.
 std::string request_id(const base::Request& request, const std::string& call) {
   const std::string* given = request.headers.find("x-request-id");
@@ -139,6 +146,7 @@ asio::awaitable<bool> Call::place_and_admit() {
 
   // The most it can cost, wherever it ends up: every byte of the body a token, every allowed token generated.
   most_out_ = scan_.max_tokens.value_or(relay_.registry.max_context(target_)) * scan_.n;
+  if (!co_await within_rates()) co_return false;
   meter::Nano at_most = 0;
   for (const std::size_t i : decision_.order)
     at_most = std::max(
@@ -153,6 +161,7 @@ asio::awaitable<bool> Call::place_and_admit() {
       away = true;
     }
     if (away) {
+      relay_.rates.settle(key_, rated_, 0, base::monotonic_now());
       out_.set_header("retry-after", "2");
       co_await refuse(
           relay_, out_, Errc::LedgerAway,
@@ -161,6 +170,7 @@ asio::awaitable<bool> Call::place_and_admit() {
     }
   }
   if (!hold) {
+    relay_.rates.settle(key_, rated_, 0, base::monotonic_now());
     relay_.tell_alerts();
     const bool budget = hold.error() == admit::Errc::BudgetExceeded;
     if (!budget) out_.set_header("retry-after", "1");
@@ -170,6 +180,50 @@ asio::awaitable<bool> Call::place_and_admit() {
   }
   hold_ = std::move(*hold);
   co_return true;
+}
+
+// The key's calls and tokens a minute. What it may come to is taken now, and what it did not use goes back at its end.
+asio::awaitable<bool> Call::within_rates() {
+  if (key_.max_calls_per_minute == 0 && key_.max_tokens_per_minute == 0) co_return true;
+  const std::uint64_t tokens = wish_.demand.prompt_tokens + most_out_;
+  const auto refusal = relay_.rates.take(key_, tokens, base::monotonic_now());
+  tell_rates();
+  if (!refusal) {
+    rated_ = tokens;
+    co_return true;
+  }
+  const std::string what = refusal->of_tokens
+                               ? std::to_string(key_.max_tokens_per_minute) + " tokens a minute"
+                               : std::to_string(key_.max_calls_per_minute) + " calls a minute";
+  std::string message = "this key may come to " + what;
+  if (refusal->never) {
+    message +=
+        ", and this call alone may come to " + std::to_string(tokens) + "; ask with a smaller max_tokens";
+    out_.set_header("x-should-retry", "false");
+  } else {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(refusal->retry_after).count();
+    out_.set_header("retry-after", std::to_string(std::max<std::int64_t>(seconds, 1)));
+    message += "; the next one fits in " + time_text(refusal->retry_after);
+  }
+  co_await refuse(relay_, out_, Errc::TooManyCalls, message);
+  co_return false;
+}
+
+void Call::tell_rates() {
+  const base::Time now = base::monotonic_now();
+  const auto tell = [this](const std::string& what, const admit::Rates::Level& level) {
+    if (level.limit == 0) return;
+    out_.set_header("x-ratelimit-limit-" + what, std::to_string(level.limit));
+    out_.set_header("x-ratelimit-remaining-" + what, std::to_string(level.left));
+    out_.set_header("x-ratelimit-reset-" + what, time_text(level.full_in));
+  };
+  tell("requests", relay_.rates.calls(key_, now));
+  tell("tokens", relay_.rates.tokens(key_, now));
+}
+
+void Call::give_back(meter::Nano cost, std::uint64_t tokens) {
+  relay_.accounts.settle(hold_, cost);
+  if (rated_ != 0) relay_.rates.settle(key_, rated_, tokens, base::monotonic_now());
 }
 
 // A call that nobody can take now waits here for a placeholder that comes up, if its wish for the first token allows; the

@@ -210,7 +210,7 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option, const p
   Leg leg;
   if (try_count_ == 0) relay_.hedge.on_call();
   if (!dispatch(leg, option)) {
-    relay_.accounts.settle(hold_, 0);
+    give_back(0, 0);
     settled_ = true;
     out_.set_header("retry-after", "1");
     co_await refuse(relay_, out_, Errc::TooManyCalls, "the gateway's journal of calls in flight is full");

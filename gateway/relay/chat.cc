@@ -48,8 +48,8 @@ void Call::settle(const place::Option& option, meter::Outcome outcome, const Ans
       relay_.repeats.forget(repeat_key_);
     repeat_key_.clear();
   }
-  relay_.accounts.settle(hold_,
-                         meter::charge(record_.price, s.prompt_tokens, s.delivered_tokens, s.cached_tokens));
+  give_back(meter::charge(record_.price, s.prompt_tokens, s.delivered_tokens, s.cached_tokens),
+            s.prompt_tokens + s.delivered_tokens);
   relay_.tell_alerts();
   relay_.metrics.delivered_tokens.add(s.delivered_tokens);
   relay_.metrics.ended(outcome, option.local).add();
@@ -123,7 +123,7 @@ asio::awaitable<void> Call::run() {
     slot_ = *slot;
     settle(*last, meter::Outcome::UpstreamFailed, nullptr, Answer::End::Broken);
   } else {
-    relay_.accounts.settle(hold_, 0);
+    give_back(0, 0);
   }
   const bool busy = last_status_ == 429 || last_status_ == 503;
   out_.set_header("retry-after", "1");

@@ -13,6 +13,7 @@
 #include "base/http_client.hh"
 #include "base/metrics.hh"
 #include "gateway/admit/accounts.hh"
+#include "gateway/admit/rates.hh"
 #include "gateway/admit/repeats.hh"
 #include "gateway/admit/token_verifier.hh"
 #include "gateway/meter/journal.hh"
@@ -84,6 +85,7 @@ struct Relay {
   std::uint64_t prefix_salt =
       0;  // of this process: nobody can find out what others asked by colliding with it
   admit::Repeats repeats{};
+  admit::Rates rates{};
   place::HedgeBudget hedge{};
   base::Duration stall = std::chrono::seconds{60};  // a pool silent for so long in mid-stream has gone
   admit::TokenVerifier* tokens = nullptr;           // where tenants may sign in; not owned

@@ -224,6 +224,18 @@ TEST_F(GatewayLab, RefusesInTheClientsTerms) {
   EXPECT_EQ(admin("DELETE", "/v1/keys/" + made.at("id").get<std::string>()).status, 200);
   EXPECT_EQ(refused(chat_body(5).dump(), key), "401 invalid_api_key");
   EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"Not/Plain","colour":1})").status, 400);
+
+  const json slow = json::parse(
+      admin("POST", "/v1/keys", R"({"tenant":"slow","max_calls_per_minute":2,"max_tokens_per_minute":1000})")
+          .body);
+  EXPECT_EQ(refused(chat_body(4000).dump(), slow.at("key")), "429 rate_limit_exceeded")
+      << "larger than a minute";
+  for (const char* expected :
+       {"400 unsupported_parameter", "400 unsupported_parameter", "429 rate_limit_exceeded"})
+    EXPECT_EQ(refused(tools.dump(), slow.at("key")), expected) << "two a minute";
+  const auto limited = tenant("POST", "/v1/chat/completions", chat_body(5).dump(), slow.at("key"));
+  EXPECT_EQ(limited.headers.value_or("x-ratelimit-limit-requests", ""), "2");
+  EXPECT_EQ(limited.headers.value_or("retry-after", "").size(), 2u) << "half a minute each";
   EXPECT_EQ(totals()["tokens_billed"], 0);
 }
 

@@ -50,6 +50,22 @@ TEST(TimeSlice, LeavesTheRestAsItWas) {
   thread.join();
 }
 
+TEST(Background, RestsAndHurries) {
+  Background background;
+  background.rest();  // before it has entered: nothing
+  std::thread([&] {
+    const int nice = ::getpriority(PRIO_PROCESS, 0);
+    background.enter();
+    EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), std::min(nice + 3, 19));
+    background.rest();
+    const int resting = ::sched_getscheduler(0);
+    EXPECT_TRUE(resting == SCHED_IDLE || resting == SCHED_OTHER) << "OTHER where it might not come back";
+    background.hurry();
+    EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
+    EXPECT_EQ(::getpriority(PRIO_PROCESS, 0), std::min(nice + 3, 19));
+  }).join();
+}
+
 TEST(Sse, LinesAndEventsAreBounded) {
   std::vector<SseEvent> events;
   SseParser lines{10, 100};

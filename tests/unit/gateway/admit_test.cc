@@ -5,6 +5,7 @@
 
 #include "gateway/admit/accounts.hh"
 #include "gateway/admit/key_store.hh"
+#include "gateway/admit/rates.hh"
 #include "gateway/admit/repeats.hh"
 
 namespace qanat::admit {
@@ -121,6 +122,8 @@ TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
   KeyStore keys(*store);
   KeyInfo info{"key-1", "lab", "rain", "n", 5, 3, false};
   info.models = {"m-1", "m-2"};
+  info.max_calls_per_minute = 7;
+  info.max_tokens_per_minute = 5'000'000'000;
   keys.put(KeyHash{1}, info);
   KeyInfo next = info;
   next.id = "key-2";
@@ -134,6 +137,8 @@ TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
     EXPECT_TRUE(k.may_call("m-2"));
     EXPECT_FALSE(k.may_call("m-3"));
     EXPECT_EQ(k.max_calls, 3u);
+    EXPECT_EQ(k.max_calls_per_minute, info.max_calls_per_minute);
+    EXPECT_EQ(k.max_tokens_per_minute, 5'000'000'000u);
   }
   Accounts accounts;
   for (const auto& [hash, k] : kept.keys) accounts.add(hash, k);
@@ -142,6 +147,79 @@ TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
   EXPECT_TRUE(accounts.expire("key-2", 500));
   EXPECT_TRUE(accounts.find("key-2")->expired(500));
   EXPECT_FALSE(accounts.expire("key-3", 1));
+}
+
+TEST(Rates, AMinuteHoldsSoManyCallsAndFillsEvenly) {
+  using std::chrono::milliseconds;
+  const base::Time start{std::chrono::hours{1}};
+  KeyInfo k = info(key(1));
+  Rates rates;
+  for (int i = 0; i < 1000; ++i) ASSERT_FALSE(rates.take(k, 1'000'000, start)) << "without limits";
+  k.max_calls_per_minute = 60;
+  for (int i = 0; i < 60; ++i) ASSERT_FALSE(rates.take(k, 5, start)) << i;
+  const auto refused = rates.take(k, 5, start);
+  ASSERT_TRUE(refused);
+  EXPECT_FALSE(refused->of_tokens || refused->never);
+  EXPECT_EQ(refused->retry_after, milliseconds{1000});
+  EXPECT_EQ(rates.calls(k, start).left, 0u);
+  EXPECT_TRUE(rates.take(k, 5, start + milliseconds{999}));
+  EXPECT_FALSE(rates.take(k, 5, start + milliseconds{1000}));
+  EXPECT_TRUE(rates.take(k, 5, start + milliseconds{1000})) << "one a second, not two";
+  EXPECT_EQ(rates.calls(k, start + milliseconds{61'000}).left, 60u);
+  EXPECT_FALSE(rates.take(info(key(2)), 5, start)) << "another key's";
+}
+
+TEST(Rates, TokensAreTakenBeforeAndGivenBackAfter) {
+  const base::Time start{std::chrono::hours{1}};
+  KeyInfo k = info(key(1));
+  k.max_tokens_per_minute = 6000;
+  Rates rates;
+  const auto never = rates.take(k, 6001, start);
+  ASSERT_TRUE(never);
+  EXPECT_TRUE(never->of_tokens && never->never);
+  EXPECT_FALSE(rates.take(k, 6000, start));
+  const auto full = rates.take(k, 100, start);
+  ASSERT_TRUE(full);
+  EXPECT_TRUE(full->of_tokens && !full->never);
+  EXPECT_EQ(full->retry_after, std::chrono::seconds{1});
+  rates.settle(k, 6000, 10, start);  // it used ten
+  EXPECT_EQ(rates.tokens(k, start).left, 5990u);
+  EXPECT_FALSE(rates.take(k, 5990, start));
+  EXPECT_EQ(rates.tokens(k, start).full_in, std::chrono::minutes{1});
+}
+
+// Whatever calls take, use and give back: no window of a minute sees more used than the limit and one bucket.
+TEST(Rates, NoInterleavingPassesTheLimit) {
+  std::mt19937_64 random(7);
+  KeyInfo k = info(key(1));
+  k.max_tokens_per_minute = 10'000;
+  Rates rates;
+  base::Time now{std::chrono::hours{1}};
+  std::vector<std::uint64_t> open;
+  std::vector<std::pair<base::Time, std::uint64_t>> used;
+  for (int i = 0; i < 20'000; ++i) {
+    now += std::chrono::milliseconds{random() % 40};
+    if (random() % 2 == 0) {
+      const std::uint64_t most = 1 + random() % 2000;
+      if (!rates.take(k, most, now)) open.push_back(most);
+    } else if (!open.empty()) {
+      const std::uint64_t most = open.back(), really = random() % (most + 1);
+      open.pop_back();
+      rates.settle(k, most, really, now);
+      used.emplace_back(now, really);
+    }
+  }
+  std::uint64_t sum = 0;
+  std::size_t first = 0;
+  std::uint64_t busiest = 0;
+  for (const auto& [at, tokens] : used) {
+    sum += tokens;
+    while (at - used[first].first > std::chrono::minutes{1}) sum -= used[first++].second;
+    busiest = std::max(busiest, sum);
+  }
+  EXPECT_LE(busiest, 2 * k.max_tokens_per_minute + 10'000)
+      << "the limit, a full bucket, and calls in flight before";
+  EXPECT_GT(busiest, k.max_tokens_per_minute / 2) << "or nothing was let in";
 }
 
 TEST(Accounts, NoBudgetNoLimit) {
