@@ -1,5 +1,6 @@
 #include "gateway/meter/ledger_thread.hh"
 
+#include <algorithm>
 #include <chrono>
 #include <iterator>
 
@@ -38,10 +39,7 @@ void LedgerThread::settle(Settlement settlement, std::function<void()> settled) 
 
 void LedgerThread::push(std::function<void(Ledger&)> work) {
   gathered_.push_back({std::nullopt, {}, std::move(work)});
-  background_.hurry();
-  std::unique_lock lock(mutex_);
-  hand_over(lock);
-  if (!waiting_) gather(kGather);
+  look();
 }
 
 void LedgerThread::gather(std::chrono::milliseconds time) {
@@ -59,7 +57,11 @@ void LedgerThread::look() {
   if (!gathered_.empty()) {
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock) return gather(kAgain);
+    const bool asked =
+        std::any_of(gathered_.begin(), gathered_.end(), [](const Item& item) { return !item.settlement; });
     hand_over(lock);
+    // The thread rests only while it has nothing, and looks for that with the lock: now it has something.
+    if (asked) background_.hurry();
   }
   if (handed_ != 0) gather(kGather);
 }
@@ -100,6 +102,7 @@ void LedgerThread::run() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
+      if (items_.empty() && batch.empty() && !stop_) background_.rest();
       const auto ready = [&] { return stop_ || !items_.empty(); };
       // An unwritten batch is tried again every second, sooner if something new comes.
       if (batch.empty())
@@ -127,7 +130,6 @@ void LedgerThread::run() {
       const std::lock_guard lock(mutex_);
       if (items_.empty()) return;
     }
-    if (written && !stopping) background_.rest();
   }
 }
 
