@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,6 +52,9 @@ class ValveDesk : public std::enable_shared_from_this<ValveDesk> {
     base::Time ready{};
     bool staged = false;  // as the pool says: it would start from its own disk
     std::string image, card, error;
+    bool open = true;  // its owner offers it at this hour
+    std::int64_t opens_unix_ms = 0;
+    std::uint64_t offer = 0;       // the version of the owner's offer that it is priced by
     std::uint32_t cards = 0;       // of one engine
     PlaceholderMark mark, booked;  // as last heard; as far as the line of its use is handed to the store
     std::optional<ValveUse> use;
@@ -89,14 +93,18 @@ class ValveDesk : public std::enable_shared_from_this<ValveDesk> {
                                                                  std::string target, std::string body);
   const Wiring& wiring() const { return w_; }
   std::map<std::string, std::string>& dispatches() { return dispatches_; }
+  // As GET /v1/valves shows it.
+  static nlohmann::json line_json(const Line& line);
 
  private:
+  void add_dispatch_routes(base::HttpServer& server);
   static boost::asio::awaitable<void> count(std::shared_ptr<ValveDesk> self);
   static boost::asio::awaitable<void> follow(std::shared_ptr<ValveDesk> self, Line& line,
                                              std::shared_ptr<Remote> remote);
   boost::asio::awaitable<bool> price(Line& line, Remote& remote);
   void heard(Line& line, Remote& remote, std::string_view body);
   void book(Line& line, Remote& remote, std::int64_t epoch, std::int64_t card_ms, std::int64_t charged);
+  static boost::asio::awaitable<void> pause(boost::asio::steady_timer& timer, base::Duration duration);
   void gate(Line& line);
   void save_later(Line& line);
   KeptValve kept(const Line& line) const;

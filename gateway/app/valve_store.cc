@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gateway/meter/service_line.hh"
+
 namespace qanat::app {
 namespace {
 
@@ -121,6 +123,17 @@ void ValveStore::put(const ValveUse& use, const std::string& model, const KeptVa
       "excluded.charged_nano");
   q.bind(gateway_).bind(use.placeholder).bind(use.began_unix_ms).bind(use.ended_unix_ms).bind(use.model);
   q.bind(use.pool).bind(use.card_ms).bind(use.charged_nano).run();
+  // And what the gateway owes the pool for it, in the books that statements are made of.
+  meter::ServiceLine line;
+  line.id = "cards:" + gateway_ + ":" + use.placeholder + ":" + std::to_string(use.began_unix_ms);
+  line.kind = "cards";
+  line.subject = use.placeholder;
+  line.supplier = "pool:" + use.pool;
+  line.quantity = static_cast<std::uint64_t>(use.card_ms);
+  line.unit = "card_ms";
+  line.amount_nano = use.charged_nano;
+  line.unix_ms = use.began_unix_ms;
+  meter::ServiceBook(store_, gateway_).set(line);
   batch.commit();
 }
 

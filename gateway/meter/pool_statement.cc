@@ -1,5 +1,6 @@
 #include "gateway/meter/pool_statement.hh"
 
+#include <algorithm>
 #include <map>
 
 namespace qanat::meter {
@@ -74,7 +75,11 @@ PoolStatement statement_of(Store& store, const std::string& pool, std::int64_t s
     statement.unrecorded += l.recorded ? 0 : 1;
     statement.disputed += l.disputed ? 1 : 0;
   }
-  statement.services = ServiceBook(store, {}).lines({}, "pool:" + pool, since_unix_ms);
+  ServiceBook services(store, {});
+  statement.services = services.lines({}, "pool:" + pool, since_unix_ms);
+  const auto broken = services.broken();
+  for (const ServiceLine& l : statement.services)
+    statement.disagreeing += std::count(broken.begin(), broken.end(), l.id) != 0 ? 1 : 0;
   for (const ServiceLine& l : statement.services) statement.for_services += l.amount_nano;
   return statement;
 }

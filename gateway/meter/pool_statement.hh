@@ -35,7 +35,7 @@ struct StatementLine {
 struct PoolStatement {
   std::string pool;
   std::vector<StatementLine> lines;   // oldest first
-  std::vector<ServiceLine> services;  // fine-tunes there
+  std::vector<ServiceLine> services;  // fine-tunes there, card time held
   Nano charged = 0, billed = 0, undelivered = 0, for_services = 0;
   std::uint64_t disagreeing = 0, unrecorded = 0, disputed = 0;
 

@@ -15,18 +15,46 @@ void ServiceBook::create(Store& store) {
   alone.commit();
 }
 
-bool ServiceBook::book(const ServiceLine& l) {
-  Batch transaction(store_);
+std::string ServiceBook::payer(const ServiceLine& l) const {
+  return l.tenant.empty() ? "gateway:" + gateway_ : "tenant:" + l.tenant + "/" + l.project;
+}
+
+bool ServiceBook::insert(const ServiceLine& l) {
   Query insert(store_, "INSERT INTO service_lines VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) DO NOTHING");
   insert.bind(l.id).bind(gateway_).bind(l.tenant).bind(l.project).bind(l.kind).bind(l.subject).bind(
       l.supplier);
   insert.bind(static_cast<std::int64_t>(l.quantity)).bind(l.unit).bind(l.amount_nano).bind(l.unix_ms).run();
   if (store_.changes() == 0) return false;
   Query entry(store_, "INSERT INTO service_entries VALUES(?,?,?)");
-  entry.bind(l.id).bind("tenant:" + l.tenant + "/" + l.project).bind(-l.amount_nano).run();
+  entry.bind(l.id).bind(payer(l)).bind(-l.amount_nano).run();
   entry.bind(l.id).bind(l.supplier).bind(l.amount_nano).run();
+  return true;
+}
+
+bool ServiceBook::book(const ServiceLine& l) {
+  Batch transaction(store_);
+  if (!insert(l)) return false;
   transaction.commit();
   return true;
+}
+
+void ServiceBook::set(const ServiceLine& l) {
+  if (insert(l)) return;
+  Query line(store_, "UPDATE service_lines SET quantity = ?, amount_nano = ?, at_ms = ? WHERE id = ?");
+  line.bind(static_cast<std::int64_t>(l.quantity)).bind(l.amount_nano).bind(l.unix_ms).bind(l.id).run();
+  Query entry(store_, "UPDATE service_entries SET amount_nano = ? WHERE line = ? AND account = ?");
+  entry.bind(-l.amount_nano).bind(l.id).bind(payer(l)).run();
+  entry.bind(l.amount_nano).bind(l.id).bind(l.supplier).run();
+}
+
+std::vector<std::string> ServiceBook::broken() {
+  std::vector<std::string> ids;
+  Query q(store_,
+          "SELECT l.id FROM service_lines l LEFT JOIN service_entries e ON e.line = l.id GROUP BY l.id, "
+          "l.amount_nano HAVING COUNT(e.line) <> 2 OR SUM(e.amount_nano) <> 0 OR MAX(e.amount_nano) <> "
+          "l.amount_nano");
+  while (q.step()) ids.push_back(q.text(0));
+  return ids;
 }
 
 std::vector<ServiceLine> ServiceBook::lines(const std::string& tenant, const std::string& supplier,

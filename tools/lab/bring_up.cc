@@ -1,4 +1,5 @@
 #include "tools/lab/bring_up.hh"
+#include "gateway/meter/signing_key.hh"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -295,13 +296,25 @@ class BringUp {
                });
   }
 
+  // The public keys of the gateways that keep artefacts; each finds its key there when it starts.
+  std::vector<std::string> trusted() const {
+    std::vector<std::string> keys;
+    for (const auto& gateway : topology_.gateways) {
+      if (!gateway.artefacts) continue;
+      const std::string folder = files_.artefacts(gateway.node);
+      std::filesystem::create_directories(folder);
+      keys.push_back(meter::SigningKey::load_or_create(folder + "/key.pem").public_key());
+    }
+    return keys;
+  }
+
   void start_pools() {
     for (std::size_t i = 0; i < topology_.pools.size(); ++i) {
       const PoolSpec& pool = topology_.pools[i];
       say(fmt::format("pool {}: {}×{} on {}", pool.id, pool.count, pool.cards, pool.node));
       std::filesystem::create_directories(files_.state_dir(pool.id));
       const std::string config = files_.config("pool-" + pool.id);
-      base::write_file(config, pool_toml(topology_, i, files_));
+      base::write_file(config, pool_toml(topology_, i, files_, trusted()));
       const bool local = std::any_of(topology_.gateways.begin(), topology_.gateways.end(),
                                      [&](const auto& g) { return g.node == pool.node; });
       state_.pools.push_back({pool.id, pool.node, pool_url(topology_, i), files_.socket(pool.id), local});

@@ -145,17 +145,23 @@ std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t 
 
 std::string pool_url(const Topology& topology, std::size_t i) { return "http://" + pool_host(topology, i); }
 
-std::string pool_toml(const Topology& topology, std::size_t i, const Files& files) {
+std::string pool_toml(const Topology& topology, std::size_t i, const Files& files,
+                      const std::vector<std::string>& trust) {
   const PoolSpec& pool = topology.pools[i];
   const Node& node = *topology.node(pool.node);
   std::string out = fmt::format(
       "id = \"{}\"\nprovider = \"{}\"\nlocation = \"{}\"\nsite = \"{}\"\nlisten = \"{}\"\nsocket = \"{}\"\n"
       "usage_db = \"{}/usage.db\"\ncards = \"{}\"\ncount = {}\nmodels = {}\n\n"
-      "[price]\ninput = {}\noutput = {}\n\n[engine]\ntime_scale = {}\n",
+      "[price]\ninput = {}\noutput = {}\ncard = {}\nplaceholder = {}\n\n[engine]\ntime_scale = {}\n",
       pool.id, pool.provider, node.location, node.name, pool_host(topology, i), files.socket(pool.id),
       files.state_dir(pool.id), pool.cards, pool.count, quoted(pool.models), pool.input_price,
-      pool.output_price, pool.time_scale);
+      pool.output_price, pool.card_price, pool.placeholder_price, pool.time_scale);
   if (pool.max_num_seqs) out += fmt::format("max_num_seqs = {}\n", pool.max_num_seqs);
+  if (pool.tensor_parallel) out += fmt::format("tensor_parallel = {}\n", pool.tensor_parallel);
+  if (pool.leased) out += "\n[life]\nstart = \"leased\"\n";
+  if (pool.artefacts)
+    out += fmt::format("\n[artefacts]\nfolder = \"{}/artefacts\"\ntrust = {}\n", files.state_dir(pool.id),
+                       quoted(trust));
   return out;
 }
 
@@ -175,6 +181,27 @@ std::string gateway_toml(const Topology& topology, const GatewaySpec& gateway, c
     if (std::find(gateway.pools.begin(), gateway.pools.end(), pool.id) == gateway.pools.end()) continue;
     out += fmt::format("\n[[pool]]\nurl = \"{}\"\nlocal = {}\nnode = \"{}\"\n", pool_url(topology, i),
                        pool.node == gateway.node, pool.node);
+  }
+  if (gateway.artefacts) out += fmt::format("\n[artefacts]\nfolder = \"{}\"\n", files.artefacts(node.name));
+  // A valve for each model that some pool leases.
+  std::vector<std::string> models;
+  for (const PoolSpec& pool : topology.pools)
+    for (const std::string& model : pool.models)
+      if (pool.leased && std::find(models.begin(), models.end(), model) == models.end())
+        models.push_back(model);
+  for (const std::string& model : models) {
+    out +=
+        fmt::format("\n[[valve]]\nmodel = \"{}\"\nmode = \"{}\"\nlocal_streams = {}\ncool_down = \"{}s\"\n",
+                    model, gateway.valve, gateway.local_streams, gateway.cool_down_s);
+    for (std::size_t i = 0; i < topology.pools.size(); ++i) {
+      const PoolSpec& pool = topology.pools[i];
+      if (!pool.leased || std::find(pool.models.begin(), pool.models.end(), model) == pool.models.end())
+        continue;
+      const int cards = pool.count / static_cast<int>(pool.models.size());
+      out += fmt::format(
+          "[[valve.placeholder]]\npool = \"{}\"\nengines = {}\nstreams = {}\n", pool_url(topology, i),
+          pool.tensor_parallel ? std::max(1, cards / pool.tensor_parallel) : 1, gateway.engine_streams);
+    }
   }
   return out;
 }

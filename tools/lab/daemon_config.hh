@@ -24,6 +24,7 @@ struct Files {
   std::string config(const std::string& daemon) const { return folder + "/" + daemon + ".toml"; }
   std::string socket(const std::string& daemon) const { return folder + "/" + daemon + ".sock"; }
   std::string state_dir(const std::string& daemon) const { return folder + "/state/" + daemon; }
+  std::string artefacts(const std::string& node) const { return state_dir("gateway-" + node) + "/artefacts"; }
   std::string log(const std::string& daemon) const { return folder + "/log/" + daemon + ".log"; }
   std::string secret(const std::string& name) const { return folder + "/secret/" + name; }
 };
@@ -46,7 +47,9 @@ std::string controller_toml(const Topology& topology, std::size_t i, const Files
 // controller: the index of the one that enrols the box.
 std::string qanatd_toml(const Topology& topology, const Node& node, std::size_t controller,
                         const Files& files, const std::string& netns_prefix);
-std::string pool_toml(const Topology& topology, std::size_t i, const Files& files);
+// `trust`: public keys of the gateways that may send artefacts and jobs there.
+std::string pool_toml(const Topology& topology, std::size_t i, const Files& files,
+                      const std::vector<std::string>& trust = {});
 std::string gateway_toml(const Topology& topology, const GatewaySpec& gateway, const Files& files);
 
 std::string pool_url(const Topology& topology, std::size_t i);

@@ -163,9 +163,14 @@ void read_pools(Topology& topology, ConfigTable& root) {
     pool.models = table.strings("models", true);
     pool.time_scale = table.number("time_scale", {.min = 0.01, .max = 1000}, 1);
     pool.max_num_seqs = static_cast<int>(table.integer("max_num_seqs", {.min = 0, .max = 65'536}, 0));
+    pool.tensor_parallel = static_cast<int>(table.integer("tensor_parallel", {.min = 0, .max = 1024}, 0));
+    pool.leased = table.boolean("leased", false);
+    pool.artefacts = table.boolean("artefacts", false);
     if (auto price = table.table("price")) {
       pool.input_price = price->integer("input", {.min = 0});
       pool.output_price = price->integer("output", {.min = 0});
+      pool.card_price = price->integer("card", {.min = 0, .max = 1'000'000'000'000}, 0);
+      pool.placeholder_price = price->integer("placeholder", {.min = 0, .max = 1'000'000'000'000}, 0);
     }
     for (const auto& other : topology.pools)
       if (other.id == pool.id)
@@ -183,6 +188,12 @@ void read_gateways(Topology& topology, ConfigTable& root) {
     for (const auto& pool : topology.pools) gateway.pools.push_back(pool.id);
     gateway.ttft_ms = static_cast<int>(table.integer("ttft_ms", {.min = 1, .max = 600'000}, 2000));
     gateway.tpot_ms = static_cast<int>(table.integer("tpot_ms", {.min = 1, .max = 60'000}, 100));
+    gateway.artefacts = table.boolean("artefacts", false);
+    gateway.valve = table.one_of("valve", {"auto", "ask", "closed"}, gateway.valve);
+    gateway.local_streams = table.number("local_streams", {.min = 0, .max = 1e6}, gateway.local_streams);
+    gateway.engine_streams =
+        table.number("engine_streams", {.min = 0.01, .max = 1e6}, gateway.engine_streams);
+    gateway.cool_down_s = table.number("cool_down_s", {.min = 0.1, .max = 86'400}, gateway.cool_down_s);
     topology.gateways.push_back(std::move(gateway));
   }
 }

@@ -64,15 +64,23 @@ struct PoolSpec {
   std::string node, provider, cards;
   int count = 0;
   std::vector<std::string> models;
-  std::int64_t input_price = 0, output_price = 0;  // nano-currency per token
-  int max_num_seqs = 0;                            // 0: the pool's own default
+  std::int64_t input_price = 0, output_price = 0;      // nano-currency per token
+  std::int64_t card_price = 0, placeholder_price = 0;  // nano-currency per second, of what a gateway leases
+  int max_num_seqs = 0;                                // 0: the pool's own default
+  int tensor_parallel = 0;                             // cards of one engine; 0: all of them
   double time_scale = 1;
+  bool leased = false;     // woken by gateways' placeholders only
+  bool artefacts = false;  // keeps data sets and results, and trains
 };
 
 struct GatewaySpec {
   std::string node;
   std::vector<std::string> pools;  // ids; all of them for "all"
   int ttft_ms = 2000, tpot_ms = 100;
+  bool artefacts = false;  // files, transfers, fine-tunes, contracts
+  // How calls come to leased pools: a valve for each of their models.
+  std::string valve = "auto";
+  double local_streams = 8, engine_streams = 16, cool_down_s = 10;
 };
 
 struct Topology {

@@ -40,15 +40,21 @@ std::string to_toml(const Topology& topology) {
   for (const auto& pool : topology.pools) {
     out += fmt::format(
         "\n[[pool]]\nid = \"{}\"\nnode = \"{}\"\nprovider = \"{}\"\ncards = \"{}\"\ncount = {}\nmodels = {}\n"
-        "price = {{ input = {}, output = {} }}\n",
+        "price = {{ input = {}, output = {}, card = {}, placeholder = {} }}\n",
         pool.id, pool.node, pool.provider, pool.cards, pool.count, list(pool.models), pool.input_price,
-        pool.output_price);
+        pool.output_price, pool.card_price, pool.placeholder_price);
+    if (pool.tensor_parallel) out += fmt::format("tensor_parallel = {}\n", pool.tensor_parallel);
+    if (pool.leased) out += "leased = true\n";
+    if (pool.artefacts) out += "artefacts = true\n";
     if (pool.time_scale != 1) out += fmt::format("time_scale = {}\n", pool.time_scale);
     if (pool.max_num_seqs) out += fmt::format("max_num_seqs = {}\n", pool.max_num_seqs);
   }
   for (const auto& gateway : topology.gateways)
-    out += fmt::format("\n[[gateway]]\nnode = \"{}\"\npools = \"all\"\nttft_ms = {}\ntpot_ms = {}\n",
-                       gateway.node, gateway.ttft_ms, gateway.tpot_ms);
+    out += fmt::format(
+        "\n[[gateway]]\nnode = \"{}\"\npools = \"all\"\nttft_ms = {}\ntpot_ms = {}\nartefacts = {}\n"
+        "valve = \"{}\"\nlocal_streams = {}\nengine_streams = {}\ncool_down_s = {}\n",
+        gateway.node, gateway.ttft_ms, gateway.tpot_ms, gateway.artefacts, gateway.valve,
+        gateway.local_streams, gateway.engine_streams, gateway.cool_down_s);
   for (const auto& link : topology.links) {
     out += "\n[[link]]\n";
     if (link.name != fmt::format("{}-{}-p{}", link.a, link.b, link.plane))

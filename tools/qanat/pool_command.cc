@@ -7,6 +7,9 @@
 #include <CLI/Formatter.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/config.hh"
 #include "base/http_message.hh"
@@ -26,6 +29,9 @@ Examples:
   qanat pool fault slow-card --factor 0.3 --for 30s --socket …
   qanat pool fault list --socket …            and: qanat pool fault clear 3
   qanat pool wake deepseek-r1-distill-qwen-32b --socket …
+  qanat pool offer --card 2500000 --window "mon-fri 22:00-06:00" --window "sat,sun 00:00-24:00" --socket …
+  qanat pool offer --always --socket …        and without options: what is offered now
+  qanat pool leases --socket …                card time and what it earned, right by right
 
 Faults: card-lost, slow-card, link-degraded, out-of-memory, throttled, driver-reset, lying-metrics.)";
 
@@ -35,6 +41,10 @@ struct Arguments {
   std::uint32_t cards = 0;
   std::uint64_t id = 0;
   bool json = false;
+  // offer: nano-currency; negative: as it is
+  std::int64_t input = -1, cached = -1, output = -1, card = -1, placeholder = -1;
+  std::vector<std::string> windows;
+  bool always = false;
 };
 
 Place place(const Arguments& a) {
@@ -123,6 +133,48 @@ int turn(const Arguments& a, const std::string& verb) {
   return 0;
 }
 
+std::string amount(const json& object, const char* key) {
+  return fmt::format("{:.9f}", object.value(key, 0.0) * 1e-9);
+}
+
+int offer(const Arguments& a) {
+  json change = json::object();
+  for (const auto& [key, value] : {std::pair{"input", a.input},
+                                   {"cached", a.cached},
+                                   {"output", a.output},
+                                   {"card_nano_s", a.card},
+                                   {"placeholder_nano_s", a.placeholder}})
+    if (value >= 0) change["price"][key] = value;
+  if (a.always && !a.windows.empty())
+    throw CommandError{kWrongUsage, "--always and --window exclude each other", "windows, or none at all"};
+  if (a.always || !a.windows.empty()) change["windows"] = a.windows;
+  const json now = change.empty() ? ask(place(a), "GET", "/qanat/v1/offer")
+                                  : ask(place(a), "PUT", "/qanat/v1/offer", change.dump());
+  if (a.json) return done(a, now, "");
+  const json price = now.value("price", json::object());
+  fmt::print("offer {}: {} nano a token in, {} cached, {} out; a card {} a second, a placeholder {}\n",
+             text(now, "version"), text(price, "input"), text(price, "cached"), text(price, "output"),
+             amount(price, "card_nano_s"), amount(price, "placeholder_nano_s"));
+  std::string windows;
+  for (const json& w : now.value("windows", json::array())) windows += "\n  " + w.get<std::string>();
+  fmt::print("{} now; {}{}\n", now.value("open", true) ? "open" : "shut",
+             windows.empty() ? "offered always" : "offered (UTC)", windows);
+  return 0;
+}
+
+int leases(const Arguments& a) {
+  const json all = ask(place(a), "GET", "/qanat/v1/leases");
+  if (a.json) return done(a, all, "");
+  Table table{{"OWNER", "MODEL", "PLACEHOLDER", ">CARD SECONDS", ">EARNED", ""}};
+  for (const json& l : all.value("lines", json::array()))
+    table.row({text(l, "owner"), text(l, "model"), text(l, "placeholder"),
+               fmt::format("{:.3f}", l.value("card_ms", 0.0) / 1e3), amount(l, "charged_nano"),
+               l.value("ended", false) ? "" : "bound"});
+  fmt::print("{}{:.3f} card-seconds, {} earned; tokens: qanat statement POOL at a gateway\n",
+             table.text(terminal_width()), all.value("card_ms", 0.0) / 1e3, amount(all, "charged_nano"));
+  return 0;
+}
+
 }  // namespace
 
 int pool_main(int argc, char** argv) {
@@ -149,6 +201,19 @@ int pool_main(int argc, char** argv) {
   inject->add_option("--outage", a.outage, "how long a reset driver's cards stand still")
       ->type_name("DURATION");
   inject->add_option("--for", a.lasts, "how long it lasts; else until it is cleared")->type_name("DURATION");
+  CLI::App* owner = command("offer", "what the pool is offered for and when; with options: from now on",
+                            [&a] { return offer(a); });
+  owner->add_option("--input", a.input, "nano-currency per prompt token");
+  owner->add_option("--cached", a.cached, "per prompt token that was cached");
+  owner->add_option("--output", a.output, "per generated token");
+  owner->add_option("--card", a.card, "per card and second that a gateway leases");
+  owner->add_option("--placeholder", a.placeholder, "per right to an engine and second");
+  for (CLI::Option* price : owner->get_options())
+    if (price->get_type_name() == "INT") price->type_name("NANO")->check(CLI::Range(0.0, 1e12));
+  owner->add_option("--window", a.windows, "when, in UTC, such as \"mon-fri 22:00-06:00\"; several add up")
+      ->type_name("DAYS HH:MM-HH:MM");
+  owner->add_flag("--always", a.always, "no windows any more");
+  command("leases", "card time that gateways held, and what it earned", [&a] { return leases(a); });
   for (const char* verb : {"wake", "drain"})
     command(verb,
             std::string(verb) == "wake" ? "bring a model up from zero"

@@ -36,6 +36,7 @@ void PlaceholderBook::count(base::Time now) {
 }
 
 void PlaceholderBook::grant(Right& right, std::uint32_t awake, base::Time) {
+  if (!open_) awake = 0;
   std::uint32_t have = 0;
   const auto each = [&](auto&& usable, auto&& act) {
     for (std::size_t i = 0; i < engines_.size(); ++i)
@@ -63,13 +64,23 @@ void PlaceholderBook::grant(Right& right, std::uint32_t awake, base::Time) {
          });
 }
 
-PlaceholderBook::Refused PlaceholderBook::put(const PlaceholderWish& wish, base::Time now) {
+PlaceholderBook::Refused PlaceholderBook::put(const PlaceholderWish& wish, base::Time now,
+                                              std::uint64_t epoch) {
   count(now);
   auto found = rights_.find(wish.id);
   if (found == rights_.end()) {
     if (rights_.size() >= kMost) return Refused::Full;
     Right right;
     right.bound = right.counted = now;
+    const auto earlier = restored_.find(wish.id);
+    if (earlier != restored_.end() && earlier->second.owner == wish.owner) {
+      right.past = earlier->second.count;
+      right.card_ns = right.past.card_ns;
+      right.bound_ns = right.past.bound_ns;
+    } else {
+      right.past.epoch = last_epoch_ = std::max(epoch, last_epoch_ + 1);
+    }
+    if (earlier != restored_.end()) restored_.erase(earlier);
     found = rights_.emplace(wish.id, right).first;
     for (std::size_t i = 0; i < engines_.size(); ++i)
       if (engines_[i].model == wish.model) actions_.push_back({Action::Kind::Stage, i});
@@ -85,6 +96,33 @@ PlaceholderBook::Refused PlaceholderBook::put(const PlaceholderWish& wish, base:
   right.removed = false;
   grant(right, right.wish.awake, now);
   return Refused::No;
+}
+
+void PlaceholderBook::restore(const std::string& id, const std::string& owner, const LeaseCount& count) {
+  restored_[id] = {owner, count};
+  last_epoch_ = std::max(last_epoch_, count.epoch);
+}
+
+void PlaceholderBook::set_price(const PlaceholderPrice& price, base::Time now) {
+  count(now);
+  for (auto& [id, right] : rights_) {
+    right.past.charged_nano = charged(right);
+    right.past.card_ns = right.card_ns;
+    right.past.bound_ns = right.bound_ns;
+  }
+  price_ = price;
+}
+
+void PlaceholderBook::set_open(bool open, base::Time now) {
+  count(now);
+  open_ = open;
+  for (auto& [id, right] : rights_)
+    if (!right.removed) grant(right, right.wish.awake, now);
+}
+
+std::uint64_t PlaceholderBook::charged(const Right& right) const {
+  return right.past.charged_nano + nano(right.card_ns - right.past.card_ns, price_.card_nano_s) +
+         nano(right.bound_ns - right.past.bound_ns, price_.placeholder_nano_s);
 }
 
 std::optional<PlaceholderStatus> PlaceholderBook::remove(std::string_view id, base::Time now) {
@@ -124,7 +162,12 @@ void PlaceholderBook::on_timer(base::Time now) {
     }
     const bool used =
         std::any_of(engines_.begin(), engines_.end(), [&](const Engine& e) { return e.holder == it->first; });
-    it = right.removed && !used ? rights_.erase(it) : std::next(it);
+    if (right.removed && !used) {
+      if (ended_.size() < kMost) ended_.push_back(status_of(right));
+      it = rights_.erase(it);
+    } else {
+      ++it;
+    }
   }
 }
 
@@ -133,6 +176,13 @@ std::optional<PlaceholderBook::Action> PlaceholderBook::poll_action() {
   const Action action = actions_.front();
   actions_.erase(actions_.begin());
   return action;
+}
+
+std::optional<PlaceholderStatus> PlaceholderBook::poll_ended() {
+  if (ended_.empty()) return std::nullopt;
+  PlaceholderStatus ended = std::move(ended_.front());
+  ended_.erase(ended_.begin());
+  return ended;
 }
 
 PlaceholderStatus PlaceholderBook::status_of(const Right& right) const {
@@ -146,8 +196,8 @@ PlaceholderStatus PlaceholderBook::status_of(const Right& right) const {
   }
   status.card_ms = right.card_ns / 1'000'000;
   status.bound_ms = right.bound_ns / 1'000'000;
-  status.charged_nano =
-      nano(right.card_ns, price_.card_nano_s) + nano(right.bound_ns, price_.placeholder_nano_s);
+  status.charged_nano = charged(right);
+  status.count = {right.past.epoch, right.card_ns, right.bound_ns, status.charged_nano};
   return status;
 }
 

@@ -5,6 +5,7 @@
 //   a right \ event   put, awake n         put, awake fewer, or not renewed for its ttl   remove
 //   unknown           bound: Stage, Wake   bound: Stage                                   –
 //   bound             Wake: its own that drain, then free ones, n at most   Drain         Drain; forgotten when all are free
+// The owner of the pool may shut it (a window of its offer is over): then every right is as one with awake 0.
 // An engine is its holder's until it holds no card any more, draining included: so long it is counted in card time.
 #pragma once
 
@@ -33,8 +34,15 @@ struct PlaceholderPrice {
   std::uint64_t placeholder_nano_s = 0;  // per right and second, used or not
 };
 
+// What a right came to so far, exact: what is kept over a restart. `epoch` tells a right from an earlier one of its name.
+struct LeaseCount {
+  std::uint64_t epoch = 0;
+  std::uint64_t card_ns = 0, bound_ns = 0, charged_nano = 0;
+};
+
 struct PlaceholderStatus {
   PlaceholderWish wish;
+  LeaseCount count;
   std::uint32_t granted = 0, held = 0, serving = 0;  // engines: woken for it, holding cards, answering
   std::uint64_t card_ms = 0;                         // cards × time held
   std::uint64_t bound_ms = 0;                        // rights × time
@@ -50,7 +58,16 @@ class PlaceholderBook {
   // An engine of the pool, on so many cards; its index is the order of the calls.
   void add_engine(std::string model, std::uint32_t cards);
 
-  Refused put(const PlaceholderWish& wish, base::Time now);
+  // A right that is new gets `epoch`, or one more than any before.
+  Refused put(const PlaceholderWish& wish, base::Time now, std::uint64_t epoch = 0);
+  // Of an earlier process: the owner's next put goes on from there.
+  void restore(const std::string& id, const std::string& owner, const LeaseCount& count);
+  // From now on; what was used before keeps its price.
+  void set_price(const PlaceholderPrice& price, base::Time now);
+  const PlaceholderPrice& price() const { return price_; }
+  // While shut, no engine is lent: those that are drain, wishes wait.
+  void set_open(bool open, base::Time now);
+  bool open() const { return open_; }
   // What it came to; its engines drain, and it is listed until they have.
   std::optional<PlaceholderStatus> remove(std::string_view id, base::Time now);
   // What an engine does, at every look: `usable` is false while its cards have failed.
@@ -63,6 +80,8 @@ class PlaceholderBook {
     std::size_t engine = 0;
   };
   std::optional<Action> poll_action();
+  // Rights that are over, each once, with all that they came to.
+  std::optional<PlaceholderStatus> poll_ended();
 
   std::optional<PlaceholderStatus> status(std::string_view id, base::Time now) const;
   std::vector<PlaceholderStatus> all(base::Time now) const;
@@ -82,16 +101,26 @@ class PlaceholderBook {
     PlaceholderWish wish;
     base::Time bound{}, renewed{}, counted{};
     bool removed = false;
+    LeaseCount past;  // charged at former prices, and up to where
     std::uint64_t card_ns = 0, bound_ns = 0;
+  };
+  struct Restored {
+    std::string owner;
+    LeaseCount count;
   };
   void grant(Right& right, std::uint32_t awake, base::Time now);
   void count(base::Time now);
+  std::uint64_t charged(const Right& right) const;
   PlaceholderStatus status_of(const Right& right) const;
 
   PlaceholderPrice price_;
   std::vector<Engine> engines_;
   std::map<std::string, Right, std::less<>> rights_;
+  std::map<std::string, Restored, std::less<>> restored_;
   std::vector<Action> actions_;
+  std::vector<PlaceholderStatus> ended_;  // kMost at most
+  std::uint64_t last_epoch_ = 0;
+  bool open_ = true;
 };
 
 }  // namespace qanat::pool

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/http_server.hh"
+#include "base/log.hh"
 #include "gateway/pool/plan/image_map.hh"
 
 namespace qanat::pool {
@@ -34,11 +37,14 @@ bool holds_cards(Phase phase) {
 
 }  // namespace
 
-PlaceholderDesk::PlaceholderDesk(boost::asio::io_context& io, const PoolConfig& config, PoolModels& models)
+PlaceholderDesk::PlaceholderDesk(boost::asio::io_context& io, const PoolConfig& config, PoolModels& models,
+                                 const OfferDesk& offers, LeaseBook& leases)
     : config_(config),
       models_(models),
-      book_({config.price.card, config.price.placeholder}),
-      epoch_(base::unix_now_ms()),
+      offers_(offers),
+      leases_(leases),
+      book_({offers.offer().price.card, offers.offer().price.placeholder}),
+      io_(io),
       timer_(io) {
   if (!config.leased) return;
   for (const auto& one : models.all())
@@ -47,11 +53,43 @@ PlaceholderDesk::PlaceholderDesk(boost::asio::io_context& io, const PoolConfig& 
       station->set_lent(false);
       stations_.push_back(station.get());
     }
+  for (const LeaseLine& l : leases.open_lines()) {
+    const LeaseCount count{l.epoch, l.card_ns, l.bound_ns, l.charged_nano};
+    book_.restore(l.placeholder, l.owner, count);
+    kept_[l.placeholder] = count;
+  }
   tick();
+}
+
+boost::asio::awaitable<void> PlaceholderDesk::keep(PlaceholderStatus s, bool ended) {
+  LeaseLine line;
+  line.placeholder = s.wish.id;
+  line.owner = s.wish.owner;
+  line.model = s.wish.model;
+  line.epoch = s.count.epoch;
+  line.card_ns = s.count.card_ns;
+  line.bound_ns = s.count.bound_ns;
+  line.charged_nano = s.count.charged_nano;
+  line.last_unix_ms = base::unix_now_ms();
+  line.ended = ended;
+  const auto known = kept_.find(s.wish.id);
+  if (!ended && known != kept_.end() && known->second.epoch == line.epoch &&
+      known->second.card_ns == line.card_ns && known->second.charged_nano == line.charged_nano)
+    co_return;
+  co_await leases_.keep(std::move(line));
+  if (ended)
+    kept_.erase(s.wish.id);
+  else
+    kept_[s.wish.id] = s.count;
 }
 
 void PlaceholderDesk::look() {
   const base::Time now = base::monotonic_now();
+  if (offer_ != offers_.offer().version) {
+    offer_ = offers_.offer().version;
+    book_.set_price({offers_.offer().price.card, offers_.offer().price.placeholder}, now);
+  }
+  if (book_.open() != offers_.open()) book_.set_open(!book_.open(), now);
   for (std::size_t i = 0; i < stations_.size(); ++i) {
     const Phase phase = stations_[i]->life().phase();
     book_.on_engine(i, holds_cards(phase), phase == Phase::Serving, phase != Phase::Failed, now);
@@ -70,6 +108,12 @@ void PlaceholderDesk::act() {
     }
   }
   for (std::size_t i = 0; i < stations_.size(); ++i) stations_[i]->set_lent(book_.lent(i));
+  while (auto ended = book_.poll_ended())
+    boost::asio::co_spawn(io_, keep(std::move(*ended), true), [](std::exception_ptr error) {
+      static base::LogGate gate(std::chrono::seconds{10});
+      if (error)
+        base::log_gated(gate, base::monotonic_now(), base::LogLevel::Error, "a lease's end was not kept");
+    });
 }
 
 void PlaceholderDesk::tick() {
@@ -102,10 +146,13 @@ ordered_json PlaceholderDesk::to_json(const PlaceholderStatus& s) const {
                  {"held", s.held},
                  {"serving", s.serving},
                  {"ready_in_ms", std::chrono::ceil<std::chrono::milliseconds>(ready).count()},
-                 {"epoch", epoch_},
+                 {"epoch", s.count.epoch},
                  {"card_ms", s.card_ms},
                  {"bound_ms", s.bound_ms},
-                 {"charged_nano", s.charged_nano}};
+                 {"charged_nano", s.charged_nano},
+                 {"open", book_.open()},
+                 {"offer", offers_.offer().version}};
+  if (!book_.open()) j["opens_unix_ms"] = offers_.changes_unix_ms();
   return j;
 }
 
@@ -139,21 +186,36 @@ struct PlaceholderDesk::Api {
   using Owner = std::shared_ptr<void>;
 
   static awaitable<void> list(PlaceholderDesk& desk, Owner, base::Request&, base::Responder& out) {
-    ordered_json all{
-        {"pool", desk.config_.id},
-        {"card", desk.config_.card.name},
-        {"time_scale", desk.config_.engine.time_scale},
-        {"leased", desk.config_.leased},
-        {"price",
-         {{"card_nano_s", desk.config_.price.card}, {"placeholder_nano_s", desk.config_.price.placeholder}}},
-        {"models", ordered_json::array()},
-        {"placeholders", ordered_json::array()}};
+    ordered_json all{{"pool", desk.config_.id},
+                     {"card", desk.config_.card.name},
+                     {"time_scale", desk.config_.engine.time_scale},
+                     {"leased", desk.config_.leased},
+                     {"open", desk.offers_.open()},
+                     {"offer", desk.offers_.offer().version},
+                     {"price",
+                      {{"card_nano_s", desk.offers_.offer().price.card},
+                       {"placeholder_nano_s", desk.offers_.offer().price.placeholder}}},
+                     {"models", ordered_json::array()},
+                     {"placeholders", ordered_json::array()}};
     if (desk.config_.leased)
       for (const auto& one : desk.models_.all()) all["models"].push_back(desk.model_json(*one));
     for (const auto& one : desk.book_.all(base::monotonic_now()))
       all["placeholders"].push_back(desk.to_json(one));
     std::string body = all.dump();
     co_await out.json(200, std::move(body));
+  }
+
+  static awaitable<void> tell(PlaceholderDesk& desk, PlaceholderStatus status, base::Responder& out) {
+    bool kept = true;
+    try {
+      co_await desk.keep(status, false);
+    } catch (const std::exception& error) {
+      base::log_error("card time was not kept, and nobody is told of it: {}", error.what());
+      kept = false;
+    }
+    if (!kept) co_return void(co_await out.error(503, "not_kept", "the pool's books cannot be written now"));
+    std::string answer = desk.to_json(status).dump();
+    co_await out.json(200, std::move(answer));
   }
 
   static awaitable<void> put(PlaceholderDesk& desk, Owner, base::Request& in, base::Responder& out) {
@@ -193,7 +255,7 @@ struct PlaceholderDesk::Api {
       co_return void(co_await out.error(404, "model_not_found", "no model " + wish.model + " here"));
     wish.model = served->model.name;
     desk.look();
-    const auto refused = desk.book_.put(wish, base::monotonic_now());
+    const auto refused = desk.book_.put(wish, base::monotonic_now(), base::unix_now_ms());
     desk.look();
     if (refused == PlaceholderBook::Refused::Full)
       co_return void(co_await out.error(429, "too_many_placeholders", "the book is full", "release some"));
@@ -203,8 +265,7 @@ struct PlaceholderDesk::Api {
                                             ? "it is another owner's"
                                             : "it was bound for another model",
                                         "another id"));
-    std::string answer = desk.to_json(*desk.book_.status(wish.id, base::monotonic_now())).dump();
-    co_await out.json(200, std::move(answer));
+    co_await tell(desk, *desk.book_.status(wish.id, base::monotonic_now()), out);
   }
 
   static awaitable<void> release(PlaceholderDesk& desk, Owner, base::Request& in, base::Responder& out) {
@@ -212,8 +273,7 @@ struct PlaceholderDesk::Api {
     const auto last = desk.book_.remove(in.capture("id"), base::monotonic_now());
     if (!last) co_return void(co_await out.error(404, "not_found", "no such placeholder", "GET lists them"));
     desk.act();
-    std::string answer = desk.to_json(*last).dump();
-    co_await out.json(200, std::move(answer));
+    co_await tell(desk, *last, out);
   }
 };
 

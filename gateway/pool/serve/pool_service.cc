@@ -15,6 +15,7 @@
 #include "gateway/pool/serve/describe.hh"
 #include "gateway/pool/serve/live_call.hh"
 #include "gateway/pool/serve/model_versions.hh"
+#include "gateway/pool/serve/offer_desk.hh"
 #include "gateway/pool/serve/placeholder_desk.hh"
 #include "gateway/pool/serve/pool_models.hh"
 #include "gateway/pool/serve/usage_routes.hh"
@@ -59,6 +60,10 @@ ApiError cold_start() {
 }
 ApiError shutting_down() { return {503, "The pool is shutting down.", "shutting_down", "", "server_error"}; }
 
+ApiError not_offered() {
+  return {503, "The pool's owner does not offer it at this hour.", "not_offered", "", "server_error"};
+}
+
 bool is_call_name(std::string_view name) {
   if (name.empty() || name.size() > ProgressJournal::kMaxCall) return false;
   return std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
@@ -80,7 +85,9 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
         tune(
             context, config, [this](bool busy) { models.set_neighbour(busy); }, site.get()),
         recorder(context, c.usage_db, c.id, started_unix_ms),
-        desk(context, c, models),
+        leases(c.usage_db + ".leases"),
+        offers(config, leases),
+        desk(context, config, models, offers, leases),
         description(describe(c)) {
     models.on_neighbour_share([this](double share) { tune.set_share(share); });
     if (site) site->on_revoked([this](const std::string& contract) { tune.revoke(contract); });
@@ -90,6 +97,11 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   std::string descriptor_json() {
     description.state.generation = ++generation;
     models.describe(description.state, base::monotonic_now());
+    for (auto& model : description.models)
+      model.price = {offers.offer().price.input, offers.offer().price.cached, offers.offer().price.output};
+    // Outside its windows no call is placed here: gateways look for "infer".
+    description.services = {"finetune"};
+    if (offers.open()) description.services.push_back("infer");
     if (versions) versions->describe(description);
     if (stopping) description.state.health = descriptor::Health::Draining;
     return descriptor::serialize(description);
@@ -139,6 +151,8 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   std::unique_ptr<ModelVersions> versions;  // where site is
   TuneService tune;
   UsageRecorder recorder;
+  LeaseBook leases;
+  OfferDesk offers;
   PlaceholderDesk desk;
   descriptor::Descriptor description;
   std::map<CallId, LiveCall*> live;
@@ -166,6 +180,11 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   if (!is_call_name(name)) co_return co_await refuse(out, bad_call_name());
   in.remarks.emplace_back("qanat.call", name);
   in.remarks.emplace_back("gen_ai.request.model", one->model.name);
+  if (!offers.open()) {
+    const std::uint64_t opens = offers.changes_unix_ms(), now = base::unix_now_ms();
+    out.set_header("retry-after", std::to_string(opens > now ? (opens - now) / 1000 + 1 : 60));
+    co_return co_await refuse(out, not_offered());
+  }
   if (!stopping && must_go_elsewhere(*one, in)) {
     out.set_header("retry-after", retry_after(*one));
     co_return co_await refuse(out, cold_start());
@@ -315,6 +334,7 @@ void PoolService::add_routes(base::HttpServer& server) {
   }
   add_usage_routes(server, s->recorder, s);
   s->desk.add_routes(server, s);
+  s->offers.add_routes(server, s);
 }
 
 void PoolService::add_operator_routes(base::HttpServer& server) {
@@ -327,6 +347,7 @@ void PoolService::add_operator_routes(base::HttpServer& server) {
   });
   add_usage_operator_routes(server, s->recorder, s);
   s->desk.add_routes(server, s);
+  s->offers.add_operator_routes(server, s);
   server.route("POST", "/qanat/v1/faults",
                [s](base::Request& in, base::Responder& out) { return s->inject(s, in, out); });
   server.route("GET", "/qanat/v1/faults", [s](base::Request&, base::Responder& out) -> awaitable<void> {
@@ -357,6 +378,7 @@ void PoolService::stop() {
   s.tune.stop();
   s.desk.stop();
   s.recorder.stop();
+  s.leases.stop();
   if (s.models.log()) s.models.log()->flush();
 }
 

@@ -149,5 +149,47 @@ TEST_F(ValveEndToEnd, ADispatchTurnsAWishIntoCardsAndGivesThemBack) {
   EXPECT_EQ(admin("POST", "/v1/dispatches", R"({"model":"70b","streams":0})").status, 400);
 }
 
+// The owner's side: prices and hours that hold at once, and books of both sides that agree to the nano after kill -9 of
+// the pool and of the gateway.
+TEST_F(ValveEndToEnd, TheOwnersOfferHoldsAndBothBooksAgreeAfterKills) {
+  start("auto", "1s");
+  const auto owner = [&](const std::string& method, const std::string& target, const std::string& body = "") {
+    const auto answer = base::fetch_blocking("unix:" + folder_.file("far.sock"), {method, target, {}, body});
+    return answer ? json::parse(answer->body, nullptr, false) : json();
+  };
+  const std::string open = "/v1/valves/" + std::string(kModel) + "/open";
+  EXPECT_EQ(admin("POST", open, R"({"engines":1})").status, 200);
+  wait_until([&] { return placeholder()["serving"].get<int>() > 0; });
+  EXPECT_EQ(owner("PUT", "/qanat/v1/offer", R"({"windows":["noon"]})")["error"]["code"], "invalid_value");
+  EXPECT_EQ(owner("PUT", "/qanat/v1/offer", R"({"price":{"card_nano_s":5000000}})")["version"], 2);
+  wait_until([&] { return placeholder()["nano_per_s"] == 4 * 5'000'000; });
+  far_->end(SIGKILL);
+  far_->start();
+  wait_until([&] { return placeholder()["serving"].get<int>() > 0 && placeholder()["error"] == ""; });
+  EXPECT_EQ(placeholder()["nano_per_s"], 4 * 5'000'000) << "the offer survives";
+  gateway_->end(SIGKILL);
+  start_gateway();
+  wait_until([&] { return placeholder()["held"].get<int>() > 0; });
+
+  // A window that is not now: the engines drain, calls and dispatches find nothing there.
+  const auto now = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+  const auto yesterday = std::chrono::weekday(now - std::chrono::days(2)).iso_encoding() - 1;
+  const char* const days[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
+  const json shut = {{"windows", {std::string(days[yesterday]) + " 01:00-01:01"}}};
+  EXPECT_EQ(owner("PUT", "/qanat/v1/offer", shut.dump())["open"], false);
+  wait_until([&] { return placeholder()["open"] == false && placeholder()["held"] == 0; });
+  EXPECT_TRUE(placeholder()["opens_unix_ms"].is_number());
+  EXPECT_EQ(placeholder()["awake"], 0) << "what is shut is not asked for";
+
+  const auto theirs = [&] { return owner("GET", "/qanat/v1/leases"); };
+  const auto ours = [&] { return admin_json("/v1/statements/far"); };
+  wait_until([&] { return ours()["services_nano"] == theirs()["charged_nano"]; });
+  EXPECT_GT(theirs()["charged_nano"].get<std::int64_t>(), 0);
+  EXPECT_EQ(theirs()["lines"].size(), 1u) << "one right, however often its pool was killed";
+  EXPECT_EQ(ours()["services_nano"], theirs()["charged_nano"]);
+  EXPECT_EQ(ours()["disagreeing"], 0);
+  EXPECT_EQ(uses()["total_nano"], theirs()["charged_nano"]);
+}
+
 }  // namespace
 }  // namespace qanat::e2e

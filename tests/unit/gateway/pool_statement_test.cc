@@ -49,6 +49,32 @@ TEST(PoolStatement, HasALineForEveryCallAndEveryJob) {
   EXPECT_EQ(s.revenue(), s.charged + 4 * 1601 + 2'000'000);
 }
 
+TEST(PoolStatement, HasCardTimeThatGrowsAndTheGatewayPays) {
+  Ledger ledger(":memory:");
+  ServiceBook::create(ledger.store());
+  ServiceBook book(ledger.store(), "city");
+  ServiceLine line{"cards:city:0.city.m:7", "", "", "cards", "0.city.m", "pool:far1", 4000, "card_ms", 10, 7};
+  for (const std::int64_t amount : {10, 25, 25}) {
+    line.amount_nano = amount;
+    Batch batch(ledger.store());
+    book.set(line);
+    batch.commit();
+  }
+  const PoolStatement s = statement_of(ledger.store(), "far1", 0);
+  ASSERT_EQ(s.services.size(), 1u);
+  EXPECT_EQ(s.revenue(), 25);
+  EXPECT_EQ(s.disagreeing, 0u);
+  EXPECT_EQ(book.sum(), 0);
+  Query q(ledger.store(), "SELECT amount_nano FROM service_entries WHERE account = 'gateway:city'");
+  ASSERT_TRUE(q.step());
+  EXPECT_EQ(q.integer(0), -25);
+  while (q.step()) {
+  }
+  ledger.store().execute("UPDATE service_entries SET amount_nano = 24 WHERE account = 'pool:far1'");
+  EXPECT_EQ(book.broken(), std::vector<std::string>{line.id});
+  EXPECT_EQ(statement_of(ledger.store(), "far1", 0).disagreeing, 1u);
+}
+
 TEST(PoolStatement, SaysWhereTheTwoSidesDiffer) {
   Ledger ledger(":memory:");
   ServiceBook::create(ledger.store());

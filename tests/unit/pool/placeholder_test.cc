@@ -115,6 +115,53 @@ TEST(PlaceholderBook, RefusesStrangersAndForgetsWhatIsReleased) {
   EXPECT_EQ(p.put("one more", 1, 0), PlaceholderBook::Refused::Full);
 }
 
+TEST(PlaceholderBook, APriceHoldsFromItsInstantAndShutMeansDrained) {
+  Pool p;
+  p.put("a", 1, 1);
+  p.now += 10s;
+  p.book.set_price({100, 0}, p.now);
+  EXPECT_EQ(p.status("a").charged_nano, 40u * 10 + 10u) << "what was used before keeps its price";
+  p.now += 10s;
+  EXPECT_EQ(p.status("a").charged_nano, 410u + 40u * 100);
+  p.book.set_open(false, p.now);
+  p.obey();
+  EXPECT_EQ(p.status("a").held, 0u);
+  p.put("a", 1, 1);
+  p.now += 10s;
+  EXPECT_EQ(p.status("a").card_ms, 80'000u) << "a wish waits for the window";
+  p.book.set_open(true, p.now);
+  p.obey();
+  EXPECT_EQ(p.status("a").held, 1u);
+}
+
+TEST(PlaceholderBook, WhatWasCountedGoesOnAfterARestartAndNeverTwice) {
+  Pool before;
+  before.put("a", 1, 1);
+  before.now += 10s;
+  const LeaseCount kept = before.status("a").count;
+  Pool after;
+  after.book.restore("a", "of-a", kept);
+  after.put("a", 1, 1);
+  EXPECT_EQ(after.status("a").count.epoch, kept.epoch);
+  after.now += 5s;
+  EXPECT_EQ(after.status("a").card_ms, 60'000u);
+  EXPECT_EQ(after.status("a").charged_nano, 60u * 10 + 15u);
+  after.book.remove("a", after.now);
+  after.obey();
+  after.book.on_timer(after.now);
+  const auto ended = after.book.poll_ended();
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->card_ms, 60'000u);
+  EXPECT_FALSE(after.book.poll_ended());
+  after.put("a", 1, 0);
+  EXPECT_GT(after.status("a").count.epoch, kept.epoch) << "another right of the same name";
+  EXPECT_EQ(after.status("a").charged_nano, 0u);
+  Pool other;
+  other.book.restore("a", "somebody", kept);
+  other.put("a", 1, 0);
+  EXPECT_EQ(other.status("a").card_ms, 0u) << "another owner's";
+}
+
 TEST(PlaceholderBook, AFailedEngineIsNobodys) {
   Pool p;
   p.put("a", 2, 2);

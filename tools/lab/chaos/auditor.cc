@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
 
@@ -125,6 +126,87 @@ Audit audit(const std::string& ledger_file, const std::vector<CallSeen>& seen, c
                          meter::to_string(statement.charged), meter::to_string(statement.billed),
                          statement.disagreeing));
   }
+  return out;
+}
+
+ServiceAudit audit_services(const std::string& ledger_file, const std::vector<std::string>& transfers,
+                            const std::vector<std::string>& tunes,
+                            const std::vector<std::pair<std::string, std::string>>& leases,
+                            const AuditReport& report) {
+  ServiceAudit out;
+  Ledger ledger(ledger_file);
+  struct Order {
+    std::string state;
+    std::int64_t amount = 0, quantity = 0;
+  };
+  std::map<std::string, Order> orders;
+  ledger.rows("SELECT id, kind, body FROM job_documents WHERE kind IN ('transfer', 'tune')",
+              [&](sqlite3_stmt* row) {
+                const auto body = nlohmann::json::parse(text(row, 2), nullptr, false);
+                if (!body.is_object()) return;
+                Order& o = orders[text(row, 0)];
+                o.state = body.contains("state") ? body.value("state", "") : body.value("status", "");
+                o.amount = body.value("price_nano", std::int64_t{0});
+                const char* const quantity = body.contains("state") ? "bytes_moved" : "trained_tokens";
+                if (body.contains(quantity) && body[quantity].is_number())
+                  o.quantity = body[quantity].get<std::int64_t>();
+              });
+  struct Bill {
+    std::int64_t amount = 0, quantity = 0;
+    int lines = 0;
+  };
+  std::map<std::string, Bill> bills;
+  meter::Nano services = 0;
+  std::map<std::string, meter::Nano> owed;
+  ledger.rows("SELECT id, kind, subject, supplier, quantity, amount_nano FROM service_lines",
+              [&](sqlite3_stmt* row) {
+                ++out.lines;
+                const std::string kind = text(row, 1);
+                const std::int64_t amount = sqlite3_column_int64(row, 5);
+                services += amount;
+                if (kind == "cards") owed[text(row, 3)] += amount;
+                Bill& bill = bills[kind == "finetune" ? text(row, 2) : text(row, 0)];
+                ++bill.lines;
+                bill.amount += amount;
+                bill.quantity += sqlite3_column_int64(row, 4);
+              });
+  const auto judge = [&](const std::string& id, const char* end, std::uint64_t& done, bool one_line) {
+    const auto order = orders.find(id);
+    if (order == orders.end()) return report("billed_once", id + ": it was promised, and nobody knows of it");
+    if (order->second.state != end) return;
+    ++done;
+    const Bill bill = bills.count(id) ? bills[id] : Bill{};
+    if (order->second.quantity > 0 && bill.quantity != order->second.quantity)
+      report("billed_once", fmt::format("{}: {} were moved or trained, {} are billed in {} lines", id,
+                                        order->second.quantity, bill.quantity, bill.lines));
+    if (one_line && order->second.quantity > 0 && (bill.lines != 1 || bill.amount != order->second.amount))
+      report("billed_once", fmt::format("{}: it costs {} nano, {} are billed in {} lines", id,
+                                        order->second.amount, bill.amount, bill.lines));
+  };
+  out.transfers = transfers.size();
+  out.tunes = tunes.size();
+  for (const std::string& id : transfers) judge(id, "done", out.transfers_done, true);
+  for (const std::string& id : tunes) judge(id, "succeeded", out.tunes_done, false);
+  const auto store = meter::open_store(ledger_file);
+  for (const std::string& line : meter::ServiceBook(*store, {}).broken())
+    report("books_balance", line + ": its two sides differ");
+  meter::Nano cards = 0, theirs_in_all = 0;
+  for (const auto& [pool, file] : leases) {
+    meter::Nano theirs = 0;
+    Ledger book(file);
+    book.rows("SELECT charged_nano FROM lease",
+              [&](sqlite3_stmt* row) { theirs += sqlite3_column_int64(row, 0); });
+    const meter::Nano ours = owed["pool:" + pool];
+    cards += ours;
+    theirs_in_all += theirs;
+    if (ours != theirs)
+      report("books_balance",
+             fmt::format("pool {}: its own books say {} nano of card time, the gateway owes {}", pool,
+                         meter::to_string(theirs), meter::to_string(ours)));
+  }
+  out.card_nano = meter::to_string(cards);
+  out.pools_card_nano = meter::to_string(theirs_in_all);
+  out.services_nano = meter::to_string(services);
   return out;
 }
 

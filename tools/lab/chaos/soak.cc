@@ -12,6 +12,7 @@
 #include "base/clock.hh"
 #include "tools/lab/bring_up.hh"
 #include "tools/lab/chaos/callers.hh"
+#include "tools/lab/chaos/orders.hh"
 #include "tools/lab/chaos/soak_plan.hh"
 #include "tools/lab/daemon_api.hh"
 #include "tools/lab/tear_down.hh"
@@ -54,11 +55,15 @@ class Soak {
     if (!lab_.gateways.empty() && !topology_.pools.empty())
       callers.emplace(lab_.gateways.front(), "c-url://any/infer/" + topology_.pools.front().models.front(),
                       options_.callers, options_.tokens);
+    std::optional<Orders> orders;
+    if (std::vector<std::string> sites = artefact_sites(); callers && !sites.empty())
+      orders.emplace(lab_.gateways.front(), topology_.pools.front().models.front(), std::move(sites));
     wait(kWarmUp);
     act();
     say("healing");
     injector.heal();
     wait(std::max<base::Duration>(options_.bound, kWarmUp));
+    if (orders) orders->stop();
     if (callers) callers->stop();
     SoakResult result;
     result.topology = topology_.name;
@@ -68,6 +73,7 @@ class Soak {
     if (callers) {
       result.audit = audit_books(*callers);
       result.calls_whole = callers->whole();
+      result.services = audit_orders(orders ? &*orders : nullptr);
     }
     look_after_daemons();
     tell_violations();
@@ -179,6 +185,44 @@ class Soak {
                  });
   }
 
+  // Pools that train, if the gateway has artefacts.
+  std::vector<std::string> artefact_sites() const {
+    std::vector<std::string> sites;
+    for (const auto& pool : topology_.pools)
+      if (pool.artefacts && topology_.gateways.front().artefacts) sites.push_back(pool.id);
+    return sites;
+  }
+
+  // Until every engine is back and every order is over, or long enough has passed: both sides' books are then closed.
+  ServiceAudit audit_orders(const Orders* orders) {
+    std::vector<std::pair<std::string, std::string>> leases;
+    for (const auto& pool : topology_.pools)
+      if (pool.leased) leases.emplace_back(pool.id, lab_.folder() + "/state/" + pool.id + "/usage.db.leases");
+    if (leases.empty() && !orders) return {};
+    const auto& gateway = lab_.gateways.front();
+    const auto at_rest = [&] {
+      try {
+        for (const auto& valve : lab::get(gateway.socket, "/v1/valves"))
+          for (const auto& placeholder : valve.at("placeholders"))
+            if (placeholder.at("held") != 0 || placeholder.at("error") != "") return false;
+        return true;
+      } catch (const std::exception&) {
+        return false;
+      }
+    };
+    for (const auto end = base::monotonic_now() + 2 * kSettle;
+         base::monotonic_now() < end && !lab::interrupted() && !at_rest();)
+      std::this_thread::sleep_for(200ms);
+    if (orders) wait(2 * kSettle);  // what moves and trains
+    wait(6s);                       // a sleeping placeholder's renewal
+    const std::string ledger = lab_.folder() + "/state/gateway-" + gateway.node + "/ledger.db";
+    const std::vector<std::string> none;
+    return audit_services(ledger, orders ? orders->transfers() : none, orders ? orders->tunes() : none,
+                          leases, [&](const char* invariant, std::string what) {
+                            violations_.add(invariant, observer_->seconds(), std::move(what));
+                          });
+  }
+
   const lab::Topology& topology_;
   const SoakOptions& options_;
   lab::LabState lab_;
@@ -236,6 +280,15 @@ std::string to_json(const SoakResult& r) {
         {"tokens_received", r.audit.tokens_received},
         {"tokens_billed", r.audit.tokens_billed},
         {"pool_records", r.audit.pool_records}}},
+      {"services",
+       {{"lines", r.services.lines},
+        {"services_nano", r.services.services_nano},
+        {"transfers", r.services.transfers},
+        {"transfers_done", r.services.transfers_done},
+        {"tunes", r.services.tunes},
+        {"tunes_done", r.services.tunes_done},
+        {"card_nano", r.services.card_nano},
+        {"pools_card_nano", r.services.pools_card_nano}}},
       {"observer_stalled_s", o.stalled_s},
       {"violation_counts", r.violation_counts},
       {"violations", violations}};
@@ -260,6 +313,13 @@ std::string to_table(const SoakResult& r) {
       o.most_crossings, o.loop_windows, o.recovered_ms.size(), percentile(o.recovered_ms, 0.5),
       percentile(o.recovered_ms, 0.99), o.recovered_ms.empty() ? 0 : o.recovered_ms.back(), r.bound_s * 1000,
       r.audit.calls, r.calls_whole, r.audit.tokens_received, r.audit.tokens_billed, r.audit.pool_records);
+  const auto& s = r.services;
+  if (s.lines > 0)
+    out += fmt::format(
+        "  services   {} of {} transfers done, {} of {} fine-tunes; {} lines, {} nano\n"
+        "  card time  the gateway owes {} nano, the pools' own books say {}\n",
+        s.transfers_done, s.transfers, s.tunes_done, s.tunes, s.lines, s.services_nano, s.card_nano,
+        s.pools_card_nano);
   if (o.stalled_s > 0)
     out += fmt::format("  observer   had no processor for {:.1f} s, and judged nothing then\n", o.stalled_s);
   for (const auto& [invariant, count] : r.violation_counts)

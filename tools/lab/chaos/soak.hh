@@ -35,6 +35,7 @@ struct SoakResult {
   std::map<std::string, std::uint64_t> faults_by_scenario;
   Observed observed;
   Audit audit;
+  ServiceAudit services;
   std::uint64_t calls_whole = 0;
   std::vector<Violation> violations;
   std::map<std::string, std::uint64_t> violation_counts;
