@@ -20,7 +20,7 @@ using nlohmann::json;
 
 constexpr auto kBetween = 1500ms;
 constexpr int kTuneEvery = 4;
-constexpr std::size_t kFileBytes = 600'000;
+constexpr std::size_t kFileBytes = 40'000;
 constexpr const char* kBoundary = "qanat-soak-boundary";
 
 // A file like no other: chat lines, so that it can be trained with.
