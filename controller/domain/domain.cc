@@ -389,9 +389,10 @@ World Domain::world() const {
   return w;
 }
 
-void Domain::push(Now now) {
+void Domain::push(Now now, Pace pace) {
   const auto due = [&](const Rollout& r) {
-    return r.connected && r.dirty && r.inflight.version() == 0 && now.mono >= r.not_before;
+    if (!r.connected || !r.dirty) return false;
+    return pace == Pace::AtOnce || (r.inflight.version() == 0 && now.mono >= r.not_before);
   };
   if (gathering(now)) return;
   if (std::none_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) { return due(r.second); })) return;
@@ -409,7 +410,9 @@ void Domain::push(Now now) {
     next.set_version(rollout.version + 1);
     proto::v1::Envelope envelope;
     proto::v1::ConfigDelta& delta = *envelope.mutable_delta();
-    delta = proto::unsigned_delta(rollout.held, next);
+    // What is on its way arrives first.
+    const proto::v1::NodeConfig& before = rollout.inflight.version() != 0 ? rollout.inflight : rollout.held;
+    delta = proto::unsigned_delta(before, next);
     if (!proto::changes_something(delta)) continue;
     ++rollout.version;
     rows.push_back({id, rollout.version, proto::sign_delta(delta, next, authority_.config_key()), false});

@@ -131,7 +131,10 @@ class Domain final : public session::Level {
   bool holds_next_key(const Rollout& rollout) const;
   const std::string& network_key() const;
   const std::string& next_network_key() const;
-  void push(Now now);
+  // A member has one configuration on its way at a time; who is revoked waits for no acknowledgement, and the next one
+  // follows on the heels of the last.
+  enum class Pace { OneAtATime, AtOnce };
+  void push(Now now, Pace pace = Pace::OneAtATime);
   void push_soon(Now now);
   void all_dirty();
   void tenant_changed(const proto::v1::Tenant& before, const proto::v1::Tenant& after);

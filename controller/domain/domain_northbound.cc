@@ -126,7 +126,7 @@ bool Domain::revoke(const std::string& name, Now now) {
   base::log_warn("node {} ({}) revoked", *id, name);
   leave(*id, now);
   emit({"node_revoked", {{"name", name}, {"node", std::to_string(*id)}}});
-  push(now);
+  push(now, Pace::AtOnce);
   return true;
 }
 

@@ -36,12 +36,13 @@ std::optional<proto::v1::Envelope> Domain::on_parent_envelope(const proto::v1::E
   ack.set_epoch(directive.epoch());
   ack.set_version(directive.version());
   std::string why;
+  const int denied = directive_.denied_headends_size();
   ack.set_applied(adopt_directive(directive, why));
   ack.set_error(why);
   if (!ack.applied()) {
     base::log_warn("directive {} of the global controller refused: {}", directive.version(), why);
   } else {
-    push(now);
+    push(now, directive_.denied_headends_size() > denied ? Pace::AtOnce : Pace::OneAtATime);
   }
   return reply;
 }

@@ -79,6 +79,29 @@ TEST_F(OneDomain, RevocationReachesEverybodyAtOnce) {
   EXPECT_FALSE(d_->level->revoke("far", now_));
 }
 
+// What they were told before is still on its way: nobody's acknowledgement is waited for.
+TEST_F(OneDomain, RevocationWaitsForNoAcknowledgement) {
+  session::TenantView tenant{.name = "lab", .vni = 100, .members = {}};
+  for (const char* name : {"city", "relay"}) tenant.members.push_back({name, {}, {"100.96.1.0/24"}});
+  tenant.members[1].prefixes = {"100.96.2.0/24"};
+  ASSERT_TRUE(d_->level->put_tenant(tenant, now_).empty());
+  ASSERT_TRUE(d_->level->revoke("far", now_));
+  for (Box* box : {&city_, &relay_}) {
+    d_->deliver(*box);
+    ASSERT_EQ(box->held.denied_headends_size(), 1) << box->name;
+    EXPECT_EQ(box->held.tenants_size(), 1) << box->name;
+  }
+  std::erase(boxes_, &far_);
+  rtt_ = {{{&city_, &relay_}, 20'000}};
+  const auto version = city_.held.version();
+  run(2s);
+  EXPECT_LE(city_.held.version(), version + 1) << "and it is at rest again";
+  tenant.members.pop_back();
+  ASSERT_TRUE(d_->level->put_tenant(tenant, now_).empty());
+  run(1s);
+  EXPECT_EQ(city_.held.tenants(0).members_size(), 1) << "the next one follows from there";
+}
+
 TEST_F(OneDomain, EnrollingAgainGivesANewNumberAndDeniesTheOld) {
   const std::uint32_t old = city_.id;
   boxes_.clear();
