@@ -8,6 +8,9 @@
 
 namespace qanat::bench {
 
+// CPU time of this thread: ours and the LP's alike, so that others' work tells on neither.
+double thread_seconds();
+
 struct LpResult {
   double value = 0;
   double seconds = 0;  // of the solver alone, one thread; building the model is not counted

@@ -270,7 +270,7 @@ void Domain::recompute(Now now) {
   for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
   for (const Pair& pair : pairs_)
     if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair))
-      compute(pair, unknowns, load);
+      compute(pair, unknowns, load, now);
 }
 
 // Who gets lists to whom: everybody in a small domain, tenants' members in a large one.
@@ -297,10 +297,13 @@ void Domain::settle_pairs() {
   });
 }
 
-void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load) {
+void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now) {
   const auto old = selections_.find(pair);
   const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-  auto chosen = steering_.choose(engine_, pair, held, unknowns, load);
+  const auto wanted = steering_.choose(engine_, pair, held, unknowns, load);
+  auto chosen =
+      steering_.concerns(pair) ? wanted : pace_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
+  if (chosen != wanted) unsettled_.insert(pair);  // asks again in the next tick
   if (chosen == held || chosen.empty()) return;
   if (!held.empty()) load.remove(held.front().route);
   load.add(chosen.front().route);

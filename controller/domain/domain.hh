@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
+#include "controller/domain/pace.hh"
 #include "controller/domain/steering.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -122,7 +123,7 @@ class Domain final : public session::Level {
   std::map<std::string, std::uint32_t> own_names() const;
   std::vector<proto::v1::Tenant> tenants_in_force() const;
   void recompute(Now now);
-  void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load);
+  void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
   void rotate_keys(Now now);
   // domain_keys.cc
   void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
@@ -157,6 +158,7 @@ class Domain final : public session::Level {
   std::set<telemetry::LinkKey> unreported_;  // published since the last report to the global level
   policy::Rules rules_;
   Steering steering_;
+  Pace pace_;
   paths::Engine engine_;
   Selections selections_;     // none of them empty
   std::set<Pair> pairs_;      // that get lists

@@ -291,7 +291,11 @@ void Global::recompute(Now now) {
     if (!engine_.affects(pair) && !unsettled.contains(pair) && !steering_.concerns(pair)) continue;
     const auto old = selections_.find(pair);
     const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-    auto chosen = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
+    const auto wanted = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
+    auto chosen = steering_.concerns(pair)
+                      ? wanted
+                      : pace_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
+    if (chosen != wanted) unsettled_.insert(pair);
     if (chosen == held || chosen.empty()) continue;
     if (!held.empty()) load.remove(held.front().route);
     load.add(chosen.front().route);

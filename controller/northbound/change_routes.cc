@@ -1,8 +1,10 @@
 // What one may change. Each is checked against the caller's role, done, and written to the audit log, in this order.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 
 #include "controller/northbound/desk.hh"
 #include "controller/northbound/desk_views.hh"
@@ -24,6 +26,14 @@ Reply bad(const Problems& problems, std::string_view hint) {
 Reply begun(const Problems& problems, std::string_view hint) {
   if (!problems.empty()) return failed(409, "not_now", joined(problems), hint);
   return {.status = 202, .body = "{}", .result = "begun"};
+}
+
+Reply frozen(const Intents::Frozen& freeze) {
+  return failed(409, "frozen",
+                fmt::format("nothing changes until {:%Y-%m-%dT%H:%M:%SZ}{}{}",
+                            fmt::gmtime(static_cast<std::time_t>(freeze.until)),
+                            freeze.why.empty() ? "" : ": ", freeze.why),
+                "POST /v1/apply {\"freezes\":[]} ends it");
 }
 
 Reply no_such_version() {
@@ -67,12 +77,14 @@ void Desk::add_change_routes(Routes& routes) {
     return failed(404, "no_such_node", "no member of that name", "GET /v1/nodes lists them");
   });
   routes.change("POST", "/v1/ca/rotate", kAdmin, [this](Request&, const Caller&) {
+    if (const auto freeze = intents_.frozen(now())) return frozen(*freeze);
     return begun(level_.rotate_ca(now()), "GET /v1/ca says how far it is");
   });
   routes.change("POST", "/v1/ca/advance", kAdmin, [this](Request&, const Caller&) {
     return begun(level_.advance_ca(now()), "POST /v1/ca/rotate begins one");
   });
   routes.change("POST", "/v1/network-key/rotate", kAdmin, [this](Request&, const Caller&) {
+    if (const auto freeze = intents_.frozen(now())) return frozen(*freeze);
     return begun(level_.rotate_network_key(now()), "GET /v1/network-key says how far it is");
   });
   routes.change("POST", "/v1/apply", kOperator, [this](Request& in, const Caller& caller) {
@@ -104,6 +116,7 @@ Reply Desk::replied(const Intents::Outcome& outcome, std::string_view hint, Repl
     return failed(409, "not_now", fmt::format("version {} is in force", conflict->in_force),
                   "GET /v1/intent, and apply to that");
   }
+  if (const auto* freeze = std::get_if<Intents::Frozen>(&outcome)) return frozen(*freeze);
   const auto& applied = std::get<Applied>(outcome);
   return {.body = to_json(applied),
           .result = fmt::format("{}version {}", applied.changed ? "" : "unchanged, ", applied.version)};

@@ -57,6 +57,8 @@ class Reading {
     if (root_.has("routes")) routes();
     if (root_.has("planes")) planes();
     if (root_.has("slas")) slas();
+    if (root_.has("freezes")) freezes();
+    if (root_.has("pace")) pace();
     root_.finish();
     if (!problems_.empty()) return problems_;
     return wanted_;
@@ -170,6 +172,29 @@ class Reading {
     });
   }
 
+  void freezes() {
+    auto& list = wanted_.freezes.emplace();
+    root_.objects("freezes", [&](ObjectReader& at) {
+      policy::Freeze freeze;
+      freeze.from = time(at, "from");
+      freeze.until = time(at, "until");
+      freeze.why = at.string("why");
+      if (!at.has("until")) at.problem("until", "missing: a freeze ends");
+      if (freeze.until != 0 && freeze.until <= freeze.from) at.problem("until", "not after from");
+      if (freeze.why.size() > 200) at.problem("why", "longer than 200 bytes");
+      list.push_back(std::move(freeze));
+    });
+  }
+
+  void pace() {
+    wanted_.moves_permille_a_minute = 0;
+    const Json* all = root_.take("pace", Json::value_t::object);
+    if (all == nullptr) return;
+    ObjectReader reader(*all, "pace.", problems_);
+    wanted_.moves_permille_a_minute = reader.scaled("moves_pct_per_minute", 10, 1000);
+    reader.finish();
+  }
+
   Json json_;
   Problems problems_;
   ObjectReader root_;
@@ -198,6 +223,17 @@ Json json_of(const policy::Sla& sla) {
   return json;
 }
 
+Json json_of(const policy::Freeze& freeze) {
+  Json json{{"until", time_text(freeze.until)}};
+  if (freeze.from != 0) json["from"] = time_text(freeze.from);
+  if (!freeze.why.empty()) json["why"] = freeze.why;
+  return json;
+}
+
+Json json_of_pace(std::uint32_t permille) {
+  return permille == 0 ? Json::object() : Json{{"moves_pct_per_minute", per(permille, 10)}};
+}
+
 // Every item of an intent under the name that a difference gives it.
 std::map<std::string, std::string> items_of(const Intent& intent) {
   std::map<std::string, std::string> items;
@@ -212,6 +248,10 @@ std::map<std::string, std::string> items_of(const Intent& intent) {
     items["plane " + std::to_string(plane)] = text_of(Json{{"toll_ms", per(toll, 1000)}});
   for (const auto& sla : intent.rules.slas)
     items["sla " + sla.tenant + " " + std::string(ids::to_string(sla.tier))] = text_of(json_of(sla));
+  for (const auto& freeze : intent.rules.freezes)
+    items["freeze until " + time_text(freeze.until)] = text_of(json_of(freeze));
+  if (const std::uint32_t permille = intent.rules.moves_permille_a_minute; permille != 0)
+    items["pace"] = text_of(json_of_pace(permille));
   return items;
 }
 
@@ -225,6 +265,8 @@ Intent merged(Intent now, const Wanted& wanted) {
   if (wanted.routes) now.rules.routes = *wanted.routes;
   if (wanted.tolls_us) now.rules.tolls_us = *wanted.tolls_us;
   if (wanted.slas) now.rules.slas = *wanted.slas;
+  if (wanted.freezes) now.rules.freezes = *wanted.freezes;
+  if (wanted.moves_permille_a_minute) now.rules.moves_permille_a_minute = *wanted.moves_permille_a_minute;
   return now;
 }
 
@@ -233,13 +275,16 @@ std::string to_json(const Intent& intent) {
             {"drains", Json::array()},
             {"routes", Json::array()},
             {"planes", Json::object()},
-            {"slas", Json::array()}};
+            {"slas", Json::array()},
+            {"freezes", Json::array()},
+            {"pace", json_of_pace(intent.rules.moves_permille_a_minute)}};
   for (const auto& tenant : intent.tenants) json["tenants"][tenant.name] = tenant_json(tenant);
   for (const auto& drain : intent.rules.drains) json["drains"].push_back(json_of(drain));
   for (const auto& rule : intent.rules.routes) json["routes"].push_back(json_of(rule));
   for (const auto& [plane, toll] : intent.rules.tolls_us)
     json["planes"][std::to_string(plane)] = Json{{"toll_ms", per(toll, 1000)}};
   for (const auto& sla : intent.rules.slas) json["slas"].push_back(json_of(sla));
+  for (const auto& freeze : intent.rules.freezes) json["freezes"].push_back(json_of(freeze));
   return text_of(json);
 }
 

@@ -1,5 +1,5 @@
 // Intent: all that operators want of a network, as one document: tenants, drains, prescribed ways, what planes cost, what
-// tenants were promised. `qanat apply` sends one; a document that leaves a section out leaves it as it is.
+// tenants were promised, when nothing changes. `qanat apply` sends one; a document that leaves a section out leaves it as it is.
 #pragma once
 
 #include <optional>
@@ -27,6 +27,8 @@ struct Wanted {
   std::optional<std::vector<policy::RouteRule>> routes;
   std::optional<std::map<std::uint8_t, std::uint32_t>> tolls_us;
   std::optional<std::vector<policy::Sla>> slas;
+  std::optional<std::vector<policy::Freeze>> freezes;
+  std::optional<std::uint32_t> moves_permille_a_minute;
 };
 // Strict; checks all that can be checked without knowing what is in force: names, prefixes, rules, VNIs and tenants that
 // are used twice, times, limits.
@@ -39,7 +41,8 @@ std::string to_json(const Intent& intent);
 struct Difference {
   enum class Kind { Added, Removed, Changed };
   Kind kind = Kind::Changed;
-  std::string what;    // "tenant lab", "drain relay1", "route city far1", "plane 2", "sla lab interactive"
+  std::string
+      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "sla lab interactive", "freeze …", "pace"
   std::string before;  // JSON; empty: was not there
   std::string after;
 };

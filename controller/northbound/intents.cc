@@ -54,6 +54,11 @@ Intent Intents::current() const {
   return intent;
 }
 
+std::optional<Intents::Frozen> Intents::frozen(session::Now now) const {
+  const policy::Freeze* freeze = rules_.frozen(now.unix_s);
+  return freeze == nullptr ? std::nullopt : std::optional(Frozen{freeze->until, freeze->why});
+}
+
 Intents::Outcome Intents::apply(const Wanted& wanted, Run run, const std::string& action, const By& by,
                                 session::Now now) {
   read_head();
@@ -84,6 +89,7 @@ Intents::Outcome Intents::put_tenant(const session::TenantView& tenant, const By
                     after = text_of(tenant_json(tenant));
   Applied applied{.version = version_, .changed = before != after, .differences = {}};
   if (!applied.changed) return applied;
+  if (const auto freeze = frozen(now)) return *freeze;
   using Kind = Difference::Kind;
   applied.differences = {
       {held == nullptr ? Kind::Added : Kind::Changed, "tenant " + tenant.name, before, after}};
@@ -116,6 +122,9 @@ Intents::Outcome Intents::move_to(Intent next, Run run, const std::string& actio
   if (auto problems = tenants ? level_.tenant_problems(next.tenants) : Problems{}; !problems.empty())
     return problems;
   if (run == Run::Dry || applied.differences.empty()) return applied;
+  const bool only_freezes = std::all_of(applied.differences.begin(), applied.differences.end(),
+                                        [](const Difference& d) { return d.what.starts_with("freeze "); });
+  if (const auto freeze = frozen(now); freeze && !only_freezes) return *freeze;
   keep("intent", to_json(next), action, by, now);
   applied.version = version_;
   applied.changed = true;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -52,7 +53,13 @@ class Intents {
   struct Conflict {
     std::uint64_t in_force = 0;
   };
-  using Outcome = std::variant<Applied, Problems, Conflict>;
+  // What a freeze refuses: every change but to the freezes themselves.
+  struct Frozen {
+    base::UnixSeconds until = 0;
+    std::string why;
+  };
+  using Outcome = std::variant<Applied, Problems, Conflict, Frozen>;
+  std::optional<Frozen> frozen(session::Now now) const;
   Outcome apply(const Wanted& wanted, Run run, const std::string& action, const By& by, session::Now now);
   // The whole of an earlier version; Problems with nothing in them: it is not kept.
   Outcome restore(std::uint64_t version, Run run, const By& by, session::Now now);

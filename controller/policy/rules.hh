@@ -3,6 +3,7 @@
 // may be named before they enrol.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -46,11 +47,29 @@ struct Sla {
   bool operator==(const Sla&) const = default;
 };
 
+// A time in which nothing changes that need not: operators' changes are refused, and ways move only when they must.
+struct Freeze {
+  base::UnixSeconds from = 0;  // 0: since ever
+  base::UnixSeconds until = 0;
+  std::string why;
+  bool in_force(base::UnixSeconds now) const { return from <= now && now < until; }
+  bool operator==(const Freeze&) const = default;
+};
+
 struct Rules {
   std::vector<Drain> drains;  // maintenance windows are drains with an end
   std::vector<RouteRule> routes;
   std::map<std::uint8_t, std::uint32_t> tolls_us;  // by plane: what ranks it lower, as a round trip's µs
   std::vector<Sla> slas;
+  std::vector<Freeze> freezes;
+  // Of all pairs, so many may get another best way in a minute where the one they have still serves; 0: no limit.
+  std::uint32_t moves_permille_a_minute = 0;
+  // Null: none is in force.
+  const Freeze* frozen(base::UnixSeconds now) const {
+    const auto at =
+        std::find_if(freezes.begin(), freezes.end(), [now](const Freeze& f) { return f.in_force(now); });
+    return at == freezes.end() ? nullptr : &*at;
+  }
   bool operator==(const Rules&) const = default;
 };
 

@@ -15,7 +15,9 @@ constexpr const char* kWhole = R"({
   "drains": [{"node": "relay", "mode": "soft", "from": "2030-01-01T22:00:00+02:00", "until": "2030-01-02T00:00:00Z"}],
   "routes": [{"from": "city", "to": "far", "via": [], "avoid": ["relay"]}],
   "planes": {"2": {"toll_ms": 5.5}},
-  "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}]})";
+  "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
+  "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
+  "pace": {"moves_pct_per_minute": 2.5}})";
 
 Wanted wanted(const std::string& json) {
   const auto parsed = parse_intent(json);
@@ -29,6 +31,8 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.drains[0].from, 1'893'528'000u) << "2030-01-01T20:00:00Z";
   EXPECT_EQ(intent.rules.tolls_us.at(2), 5'500u);
   EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
+  EXPECT_EQ(intent.rules.freezes[0].why, "holidays");
+  EXPECT_EQ(intent.rules.moves_permille_a_minute, 25u);
   const std::string text = to_json(intent);
   const Intent again = merged({}, wanted(text));
   EXPECT_EQ(again.rules, intent.rules);
@@ -43,13 +47,17 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "routes": [{"from": "city", "to": "city", "via": ["a", "b", "c"]}, {"from": "a", "to": "b"}],
     "planes": {"16": {"toll_ms": -1}},
     "slas": [{"tenant": "lab", "tier": "fast"}],
+    "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
+    "pace": {"moves_pct_per_minute": 101},
     "drians": []})");
   ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
   std::string all;
   for (const auto& problem : std::get<Problems>(parsed)) all += problem + "\n";
-  for (const char* part : {"1.2.3.4/8", "that of tenant 'lab' too", "drains[0].mode", "drains[0].until",
-                           "routes[0].via", "routes[0].to", "routes[1].via", "planes.16: no plane",
-                           "planes.16.toll_ms", "slas[0].tier", "drians: unknown key"})
+  for (const char* part :
+       {"1.2.3.4/8", "that of tenant 'lab' too", "drains[0].mode", "drains[0].until", "routes[0].via",
+        "routes[0].to", "routes[1].via", "planes.16: no plane", "planes.16.toll_ms", "slas[0].tier",
+        "drians: unknown key", "freezes[0].until: missing", "freezes[1].until: not after from",
+        "pace.moves_pct_per_minute"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
   for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})
     EXPECT_TRUE(std::holds_alternative<Problems>(parse_intent(body))) << body;
@@ -84,7 +92,7 @@ class InForce : public OneDomain {
 
 TEST_F(InForce, ADryRunTellsAndDoesNothing) {
   const Applied dry = apply(kWhole, Intents::Run::Dry);
-  EXPECT_EQ(dry.differences.size(), 5u);
+  EXPECT_EQ(dry.differences.size(), 7u);
   EXPECT_FALSE(dry.changed);
   EXPECT_EQ(dry.version, 0u);
   EXPECT_TRUE(d_->level->tenants().empty());
@@ -151,6 +159,28 @@ TEST_F(InForce, WhoAppliesToAnOldVersionIsToldSo) {
   const auto outcome =
       intents_->apply(wanted(R"({"version": 0, "drains": []})"), Intents::Run::Real, "apply", by_, now_);
   EXPECT_EQ(std::get<Intents::Conflict>(outcome).in_force, 1u);
+}
+
+TEST_F(InForce, AFreezeRefusesEveryChangeButItsOwnEnd) {
+  const auto apply = [&](const std::string& json, Intents::Run run = Intents::Run::Real) {
+    return intents_->apply(wanted(json), run, "apply", by_, now_);
+  };
+  ASSERT_TRUE(std::holds_alternative<Applied>(
+      apply(R"({"freezes": [{"until": "2030-01-01T00:00:00Z", "why": "holidays"}]})")));
+  const auto refused = apply(R"({"planes": {"2": {"toll_ms": 5}}})");
+  ASSERT_TRUE(std::holds_alternative<Intents::Frozen>(refused));
+  EXPECT_EQ(std::get<Intents::Frozen>(refused).why, "holidays");
+  EXPECT_TRUE(intents_->current().rules.tolls_us.empty());
+  EXPECT_TRUE(
+      std::holds_alternative<Applied>(apply(R"({"planes": {"2": {"toll_ms": 5}}})", Intents::Run::Dry)));
+  EXPECT_TRUE(std::holds_alternative<Intents::Frozen>(
+      intents_->put_tenant({.name = "new", .vni = 7, .members = {}}, by_, now_)));
+  ASSERT_TRUE(std::holds_alternative<Applied>(apply(R"({"freezes": []})")));
+  EXPECT_TRUE(std::holds_alternative<Applied>(apply(R"({"planes": {"2": {"toll_ms": 5}}})")));
+  // One that has run out refuses nothing.
+  apply(R"({"freezes": [{"until": "2030-01-01T00:00:00Z"}]})");
+  now_.unix_s = 1'893'456'000;
+  EXPECT_TRUE(std::holds_alternative<Applied>(apply(R"({"planes": {}})")));
 }
 
 TEST_F(InForce, AnApplyThatAKillCutShortIsFinishedAtTheStart) {

@@ -109,6 +109,39 @@ TEST_F(Steered, ADearPlaneIsLeftForACheaperOne) {
   EXPECT_EQ(lists()->paths(0).first_plane(), 2u);
 }
 
+TEST_F(Steered, AFreezeHoldsWhatServesAndLeavesWhatDoesNot) {
+  rules_.freezes = {{.from = 0, .until = now_.unix_s + 3600, .why = "holidays"}};
+  rule();
+  rtt_[{&city_, &far_}] = 10'000;  // better than over the relay by far
+  run(20s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+  rtt_[{&relay_, &far_}] = 0;
+  run(3s);
+  EXPECT_EQ(city_.first_list(far_.id), direct()) << "what died is left, frozen or not";
+  rtt_[{&relay_, &far_}] = 1'000;
+  rtt_[{&city_, &far_}] = 100'000;
+  run(20s);
+  EXPECT_EQ(city_.first_list(far_.id), direct());
+  now_.unix_s += 3600;
+  run(3s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay()) << "and all goes on when it ends";
+}
+
+TEST_F(Steered, SoManyPairsMoveInAMinuteAsTheyMay) {
+  rules_.moves_permille_a_minute = 1;  // of six pairs: one
+  rule();
+  rtt_[{&city_, &far_}] = 10'000;
+  run(20s);
+  const auto directly = [&] {
+    return (city_.first_list(far_.id) == direct()) +
+           (far_.first_list(city_.id) == std::vector{city_.id << 8});
+  };
+  EXPECT_EQ(directly(), 1);
+  EXPECT_EQ(city_.policy(far_.id)->paths_size(), 2) << "who waits has the better way as a backup";
+  run(60s);
+  EXPECT_EQ(directly(), 2);
+}
+
 TEST_F(Steered, WhatIfForetellsWhatThenHappens) {
   rules_.slas = {{.tenant = "lab", .tier = ids::Tier::Interactive, .most_rtt_us = 60'000}};
   rule();

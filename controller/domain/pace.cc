@@ -1,0 +1,31 @@
+#include "controller/domain/pace.hh"
+
+#include <algorithm>
+
+namespace qanat::domain {
+
+std::size_t Pace::moves(base::Time now) {
+  while (!moved_.empty() && now - moved_.front() >= std::chrono::minutes(1)) moved_.pop_front();
+  return moved_.size();
+}
+
+paths::Choices Pace::take(const policy::Rules& rules, const paths::Engine& engine,
+                          const paths::Engine::Pair& pair, const paths::Choices& held, paths::Choices chosen,
+                          std::size_t pairs, session::Now now) {
+  const bool moves_it = !held.empty() && !chosen.empty() && chosen.front().route != held.front().route;
+  const bool frozen = rules.frozen(now.unix_s) != nullptr;
+  if (!moves_it || (!frozen && rules.moves_permille_a_minute == 0)) return chosen;
+  if (engine.evaluate(pair, held.front().route).state != telemetry::LinkState::Usable) return chosen;
+  const std::size_t most =
+      frozen ? 0 : std::max<std::size_t>(1, pairs * rules.moves_permille_a_minute / 1000);
+  if (moves(now.mono) < most) {
+    moved_.push_back(now.mono);
+    return chosen;
+  }
+  paths::Choices kept{held.front()};
+  for (const paths::Choice& choice : chosen)
+    if (choice.route != kept.front().route && kept.size() < paths::kMaxLists) kept.push_back(choice);
+  return kept;
+}
+
+}  // namespace qanat::domain
