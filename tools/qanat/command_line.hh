@@ -81,5 +81,7 @@ void add_key_commands(CLI::App& app, Arguments& a, Action& action);
 void add_intent_commands(CLI::App& app, Arguments& a, Action& action);
 // People: account_commands.cc.
 void add_account_commands(CLI::App& app, Arguments& a, Action& action);
+// All boxes together: fleet_command.cc.
+void add_fleet_commands(CLI::App& app, Arguments& a, Action& action);
 
 }  // namespace qanat::cli

@@ -296,6 +296,7 @@ int run(int argc, char** argv) {
   add_key_commands(app, arguments, action);
   add_intent_commands(app, arguments, action);
   add_account_commands(app, arguments, action);
+  add_fleet_commands(app, arguments, action);
   add_sight_commands(app, arguments, action);
   add_sla_commands(app, arguments, action);
   add_call_commands(app, arguments, action);
