@@ -81,7 +81,7 @@ std::vector<std::string> watched(const Place& controller, const FleetView& befor
     try {
       problems = fleet_problems(before, view_of(controller));
     } catch (const CommandError& error) {
-      problems = {error.message};  // a controller that is away is no good sign either
+      problems = {error.what()};  // a controller that is away is no good sign either
     }
     const auto verdict = watch.look(problems.empty(), base::monotonic_now());
     if (verdict == StageWatch::Verdict::Passed) return {};
