@@ -301,8 +301,9 @@ void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoa
   const auto old = selections_.find(pair);
   const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
   const auto wanted = steering_.choose(engine_, pair, held, unknowns, load);
-  auto chosen =
-      steering_.concerns(pair) ? wanted : pace_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
+  auto chosen = steering_.concerns(pair)
+                    ? wanted
+                    : move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
   if (chosen != wanted) unsettled_.insert(pair);  // asks again in the next tick
   if (chosen == held || chosen.empty()) return;
   if (!held.empty()) load.remove(held.front().route);

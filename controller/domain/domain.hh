@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
-#include "controller/domain/pace.hh"
+#include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -158,7 +158,7 @@ class Domain final : public session::Level {
   std::set<telemetry::LinkKey> unreported_;  // published since the last report to the global level
   policy::Rules rules_;
   Steering steering_;
-  Pace pace_;
+  MoveBudget move_budget_;
   paths::Engine engine_;
   Selections selections_;     // none of them empty
   std::set<Pair> pairs_;      // that get lists

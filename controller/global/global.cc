@@ -294,7 +294,7 @@ void Global::recompute(Now now) {
     const auto wanted = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
     auto chosen = steering_.concerns(pair)
                       ? wanted
-                      : pace_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
+                      : move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
     if (chosen != wanted) unsettled_.insert(pair);
     if (chosen == held || chosen.empty()) continue;
     if (!held.empty()) load.remove(held.front().route);

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "controller/domain/config_compiler.hh"
-#include "controller/domain/pace.hh"
+#include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -140,7 +140,7 @@ class Global final : public session::Level {
   std::set<domain::Pair> unsettled_;  // whose last computation changed them
   policy::Rules rules_;
   domain::Steering steering_;
-  domain::Pace pace_;
+  domain::MoveBudget move_budget_;
   paths::Engine engine_;
   domain::Selections selections_;  // none of them empty
   std::map<MemberId, DomainState> domains_;

@@ -1,17 +1,17 @@
-#include "controller/domain/pace.hh"
+#include "controller/domain/move_budget.hh"
 
 #include <algorithm>
 
 namespace qanat::domain {
 
-std::size_t Pace::moves(base::Time now) {
+std::size_t MoveBudget::moves(base::Time now) {
   while (!moved_.empty() && now - moved_.front() >= std::chrono::minutes(1)) moved_.pop_front();
   return moved_.size();
 }
 
-paths::Choices Pace::take(const policy::Rules& rules, const paths::Engine& engine,
-                          const paths::Engine::Pair& pair, const paths::Choices& held, paths::Choices chosen,
-                          std::size_t pairs, session::Now now) {
+paths::Choices MoveBudget::take(const policy::Rules& rules, const paths::Engine& engine,
+                                const paths::Engine::Pair& pair, const paths::Choices& held,
+                                paths::Choices chosen, std::size_t pairs, session::Now now) {
   const bool moves_it = !held.empty() && !chosen.empty() && chosen.front().route != held.front().route;
   const bool frozen = rules.frozen(now.unix_s) != nullptr;
   if (!moves_it || (!frozen && rules.moves_permille_a_minute == 0)) return chosen;

@@ -1,5 +1,5 @@
-// Pace: how fast ways may move. One that died or broke a limit is left at once; a better one may have to wait, for the rest
-// of a minute in which enough were moved, or for a freeze to end. A value; both levels use it.
+// MoveBudget: how fast ways may move. One that died or broke a limit is left at once; a better one may have to wait, for
+// the rest of a minute in which enough were moved, or for a freeze to end. A value; both levels use it.
 #pragma once
 
 #include <deque>
@@ -9,7 +9,7 @@
 
 namespace qanat::domain {
 
-class Pace {
+class MoveBudget {
  public:
   // What the pair gets of what was chosen for it: where its move has to wait, its first way stays first. `pairs`: how many
   // there are in all.
