@@ -48,7 +48,9 @@ void Background::enter() {
 
 void Background::rest() {
   const pid_t thread = thread_;
-  if (thread != 0 && may_rest_ && !resting_.exchange(true)) set_policy(thread, SCHED_IDLE);
+  if (thread == 0 || !may_rest_ || resting_.exchange(true)) return;
+  set_policy(thread, SCHED_IDLE);
+  if (!resting_) set_policy(thread, SCHED_OTHER);  // somebody hurried it in between
 }
 
 void Background::hurry() {
