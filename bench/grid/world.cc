@@ -9,6 +9,7 @@
 #include "dataplane/packet/inner_header.hh"
 #include "dataplane/path/ack_tracker.hh"
 #include "dataplane/path/eliminator.hh"
+#include "dataplane/path/fec_decoder.hh"
 #include "dataplane/path/resequencer.hh"
 #include "dataplane/qos/codel.hh"
 #include "tools/linkem/direction.hh"
@@ -21,9 +22,10 @@ using base::Duration;
 using base::Time;
 
 constexpr Time kStart{1000s};
-constexpr ids::NodeId kPeer{1};
+constexpr path::StreamId kStream{ids::NodeId{1}, ids::Tier::Bulk, 0};
+constexpr std::size_t kReportBytes = packet::Mended::kBytes + 64 + 28;
 
-enum class Kind : std::uint8_t { Segment, TcpAck, Tunnelled, PathAck, Urgent };
+enum class Kind : std::uint8_t { Segment, TcpAck, Tunnelled, PathAck, Urgent, Repair, Mended };
 
 // What stands at the front of every simulated packet; the rest is filler of the right length.
 struct Card {
@@ -37,6 +39,28 @@ struct Card {
   std::int64_t sent_ns = 0;
   qanat::grid::TcpAck ack;
 };
+
+// What a tunnelled packet is to the transport: an inner header, and the card that it was first sealed with.
+using Plain = std::array<std::uint8_t, packet::InnerHeader::kBytes + sizeof(Card)>;
+Plain plain_of(const Card& card) {
+  Plain plain{};
+  packet::InnerHeader inner;
+  inner.tier = ids::Tier::Bulk;
+  inner.copied = true;
+  inner.hold = card.hold;
+  inner.sequence = card.sequence;
+  inner.serialize(plain);
+  Card own = card;  // pipe and counter are the datagram's
+  own.pipe = 0;
+  own.counter = 0;
+  std::memcpy(plain.data() + packet::InnerHeader::kBytes, &own, sizeof(Card));
+  return plain;
+}
+Card card_in(std::span<const std::uint8_t> plain) {
+  Card card;
+  std::memcpy(&card, plain.data() + packet::InnerHeader::kBytes, sizeof card);
+  return card;
+}
 
 struct Queued {
   std::uint8_t flow = 0;
@@ -59,6 +83,7 @@ class World {
       const auto& f = forward_[s.pipes[i]]->spec();
       const auto& r = reverse_[s.pipes[i]]->spec();
       options.congestion.initial_rtt = f.delay + r.delay + 1ms;  // the prober knows it
+      options.congestion.initial_loss = s.known_loss;
       bundle_.add_pipe(options, kStart);
       trackers_.emplace_back(static_cast<std::uint32_t>(i), 0u);
       trackers_.back().set_rtt(options.congestion.initial_rtt);
@@ -120,6 +145,7 @@ class World {
     result_.copies = bundle_.copies();
     result_.bundle = bundle_.counts();
     result_.wire_per_goodput = payload == 0 ? 0 : static_cast<double>(sent) / static_cast<double>(payload);
+    result_.rebuilt = decoder_.rebuilt();
     result_.late = resequencer_.counts().late;
     result_.given_up = resequencer_.counts().given_up;
     result_.mean_bundle_queue_ms = sojourns_ == 0 ? 0 : sojourn_ / static_cast<double>(sojourns_) * 1e3;
@@ -159,7 +185,8 @@ class World {
       t = std::min(t, start > now_ ? start : f.sender.next_timeout());
     }
     for (auto& tracker : trackers_) t = std::min(t, tracker.next_timeout());
-    t = std::min({t, bundle_.next_timeout(!queue_.empty()), resequencer_.next_timeout(), next_urgent_});
+    t = std::min({t, bundle_.next_timeout(!queue_.empty()), resequencer_.next_timeout(), decoder_.next_timeout(),
+                  next_urgent_});
     if (!changes_.empty()) t = std::min(t, kStart + changes_.front().at);
     return t;
   }
@@ -175,6 +202,8 @@ class World {
     }
     give(resequencer_.on_timer(now_));
     resequencer_.clear();
+    decoder_.on_timer(now_);
+    while (const auto report = decoder_.poll_report(now_)) tell(report->mended);
     for (std::size_t i = 0; i < trackers_.size(); ++i)
       if (trackers_[i].next_timeout() <= now_)
         if (const auto ack = trackers_[i].poll(now_)) {
@@ -232,14 +261,13 @@ class World {
       next_urgent_ += s_.urgent_every;
     }
     while (auto again = bundle_.next_lost(now_)) {
-      Card card;
-      std::memcpy(&card, again->plain.data(), sizeof card);
+      Card card = card_in(again->plain);
       card.pipe = static_cast<std::uint8_t>(again->pipe);
       card.counter = counters_[again->pipe]++;
-      card.hold = bundle_.hold(again->tier);
       bundle_.resent(*again, {card.pipe, 0}, card.counter, kDatagram, now_);
       put(*forward_[s_.pipes[again->pipe]], card, kDatagram);
     }
+    repairs();
     while (!queue_.empty()) {
       const Queued q = queue_.front();
       const auto pipe = bundle_.choose(ids::Tier::Bulk, queue_.size() * 1400, 0, now_);
@@ -257,6 +285,25 @@ class World {
       card.number = q.number;
       card.sequence = sequence_++;
       seal(*pipe, card, kDatagram, ids::Tier::Bulk, queue_.size() * 1400, true);
+      repairs();
+    }
+  }
+
+  void repairs() {
+    while (const auto repair = bundle_.next_repair(now_)) {
+      Card card;
+      card.kind = Kind::Repair;
+      card.pipe = static_cast<std::uint8_t>(repair->pipe);
+      card.counter = counters_[repair->pipe]++;
+      card.number = first_repair_ + repairs_.size();
+      repairs_.emplace_back(repair->body.begin(), repair->body.end());
+      const std::size_t bytes = kDatagram + path::kRepairOverhead;
+      bundle_.repair_sent(*repair, {card.pipe, 0}, card.counter, bytes, now_);
+      put(*forward_[s_.pipes[card.pipe]], card, bytes);
+      if (repairs_.size() > 16384) {
+        repairs_.pop_front();
+        ++first_repair_;
+      }
     }
   }
 
@@ -264,8 +311,7 @@ class World {
     card.pipe = static_cast<std::uint8_t>(pipe);
     card.counter = counters_[pipe]++;
     card.hold = bundle_.hold(tier);
-    std::uint8_t plain[sizeof(Card)];
-    std::memcpy(plain, &card, sizeof card);
+    const Plain plain = plain_of(card);
     bundle_.sent(pipe, {card.pipe, 0}, card.counter, bytes, tier, 0, plain, backlog, now_);
     put(*forward_[s_.pipes[pipe]], card, bytes);
   }
@@ -279,13 +325,43 @@ class World {
       result_.urgent_at_s.push_back(static_cast<double>(card.sent_ns) / 1e9);
       return;
     }
-    const path::StreamId id{kPeer, ids::Tier::Bulk, 0};
-    if (!eliminator_.first(id, card.sequence, kStart, now_)) {
+    if (card.kind == Kind::Repair) {
+      if (card.number < first_repair_) return;
+      if (const auto out = decoder_.on_repair(kStream, repairs_[card.number - first_repair_], now_)) rebuilt(*out);
+      return;
+    }
+    const Plain plain = plain_of(card);
+    const auto inner = *packet::InnerHeader::parse(plain);
+    const auto out = decoder_.on_packet(kStream, inner, std::span{plain}.subspan(packet::InnerHeader::kBytes), now_);
+    accept(card);
+    rebuilt(out);
+  }
+
+  void rebuilt(std::span<const path::Rebuilt> packets) {
+    for (const path::Rebuilt& r : packets) {
+      Card card;
+      std::memcpy(&card, r.bytes.data(), sizeof card);
+      accept(card);
+    }
+    decoder_.clear();
+    while (const auto report = decoder_.poll_report(now_)) tell(report->mended);
+  }
+  void tell(const packet::Mended& mended) {
+    Card card;
+    card.kind = Kind::Mended;
+    card.counter = first_report_ + reports_.size();
+    reports_.push_back(mended);
+    ack_bytes_ += kReportBytes;
+    put(*reverse_[s_.pipes[best_]], card, kReportBytes);
+  }
+
+  void accept(const Card& card) {
+    if (!eliminator_.first(kStream, card.sequence, kStart, now_)) {
       ++result_.duplicates;
       return;
     }
     path::Opened opened;
-    opened.stream = id;
+    opened.stream = kStream;
     opened.header.sequence = card.sequence;
     opened.header.hold = card.hold;
     opened.header.copied = true;
@@ -336,6 +412,15 @@ class World {
       }
       return;
     }
+    if (card.kind == Kind::Mended) {
+      if (card.counter >= first_report_)
+        bundle_.on_mended(ids::Tier::Bulk, reports_[card.counter - first_report_]);
+      while (reports_.size() > 4096) {
+        reports_.pop_front();
+        ++first_report_;
+      }
+      return;
+    }
     flows_[card.flow].sender.on_ack(card.ack, now_);
     send(card.flow);
   }
@@ -361,6 +446,11 @@ class World {
   qos::CoDel codel_;
   path::Eliminator eliminator_;
   path::Resequencer resequencer_;
+  path::FecDecoder decoder_;
+  std::deque<std::vector<std::uint8_t>> repairs_;  // they travel by number, as acks do
+  std::uint64_t first_repair_ = 0;
+  std::deque<packet::Mended> reports_;
+  std::uint64_t first_report_ = 0;
   std::vector<path::AckTracker> trackers_;
   std::vector<std::uint64_t> counters_;
   std::uint64_t sequence_ = 0;

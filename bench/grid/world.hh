@@ -45,6 +45,7 @@ struct Scenario {
   base::Duration codel_interval = std::chrono::milliseconds{300};
   base::Duration urgent_every{};  // a critical packet of 100 bytes, by the first pipe
   path::BundleOptions bundle;
+  double known_loss = 0;  // of every pipe, as probes found it
 };
 
 struct FlowResult {
@@ -73,6 +74,7 @@ struct Result {
   std::vector<double> raw_by_second;      // of the others
   std::uint64_t out_of_order = 0;         // segments that reached a tunnelled receiver after a later one
   std::uint64_t duplicates = 0;           // dropped by the eliminator
+  std::uint64_t rebuilt = 0;              // from repairs
   std::uint64_t codel_drops = 0, late = 0, given_up = 0;  // queue; resequencer
   double mean_bundle_queue_ms = 0;
   std::uint64_t under_way = 0, lost_waiting = 0, copies = 0;  // at the end

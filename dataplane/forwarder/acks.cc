@@ -42,23 +42,30 @@ void Forwarder::send_acks(base::Time now) {
   }
 }
 
-// At once, by the best way there is, in a bucket of the acknowledged group: there it meets the worker that waits for it.
-void Forwarder::send_ack(ids::NodeId to, const packet::Ack& ack, base::Time now) {
+template <typename Message>
+bool Forwarder::send_control(ids::NodeId to, packet::InnerKind kind, ids::Tier tier, std::uint8_t bucket,
+                             std::size_t bytes, const Message& message, base::Time now) {
   PeerState* state = peer(to);
   Route* way = choose(routes_.policy(to, ids::Tier::Critical));
-  const auto bucket = static_cast<std::uint8_t>(ack.space & 0xff);
   Sender sender;
   if (state == nullptr || way == nullptr || bucket >= kBucketGroups ||
       !prepare(sender, *state, *way, bucket, ids::Tier::Critical, 0, now))
-    return;
+    return false;
   packet::InnerHeader inner;
-  inner.kind = packet::InnerKind::Ack;
-  inner.tier = ids::Tier::Critical;
-  const auto text = begin_seal(sender, packet::InnerHeader::kBytes + ack.bytes());
+  inner.kind = kind;
+  inner.tier = tier;
+  const auto text = begin_seal(sender, packet::InnerHeader::kBytes + bytes);
   inner.serialize(text);
-  ack.serialize(text.subspan(packet::InnerHeader::kBytes));
+  message.serialize(text.subspan(packet::InnerHeader::kBytes));
   end_seal(sender, text);
-  counters_.add(Counter::AcksSent);
+  return true;
+}
+
+// At once, in a bucket of the acknowledged group: there it meets the worker that waits for it.
+void Forwarder::send_ack(ids::NodeId to, const packet::Ack& ack, base::Time now) {
+  if (send_control(to, packet::InnerKind::Ack, ids::Tier::Critical, static_cast<std::uint8_t>(ack.space & 0xff),
+                   ack.bytes(), ack, now))
+    counters_.add(Counter::AcksSent);
 }
 
 void Forwarder::on_ack(PeerState& from, packet::Bytes body, base::Time now) {
@@ -76,6 +83,35 @@ void Forwarder::on_ack(PeerState& from, packet::Bytes body, base::Time now) {
     pipe.acked = measured.counts().acked;
     pipe.lost = measured.counts().lost;
   }
+}
+
+// What came of streams that lose packets, and what was rebuilt of them: their senders need not send that again.
+void Forwarder::send_reports(base::Time now) {
+  while (const auto report = decoder_.poll_report(now))
+    send_control(report->stream.peer, packet::InnerKind::Mended, report->stream.tier,
+                 group_of(report->stream.bucket), packet::Mended::kBytes, report->mended, now);
+}
+
+void Forwarder::on_repair(const PeerState& from, const packet::InnerHeader& inner,
+                          const packet::SealedHeader& header, packet::Bytes body, base::Time session,
+                          base::Time now) {
+  const auto out = decoder_.on_repair({from.id, inner.tier, header.bucket}, body, now);
+  if (!out) return drops_.count(out.error());
+  accept_rebuilt(from, *out, header, session, now);
+}
+
+void Forwarder::accept_rebuilt(const PeerState& from, std::span<const path::Rebuilt> packets,
+                               const packet::SealedHeader& header, base::Time session, base::Time now) {
+  counters_.add(Counter::PacketsRebuilt, packets.size());
+  for (const path::Rebuilt& packet : packets)
+    accept_protected(from, packet.header, header, packet.bytes, 0, session, now);
+  send_reports(now);
+}
+
+void Forwarder::on_mended(PeerState& from, const packet::InnerHeader& inner, packet::Bytes body) {
+  const auto mended = packet::Mended::parse(body);
+  if (!mended) return drops_.count(mended.error());
+  if (from.managed != nullptr) from.managed->bundle.on_mended(inner.tier, *mended);
 }
 
 void Forwarder::accept_protected(const PeerState& from, const packet::InnerHeader& inner,

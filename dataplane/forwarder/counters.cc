@@ -27,6 +27,8 @@ std::string_view to_string(Counter counter) noexcept {
     case Counter::EndpointsMoved: return "endpoints_moved";
     case Counter::CopiesSent: return "copies_sent";
     case Counter::PacketsResent: return "packets_resent";
+    case Counter::RepairsSent: return "repairs_sent";
+    case Counter::PacketsRebuilt: return "packets_rebuilt";
     case Counter::AcksSent: return "acks_sent";
     case Counter::AcksReceived: return "acks_received";
   }

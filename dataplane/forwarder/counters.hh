@@ -32,6 +32,8 @@ enum class Counter : std::uint8_t {
   EndpointsMoved,   // a peer proved that it lives at a new address
   CopiesSent,       // `critical` packets sealed a second time, for a disjoint route
   PacketsResent,    // lost on a managed path, and sent again
+  RepairsSent,      // from which the far end can compute what it lost
+  PacketsRebuilt,   // computed from repairs, instead of being sent again
   AcksSent,
   AcksReceived,
 };

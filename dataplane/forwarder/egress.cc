@@ -72,7 +72,10 @@ std::optional<Forwarder::Way> Forwarder::way_of(const qos::QueuedPacket& packet,
 }
 
 void Forwarder::pump(base::Time now) {
-  for (PeerState* to : managed_) resend_lost(*to, now);
+  for (PeerState* to : managed_) {
+    resend_lost(*to, now);
+    send_repairs(*to, now);
+  }
   if (scheduler_.empty()) return;
   const qos::TierScheduler::Eligible eligible = [this, now](const qos::QueuedPacket& packet) {
     return way_of(packet, now).has_value();
@@ -109,6 +112,7 @@ void Forwarder::pump(base::Time now) {
     counters_.add(Counter::InnerBytesSent, size);
     way->peer->sent_bytes += size;
     scheduler_.sent(*next, wire, now);
+    if (way->peer->managed != nullptr && way->peer->managed->bundle.repair_due()) send_repairs(*way->peer, now);
   }
   next_pump_ = now;
 }
@@ -171,7 +175,8 @@ std::size_t Forwarder::seal_queued(const Way& way, qos::QueuedPacket& packet, pa
   if (managed != nullptr) {
     const std::size_t waiting = backlog(way.peer->id);
     managed->bundle.sent(*way.pipe, {sender.keys->remote_index(), sender.space->space}, sender.space->next,
-                         wire, packet.tier, packet.bucket, text, waiting > size ? waiting - size : 0, now);
+                         wire, packet.tier, packet.bucket, text, waiting > size ? waiting - size : 0, now,
+                         slot_.size() + path::kRepairOverhead <= share_of(way.route->probe).mtu);
     if (packet.tier == Tier::Scavenger) managed->pipes[*way.pipe].yielder.on_sent(wire, now);
   }
   end_seal(sender, text);
@@ -202,6 +207,33 @@ void Forwarder::resend_lost(PeerState& to, base::Time now) {
     end_seal(sender, text);
     if (qos::TokenBucket* line = policy_->line(route->line)) line->charge(wire, now);
     counters_.add(Counter::PacketsResent);
+  }
+}
+
+void Forwarder::send_repairs(PeerState& to, base::Time now) {
+  ManagedPeer& managed = *to.managed;
+  if (!managed.bundle.repair_due() || now < managed.blocked) return;
+  refresh_pipes(to, now);
+  while (const auto repair = managed.bundle.next_repair(now)) {
+    Route* route = managed.pipes[repair->pipe].routes[static_cast<std::size_t>(repair->tier)];
+    Sender sender;
+    if (route == nullptr || !prepare(sender, to, *route, repair->bucket, repair->tier, 0, now)) {
+      managed.blocked = now + kTryAgain;
+      return;
+    }
+    packet::InnerHeader inner;
+    inner.kind = packet::InnerKind::Repair;
+    inner.ack_wanted = true;
+    inner.tier = repair->tier;
+    const auto text = begin_seal(sender, packet::InnerHeader::kBytes + repair->body.size());
+    inner.serialize(text);
+    std::copy(repair->body.begin(), repair->body.end(), text.begin() + packet::InnerHeader::kBytes);
+    const std::size_t wire = slot_.size() + around(*route);
+    managed.bundle.repair_sent(*repair, {sender.keys->remote_index(), sender.space->space}, sender.space->next,
+                               wire, now);
+    end_seal(sender, text);
+    if (qos::TokenBucket* line = policy_->line(route->line)) line->charge(wire, now);
+    counters_.add(Counter::RepairsSent);
   }
 }
 

@@ -40,6 +40,7 @@ void Forwarder::set_snapshot(fib::SnapshotPtr snapshot, base::Time now) {
       indices_.release_all(entry.second.get());
       eliminator_.forget(entry.first);
       release(resequencer_.forget(entry.first));
+      decoder_.forget(entry.first);
       forget_managed(*entry.second);
     }
     return gone;
@@ -118,6 +119,10 @@ void Forwarder::on_timer(base::Time now) {
   }
   for (PeerState* to : managed_) to->managed->bundle.on_timer(now);
   if (resequencer_.next_timeout() <= now) release(resequencer_.on_timer(now));
+  if (decoder_.next_timeout() <= now) {
+    send_reports(now);
+    decoder_.on_timer(now);
+  }
   send_acks(now);
   pump(now);
   if (!options_.share.lead()) return;
@@ -131,7 +136,7 @@ void Forwarder::on_timer(base::Time now) {
 
 base::Time Forwarder::next_timeout() const {
   if (snapshot_ == nullptr) return base::Time::max();
-  base::Time next = std::min({next_sessions_, acks_due_, resequencer_.next_timeout()});
+  base::Time next = std::min({next_sessions_, acks_due_, resequencer_.next_timeout(), decoder_.next_timeout()});
   if (!managed_.empty() || !scheduler_.empty()) next = std::min(next, next_egress());
   return options_.share.lead() ? std::min(next, prober_.next_timeout()) : next;
 }

@@ -39,6 +39,7 @@
 #include "dataplane/packet/segmenter.hh"
 #include "dataplane/path/ack_tracker.hh"
 #include "dataplane/path/eliminator.hh"
+#include "dataplane/path/fec_decoder.hh"
 #include "dataplane/path/prober.hh"
 #include "dataplane/path/resequencer.hh"
 #include "dataplane/qos/flow_classifier.hh"
@@ -100,6 +101,7 @@ class Forwarder {
     delivery_.clear();
     reassembler_.clear_whole();
     resequencer_.clear();
+    decoder_.clear();
     answers_.clear();
   }
   bool delivery_pending() const { return delivery_.pending(); }
@@ -221,6 +223,7 @@ class Forwarder {
   std::size_t seal_copies(const Way& way, qos::QueuedPacket& packet, packet::InnerHeader inner,
                           base::Time now);
   void resend_lost(PeerState& to, base::Time now);
+  void send_repairs(PeerState& to, base::Time now);
   base::Time next_room(base::Time now);
   base::Time next_egress() const;
 
@@ -244,6 +247,17 @@ class Forwarder {
                         const packet::SealedHeader& header, packet::MutableBytes body, std::uint8_t ecn,
                         base::Time session, base::Time now);
   void release(std::span<const path::Opened> packets);
+  void on_repair(const PeerState& from, const packet::InnerHeader& inner, const packet::SealedHeader& header,
+                 packet::Bytes body, base::Time session, base::Time now);
+  void on_mended(PeerState& from, const packet::InnerHeader& inner, packet::Bytes body);
+  // What a protected stream's packet completes is delivered as if it had come.
+  void accept_rebuilt(const PeerState& from, std::span<const path::Rebuilt> packets,
+                      const packet::SealedHeader& header, base::Time session, base::Time now);
+  void send_reports(base::Time now);
+  // A datagram of one control message, by the best way there is, in the bucket whose worker waits for it.
+  template <typename Message>
+  bool send_control(ids::NodeId to, packet::InnerKind kind, ids::Tier tier, std::uint8_t bucket,
+                    std::size_t bytes, const Message& message, base::Time now);
   void forget_trackers(base::Time now);
 
   // receive.cc
@@ -331,6 +345,7 @@ class Forwarder {
   Delivery delivery_;
   path::Eliminator eliminator_;
   path::Resequencer resequencer_;
+  path::FecDecoder decoder_;
   std::uint64_t released_ = 0;                        // packets that the resequencer let go
   std::unordered_map<std::uint64_t, Owed> trackers_;  // by receiver index ‖ space
   base::Time acks_due_ = base::Time::max();

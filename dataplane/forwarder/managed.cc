@@ -145,9 +145,11 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
     path::Pipe::Options options;
     if (const qos::TokenBucket* line = policy_->line(route.line))
       options.congestion.max_rate = line->rate_bps() / 8;
-    if (options_.share.lead())
-      if (const base::Duration rtt = prober_.view(probe).rtt; rtt > base::Duration{})
-        options.congestion.initial_rtt = rtt;
+    if (options_.share.lead()) {
+      const path::PathView view = prober_.view(probe);
+      if (view.rtt > base::Duration{}) options.congestion.initial_rtt = view.rtt;
+      options.congestion.initial_loss = view.loss_ppm * 1e-6;
+    }
     if (probe == wanted.front()) options.congestion.initial_rate = to.rate;  // it carried that unmanaged
     const std::size_t i = managed.bundle.add_pipe(options, now);
     if (managed.pipes.size() <= i) managed.pipes.resize(i + 1);

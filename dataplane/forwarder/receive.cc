@@ -72,13 +72,20 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
   if (inner->ack_wanted || !trackers_.empty())
     note_arrival(*from, *header, inner->ack_wanted, (arrival.traffic_class & 3) == 3, now);
   switch (inner->kind) {
-    case packet::InnerKind::Packet:
+    case packet::InnerKind::Packet: {
       on_traffic(*from, now);
+      if (!decoder_.idle() && inner->copied) {
+        const auto rebuilt =
+            decoder_.on_packet({from->id, inner->tier, header->bucket}, *inner, body, now);
+        accept_protected(*from, *inner, *header, body, arrival.traffic_class & 3, keys->created(), now);
+        return accept_rebuilt(*from, rebuilt, *header, keys->created(), now);
+      }
       if (inner->copied || inner->hold != 0 || !resequencer_.idle())
         return accept_protected(*from, *inner, *header, body, arrival.traffic_class & 3, keys->created(),
                                 now);
       return delivery_.accept(from->id, *inner, body, header->space, header->counter,
                               arrival.traffic_class & 3);
+    }
     case packet::InnerKind::Probe: {
       const auto probe = packet::Probe::parse(body);
       if (!probe) return drops_.count(probe.error());
@@ -94,7 +101,9 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
     case packet::InnerKind::Challenge: return on_challenge(*from, body, arrival, now);
     case packet::InnerKind::ChallengeReply: return on_challenge_reply(*from, body, arrival, now);
     case packet::InnerKind::Ack: return on_ack(*from, body, now);
-    case packet::InnerKind::Repair: return drops_.count(DropReason::InnerMalformed);  // nobody sends any yet
+    case packet::InnerKind::Repair:
+      return on_repair(*from, *inner, *header, body, keys->created(), now);
+    case packet::InnerKind::Mended: return on_mended(*from, *inner, body);
   }
 }
 

@@ -12,7 +12,7 @@ constexpr std::uint8_t kCopied = 4;
 }  // namespace
 
 OrDrop<InnerHeader> InnerHeader::parse(Bytes sealed) noexcept {
-  if (sealed.size() < kBytes || sealed[0] > static_cast<std::uint8_t>(InnerKind::Repair) ||
+  if (sealed.size() < kBytes || sealed[0] > static_cast<std::uint8_t>(InnerKind::Mended) ||
       sealed[2] >= ids::kTierCount)
     return DropReason::InnerMalformed;
   InnerHeader h;
@@ -50,6 +50,7 @@ std::string to_string(InnerKind kind) {
     case InnerKind::TooBig: return "too_big";
     case InnerKind::Ack: return "ack";
     case InnerKind::Repair: return "repair";
+    case InnerKind::Mended: return "mended";
   }
   return "unnamed";
 }

@@ -22,6 +22,7 @@ enum class InnerKind : std::uint8_t {
   TooBig = 6,          // a relay's word on a list's size
   Ack = 7,             // what arrived in one space
   Repair = 8,          // from which lost packets of a stream can be computed
+  Mended = 9,          // what of a protected stream need not be sent again
 };
 
 //     0                   1                   2                   3

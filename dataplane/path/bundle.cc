@@ -16,6 +16,7 @@ constexpr double kCorrelated = 0.7;
 constexpr double kLeastVariation = 1e-3;    // seconds; a queue that does not move says nothing
 constexpr base::Duration kRecovery = 15ms;  // ack delay, reorder window, and a batch
 constexpr int kRecoveries = 5;              // in a row: at 5 % loss one packet in ten millions needs more
+constexpr base::Duration kMeasureEvery = 100ms;
 constexpr base::Duration kIdle = 200ms, kLossHalves = 1s;
 constexpr std::uint64_t kTried = 512;  // datagrams: then what a pipe brought counts, grown or not
 
@@ -25,9 +26,15 @@ std::size_t index(ids::Tier tier) { return static_cast<std::size_t>(tier); }
 }  // namespace
 
 Bundle::Bundle(const BundleOptions& options, base::Time now)
-    : options_(options), scheduler_(options.scheduler), next_couple_(now) {}
+    : options_(options), protection_(options.protect), scheduler_(options.scheduler), next_couple_(now) {}
 
-Bundle::~Bundle() = default;
+Bundle::~Bundle() { protection_.release_all(slab_); }
+
+Bundle::Counts Bundle::counts() const {
+  Counts counts = counts_;
+  counts.mended = protection_.mended();
+  return counts;
+}
 
 std::size_t Bundle::add_pipe(const Pipe::Options& options, base::Time now) {
   const auto free =
@@ -92,7 +99,7 @@ std::optional<std::size_t> Bundle::choose(ids::Tier tier, std::uint64_t backlog,
 
 void Bundle::sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
                   ids::Tier tier, std::uint8_t bucket, std::span<const std::uint8_t> plain,
-                  std::uint64_t backlog, base::Time now) {
+                  std::uint64_t backlog, base::Time now, bool protectable) {
   Kept kept;
   kept.tier = tier;
   kept.bucket = bucket;
@@ -107,6 +114,8 @@ void Bundle::sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::
     ++counts_.kept;
   }
   pipes_[pipe].pipe->on_sent(space, counter, static_cast<std::uint32_t>(wire_bytes), kept, now);
+  last_pipe_ = pipe;
+  if (protectable && kept.copy != kNoCopy) protection_.on_packet(tier, bucket, plain, now);
   if (tier == ids::Tier::Bulk) scheduler_.note_backlog(backlog > 0, now);
   if (backlog == 0 && lost_waiting() == 0)
     for (Member& m : pipes_)
@@ -122,14 +131,20 @@ void Bundle::collect_lost(base::Time now) {
       } else if (now >= kept->deadline) {
         ++counts_.given_up;
         slab_.release(kept->copy);
-      } else {
+      } else if (!protection_.on_lost(*kept, slab_, now)) {
         again_.push_back(*kept);
       }
     }
   }
 }
 
+// What no repair made good.
+void Bundle::take_overdue(base::Time now) {
+  while (const auto kept = protection_.poll_overdue(now)) again_.push_back(*kept);
+}
+
 std::optional<Bundle::Again> Bundle::next_lost(base::Time now) {
+  take_overdue(now);
   while (again_next_ < again_.size()) {
     const Kept& kept = again_[again_next_];
     if (now < kept.deadline) break;
@@ -157,6 +172,56 @@ void Bundle::resent(const Again& again, SpaceKey space, std::uint64_t counter, s
   pipes_[again.pipe].pipe->on_sent(space, counter, static_cast<std::uint32_t>(wire_bytes), kept, now);
 }
 
+std::optional<Bundle::Repair> Bundle::next_repair(base::Time now) {
+  if (!repair_) repair_ = protection_.poll_repair();
+  if (!repair_) return std::nullopt;
+  refresh(now);
+  // Another pipe if it has room and is not much later: what takes a packet then leaves its repair.
+  std::optional<std::size_t> chosen;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    const Candidate& c = candidates_[i];
+    if (!c.usable || !c.ready) continue;
+    const bool apart = i != last_pipe_ && has(last_pipe_) && c.settled &&
+                       c.latency < candidates_[last_pipe_].latency + Protection::kGrace / 2;
+    if (i == last_pipe_ ? !chosen : apart) chosen = i;
+  }
+  if (!chosen && !(has(last_pipe_) && candidates_[last_pipe_].usable))
+    chosen = scheduler_.choose_again(candidates_);
+  if (!chosen) return std::nullopt;
+  return Repair{*chosen, repair_->tier, repair_->bucket, repair_->body};
+}
+
+void Bundle::repair_sent(const Repair& repair, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
+                         base::Time now) {
+  Kept kept;
+  kept.tier = repair.tier;
+  kept.bucket = repair.bucket;
+  kept.attempts = 1;
+  ++counts_.repairs;
+  pipes_[repair.pipe].pipe->on_sent(space, counter, static_cast<std::uint32_t>(wire_bytes), kept, now);
+  repair_.reset();
+}
+
+void Bundle::on_mended(ids::Tier tier, const packet::Mended& mended) {
+  protection_.on_mended(tier, mended, slab_);
+}
+
+// What the paths lose whatever we send, by what each of them carries.
+void Bundle::measure(base::Time now) {
+  next_measure_ = now + kMeasureEvery;
+  LossPattern pattern;
+  double rates = 0, losses = 0;
+  for (const Member& m : pipes_) {
+    if (m.pipe == nullptr || !m.usable || now - m.pipe->last_sent() > kIdle) continue;
+    rates += m.pipe->bandwidth();
+    losses += m.pipe->bandwidth() * m.pipe->congestion().random_loss();
+    pattern.rtt = std::max(pattern.rtt, m.pipe->rtt());
+  }
+  if (rates <= 0) return;
+  pattern.loss = losses / rates;
+  protection_.measure(pattern, now);
+}
+
 bool Bundle::on_ack(const packet::Ack& ack, base::Time now) {
   bool known = false;
   for (Member& m : pipes_)
@@ -166,6 +231,7 @@ bool Bundle::on_ack(const packet::Ack& ack, base::Time now) {
     }
   collect_lost(now);
   if (now >= next_couple_) couple(now);
+  if (now >= next_measure_) measure(now);
   return known;
 }
 
@@ -173,15 +239,18 @@ void Bundle::on_timer(base::Time now) {
   for (Member& m : pipes_)
     if (m.pipe != nullptr) m.pipe->on_timer(now);
   collect_lost(now);
+  protection_.on_timer(now);
+  take_overdue(now);
 }
 
 base::Time Bundle::next_timeout(bool waiting) const {
-  base::Time next = base::Time::max();
+  base::Time next = protection_.next_timeout();
+  const bool again = again_next_ < again_.size() || repair_due();
   for (const Member& m : pipes_) {
     if (m.pipe == nullptr) continue;
     next = std::min(next, m.pipe->next_timeout());
     // One that had room when it was last asked was not wanted; until an ack comes, that does not change.
-    if (m.usable && (waiting || lost_waiting() > 0) && m.pipe->ready_at() > refreshed_)
+    if (m.usable && (waiting || again) && m.pipe->ready_at() > refreshed_)
       next = std::min(next, m.pipe->ready_at());
   }
   return next;

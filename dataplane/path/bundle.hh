@@ -3,6 +3,7 @@
 //
 //   1. now and then   set_pipe(i, …) for every path; preferred(i)
 //   2. pump           while (r = next_lost(now)) { seal r->plain on r->pipe; resent(…) }
+//                     while (r = next_repair(now)) { seal r->body on r->pipe; repair_sent(…) }
 //                     while (p = choose(tier, …)) { take a segment, seal it on pipe *p; sent(…) }
 //   3. an Ack came    on_ack(ack)         4. next_timeout() → on_timer(now), then pump again
 #pragma once
@@ -15,6 +16,7 @@
 
 #include "base/time.hh"
 #include "dataplane/path/pipe.hh"
+#include "dataplane/path/protection.hh"
 #include "dataplane/path/scheduler.hh"
 
 namespace qanat::path {
@@ -26,6 +28,10 @@ struct BundleOptions {
   // How much later than without a loss a packet may still arrive to be of use (the tier's latency budget); 0: never again.
   base::Duration budget[ids::kTierCount] = {std::chrono::milliseconds{0}, std::chrono::milliseconds{60},
                                             std::chrono::milliseconds{800}, std::chrono::milliseconds{800}};
+  // How late it may be before it is protected by repairs rather than asked for again; 0: never protected. Bulk: what TCP
+  // inside does not yet take for a queue (HyStart, RFC 9406: 4 to 16 ms); it would leave slow start at the first loss.
+  base::Duration protect[ids::kTierCount] = {std::chrono::milliseconds{0}, std::chrono::milliseconds{60},
+                                             std::chrono::milliseconds{8}, std::chrono::milliseconds{0}};
 };
 
 // One thread. Pipes keep their index for as long as they live.
@@ -36,6 +42,8 @@ class Bundle {
     std::uint64_t given_up = 0;  // lost, and no longer worth it
     std::uint64_t not_kept = 0;  // lost, and no copy: too long, or no memory
     std::uint64_t kept = 0;      // copies made
+    std::uint64_t repairs = 0;   // sent
+    std::uint64_t mended = 0;    // lost, and rebuilt at the far end
   };
   // A lost datagram that should go again, by this pipe. `plain` is the inner header and what follows, as it was given;
   // writable, so that `copied` and `hold` can be set anew. Valid until resent() or the next call that is not const.
@@ -44,6 +52,14 @@ class Bundle {
     ids::Tier tier{};
     std::uint8_t bucket = 0;
     std::span<std::uint8_t> plain;
+  };
+
+  // A repair that is due, by this pipe: another than its packets took, if there is one. Valid until repair_sent().
+  struct Repair {
+    std::size_t pipe = 0;
+    ids::Tier tier{};
+    std::uint8_t bucket = 0;
+    packet::Bytes body;  // what follows the inner header
   };
 
   Bundle(const BundleOptions& options, base::Time now);
@@ -66,13 +82,21 @@ class Bundle {
   std::optional<std::size_t> choose(ids::Tier tier, std::uint64_t backlog, std::uint64_t urgent,
                                     base::Time now);
   // It left as `counter` of `space`, `wire_bytes` long. `plain` is copied if it may have to go again. `backlog`: bytes
-  // that still wait for this peer, whatever the tier.
+  // that still wait for this peer, whatever the tier. `protectable`: its repairs fit the path.
   void sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes, ids::Tier tier,
-            std::uint8_t bucket, std::span<const std::uint8_t> plain, std::uint64_t backlog, base::Time now);
+            std::uint8_t bucket, std::span<const std::uint8_t> plain, std::uint64_t backlog, base::Time now,
+            bool protectable = true);
 
   std::optional<Again> next_lost(base::Time now);
   void resent(const Again& again, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
               base::Time now);
+
+  bool repair_due() const { return repair_.has_value() || protection_.due(); }
+  std::optional<Repair> next_repair(base::Time now);
+  void repair_sent(const Repair& repair, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
+                   base::Time now);
+  // What the far end has of a protected stream.
+  void on_mended(ids::Tier tier, const packet::Mended& mended);
 
   // False: none of our pipes knows it (counted by the caller).
   bool on_ack(const packet::Ack& ack, base::Time now);
@@ -85,10 +109,10 @@ class Bundle {
   // Packets of this tier may arrive more than once.
   bool copied(ids::Tier tier) const { return options_.budget[static_cast<std::size_t>(tier)].count() > 0; }
   bool striping() const { return scheduler_.striping(); }
-  std::size_t lost_waiting() const { return again_.size() - again_next_; }
+  std::size_t lost_waiting() const { return again_.size() - again_next_ + protection_.waiting(); }
   std::size_t copies() const { return slab_.used(); }
   std::uint64_t in_flight() const;
-  const Counts& counts() const { return counts_; }
+  Counts counts() const;
 
  private:
   struct Member {
@@ -99,9 +123,15 @@ class Bundle {
   void collect_lost(base::Time now);
   void refresh(base::Time now);
   void couple(base::Time now);
+  void measure(base::Time now);
+  void take_overdue(base::Time now);
 
   BundleOptions options_;
   PacketSlab slab_;
+  Protection protection_;
+  std::optional<Protection::Repair> repair_;  // due, and not sent yet
+  std::size_t last_pipe_ = 0;                 // of what was last sent
+  base::Time next_measure_{};
   std::vector<Member> pipes_;
   std::vector<Candidate> candidates_;
   Scheduler scheduler_;

@@ -1,6 +1,6 @@
-// FecCode: the code that encoder and decoder share: systematic Reed–Solomon over GF(2^8), Cauchy, by ISA-L.
-// Every square part of a Cauchy matrix has an inverse: so a block may be closed early, be given more repairs later, and
-// any k of its symbols bring it back.
+// FecCode: the code that encoder and decoder share: repairs over a sliding window, factors of a Cauchy matrix in GF(2^8),
+// by ISA-L. A window that slides mends a loss as soon as enough repairs came, not at the end of a block; and a lost
+// repair is made good by the next.
 #pragma once
 
 #include <array>
@@ -13,18 +13,19 @@
 
 namespace qanat::path {
 
-inline constexpr unsigned kMostSources = 32;  // of a block
-inline constexpr unsigned kMostRepairs = 8;
-// A symbol: size of what follows (16) ‖ inner header ‖ body, and zeros up to the longest of the block.
+inline constexpr unsigned kMostSources = 128;  // of a window; a power of two
+inline constexpr unsigned kRepairNumbers = 128;
+// A symbol: size of what follows (16) ‖ inner header ‖ body, and zeros up to the longest of the window.
 inline constexpr std::size_t kSymbolPrefix = 2 + packet::InnerHeader::kBytes;
 
-// The factor of source s in repair r.
-std::uint8_t fec_factor(unsigned source, unsigned repair) noexcept;
+// The factor of the source with this stream sequence in the repair of this number: 1 ÷ (x + y), x and y all different.
+std::uint8_t fec_factor(std::uint64_t sequence, unsigned repair) noexcept;
 // into += factor · symbol, in GF(2^8); `into` is at least as long.
 void fec_add(std::uint8_t factor, std::span<const std::uint8_t> symbol,
              std::span<std::uint8_t> into) noexcept;
-// Inverts the square matrix of `size` rows; false: it has no inverse.
-bool fec_invert(std::span<std::uint8_t> matrix, std::span<std::uint8_t> inverse, unsigned size) noexcept;
+// a ÷ b; b is not 0.
+std::uint8_t fec_divide(std::uint8_t a, std::uint8_t b) noexcept;
+std::uint8_t fec_multiply(std::uint8_t a, std::uint8_t b) noexcept;
 
 // Inner kind 8, what follows the inner header (whose tier is the stream's):
 //    | first stream sequence (48) | sources k (8) | repair number (8) | symbol …
@@ -39,12 +40,14 @@ struct RepairHeader {
   void serialize(packet::MutableBytes out) const noexcept;
   bool operator==(const RepairHeader&) const = default;
 };
+// What a repair's packet is longer than the longest packet that it protects.
+inline constexpr std::size_t kRepairOverhead = RepairHeader::kBytes + kSymbolPrefix;
 
-// How a stream is protected: k sources, r repairs. k = 0: not at all.
+// How a stream is protected: one repair after every so many packets, over the last `window`. every = 0: not at all.
 struct FecPlan {
-  std::uint8_t sources = 0;
-  std::uint8_t repairs = 0;
-  bool on() const { return sources != 0; }
+  std::uint8_t window = 0;
+  std::uint8_t every = 0;
+  bool on() const { return every != 0; }
   bool operator==(const FecPlan&) const = default;
 };
 

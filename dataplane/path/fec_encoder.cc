@@ -2,74 +2,76 @@
 
 #include <algorithm>
 
-#include "dataplane/path/packet_slab.hh"
 #include "dataplane/path/stream_id.hh"
 
 namespace qanat::path {
 
-void FecEncoder::set_plan(const FecPlan& plan, base::Duration span) {
-  plan_.sources = static_cast<std::uint8_t>(std::min<unsigned>(plan.sources, kMostSources));
-  plan_.repairs = static_cast<std::uint8_t>(std::min<unsigned>(plan.repairs, kMostRepairs));
-  if (plan_.repairs == 0) plan_.sources = 0;
-  span_ = span;
+void FecEncoder::set_plan(const FecPlan& plan) {
+  plan_ = plan;
+  plan_.window = static_cast<std::uint8_t>(std::clamp<unsigned>(plan.window, 1, kMostSources));
+  if (!plan.on()) {
+    plan_ = {};
+    count_ = fresh_ = due_ = 0;
+  }
 }
 
-void FecEncoder::on_packet(const packet::InnerHeader& header, packet::Bytes body, base::Time now) {
-  ready_count_ = next_ready_ = 0;
-  const std::size_t size = kSymbolPrefix + body.size();
-  const bool fits = size <= PacketSlab::kSlotBytes;
-  if (count_ != 0 && (!fits || sequence_distance(header.sequence, first_) != count_)) close();
-  if (!fits) return;
-  if (count_ == 0) {
-    if (!plan_.on()) return;
-    open(header.sequence & kSequenceMask, now);
+void FecEncoder::on_packet(std::uint64_t sequence, packet::Bytes plain, base::Time now) {
+  if (!plan_.on()) return;
+  sequence &= kSequenceMask;
+  if (count_ != 0 && sequence != next_) count_ = fresh_ = due_ = 0;
+  if (plain.size() + 2 > PacketSlab::kSlotBytes) {
+    count_ = fresh_ = due_ = 0;
+    return;
   }
-  std::array<std::uint8_t, kSymbolPrefix> prefix{};
-  prefix[0] = static_cast<std::uint8_t>((size - 2) >> 8);
-  prefix[1] = static_cast<std::uint8_t>(size - 2);
-  header.serialize(std::span{prefix}.subspan(2));
-  longest_ = std::max(longest_, size);
-  for (unsigned r = 0; r < block_.repairs; ++r) {
-    const auto symbol = std::span{open_[r]}.subspan(RepairHeader::kBytes);
-    const std::uint8_t factor = fec_factor(count_, r);
-    fec_add(factor, prefix, symbol);
-    fec_add(factor, body, symbol.subspan(kSymbolPrefix));
-  }
+  if (symbols_.empty()) symbols_.resize(kMostSources * PacketSlab::kSlotBytes);
+  const std::size_t place = sequence % kMostSources;
+  std::uint8_t* symbol = symbols_.data() + place * PacketSlab::kSlotBytes;
+  symbol[0] = static_cast<std::uint8_t>(plain.size() >> 8);
+  symbol[1] = static_cast<std::uint8_t>(plain.size());
+  std::copy(plain.begin(), plain.end(), symbol + 2);
+  sizes_[place] = static_cast<std::uint16_t>(plain.size() + 2);
+  next_ = (sequence + 1) & kSequenceMask;
+  count_ = std::min<unsigned>(count_ + 1, plan_.window);
+  credit_ = std::min(credit_ + 1, kMostCredit);
+  burst_ = std::min(burst_ + 1, 1u << 16);
+  last_ = now;
   ++sources_;
-  if (++count_ == block_.sources) close();
-}
-
-void FecEncoder::open(std::uint64_t first, base::Time now) {
-  block_ = plan_;
-  first_ = first;
-  opened_ = now;
-  longest_ = 0;
-  for (unsigned r = 0; r < block_.repairs; ++r)
-    open_[r].assign(RepairHeader::kBytes + PacketSlab::kSlotBytes, 0);
-}
-
-void FecEncoder::close() {
-  ready_count_ = (count_ * block_.repairs + block_.sources - 1) / block_.sources;
-  next_ready_ = 0;
-  for (unsigned r = 0; r < ready_count_; ++r) {
-    open_[r].resize(RepairHeader::kBytes + longest_);
-    RepairHeader{first_, static_cast<std::uint8_t>(count_), static_cast<std::uint8_t>(r)}.serialize(open_[r]);
-    ready_[r].swap(open_[r]);
-  }
-  count_ = 0;
+  if (++fresh_ < plan_.every) return;
+  fresh_ = 0;
+  ++due_;
 }
 
 void FecEncoder::on_timer(base::Time now) {
-  if (count_ == 0 || now < next_timeout()) return;
-  close();
+  if (fresh_ == 0 || now < next_timeout()) return;
+  fresh_ = 0;
+  for (unsigned n = burst_ < kShortBurst * plan_.every ? 2 : 1; n > 0 && credit_ >= kEarlyCost; --n) {
+    credit_ -= kEarlyCost;
+    ++due_;
+  }
+  burst_ = 0;
 }
 
-base::Time FecEncoder::next_timeout() const { return count_ == 0 ? base::Time::max() : opened_ + span_; }
+base::Time FecEncoder::next_timeout() const { return fresh_ == 0 ? base::Time::max() : last_ + kPause; }
 
 packet::Bytes FecEncoder::poll_repair() {
-  if (next_ready_ >= ready_count_) return {};
+  if (due_ == 0 || count_ == 0) return {};
+  --due_;
+  const std::uint64_t first = (next_ - count_) & kSequenceMask;
+  std::size_t longest = 0;
+  for (unsigned s = 0; s < count_; ++s)
+    longest = std::max<std::size_t>(longest, sizes_[(first + s) % kMostSources]);
+  repair_.assign(RepairHeader::kBytes + longest, 0);
+  RepairHeader{first, static_cast<std::uint8_t>(count_), static_cast<std::uint8_t>(number_)}.serialize(
+      repair_);
+  const auto sum = std::span{repair_}.subspan(RepairHeader::kBytes);
+  for (unsigned s = 0; s < count_; ++s) {
+    const std::size_t place = (first + s) % kMostSources;
+    fec_add(fec_factor(first + s, number_), {symbols_.data() + place * PacketSlab::kSlotBytes, sizes_[place]},
+            sum);
+  }
+  number_ = (number_ + 1) % kRepairNumbers;
   ++repairs_;
-  return ready_[next_ready_++];
+  return repair_;
 }
 
 }  // namespace qanat::path

@@ -1,63 +1,66 @@
-// FecEncoder: adds repairs to one stream, so that a loss is mended within the tier's latency budget where the round trip
-// is too long to ask again. Repairs go by another path when there is one: the caller's part.
+// FecEncoder: adds repairs to one stream, so that a loss is mended sooner than it could be asked for again.
+// Repairs go by another path when there is one: the caller's part.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "base/time.hh"
 #include "dataplane/path/fec_code.hh"
+#include "dataplane/path/packet_slab.hh"
 
 namespace qanat::path {
 
-// event \ block     | none                  | open
-// ------------------+-----------------------+---------------------------------------------
-// packet, next      | opens, if the plan is | joins; with the plan's last, repairs are due
-//                   | on                    |
-// packet, leap      | the same              | closed short: repairs; opens anew
-// packet, too large | –                     | closed short: repairs
-// `span` since open | –                     | closed short: repairs
+// event             | no plan | window as planned           | packets since the last repair
+// ------------------+---------+-----------------------------+------------------------------------------------------
+// packet, next      | –       | joins; the oldest leaves    | one more; with the plan's `every`: a repair is due
+// packet, leap      | –       | begins anew                 | one
+// packet, too large | –       | empty                       | none
+// a pause           | –       | stays                       | none; a repair is due, two after a short burst, as far
+//                   |         |                             | as credit goes
 //
-// A closed block of k sources has ⌈k·r ÷ plan's k⌉ repairs: never more than the plan's share, rounded up. Memory: two
-// symbols a repair of the plan, whatever the block's length. One thread, one stream.
+// Repairs are at most one for every `every` packets, one for kEarlyCost besides, and kMostCredit ÷ kEarlyCost at first: a
+// thin stream, or one that comes in small bursts, is protected within kPause of its end, but not at any price.
+// Memory: the window's symbols, once the plan was on. One thread, one stream.
 class FecEncoder {
  public:
-  // Takes effect with the next block. `span`: how long a block may stay open.
-  void set_plan(const FecPlan& plan, base::Duration span);
+  static constexpr base::Duration kPause = std::chrono::milliseconds{3};
+  static constexpr unsigned kEarlyCost = 16, kMostCredit = 8 * kEarlyCost;  // packets
+  static constexpr unsigned kShortBurst = 3;                                // times `every`
+
+  // Takes effect with the next packet; the window is clamped to kMostSources.
+  void set_plan(const FecPlan& plan);
   const FecPlan& plan() const { return plan_; }
 
-  // Each packet of the stream, in the order of its sequence, as it is first sealed. When a block was closed,
-  // poll_repair() gives its repairs: take them before the next call.
-  void on_packet(const packet::InnerHeader& header, packet::Bytes body, base::Time now);
+  // Each packet of the stream, in the order of its sequence, as it is first sealed: its inner header and what follows.
+  // Then poll_repair() until it is empty.
+  void on_packet(std::uint64_t sequence, packet::Bytes plain, base::Time now);
   void on_timer(base::Time now);
-  base::Time next_timeout() const;  // Time::max(): no block is open
+  base::Time next_timeout() const;  // Time::max(): everything is covered
 
-  // The plaintext that follows the inner header of the next repair; empty: there is none. Valid until the next call.
+  bool due() const { return due_ != 0; }
+  // What follows the inner header of the next repair; empty: none is due. Valid until the next call.
   packet::Bytes poll_repair();
 
+  base::Time last_used() const { return last_; }
   std::uint64_t sources() const { return sources_; }
   std::uint64_t repairs() const { return repairs_; }
 
  private:
-  void open(std::uint64_t first, base::Time now);
-  void close();
-
   FecPlan plan_;
-  base::Duration span_{};
-  FecPlan block_;  // the plan that the open block began with
-  std::uint64_t first_ = 0;
-  unsigned count_ = 0;  // sources so far; 0: none is open
-  base::Time opened_;
-  std::size_t longest_ = 0;
-  // By repair: room for its header ‖ symbol. Of the block that is open, and of the one that was closed.
-  std::array<std::vector<std::uint8_t>, kMostRepairs> open_;
-  std::array<std::vector<std::uint8_t>, kMostRepairs> ready_;
-  unsigned ready_count_ = 0;
-  unsigned next_ready_ = 0;
-  std::uint64_t sources_ = 0;
-  std::uint64_t repairs_ = 0;
+  std::vector<std::uint8_t> symbols_;  // by sequence modulo kMostSources, kSlotBytes each
+  std::array<std::uint16_t, kMostSources> sizes_{};
+  std::vector<std::uint8_t> repair_;
+  std::uint64_t next_ = 0;  // the sequence after the newest
+  unsigned count_ = 0;      // sources in the window
+  unsigned fresh_ = 0;      // of them no repair has seen
+  unsigned burst_ = 0;      // since the last pause
+  unsigned due_ = 0;
+  unsigned credit_ = kMostCredit;
+  unsigned number_ = 0;
+  base::Time last_{};
+  std::uint64_t sources_ = 0, repairs_ = 0;
 };
 
 }  // namespace qanat::path
