@@ -144,6 +144,8 @@ class World {
     result_.lost_waiting = bundle_.lost_waiting();
     result_.copies = bundle_.copies();
     result_.bundle = bundle_.counts();
+    result_.forward_per_goodput =
+        payload == 0 ? 0 : static_cast<double>(sent - ack_bytes_) / static_cast<double>(payload);
     result_.wire_per_goodput = payload == 0 ? 0 : static_cast<double>(sent) / static_cast<double>(payload);
     result_.rebuilt = decoder_.rebuilt();
     result_.late = resequencer_.counts().late;
@@ -185,8 +187,8 @@ class World {
       t = std::min(t, start > now_ ? start : f.sender.next_timeout());
     }
     for (auto& tracker : trackers_) t = std::min(t, tracker.next_timeout());
-    t = std::min({t, bundle_.next_timeout(!queue_.empty()), resequencer_.next_timeout(), decoder_.next_timeout(),
-                  next_urgent_});
+    t = std::min({t, bundle_.next_timeout(!queue_.empty()), resequencer_.next_timeout(),
+                  decoder_.next_timeout(), next_urgent_});
     if (!changes_.empty()) t = std::min(t, kStart + changes_.front().at);
     return t;
   }
@@ -200,7 +202,7 @@ class World {
       while (auto p = forward_[i]->pop(now_)) arrive(card_of(*p));
       while (auto p = reverse_[i]->pop(now_)) back(card_of(*p));
     }
-    give(resequencer_.on_timer(now_));
+    if (resequencer_.next_timeout() <= now_) give(resequencer_.on_timer(now_));
     resequencer_.clear();
     decoder_.on_timer(now_);
     while (const auto report = decoder_.poll_report(now_)) tell(report->mended);
@@ -327,12 +329,14 @@ class World {
     }
     if (card.kind == Kind::Repair) {
       if (card.number < first_repair_) return;
-      if (const auto out = decoder_.on_repair(kStream, repairs_[card.number - first_repair_], now_)) rebuilt(*out);
+      if (const auto out = decoder_.on_repair(kStream, repairs_[card.number - first_repair_], now_))
+        rebuilt(*out);
       return;
     }
     const Plain plain = plain_of(card);
     const auto inner = *packet::InnerHeader::parse(plain);
-    const auto out = decoder_.on_packet(kStream, inner, std::span{plain}.subspan(packet::InnerHeader::kBytes), now_);
+    const auto out =
+        decoder_.on_packet(kStream, inner, std::span{plain}.subspan(packet::InnerHeader::kBytes), now_);
     accept(card);
     rebuilt(out);
   }

@@ -68,6 +68,7 @@ struct Result {
   std::vector<PipeResult> pipes;
   path::Bundle::Counts bundle;
   double wire_per_goodput = 0;  // the tunnel's bytes on its links, both ways, per byte of its flows' payload
+  double forward_per_goodput = 0;         // the way of the payload only
   std::vector<double> urgent_ms;          // one-way delays of critical packets, in order of arrival
   std::vector<double> urgent_at_s;        // and when they were sent
   std::vector<double> goodput_by_second;  // of the tunnel's flows, bit/s

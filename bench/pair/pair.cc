@@ -102,14 +102,15 @@ int main(int argc, char** argv) {
   for (std::string command; std::getline(std::cin, command);) {
     if (command == "paths") print_paths(a, planes);
     if (command == "counters")
-      std::printf(R"({"switches":%u,"drops_a":"%s","drops_b":"%s","acks":%llu,"resent":%llu,"copies":%llu,"repairs":%llu,"rebuilt":%llu})"
-                  "\n",
-                  a.switches() + b.switches(), a.drops_text().c_str(), b.drops_text().c_str(),
-                  static_cast<unsigned long long>(b.counter(forwarder::Counter::AcksSent)),
-                  static_cast<unsigned long long>(a.counter(forwarder::Counter::PacketsResent)),
-                  static_cast<unsigned long long>(a.counter(forwarder::Counter::CopiesSent)),
-                  static_cast<unsigned long long>(a.counter(forwarder::Counter::RepairsSent)),
-                  static_cast<unsigned long long>(b.counter(forwarder::Counter::PacketsRebuilt)));
+      std::printf(
+          R"({"switches":%u,"drops_a":"%s","drops_b":"%s","acks":%llu,"resent":%llu,"copies":%llu,"repairs":%llu,"rebuilt":%llu})"
+          "\n",
+          a.switches() + b.switches(), a.drops_text().c_str(), b.drops_text().c_str(),
+          static_cast<unsigned long long>(b.counter(forwarder::Counter::AcksSent)),
+          static_cast<unsigned long long>(a.counter(forwarder::Counter::PacketsResent)),
+          static_cast<unsigned long long>(a.counter(forwarder::Counter::CopiesSent)),
+          static_cast<unsigned long long>(a.counter(forwarder::Counter::RepairsSent)),
+          static_cast<unsigned long long>(b.counter(forwarder::Counter::PacketsRebuilt)));
     std::fflush(stdout);
   }
   return up ? 0 : 1;

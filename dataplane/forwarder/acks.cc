@@ -63,8 +63,8 @@ bool Forwarder::send_control(ids::NodeId to, packet::InnerKind kind, ids::Tier t
 
 // At once, in a bucket of the acknowledged group: there it meets the worker that waits for it.
 void Forwarder::send_ack(ids::NodeId to, const packet::Ack& ack, base::Time now) {
-  if (send_control(to, packet::InnerKind::Ack, ids::Tier::Critical, static_cast<std::uint8_t>(ack.space & 0xff),
-                   ack.bytes(), ack, now))
+  if (send_control(to, packet::InnerKind::Ack, ids::Tier::Critical,
+                   static_cast<std::uint8_t>(ack.space & 0xff), ack.bytes(), ack, now))
     counters_.add(Counter::AcksSent);
 }
 

@@ -112,7 +112,8 @@ void Forwarder::pump(base::Time now) {
     counters_.add(Counter::InnerBytesSent, size);
     way->peer->sent_bytes += size;
     scheduler_.sent(*next, wire, now);
-    if (way->peer->managed != nullptr && way->peer->managed->bundle.repair_due()) send_repairs(*way->peer, now);
+    if (way->peer->managed != nullptr && way->peer->managed->bundle.repair_due())
+      send_repairs(*way->peer, now);
   }
   next_pump_ = now;
 }
@@ -229,8 +230,8 @@ void Forwarder::send_repairs(PeerState& to, base::Time now) {
     inner.serialize(text);
     std::copy(repair->body.begin(), repair->body.end(), text.begin() + packet::InnerHeader::kBytes);
     const std::size_t wire = slot_.size() + around(*route);
-    managed.bundle.repair_sent(*repair, {sender.keys->remote_index(), sender.space->space}, sender.space->next,
-                               wire, now);
+    managed.bundle.repair_sent(*repair, {sender.keys->remote_index(), sender.space->space},
+                               sender.space->next, wire, now);
     end_seal(sender, text);
     if (qos::TokenBucket* line = policy_->line(route->line)) line->charge(wire, now);
     counters_.add(Counter::RepairsSent);

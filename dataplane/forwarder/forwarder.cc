@@ -136,7 +136,8 @@ void Forwarder::on_timer(base::Time now) {
 
 base::Time Forwarder::next_timeout() const {
   if (snapshot_ == nullptr) return base::Time::max();
-  base::Time next = std::min({next_sessions_, acks_due_, resequencer_.next_timeout(), decoder_.next_timeout()});
+  base::Time next =
+      std::min({next_sessions_, acks_due_, resequencer_.next_timeout(), decoder_.next_timeout()});
   if (!managed_.empty() || !scheduler_.empty()) next = std::min(next, next_egress());
   return options_.share.lead() ? std::min(next, prober_.next_timeout()) : next;
 }

@@ -75,8 +75,7 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
     case packet::InnerKind::Packet: {
       on_traffic(*from, now);
       if (!decoder_.idle() && inner->copied) {
-        const auto rebuilt =
-            decoder_.on_packet({from->id, inner->tier, header->bucket}, *inner, body, now);
+        const auto rebuilt = decoder_.on_packet({from->id, inner->tier, header->bucket}, *inner, body, now);
         accept_protected(*from, *inner, *header, body, arrival.traffic_class & 3, keys->created(), now);
         return accept_rebuilt(*from, rebuilt, *header, keys->created(), now);
       }
@@ -101,8 +100,7 @@ void Forwarder::on_sealed(packet::MutableBytes datagram, const Arrival& arrival,
     case packet::InnerKind::Challenge: return on_challenge(*from, body, arrival, now);
     case packet::InnerKind::ChallengeReply: return on_challenge_reply(*from, body, arrival, now);
     case packet::InnerKind::Ack: return on_ack(*from, body, now);
-    case packet::InnerKind::Repair:
-      return on_repair(*from, *inner, *header, body, keys->created(), now);
+    case packet::InnerKind::Repair: return on_repair(*from, *inner, *header, body, keys->created(), now);
     case packet::InnerKind::Mended: return on_mended(*from, *inner, body);
   }
 }

@@ -211,14 +211,19 @@ void Bundle::measure(base::Time now) {
   next_measure_ = now + kMeasureEvery;
   LossPattern pattern;
   double rates = 0, losses = 0;
+  base::Duration least = base::Duration::max(), most{};
   for (const Member& m : pipes_) {
     if (m.pipe == nullptr || !m.usable || now - m.pipe->last_sent() > kIdle) continue;
     rates += m.pipe->bandwidth();
     losses += m.pipe->bandwidth() * m.pipe->congestion().random_loss();
     pattern.rtt = std::max(pattern.rtt, m.pipe->rtt());
+    least = std::min(least, m.pipe->latency());
+    most = std::max(most, m.pipe->latency());
   }
   if (rates <= 0) return;
   pattern.loss = losses / rates;
+  // What is merely late on a longer way looks lost to the far end: repairs would mend that, at everybody's cost.
+  if (most - least > Protection::kGrace / 2) pattern.rtt = {};
   protection_.measure(pattern, now);
 }
 

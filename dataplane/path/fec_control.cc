@@ -9,8 +9,8 @@ namespace {
 FecPlan planned(const LossPattern& pattern) {
   const double margin = FecControl::kMargin * (1 + std::max(pattern.burst, 1.0)) / 2;
   const double every = 1 / (margin * std::max(pattern.loss, 1e-6));
-  return {kMostSources, static_cast<std::uint8_t>(std::clamp<double>(every, FecControl::kLeastEvery,
-                                                                     FecControl::kMostEvery))};
+  return {kMostSources, static_cast<std::uint8_t>(
+                            std::clamp<double>(every, FecControl::kLeastEvery, FecControl::kMostEvery))};
 }
 
 }  // namespace

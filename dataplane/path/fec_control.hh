@@ -29,7 +29,7 @@ class FecControl {
   static constexpr base::Duration kReplan = std::chrono::milliseconds{500};
   // Repairs are to come 2.5 times as often as losses: then a window of 128 leaves some 0.1 % of them to be asked for
   // (tests/unit/dataplane/path/fec_test.cc prints it), and 5 % of loss costs an eighth.
-  static constexpr double kMargin = 2;
+  static constexpr double kMargin = 1.8;
   static constexpr unsigned kLeastEvery = 2, kMostEvery = 64;
 
   // `budget`: how late a mended packet may be, beside one that was not lost. 0: never protected.

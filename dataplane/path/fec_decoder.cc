@@ -107,8 +107,7 @@ void FecDecoder::insert(Stream& stream, Equation equation) {
   for (const Equation& e : stream.equations)
     if (const std::uint8_t f = equation.factor_of(e.terms[0].sequence); f != 0)
       add(equation, fec_divide(f, e.terms[0].factor), e);
-  if (equation.terms.empty() || equation.terms.size() > 2 * kOpenRepairs)
-    return slab_.release(equation.slot);
+  if (equation.terms.empty() || equation.terms.size() > 2 * kOpenRepairs) return slab_.release(equation.slot);
   const Term own = equation.terms[0];
   for (Equation& e : stream.equations)
     if (const std::uint8_t f = e.factor_of(own.sequence); f != 0) add(e, fec_divide(f, own.factor), equation);
@@ -166,8 +165,7 @@ bool FecDecoder::solve(Stream& stream) {
     sound = header.has_value() && header->kind == packet::InnerKind::Packet &&
             header->tier == stream.id.tier && header->sequence == term.sequence;
     if (sound)
-      out_.push_back(
-          {stream.id, *header, symbol.subspan(kSymbolPrefix, size - packet::InnerHeader::kBytes)});
+      out_.push_back({stream.id, *header, symbol.subspan(kSymbolPrefix, size - packet::InnerHeader::kBytes)});
   }
   if (!sound) {
     out_.resize(before);

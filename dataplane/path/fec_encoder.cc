@@ -33,25 +33,31 @@ void FecEncoder::on_packet(std::uint64_t sequence, packet::Bytes plain, base::Ti
   next_ = (sequence + 1) & kSequenceMask;
   count_ = std::min<unsigned>(count_ + 1, plan_.window);
   credit_ = std::min(credit_ + 1, kMostCredit);
-  burst_ = std::min(burst_ + 1, 1u << 16);
   last_ = now;
   ++sources_;
-  if (++fresh_ < plan_.every) return;
+  if (fresh_++ == 0) fresh_since_ = now;
+  if (fresh_ >= plan_.every || count_ <= kOpening) {
+    fresh_ = 0;
+    ++due_;
+  } else if (now >= next_timeout()) {
+    repair_early();
+  }
+}
+
+void FecEncoder::repair_early() {
+  if (credit_ < kEarlyCost) return;
+  credit_ -= kEarlyCost;
   fresh_ = 0;
   ++due_;
 }
 
 void FecEncoder::on_timer(base::Time now) {
-  if (fresh_ == 0 || now < next_timeout()) return;
-  fresh_ = 0;
-  for (unsigned n = burst_ < kShortBurst * plan_.every ? 2 : 1; n > 0 && credit_ >= kEarlyCost; --n) {
-    credit_ -= kEarlyCost;
-    ++due_;
-  }
-  burst_ = 0;
+  if (now >= next_timeout()) repair_early();
 }
 
-base::Time FecEncoder::next_timeout() const { return fresh_ == 0 ? base::Time::max() : last_ + kPause; }
+base::Time FecEncoder::next_timeout() const {
+  return fresh_ == 0 || credit_ < kEarlyCost ? base::Time::max() : fresh_since_ + kSpacing;
+}
 
 packet::Bytes FecEncoder::poll_repair() {
   if (due_ == 0 || count_ == 0) return {};

@@ -14,20 +14,21 @@ namespace qanat::path {
 
 // event             | no plan | window as planned           | packets since the last repair
 // ------------------+---------+-----------------------------+------------------------------------------------------
-// packet, next      | –       | joins; the oldest leaves    | one more; with the plan's `every`: a repair is due
-// packet, leap      | –       | begins anew                 | one
+// packet, next      | –       | joins; the oldest leaves    | one more; with the plan's `every`, or kSpacing after the
+//                   |         |                             | first of them as far as credit goes: a repair is due
+// packet, leap      | –       | begins anew                 | none; a repair is due
 // packet, too large | –       | empty                       | none
-// a pause           | –       | stays                       | none; a repair is due, two after a short burst, as far
-//                   |         |                             | as credit goes
+// kSpacing over     | –       | stays                       | none; a repair is due as far as credit goes
 //
-// Repairs are at most one for every `every` packets, one for kEarlyCost besides, and kMostCredit ÷ kEarlyCost at first: a
-// thin stream, or one that comes in small bursts, is protected within kPause of its end, but not at any price.
+// Repairs are at most one for every `every` packets, one for kEarlyCost besides, and kMostCredit ÷ kEarlyCost at first:
+// a flow that begins is slow and bursty, and a loss that delays the first acks of a round ends its slow start (HyStart).
 // Memory: the window's symbols, once the plan was on. One thread, one stream.
 class FecEncoder {
  public:
-  static constexpr base::Duration kPause = std::chrono::milliseconds{3};
-  static constexpr unsigned kEarlyCost = 16, kMostCredit = 8 * kEarlyCost;  // packets
-  static constexpr unsigned kShortBurst = 3;                                // times `every`
+  static constexpr base::Duration kSpacing = std::chrono::microseconds{1500};
+  static constexpr unsigned kOpening =
+      3;  // packets of a new window with a repair each: the far end keeps from then on
+  static constexpr unsigned kEarlyCost = 24, kMostCredit = 64 * kEarlyCost;  // packets
 
   // Takes effect with the next packet; the window is clamped to kMostSources.
   void set_plan(const FecPlan& plan);
@@ -48,6 +49,8 @@ class FecEncoder {
   std::uint64_t repairs() const { return repairs_; }
 
  private:
+  void repair_early();
+
   FecPlan plan_;
   std::vector<std::uint8_t> symbols_;  // by sequence modulo kMostSources, kSlotBytes each
   std::array<std::uint16_t, kMostSources> sizes_{};
@@ -55,11 +58,10 @@ class FecEncoder {
   std::uint64_t next_ = 0;  // the sequence after the newest
   unsigned count_ = 0;      // sources in the window
   unsigned fresh_ = 0;      // of them no repair has seen
-  unsigned burst_ = 0;      // since the last pause
   unsigned due_ = 0;
   unsigned credit_ = kMostCredit;
   unsigned number_ = 0;
-  base::Time last_{};
+  base::Time last_{}, fresh_since_{};
   std::uint64_t sources_ = 0, repairs_ = 0;
 };
 

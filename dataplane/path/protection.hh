@@ -19,10 +19,11 @@ namespace qanat::path {
 // One thread.
 class Protection {
  public:
-  static constexpr std::size_t kMostStreams = 32;  // 192 KiB each; past that the longest idle goes unprotected
+  static constexpr std::size_t kMostStreams =
+      32;  // 192 KiB each; past that the longest idle goes unprotected
   // How long a lost one waits for a repair to do its work: about the time of a window's first repairs at 5 Mbit/s, and of
   // the report.
-  static constexpr base::Duration kGrace = std::chrono::milliseconds{12};
+  static constexpr base::Duration kGrace = std::chrono::milliseconds{16};
 
   struct Repair {
     ids::Tier tier{};

@@ -245,7 +245,7 @@ RC_GTEST_PROP(WireProperty, RouteHeadersRoundTrip, ()) {
 RC_GTEST_PROP(WireProperty, InnerHeadersRoundTrip,
               (std::uint8_t hops, bool partial, bool wanted, bool copied, std::uint64_t sequence,
                std::uint8_t hold)) {
-  const InnerHeader h{.kind = static_cast<InnerKind>(*rc::gen::inRange(0, 9)),
+  const InnerHeader h{.kind = static_cast<InnerKind>(*rc::gen::inRange(0, 10)),
                       .checksum_partial = partial,
                       .ack_wanted = wanted,
                       .copied = copied,

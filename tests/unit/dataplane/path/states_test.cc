@@ -195,7 +195,7 @@ TEST(States, FecControl) {
   compare("FecControl", [](const std::string& state, const std::string& event) {
     FecControl control(milliseconds{40});
     base::Time now{seconds{100}};
-    LossPattern pattern{0, 1, milliseconds{60}, 1000};
+    LossPattern pattern{0, 1, milliseconds{60}};
     const auto measure = [&](double loss, base::Duration later) {
       pattern.loss = loss;
       control.on_measured(pattern, now += later);
@@ -214,26 +214,25 @@ TEST(States, FecControl) {
 TEST(States, FecEncoder) {
   compare("FecEncoder", [](const std::string& state, const std::string& event) {
     FecEncoder e;
-    e.set_plan({4, 2}, milliseconds{20});
+    e.set_plan({128, 4});
     const base::Time now{seconds{100}};
     std::uint64_t number = 0;
     const auto give = [&](std::size_t size = 20) {
-      packet::InnerHeader header;
-      header.sequence = number++;
-      e.on_packet(header, std::vector<std::uint8_t>(size), now);
+      e.on_packet(number++, std::vector<std::uint8_t>(size), now);
     };
-    const int before = state == "none" ? 0 : state == "open" ? 1 : 3;
-    for (int i = 0; i < before; ++i) give();
-    const bool was_open = before != 0;
+    const auto repaired = [&] { return !e.poll_repair().empty(); };
+    const unsigned fresh = state == "one uncovered" ? 1 : state == "three uncovered" ? 3 : 0;
+    if (state != "none")
+      for (unsigned i = 0; i < FecEncoder::kOpening + fresh; ++i) give();
+    while (repaired()) {
+    }
     if (event == "next packet") give();
     if (event == "packet after a leap") number += 10, give();
     if (event == "packet too large") give(PacketSlab::kSlotBytes);
-    if (event == "its time is over") e.on_timer(now + milliseconds{20});
-    const bool closed = !e.poll_repair().empty();
-    const bool open = e.next_timeout() != base::Time::max();
-    if (closed) return std::string{open ? "closed, opened" : "closed"};
-    if (!was_open) return std::string{open ? "opened" : ""};
-    return std::string{open ? "joins" : "lost"};
+    if (event == "its time is over") e.on_timer(now + FecEncoder::kSpacing);
+    if (repaired()) return std::string{"a repair"};
+    if (e.next_timeout() != base::Time::max()) return std::string{"waits"};
+    return std::string{fresh != 0 ? "given up" : ""};
   });
 }
 
@@ -243,14 +242,18 @@ TEST(States, FecDecoder) {
     base::Time now{seconds{100}};
     const auto encode = [&](std::uint64_t first) {
       FecEncoder e;
-      e.set_plan({2, 1}, milliseconds{20});
+      e.set_plan({2, 2});
+      std::vector<std::uint8_t> last;
       for (std::uint64_t n = first; n < first + 2; ++n) {
         packet::InnerHeader header;
         header.sequence = n;
-        e.on_packet(header, std::vector<std::uint8_t>(20, 1), now);
+        std::vector<std::uint8_t> plain(packet::InnerHeader::kBytes + 20, 1);
+        header.serialize(plain);
+        e.on_packet(n, plain, now);
+        const auto r = e.poll_repair();
+        last.assign(r.begin(), r.end());
       }
-      const auto r = e.poll_repair();
-      return std::vector<std::uint8_t>(r.begin(), r.end());
+      return last;
     };
     FecDecoder d;
     const auto repair = [&](std::uint64_t first) {
