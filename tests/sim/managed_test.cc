@@ -121,6 +121,9 @@ TEST_F(Managed, AutoNoticesLoss) {
   flow(3000);
   EXPECT_GT(net->at(2).counters()[Counter::AcksSent], 20u);
   EXPECT_GT(net->at(1).counters()[Counter::PacketsResent], 5u);
+  // Probes have told the loss: repairs come before anybody asks.
+  EXPECT_GT(net->at(1).counters()[Counter::RepairsSent], 20u);
+  EXPECT_GT(net->at(2).counters()[Counter::PacketsRebuilt], 5u);
 }
 
 }  // namespace

@@ -76,9 +76,9 @@ TEST(InnerHeader, LayoutIsThatOfTheSpecification) {
 TEST(InnerHeader, UnknownKindTierOrShortIsRefused) {
   Octets bytes(InnerHeader::kBytes);
   EXPECT_TRUE(InnerHeader::parse(bytes).has_value());
-  bytes[0] = 8;
-  EXPECT_TRUE(InnerHeader::parse(bytes).has_value());
   bytes[0] = 9;
+  EXPECT_TRUE(InnerHeader::parse(bytes).has_value());
+  bytes[0] = 10;
   EXPECT_EQ(InnerHeader::parse(bytes).error(), DropReason::InnerMalformed);
   bytes[0] = 0;
   bytes[2] = 4;
