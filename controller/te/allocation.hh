@@ -20,9 +20,9 @@ struct Demand {
 };
 
 struct Options {
-  int sweeps = 8;            // over all demands, to level the fullest resources
+  int sweeps = 6;            // over all demands, to level the fullest resources
   int rounds = 40;           // of levelling and raising again
-  double least_gain = 2e-4;  // that another round is worth
+  double least_gain = 5e-4;  // that another round is worth
 };
 
 class Allocation {
