@@ -119,8 +119,11 @@ void ValveDesk::heard(Line& line, Remote& remote, std::string_view body) {
     // Its owner's offer is another: priced anew, and while it is shut what it would carry is sought elsewhere.
     if (j.value("offer", remote.offer) != remote.offer || j.value("open", true) != remote.open)
       remote.priced = false;
-    book(line, remote, j.at("epoch").get<std::int64_t>(), j.at("card_ms").get<std::int64_t>(),
-         j.at("charged_nano").get<std::int64_t>());
+    // Without the pool's name nobody could be owed it: the next answer has it all.
+    if (remote.pool_name.empty()) remote.pool_name = j.value("pool", "");
+    if (!remote.pool_name.empty())
+      book(line, remote, j.at("epoch").get<std::int64_t>(), j.at("card_ms").get<std::int64_t>(),
+           j.at("charged_nano").get<std::int64_t>());
     remote.error.clear();
   } catch (const json::exception& error) {
     remote.error = error.what();
@@ -149,7 +152,7 @@ void ValveDesk::book(Line& line, Remote& remote, std::int64_t epoch, std::int64_
     ValveUse use;
     use.placeholder = remote.id;
     use.model = line.model;
-    use.pool = remote.pool_name.empty() ? remote.is.pool : remote.pool_name;
+    use.pool = remote.pool_name;
     use.began_unix_ms = wall_ms();
     remote.use = std::move(use);
     remote.use_saved = {};

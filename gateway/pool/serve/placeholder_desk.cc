@@ -138,6 +138,7 @@ ordered_json PlaceholderDesk::to_json(const PlaceholderStatus& s) const {
         }
     }
   ordered_json j{{"id", s.wish.id},
+                 {"pool", config_.id},
                  {"owner", s.wish.owner},
                  {"model", s.wish.model},
                  {"engines", s.wish.engines},

@@ -142,12 +142,14 @@ ServiceAudit audit_services(const std::string& ledger_file, const std::vector<st
   std::map<std::string, Order> orders;
   ledger.rows("SELECT id, kind, body FROM job_documents WHERE kind IN ('transfer', 'tune')",
               [&](sqlite3_stmt* row) {
-                const auto body = nlohmann::json::parse(text(row, 2), nullptr, false);
+                const bool tune = text(row, 1) == "tune";
+                const auto kept = nlohmann::json::parse(text(row, 2), nullptr, false);
+                const auto body = tune && kept.is_object() ? kept.value("doc", nlohmann::json()) : kept;
                 if (!body.is_object()) return;
                 Order& o = orders[text(row, 0)];
-                o.state = body.contains("state") ? body.value("state", "") : body.value("status", "");
+                o.state = body.value(tune ? "status" : "state", "");
                 o.amount = body.value("price_nano", std::int64_t{0});
-                const char* const quantity = body.contains("state") ? "bytes_moved" : "trained_tokens";
+                const char* const quantity = tune ? "trained_tokens" : "bytes_moved";
                 if (body.contains(quantity) && body[quantity].is_number())
                   o.quantity = body[quantity].get<std::int64_t>();
               });

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.hh"
 #include "base/http_client.hh"
 #include "tools/linkem/netns.hh"
 
@@ -21,6 +22,7 @@ using nlohmann::json;
 constexpr auto kBetween = 1500ms;
 constexpr int kTuneEvery = 4;
 constexpr std::size_t kFileBytes = 40'000;
+constexpr std::uint64_t kDeadlineMs = 600'000;
 constexpr const char* kBoundary = "qanat-soak-boundary";
 
 // A file like no other: chat lines, so that it can be trained with.
@@ -68,7 +70,11 @@ struct Orders::Loop {
                 type = std::string("multipart/form-data; boundary=") + kBoundary;
     const std::string file = co_await ask(std::move(target), std::move(body), std::move(type));
     if (file.empty()) co_return;
-    const json wanted{{"dataset", file}, {"site", self.sites_[std::size_t(number) % self.sites_.size()]}};
+    // With a deadline, so on bulk: of scavenger the observer's probes of loops are alone.
+    const std::uint64_t by = base::unix_now_ms() + kDeadlineMs;
+    const json wanted{{"dataset", file},
+                      {"site", self.sites_[std::size_t(number) % self.sites_.size()]},
+                      {"by_unix_ms", by}};
     target = "/qanat/v1/transfers";
     body = wanted.dump();
     type = "application/json";
