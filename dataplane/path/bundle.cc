@@ -17,6 +17,7 @@ constexpr double kLeastVariation = 1e-3;    // seconds; a queue that does not mo
 constexpr base::Duration kRecovery = 15ms;  // ack delay, reorder window, and a batch
 constexpr int kRecoveries = 5;              // in a row: at 5 % loss one packet in ten millions needs more
 constexpr base::Duration kMeasureEvery = 100ms;
+constexpr double kToldFades = 0.95;  // each time: by half in 1.4 s
 constexpr base::Duration kIdle = 200ms, kLossHalves = 1s;
 constexpr std::uint64_t kTried = 512;  // datagrams: then what a pipe brought counts, grown or not
 
@@ -43,6 +44,7 @@ std::size_t Bundle::add_pipe(const Pipe::Options& options, base::Time now) {
   if (free == pipes_.end()) pipes_.emplace_back();
   pipes_[i] = Member{};
   pipes_[i].pipe = std::make_unique<Pipe>(slab_, options, now);
+  pipes_[i].told_loss = options.congestion.initial_loss;
   candidates_.resize(pipes_.size());
   covariance_.assign(pipes_.size() * pipes_.size(), 0);
   return i;
@@ -212,10 +214,11 @@ void Bundle::measure(base::Time now) {
   LossPattern pattern;
   double rates = 0, losses = 0;
   base::Duration least = base::Duration::max(), most{};
-  for (const Member& m : pipes_) {
+  for (Member& m : pipes_) {
     if (m.pipe == nullptr || !m.usable || now - m.pipe->last_sent() > kIdle) continue;
     rates += m.pipe->bandwidth();
-    losses += m.pipe->bandwidth() * m.pipe->congestion().random_loss();
+    losses += m.pipe->bandwidth() * std::max(m.pipe->congestion().random_loss(), m.told_loss);
+    m.told_loss *= kToldFades;
     pattern.rtt = std::max(pattern.rtt, m.pipe->rtt());
     least = std::min(least, m.pipe->latency());
     most = std::max(most, m.pipe->latency());

@@ -118,6 +118,7 @@ class Bundle {
   struct Member {
     std::unique_ptr<Pipe> pipe;
     bool usable = true;
+    double told_loss = 0;              // by probes; fades, since it may have been a queue's
     double queue = 0, queue_mean = 0;  // seconds, for coupling
   };
   void collect_lost(base::Time now);

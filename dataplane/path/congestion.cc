@@ -53,7 +53,6 @@ Congestion::Congestion(const CongestionOptions& options)
       smoothed_rtt_(options.initial_rtt) {
   bandwidth_ = options.initial_rate;
   rates_.add(bandwidth_);
-  random_loss_ = cruise_loss_ = std::clamp(options.initial_loss, 0.0, kRandomLoss);
   update_output();
 }
 

@@ -17,7 +17,7 @@ struct CongestionOptions {
   std::uint64_t max_rate = 0;  // bytes/s that the line was promised to carry; 0: unknown
   base::Duration initial_rtt = std::chrono::milliseconds{50};
   double initial_rate = 0;  // bytes/s that it carried so far, unmanaged; 0: unknown
-  double initial_loss = 0;  // share that probes found lost, whatever is sent
+  double initial_loss = 0;  // share that probes found lost: for repairs, until the pipe has measured its own
   base::Duration queue_target = std::chrono::milliseconds{5};
 };
 
