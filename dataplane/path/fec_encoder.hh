@@ -28,7 +28,7 @@ class FecEncoder {
   static constexpr base::Duration kSpacing = std::chrono::microseconds{1500};
   static constexpr unsigned kOpening =
       3;  // packets of a new window with a repair each: the far end keeps from then on
-  static constexpr unsigned kEarlyCost = 24, kMostCredit = 64 * kEarlyCost;  // packets
+  static constexpr unsigned kEarlyCost = 32, kMostCredit = 64 * kEarlyCost;  // packets
 
   // Takes effect with the next packet; the window is clamped to kMostSources.
   void set_plan(const FecPlan& plan);
