@@ -1,8 +1,5 @@
 #include "base/http_connection.hh"
 
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <exception>
@@ -20,7 +17,6 @@ namespace {
 // than a reset (RFC 9112 §9.6).
 constexpr std::size_t kLingerBytes = 32 * 1024 * 1024;  // more than any route's body
 constexpr Duration kLingerTime = std::chrono::seconds{2};
-constexpr auto kLookAgain = std::chrono::milliseconds{100};
 
 LogGate g_handler_gate{std::chrono::seconds{1}};
 
@@ -254,7 +250,7 @@ void Responder::Connection::refused(int status, std::string_view code, const Req
 asio::awaitable<void> Responder::Connection::linger() {
   boost::system::error_code ec;
   if (gone_) co_return;
-  if (transport_->ssl() == nullptr) transport_->socket().shutdown(Transport::Socket::shutdown_send, ec);
+  transport_->shutdown_send();
   transport_->set_read_deadline(monotonic_now() + kLingerTime);
   for (std::size_t total = 0; total < kLingerBytes && !ec;) {
     const std::string_view bytes = co_await transport_->read(ec);
@@ -302,28 +298,10 @@ void Responder::Connection::on_disconnect(std::function<void()> callback) {
     return;
   }
   disconnect_ = std::move(callback);
-  if (!watching_) watch();
-}
-
-// Readable means closed, or a pipelined request: which of them, peer_gone() knows without consuming anything.
-void Responder::Connection::watch() {
-  watching_ = true;
-  transport_->socket().async_wait(
-      Transport::Socket::wait_read, [self = shared_from_this()](const boost::system::error_code& ec) {
-        self->watching_ = false;
-        if (ec || self->gone_ || !self->disconnect_) return;
-        if (self->transport_->peer_gone()) {
-          self->set_gone();
-          return;
-        }
-        self->watching_ = true;
-        auto timer =
-            std::make_shared<asio::steady_timer>(self->transport_->socket().get_executor(), kLookAgain);
-        timer->async_wait([self, timer](const boost::system::error_code&) {
-          self->watching_ = false;
-          if (!self->gone_ && self->disconnect_) self->watch();
-        });
-      });
+  transport_->on_hangup([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self && self->disconnect_) self->set_gone();
+  });
 }
 
 }  // namespace qanat::base

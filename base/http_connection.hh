@@ -49,7 +49,6 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   void refused(int status, std::string_view code, const Request& head) const;
   boost::asio::awaitable<void> linger();
   boost::asio::awaitable<void> run_handler(const HttpRoute& route, Request& request);
-  void watch();
   void set_gone();
 
   std::shared_ptr<Transport> transport_;
@@ -62,7 +61,6 @@ class Responder::Connection : public std::enable_shared_from_this<Responder::Con
   std::string backlog_;  // offered, not yet taken by the kernel
   std::optional<PeerIdentity> identity_;
   std::function<void()> disconnect_;  // of the running handler
-  bool watching_ = false;             // a wait for readability or the look-again timer is outstanding
   bool draining_ = false;
   bool gone_ = false;
   bool keep_alive_ = true;

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <ctime>
 
 #include "base/clock.hh"
@@ -28,6 +30,14 @@ void append_value(std::string& out, std::string_view value) {
   for (const char c : value) out += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
 }
 
+// RFC 9112 §7.1.
+void append_chunk(std::string& out, std::string_view bytes) {
+  std::array<char, 16> digits;
+  const auto end = std::to_chars(digits.begin(), digits.end(), bytes.size(), 16).ptr;
+  out.append(digits.begin(), end).append("\r\n").append(bytes).append("\r\n");
+}
+constexpr std::size_t kKeptChunk = 64 * 1024;
+
 }  // namespace
 
 struct Responder::State {
@@ -36,7 +46,6 @@ struct Responder::State {
   bool started = false;
   bool streaming = false;
   bool chunked = false;
-  std::string chunk{};  // offer()'s, kept for its memory
 
   std::string head(int status, std::string_view content_type) {
     started = true;
@@ -122,8 +131,7 @@ asio::awaitable<bool> Responder::write(std::string_view bytes) {
   if (!s.chunked) co_return co_await s.connection.write(bytes);
   std::string chunk;
   chunk.reserve(bytes.size() + 20);
-  fmt::format_to(std::back_inserter(chunk), "{:x}\r\n", bytes.size());
-  chunk.append(bytes).append("\r\n");
+  append_chunk(chunk, bytes);
   co_return co_await s.connection.write(chunk);
 }
 
@@ -132,10 +140,13 @@ Responder::Offered Responder::offer(std::string_view bytes) {
   if (!s.streaming || s.connection.gone()) return Offered::Gone;
   if (bytes.empty() || s.connection.head_request()) return Offered::Taken;
   if (!s.chunked) return s.connection.offer(bytes);
-  s.chunk.clear();
-  fmt::format_to(std::back_inserter(s.chunk), "{:x}\r\n", bytes.size());
-  s.chunk.append(bytes).append("\r\n");
-  return s.connection.offer(s.chunk);
+  // Everybody's, so that it is warm: it is gone to the kernel, or copied, when offer() is over.
+  thread_local std::string chunk;
+  chunk.clear();
+  append_chunk(chunk, bytes);
+  const Offered offered = s.connection.offer(chunk);
+  if (chunk.capacity() > kKeptChunk) chunk = {};
+  return offered;
 }
 
 asio::awaitable<bool> Responder::drain() { co_return co_await state_->connection.drain(); }

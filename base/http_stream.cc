@@ -195,7 +195,7 @@ struct HttpStream::State::Pump final : Transport::Reader, std::enable_shared_fro
   Pump(std::shared_ptr<State> state, const std::function<bool(std::string_view)>& taker)
       : s(std::move(state)),
         take(taker),
-        woken(s->transport->socket().get_executor(), asio::steady_timer::time_point::max()) {}
+        woken(s->transport->executor(), asio::steady_timer::time_point::max()) {}
 
   void on_readable(const ErrorCode& ec) override {
     ErrorCode error = ec;

@@ -6,6 +6,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,7 +33,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
   static constexpr std::size_t kReadSize = 32 * 1024;
   virtual boost::asio::awaitable<std::string_view> read(ErrorCode& ec) = 0;
   // The same without a coroutine's turn for each piece: read_now() answers what is there, nothing if nothing is, once
-  // on_readable() was told. Plain streams only: TLS answers false and tells nobody.
+  // on_readable() was told, which it is once a call of wait_readable(). Plain streams only: TLS answers false and tells
+  // nobody.
   struct Reader {
     virtual ~Reader() = default;
     virtual void on_readable(const ErrorCode& ec) = 0;
@@ -44,8 +46,13 @@ class Transport : public std::enable_shared_from_this<Transport> {
                                                       std::string_view second = {}) = 0;
   // What the kernel takes of `bytes` now, without waiting; 0 where it takes none (TLS never does: use write_all).
   virtual std::size_t write_now(std::string_view, ErrorCode&) { return 0; }
-  virtual Socket& socket() = 0;
+  // Says that nothing more comes from here; reading goes on.
+  virtual void shutdown_send() = 0;
+  // Once, soon after the peer has closed its side or the connection broke, even while nobody reads; replaces a callback
+  // that has not been called yet.
+  virtual void on_hangup(std::function<void()> callback) = 0;
   virtual ssl_st* ssl() { return nullptr; }
+  boost::asio::any_io_executor executor() { return timer_.get_executor(); }
 
   // Past a deadline the stream is closed and expired() says why. Time::max(): none. Cheap to call: a timer already
   // running towards an earlier instant is left alone and looks again when it fires.
@@ -59,6 +66,8 @@ class Transport : public std::enable_shared_from_this<Transport> {
 
  protected:
   explicit Transport(const boost::asio::any_io_executor& executor) : timer_(executor) {}
+  virtual int descriptor() = 0;
+  virtual void close_socket() = 0;  // and ends whoever waits for it
 
  private:
   void arm();

@@ -8,10 +8,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/time_slice.hh"
 #include "bench/gateway/wire.hh"
 
 int main(int argc, char** argv) {
   using namespace qanat::bench;
+  // Load and mock may share a core: neither must wait for the other's turn of some milliseconds.
+  qanat::base::ask_for_slice(qanat::base::kShortSlice);
   if (argc < 3) return fmt::print(stderr, "bench_gateway: mock|calls|streams PORT …\n"), 2;
   const std::string_view mode = argv[1];
   Asking asking;

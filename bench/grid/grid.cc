@@ -1,4 +1,5 @@
 // bench_grid: the thirty path pairs, printed and drawn as a heat map: one flow over both paths against the better one alone.
+// And what the modelled TCP gets over six of their second paths, bare, so that the kernel's can be held against it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -47,17 +48,48 @@ void draw(const std::vector<Pair>& pairs, const std::vector<double>& ratios, con
   canvas->save(to);
 }
 
+// Even, far, slow and far, lossy, slow and lossy, shaky.
+constexpr std::size_t kModelled[] = {0, 3, 10, 16, 18, 24};
+
+// A line a point: NAME;FORWARD;REVERSE;CUBIC;BBR, links as linkem takes them, Mbit/s from the second second on.
+void print_models(const std::vector<Pair>& pairs, int seconds) {
+  for (const std::size_t i : kModelled) {
+    fmt::print("{};{};{}", name(pairs[i]), pairs[i].second.forward, pairs[i].second.reverse);
+    for (const bool bbr : {false, true}) {
+      std::vector<double> goodputs;
+      for (std::uint64_t seed = 1; seed <= 9; ++seed) {
+        grid::Scenario s;
+        s.links = {pairs[i].second};
+        s.flows.push_back({.tunnelled = false, .link = 0, .tcp = {}, .start = {}});
+        s.flows[0].tcp.bbr = bbr;
+        s.length = std::chrono::seconds{seconds};
+        s.warm_up = std::chrono::seconds{1};
+        s.seed = seed;
+        goodputs.push_back(grid::run(s).flows[0].goodput_bps);
+      }
+      std::nth_element(goodputs.begin(), goodputs.begin() + 4, goodputs.end());
+      fmt::print(";{:.2f}", goodputs[4] / 1e6);
+    }
+    fmt::print("\n");
+  }
+}
+
 }  // namespace
 
-// bench_grid [--png FILE] [--seconds N]: three seeds a pair, the median.
+// bench_grid [--png FILE] [--seconds N] [--models N]: three seeds a pair, the median; or, for N seconds, the models alone.
 int main(int argc, char** argv) {
   std::string png;
-  int seconds = 10;
+  int seconds = 10, models = 0;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::string_view(argv[i]) == "--png") png = argv[i + 1];
     if (std::string_view(argv[i]) == "--seconds") seconds = std::atoi(argv[i + 1]);
+    if (std::string_view(argv[i]) == "--models") models = std::atoi(argv[i + 1]);
   }
   const std::vector<Pair> pairs = grid::thirty();
+  if (models > 0) {
+    print_models(pairs, models);
+    return 0;
+  }
   std::vector<double> medians;
   fmt::print("{:28} {:>8} {:>8} {:>8} {:>7}\n", "second path", "both", "first", "second", "ratio");
   for (const Pair& pair : pairs) {

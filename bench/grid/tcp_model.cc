@@ -8,6 +8,11 @@ namespace {
 using namespace std::chrono_literals;
 constexpr base::Duration kDelayedAck = 40ms;
 constexpr double kBeta = 0.7, kC = 0.4;
+constexpr base::Duration kJiffy = 4ms;        // HZ = 250
+constexpr base::Duration kCubicEvery = 28ms;  // HZ / 32: how soon the same window is looked at again
+constexpr double kFriendly =
+    (1 + kBeta) / (3 * (1 - kBeta));  // acks for each segment that Reno would grow by
+constexpr unsigned kDupThreshold = 3;
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 base::Duration duration(double s) { return base::Duration{static_cast<std::int64_t>(s * 1e9)}; }
 }  // namespace
@@ -75,6 +80,17 @@ base::Duration TcpSender::rto() const {
   return base * (1u << std::min(backoff_, 6u));
 }
 
+// tcp_tso_should_defer(): less than a third of the window waits for the next ack, if that is near and the last segment
+// just left.
+bool TcpSender::defers(base::Time now) {
+  if (chunk_ > 0 || options_.bbr || recovering_ || in_loss_) return false;
+  const double room = std::floor(window_) - static_cast<double>(out_);
+  if (room < window_ / 3 && out_ > 0 && now - last_sent_ <= 1ms && now - segments_.front().sent >= srtt_ / 2)
+    return true;
+  chunk_ = static_cast<std::uint64_t>(std::max(room, 0.0));
+  return false;
+}
+
 std::optional<std::uint64_t> TcpSender::poll(base::Time now) {
   if (static_cast<double>(out_) >= window_) return std::nullopt;
   if (options_.bbr && pace_ > now) return std::nullopt;
@@ -85,7 +101,8 @@ std::optional<std::uint64_t> TcpSender::poll(base::Time now) {
     lost_hint_ = number;
   }
   if (number == next_) {
-    if (full()) return std::nullopt;
+    if (full() || defers(now)) return std::nullopt;
+    if (chunk_ > 0) --chunk_;
     segments_.emplace_back();
     ++next_;
   } else {
@@ -101,6 +118,7 @@ std::optional<std::uint64_t> TcpSender::poll(base::Time now) {
   s.delivered = delivered_;
   s.delivered_at = delivered_at_;
   ++out_;
+  last_sent_ = now;
   if (timer_ == base::Time::max()) timer_ = now + rto();
   if (options_.bbr && rate_ > 0) pace_ = std::max(pace_, now - 1ms) + duration(1 / (gain_ * rate_));
   return number;
@@ -119,6 +137,10 @@ void TcpSender::take(std::uint64_t number, base::Time now) {
   ++delivered_;
   delivered_at_ = now;
   if (number < highest_sacked_ && !s.resent) reordering_ = true;
+  if (number == probe_) {
+    probe_ = kNobody;
+    if (s.resent && now - s.sent >= least_rtt_ && !recovering_) decrease();
+  }
   highest_sacked_ = std::max(highest_sacked_, number);
   if (s.sent >= newest_sent_) {
     if (!s.resent || now - s.sent >= least_rtt_) {
@@ -131,13 +153,13 @@ void TcpSender::take(std::uint64_t number, base::Time now) {
 void TcpSender::detect_lost(base::Time now) {
   rack_due_ = base::Time::max();
   if (newest_sent_ == base::Time{}) return;
-  const bool patient = reordering_ && sacked_ < 3 + (reordering_ ? 1000u : 0u);
-  const base::Duration window = reordering_ ? std::min(least_rtt_ / 4, srtt_) : base::Duration{};
-  if (!patient && sacked_ < 3 && !recovering_) return;
+  // tcp_rack_reo_wnd(): eager in recovery and with three reports, unless reordering was seen.
+  const bool eager = !reordering_ && (recovering_ || in_loss_ || sacked_ >= kDupThreshold);
+  const base::Duration window = eager ? base::Duration{} : std::min(least_rtt_ / 4, srtt_);
   bool lost = false;
   for (std::uint64_t n = first_; n < next_; ++n) {
     Segment& s = at(n);
-    if (n > highest_sacked_ && !recovering_) break;
+    if (n > highest_sacked_ && !recovering_ && !in_loss_) break;
     if (s.sacked || s.lost || s.sent > newest_sent_) continue;
     if (s.sent == newest_sent_ && n > highest_sacked_) continue;
     if (s.sent + rack_rtt_ + window <= now) {
@@ -154,36 +176,69 @@ void TcpSender::detect_lost(base::Time now) {
 }
 
 void TcpSender::enter_recovery(base::Time) {
-  if (recovering_) return;
+  if (recovering_ || in_loss_) return;
   recovering_ = true;
   recovery_end_ = next_;
+  decrease();
+}
+
+// bictcp_recalc_ssthresh(), with the window that recovery ends with taken at once.
+void TcpSender::decrease() {
   if (options_.bbr) return;
-  max_ = window_ < max_ ? window_ * (1 + kBeta) / 2 : window_;
-  window_ = std::max(2.0, window_ * kBeta);
+  max_ = window_ < max_ ? std::floor(window_ * (1 + kBeta) / 2) : window_;
+  window_ = std::max(2.0, std::floor(window_ * kBeta));
   threshold_ = window_;
-  reno_ = window_;
+  grown_ = 0;
   epoch_set_ = false;
 }
 
+// In whole segments, as bictcp_update() and tcp_cong_avoid_ai() have it: small windows grow later than the formulas say.
 void TcpSender::cubic_ack(unsigned acked, base::Time now) {
   if (recovering_) return;
-  const double n = acked;
   if (window_ < threshold_) {
-    window_ += n;
-    return;
+    const double before = window_;
+    window_ = std::min(window_ + acked, std::max(threshold_, before));
+    acked -= static_cast<unsigned>(window_ - before);
+    if (acked == 0) return;
   }
+  acks_ += acked;
+  const bool soon = looked_window_ == window_ && now - looked_ <= kCubicEvery;
+  if (!epoch_set_ || !soon) {
+    if (!epoch_set_ || now - looked_ >= kJiffy) aim(acked, now);
+    // Never slower than Reno.
+    while (acks_ > window_ * kFriendly) {
+      acks_ -= window_ * kFriendly;
+      ++reno_;
+    }
+    if (reno_ > window_) acks_to_grow_ = std::min(acks_to_grow_, std::floor(window_ / (reno_ - window_)));
+    acks_to_grow_ = std::max(acks_to_grow_, 2.0);
+  }
+  if (grown_ >= acks_to_grow_) {
+    grown_ = 0;
+    ++window_;
+  }
+  grown_ += acked;
+  const double more = std::floor(grown_ / acks_to_grow_);
+  grown_ -= more * acks_to_grow_;
+  window_ += more;
+}
+
+// RFC 9438 §4.2 to 4.4: how many acks the next segment of the window takes.
+void TcpSender::aim(unsigned acked, base::Time now) {
+  looked_window_ = window_;
+  looked_ = now;
   if (!epoch_set_) {
     epoch_set_ = true;
     epoch_ = now;
+    acks_ = acked;
     reno_ = window_;
     origin_ = std::max(max_, window_);
     k_ = std::cbrt((origin_ - window_) / kC);
   }
   const double t = seconds(now - epoch_ + least_rtt_);
-  const double target = std::clamp(origin_ + kC * std::pow(t - k_, 3), window_, 1.5 * window_);
-  window_ += (target - window_) / window_ * n;
-  reno_ += 3 * (1 - kBeta) / (1 + kBeta) * n / reno_;
-  window_ = std::max(window_, reno_);
+  const double target = std::floor(origin_ + kC * std::pow(t - k_, 3));
+  acks_to_grow_ = target > window_ ? std::floor(window_ / (target - window_)) : 100 * window_;
+  if (max_ == 0) acks_to_grow_ = std::min(acks_to_grow_, 20.0);
 }
 
 void TcpSender::hystart(base::Duration rtt, base::Time now) {
@@ -305,7 +360,7 @@ void TcpSender::on_ack(const TcpAck& ack, base::Time now) {
   }
   const bool limited = static_cast<double>(out_) + static_cast<double>(delivered_ - before) < window_ * 0.9 &&
                        window_ >= threshold_;
-  if (recovering_ && first_ >= recovery_end_) recovering_ = false;
+  if (first_ >= recovery_end_) recovering_ = in_loss_ = false;
   detect_lost(now);
   hystart(rtt, now);
   if (options_.bbr) {
@@ -328,21 +383,28 @@ void TcpSender::on_ack(const TcpAck& ack, base::Time now) {
   }
 }
 
+// The tail loss probe (tcp_schedule_loss_probe()): only while nothing is known to be missing.
+base::Time TcpSender::probe_due() const {
+  if (out_ == 0 || probed_ || recovering_ || in_loss_ || sacked_ > 0 || timer_ == base::Time::max() ||
+      srtt_ == base::Duration{})
+    return base::Time::max();
+  return timer_ - rto() +
+         std::min<base::Duration>(2 * srtt_ + (next_ - first_ == 1 ? 200ms : 2 * kJiffy), rto());
+}
+
 base::Time TcpSender::next_timeout() const {
-  base::Time next = std::min(timer_, rack_due_);
-  if (out_ > 0 && !probed_ && !recovering_ && timer_ != base::Time::max() && srtt_ != base::Duration{})
-    next = std::min(next, timer_ - rto() + 2 * srtt_);  // the tail loss probe
+  base::Time next = std::min({timer_, rack_due_, probe_due()});
   if (options_.bbr && static_cast<double>(out_) < window_ && !full()) next = std::min(next, pace_);
   return next;
 }
 
 void TcpSender::on_timer(base::Time now) {
   if (rack_due_ <= now) detect_lost(now);
-  if (out_ > 0 && !probed_ && !recovering_ && timer_ != base::Time::max() && srtt_ != base::Duration{} &&
-      timer_ - rto() + 2 * srtt_ <= now && timer_ > now) {
+  if (probe_due() <= now && timer_ > now) {
     probed_ = true;
     if (Segment& last = segments_.back(); !last.sacked && !last.lost) {
-      last.lost = true;  // sent again at once, without an answer by the window
+      last.lost = true;  // sent again at once; the window answers if that was what mended it
+      probe_ = next_ - 1;
       --out_;
       ++lost_waiting_;
       lost_hint_ = std::min(lost_hint_, next_ - 1);
@@ -359,14 +421,13 @@ void TcpSender::on_timer(base::Time now) {
     }
   lost_hint_ = first_;
   if (!options_.bbr) {
-    max_ = window_;
-    threshold_ = std::max(2.0, window_ * kBeta);
+    if (!in_loss_) decrease();
+    max_ = 0;
     window_ = 1;
-    epoch_set_ = false;
   }
-  recovering_ = true;
+  recovering_ = false;
+  in_loss_ = true;
   recovery_end_ = next_;
-  if (!options_.bbr) recovering_ = false;
   timer_ = now + rto();
 }
 

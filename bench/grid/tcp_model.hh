@@ -70,10 +70,14 @@ class TcpSender {
   void take(std::uint64_t number, base::Time now);
   void detect_lost(base::Time now);
   void enter_recovery(base::Time now);
+  void decrease();
   void cubic_ack(unsigned acked, base::Time now);
+  void aim(unsigned acked, base::Time now);
   void hystart(base::Duration rtt, base::Time now);
   void bbr_ack(double rate, double acked, bool round, base::Time now);
   base::Duration rto() const;
+  base::Time probe_due() const;
+  bool defers(base::Time now);
   // The receiver takes no more, and nothing waits to be sent again.
   bool full() const {
     return lost_waiting_ == 0 && (next_ - first_) * options_.segment_bytes >= options_.receive_window;
@@ -82,7 +86,9 @@ class TcpSender {
   TcpOptions options_;
   std::deque<Segment> segments_;  // first_ … next_ − 1
   std::uint64_t first_ = 0, next_ = 0;
-  std::uint64_t out_ = 0;  // segments under way
+  std::uint64_t out_ = 0;    // segments under way
+  std::uint64_t chunk_ = 0;  // new segments that may still leave together
+  base::Time last_sent_{};
   std::uint64_t lost_waiting_ = 0;
   std::uint64_t lost_hint_ = 0;  // nothing before it is lost and waiting
   double window_ = 10, threshold_ = 1e9;
@@ -94,14 +100,21 @@ class TcpSender {
   bool reordering_ = false;
   std::uint64_t sacked_ = 0;
   // recovery
+  static constexpr std::uint64_t kNobody = ~std::uint64_t{0};
   bool recovering_ = false;
+  bool in_loss_ = false;  // after a timeout
   std::uint64_t recovery_end_ = 0;
+  std::uint64_t probe_ = kNobody;  // sent again by a tail loss probe
   base::Time timer_ = base::Time::max();
   base::Time rack_due_ = base::Time::max();
   unsigned backoff_ = 0;
   bool probed_ = false;
   // Cubic
   double max_ = 0, origin_ = 0, reno_ = 0, k_ = 0;
+  double acks_to_grow_ = 2, acks_ = 0,
+         grown_ = 0;          // acks that one more segment takes; since Reno's last; of the next
+  double looked_window_ = 0;  // when the former was last computed
+  base::Time looked_{};
   base::Time epoch_{};
   bool epoch_set_ = false;
   // HyStart

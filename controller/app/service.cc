@@ -119,6 +119,7 @@ void Service::tick() {
   tick_.async_wait([this](boost::system::error_code cancelled) {
     if (cancelled) return;
     level_->on_timer(now());
+    northbound_->on_timer();
     // The CAs in force changed, or the leaf is a month old.
     if (authority_.serial() != door_serial_ || base::unix_now() - door_made_ > 30 * 86'400)
       listener_.set_tls(door());

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/domain/canary.hh"
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
@@ -18,6 +19,7 @@
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
 #include "controller/telemetry/matrix.hh"
+#include "controller/telemetry/vitals.hh"
 #include "controller/topology/link_table.hh"
 
 namespace qanat::domain {
@@ -43,7 +45,8 @@ class Domain final : public session::Level {
   static constexpr base::Duration kExpiry = std::chrono::seconds(1);  // between two looks for silent links
   // The global level hears at once of what changed, and this often of everything.
   static constexpr base::Duration kFullReport = std::chrono::seconds(5);
-  // Between two configurations of one node of a large domain: what changes in between goes together.
+  // Between two configurations of one node of a large domain: what is measured in between goes together. What operators
+  // say waits for none of it.
   static constexpr base::Duration kLargeGap = std::chrono::seconds(1);
   static constexpr base::Duration kAckLimit = std::chrono::seconds(10);
   static constexpr base::Duration kRefusedPause = std::chrono::seconds(5);
@@ -86,6 +89,10 @@ class Domain final : public session::Level {
   std::optional<std::vector<std::string>> rotate_member(const std::string& name) override;
   void set_rules(const policy::Rules& rules, Now now) override;
   std::function<session::WhatIfAnswer()> what_if(const session::WhatIf& question, Now now) const override;
+  std::vector<std::string> begin_canary(const session::CanaryPlan& plan, Now now) override;
+  void choose_canaries(Now now) override;
+  std::optional<session::CanaryView> canary() const override;
+  void end_canary(session::CanaryEnd end, Now now) override;
 
   // ---- the global level above, when there is one ----
   // Epoch and version of the directive held.
@@ -101,13 +108,16 @@ class Domain final : public session::Level {
   struct Rollout {
     proto::v1::NodeConfig held;      // acknowledged; empty when unknown
     proto::v1::NodeConfig inflight;  // sent, not yet acknowledged; version 0: none
-    std::uint64_t version = 0;       // the highest ever sent
+    proto::v1::NodeConfig untold;  // sent before the session or this controller ended, and never acknowledged
+    std::uint64_t version = 0;     // the highest ever sent
     bool connected = false;
     bool dirty = true;        // what it should hold may have changed
     bool waiting = false;     // for a relay's acknowledgement
     bool asked = false;       // what it holds; see not_before
+    bool hurry = false;       // an operator waits for it: without kLargeGap
     std::uint64_t bound = 0;  // the authority's serial whose bindings it holds all of
     base::Time not_before{};
+    base::Time paced_until{};  // kLargeGap after the last one
     base::Time sent{};
   };
 
@@ -137,6 +147,10 @@ class Domain final : public session::Level {
   enum class Pace { OneAtATime, AtOnce };
   void push(Now now, Pace pace = Pace::OneAtATime);
   void push_soon(Now now);
+  void note_vitals(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
+  void judge_canary(Now now);
+  bool held_back(MemberId member, const Rollout& rollout) const;
+  void note_acknowledged(MemberId member, std::uint64_t version);
   void all_dirty();
   void tenant_changed(const proto::v1::Tenant& before, const proto::v1::Tenant& after);
   void leave(MemberId member, Now now);
@@ -165,6 +179,11 @@ class Domain final : public session::Level {
   std::set<Pair> unsettled_;  // whose last computation changed them: once more, until it does not
   RelayKeys relay_keys_;
   std::map<MemberId, Rollout> rollouts_;
+  std::vector<std::pair<MemberId, std::uint64_t>> acknowledged_;  // not yet in the store
+  telemetry::VitalsBook vitals_;
+  std::optional<Canary> canary_;
+  Selections selections_before_;  // while there is one: as they were when it began
+  std::map<MemberId, telemetry::Vitals> vitals_before_;
   std::vector<proto::v1::Tenant> tenants_;
   proto::v1::DomainDirective directive_;
   std::map<std::uint32_t, const proto::v1::NodeRecord*> remote_;

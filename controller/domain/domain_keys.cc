@@ -3,8 +3,35 @@
 
 #include "base/log.hh"
 #include "controller/domain/domain.hh"
+#include "controller/policy/token_schedule.hh"
 
 namespace qanat::domain {
+
+void Domain::rotate_keys(Now now) {
+  const base::UnixSeconds day = now.unix_s / policy::kDay;
+  if (day != day_) {
+    day_ = day;
+    all_dirty();  // every list's expiry moves on
+  }
+  if (keys_checked_ != 0 && now.unix_s - keys_checked_ < 60) return;
+  keys_checked_ = now.unix_s;
+  const auto weeks = policy::held_weeks(now.unix_s);
+  for (const auto& [id, member] : membership_.current()) {
+    if (!member.record.relay()) continue;
+    for (const std::uint64_t week : weeks) {
+      if (week < policy::week_of(now.unix_s) || relay_keys_.contains({id, week})) continue;
+      store::RelayKeyRow row{id, week, {}};
+      config_.random(row.key);
+      store_.add_relay_key(row);
+      relay_keys_[{id, week}] = row.key;
+      rollouts_[id].dirty = true;
+    }
+  }
+  const std::uint64_t oldest = weeks[0];
+  if (std::erase_if(relay_keys_, [oldest](const auto& k) { return k.first.second < oldest; }) == 0) return;
+  store_.remove_relay_keys_before(oldest);
+  all_dirty();
+}
 
 void Domain::on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now) {
   bool rebound = false;

@@ -105,7 +105,8 @@ void Domain::tenant_changed(const proto::v1::Tenant& before, const proto::v1::Te
   everything_ |= old_ids != new_ids;
   for (const auto* ids : {&old_ids, &new_ids})
     for (const std::uint32_t id : *ids)
-      if (const auto at = rollouts_.find(id); at != rollouts_.end()) at->second.dirty = true;
+      if (const auto at = rollouts_.find(id); at != rollouts_.end())
+        at->second.dirty = at->second.hurry = true;
 }
 
 bool Domain::remove_tenant(const std::string& name, Now now) {

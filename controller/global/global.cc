@@ -117,7 +117,7 @@ bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, N
       state.awaiting = false;
       if (ack.applied()) {
         state.acknowledged = ack.version();
-        store_.set_acknowledged(member, ack.version());
+        store_.set_acknowledged({{member, ack.version()}});
       } else {
         base::log_warn("domain {} refused directive {}: {}", member, ack.version(),
                        ack.error().substr(0, 500));

@@ -7,6 +7,7 @@
 
 #include "base/hex.hh"
 #include "controller/northbound/desk.hh"
+#include "controller/northbound/grant.hh"
 #include "controller/northbound/object_reader.hh"
 
 namespace qanat::northbound {
@@ -45,14 +46,7 @@ std::variant<AccountRequest, Problems> parse_account(std::string_view body) {
   const Json json = Json::parse(body, nullptr, false);
   ObjectReader reader(json, "", problems);
   AccountRequest request;
-  request.name = reader.string("name", true);
-  const std::string role = reader.string("role", true);
-  if (const auto known = parse_role(role)) {
-    request.role = *known;
-  } else if (!role.empty()) {
-    reader.problem("role", "viewer, operator or admin");
-  }
-  request.tenant = reader.string("tenant");
+  read_grant(reader, request);
   reader.finish();
   if (!problems.empty()) return problems;
   return request;

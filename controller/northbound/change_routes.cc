@@ -16,7 +16,6 @@ namespace {
 constexpr Need kTenantsOperator{Role::Operator, true};
 constexpr std::string_view kTenantHint =
     "PUT {\"vni\":100,\"members\":[{\"node\":\"city\",\"addresses\":[\"100.96.1.1/32\"],\"prefixes\":[]}]}";
-constexpr std::string_view kApplyHint = "GET /v1/intent shows a document with every section";
 
 Reply bad(const Problems& problems, std::string_view hint) {
   return failed(400, "bad_request", joined(problems), hint);
@@ -87,11 +86,13 @@ void Desk::add_change_routes(Routes& routes) {
     if (const auto freeze = intents_.frozen(now())) return frozen(*freeze);
     return begun(level_.rotate_network_key(now()), "GET /v1/network-key says how far it is");
   });
-  routes.change("POST", "/v1/apply", kOperator, [this](Request& in, const Caller& caller) {
-    const auto wanted = parse_intent(in.body);
-    if (const auto* problems = std::get_if<Problems>(&wanted)) return bad(*problems, kApplyHint);
-    return replied(intents_.apply(std::get<Wanted>(wanted), run_of(in), "apply", by(in, caller), now()),
-                   kApplyHint);
+  routes.change("POST", "/v1/apply", kOperator,
+                [this](Request& in, const Caller& caller) { return apply(in, caller); });
+  routes.change("POST", "/v1/canary/promote", kOperator, [this](Request& in, const Caller& caller) {
+    return settle(session::CanaryEnd::GoesToAll, in, caller);
+  });
+  routes.change("POST", "/v1/canary/rollback", kOperator, [this](Request& in, const Caller& caller) {
+    return settle(session::CanaryEnd::TakenBack, in, caller);
   });
   routes.change(
       "POST", "/v1/versions/{version}/restore", kOperator, [this](Request& in, const Caller& caller) {
@@ -117,6 +118,10 @@ Reply Desk::replied(const Intents::Outcome& outcome, std::string_view hint, Repl
                   "GET /v1/intent, and apply to that");
   }
   if (const auto* freeze = std::get_if<Intents::Frozen>(&outcome)) return frozen(*freeze);
+  if (const auto* watched = std::get_if<Intents::Watched>(&outcome))
+    return failed(409, "canary_running",
+                  fmt::format("version {} is with some boxes only, and watched", watched->version),
+                  "GET /v1/canary says for how long; POST /v1/canary/promote or /v1/canary/rollback ends it");
   const auto& applied = std::get<Applied>(outcome);
   return {.body = to_json(applied),
           .result = fmt::format("{}version {}", applied.changed ? "" : "unchanged, ", applied.version)};

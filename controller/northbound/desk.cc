@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "base/clock.hh"
 #include "controller/northbound/json_views.hh"
@@ -140,8 +142,11 @@ void Desk::Routes::change(std::string_view method, std::string_view pattern, Nee
   server.route(method, pattern,
                [desk = &desk, guarded = guarded, need, handler = std::move(handler)](
                    Request& in, Responder& out) -> Answer {
-                 const auto caller = desk->caller_of(in, guarded);
-                 const Reply reply = desk->run(handler, in, caller.value_or(Caller{}), need);
+                 const Caller caller = desk->caller_of(in, guarded).value_or(Caller{});
+                 const Reply reply = desk->run(handler, in, caller, need);
+                 // What it says to members stands in their outboxes: it leaves before the log's write is waited for.
+                 co_await boost::asio::post(boost::asio::use_awaitable);
+                 desk->record(in, caller, reply);
                  if (reply.code.empty()) {
                    co_await out.json(reply.status, reply.body);
                  } else {
@@ -150,13 +155,22 @@ void Desk::Routes::change(std::string_view method, std::string_view pattern, Nee
                });
 }
 
-// Into the audit log before it is answered. Who only stands by changes nothing, the log included.
+// Who only stands by changes nothing, the log included.
 Reply Desk::run(const Change& handler, Request& in, const Caller& caller, Need need) {
   if (const std::string leader = level_.status(now()).leader; !leader.empty())
-    return failed(503, "not_leader", "this controller only stands by; the leader is at " + leader,
-                  "GET /v1/status names the leader");
+    return {.status = 503,
+            .code = "not_leader",
+            .message = "this controller only stands by; the leader is at " + leader,
+            .hint = "GET /v1/status names the leader",
+            .logged = false};
   Reply reply = may(caller, need) ? handler(in, caller) : forbidden(caller, need);
   if (reply.status == 403 || reply.status == 400) note_refusal(reply.status, reply.code, in);
+  return reply;
+}
+
+// Before it is answered.
+void Desk::record(const Request& in, const Caller& caller, const Reply& reply) {
+  if (!reply.logged) return;
   AuditEntry entry{.caller = caller,
                    .from = in.peer,
                    .action = in.method + " " + in.path,
@@ -165,7 +179,6 @@ Reply Desk::run(const Change& handler, Request& in, const Caller& caller, Need n
                    .result = reply.result};
   if (!in.query.empty()) entry.action += "?" + in.query.substr(0, 200);
   audit_.add(entry, base::unix_now());
-  return reply;
 }
 
 void Desk::add_routes(HttpServer& server, bool guarded) {

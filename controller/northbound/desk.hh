@@ -45,6 +45,7 @@ struct Reply {
   std::string message = {};
   std::string hint = {};
   std::string result = {};  // for the audit log
+  bool logged = true;       // false: nobody here could have done it, so no log of ours tells of it
 };
 Reply failed(int status, std::string_view code, std::string message, std::string_view hint = {});
 
@@ -70,6 +71,8 @@ class Desk {
   // What stands before the guarded server's routes.
   base::HttpHooks hooks(bool guarded);
   void stop();
+  // Ends a canary whose time is up, or that failed. To be called often.
+  void on_timer(session::Now now);
 
   Access access;
   EventStream events;
@@ -93,9 +96,14 @@ class Desk {
   std::optional<Caller> caller_of(const Request& in, bool guarded) const;
   void note_refusal(int status, std::string_view code, const Request& head);
   Reply run(const Change& handler, Request& in, const Caller& caller, Need need);
+  void record(const Request& in, const Caller& caller, const Reply& reply);
   static Answer or_leader(const Look& handler, Request& in, Responder& out, const Caller& caller);
   Answer what_if(Request& in, Responder& out);
   Answer let_in(Request& in, Responder& out, bool enrols);
+  std::string canary_json() const;
+  Reply apply(Request& in, const Caller& caller);
+  Reply settle(session::CanaryEnd end, Request& in, const Caller& caller);
+  void told(const Intents::Settled& settled);
   Reply mint(Request& in);
   Reply put_tenant(Request& in, const Caller& caller);
   Reply make_token(Request& in, const Caller& caller);
@@ -103,6 +111,7 @@ class Desk {
 
   session::Level& level_;
   Intents intents_;
+  std::optional<Intents::Settled> settled_;  // the last canary
   AuditLog audit_;
   Accounts accounts_;
   base::MetricsRegistry metrics_;

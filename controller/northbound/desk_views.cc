@@ -1,5 +1,6 @@
 #include "controller/northbound/desk_views.hh"
 
+#include "controller/northbound/grant.hh"
 #include "controller/northbound/object_reader.hh"
 
 namespace qanat::northbound {
@@ -70,14 +71,7 @@ std::variant<TokenRequest, Problems> parse_token_request(std::string_view body) 
   const Json json = Json::parse(body, nullptr, false);
   ObjectReader reader(json, "", problems);
   TokenRequest request;
-  request.name = reader.string("name", true);
-  const std::string role = reader.string("role", true);
-  if (const auto known = parse_role(role)) {
-    request.role = *known;
-  } else if (!role.empty()) {
-    reader.problem("role", "viewer, operator or admin");
-  }
-  request.tenant = reader.string("tenant");
+  read_grant(reader, request);
   if (reader.has("ttl_s")) request.ttl_s = reader.number("ttl_s", 1, 3650ull * 86'400);
   reader.finish();
   if (!problems.empty()) return problems;

@@ -12,6 +12,7 @@ namespace qanat::northbound {
 namespace {
 
 constexpr std::string_view kVersionPrefix = "version/";
+constexpr std::string_view kCanary = "canary";  // the version that some boxes got first
 
 // In the order of their numbers.
 std::string version_name(std::uint64_t version) { return fmt::format("{}{:016}", kVersionPrefix, version); }
@@ -31,14 +32,27 @@ Intents::Intents(session::Level& level, store::Store& store, session::Now now)
     : level_(level), store_(store) {
   read_head();
   if (version_ == 0 || !level_.status(now).leader.empty()) return;  // who stands by puts nothing into force
-  const Json json = Json::parse(record(version_), nullptr, false);
+  // A canary that its controller did not see the end of is taken back: how its boxes were before is known to nobody.
+  if (const auto kept = store_.value(kCanary); kept && !kept->empty() && std::stoull(*kept) == version_) {
+    base::log_warn("version {} was with some boxes only when the controller ended: taken back", version_);
+    if (const auto before = intent_of(version_ - 1))
+      keep("intent", to_json(*before), fmt::format("canary {} taken back", version_),
+           {"qanat-controller", ""}, now);
+  }
+  if (const auto wanted = intent_of(version_)) enact(*wanted, now);
+}
+
+// Nothing, with a word in the log, where it cannot be read.
+std::optional<Intent> Intents::intent_of(std::uint64_t version) const {
+  if (version == 0) return Intent{};
+  const Json json = Json::parse(record(version), nullptr, false);
   const auto wanted = parse_intent(json.is_object() ? text_of(json.value("intent", Json::object())) : "");
   if (const auto* problems = std::get_if<Problems>(&wanted)) {
-    base::log_error("version {} of the intent cannot be read: {}", version_,
+    base::log_error("version {} of the intent cannot be read: {}", version,
                     problems->empty() ? "" : problems->front());
-    return;
+    return std::nullopt;
   }
-  enact(merged({}, std::get<Wanted>(wanted)), now);
+  return merged({}, std::get<Wanted>(wanted));
 }
 
 // Another controller of the same store may have written the last one.
@@ -60,10 +74,10 @@ std::optional<Intents::Frozen> Intents::frozen(session::Now now) const {
 }
 
 Intents::Outcome Intents::apply(const Wanted& wanted, Run run, const std::string& action, const By& by,
-                                session::Now now) {
+                                session::Now now, const session::CanaryPlan* plan) {
   read_head();
   if (wanted.based_on && *wanted.based_on != version_) return Conflict{version_};
-  return move_to(merged(current(), wanted), run, action, by, now);
+  return move_to(merged(current(), wanted), run, action, by, now, plan);
 }
 
 Intents::Outcome Intents::restore(std::uint64_t version, Run run, const By& by, session::Now now) {
@@ -90,6 +104,7 @@ Intents::Outcome Intents::put_tenant(const session::TenantView& tenant, const By
   Applied applied{.version = version_, .changed = before != after, .differences = {}};
   if (!applied.changed) return applied;
   if (const auto freeze = frozen(now)) return *freeze;
+  if (watched_ != 0) return Watched{watched_};
   using Kind = Difference::Kind;
   applied.differences = {
       {held == nullptr ? Kind::Added : Kind::Changed, "tenant " + tenant.name, before, after}};
@@ -113,7 +128,7 @@ Intents::Outcome Intents::remove_tenant(const std::string& name, const By& by, s
 }
 
 Intents::Outcome Intents::move_to(Intent next, Run run, const std::string& action, const By& by,
-                                  session::Now now) {
+                                  session::Now now, const session::CanaryPlan* plan) {
   read_head();
   Applied applied{.version = version_, .changed = false, .differences = differences(current(), next)};
   // A drain does not wait for tenants that have come to clash with those from above.
@@ -125,29 +140,71 @@ Intents::Outcome Intents::move_to(Intent next, Run run, const std::string& actio
   const bool only_freezes = std::all_of(applied.differences.begin(), applied.differences.end(),
                                         [](const Difference& d) { return d.what.starts_with("freeze "); });
   if (const auto freeze = frozen(now); freeze && !only_freezes) return *freeze;
-  keep("intent", to_json(next), action, by, now);
+  if (watched_ != 0) return Watched{watched_};
+  if (plan != nullptr) {
+    if (auto problems = level_.begin_canary(*plan, now); !problems.empty()) return problems;
+  }
+  keep("intent", to_json(next), action, by, now, plan != nullptr);
   applied.version = version_;
   applied.changed = true;
   enact(next, now);
+  if (plan != nullptr) level_.choose_canaries(now);
   return applied;
+}
+
+std::optional<Intents::Settled> Intents::settle(session::Now now) {
+  if (watched_ == 0) return std::nullopt;
+  const auto view = level_.canary();
+  using State = session::CanaryView::State;
+  if (view && view->state == State::Running) return std::nullopt;
+  const bool passed = view && view->state == State::Passed;
+  return end(passed ? session::CanaryEnd::GoesToAll : session::CanaryEnd::TakenBack,
+             view ? view->faults : std::vector<std::string>{}, {"qanat-controller", ""}, now);
+}
+
+std::optional<Intents::Settled> Intents::settle_at_once(session::CanaryEnd how, const By& by,
+                                                        session::Now now) {
+  if (watched_ == 0) return std::nullopt;
+  return end(how, {by.who + " did not wait"}, by, now);
+}
+
+Intents::Settled Intents::end(session::CanaryEnd how, std::vector<std::string> faults, const By& by,
+                              session::Now now) {
+  Settled settled{
+      .version = watched_, .passed = how == session::CanaryEnd::GoesToAll, .faults = std::move(faults)};
+  if (settled.passed) {
+    settled.faults.clear();
+    store_.set_values({{std::string(kCanary), ""}});
+  } else {
+    const Intent before = intent_of(watched_ - 1).value_or(current());
+    keep("intent", to_json(before), fmt::format("canary {} taken back", watched_), by, now);
+    enact(before, now);
+  }
+  watched_ = 0;
+  level_.end_canary(how, now);
+  settled.in_force = version_;
+  return settled;
 }
 
 bool Intents::needs_whole() const { return version_ == 0 || (version_ + 1) % kWholeEvery == 0; }
 
 // `key`: "intent" with the whole document, or "change" with one tenant of it.
 void Intents::keep(const std::string& key, const std::string& json, const std::string& action, const By& by,
-                   session::Now now) {
+                   session::Now now, bool watched) {
   const std::uint64_t number = version_ + 1;
   const Json head{
       {"version", number}, {"unix_s", now.unix_s}, {"who", by.who}, {"from", by.from}, {"action", action}};
   std::string kept = text_of(head);
   kept.pop_back();
   kept += ",\"" + key + "\":" + json + "}";
-  std::vector<std::pair<std::string, std::string>> values{{version_name(number), std::move(kept)},
-                                                          {"version_head", std::to_string(number)}};
+  std::vector<std::pair<std::string, std::string>> values{
+      {version_name(number), std::move(kept)},
+      {"version_head", std::to_string(number)},
+      {std::string(kCanary), watched ? std::to_string(number) : ""}};
   if (number > kKept + kWholeEvery) values.emplace_back(version_name(number - kKept - kWholeEvery), "");
   store_.set_values(values);
   version_ = number;
+  watched_ = watched ? number : 0;
 }
 
 // What is gone goes first, and what changes its VNI, so that VNIs may change hands.

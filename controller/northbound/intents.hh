@@ -58,14 +58,34 @@ class Intents {
     base::UnixSeconds until = 0;
     std::string why;
   };
-  using Outcome = std::variant<Applied, Problems, Conflict, Frozen>;
+  // What a canary refuses while it is under way: every change.
+  struct Watched {
+    std::uint64_t version = 0;
+  };
+  using Outcome = std::variant<Applied, Problems, Conflict, Frozen, Watched>;
   std::optional<Frozen> frozen(session::Now now) const;
-  Outcome apply(const Wanted& wanted, Run run, const std::string& action, const By& by, session::Now now);
+  // With a plan: some boxes get it first, and settle() says what came of it.
+  Outcome apply(const Wanted& wanted, Run run, const std::string& action, const By& by, session::Now now,
+                const session::CanaryPlan* plan = nullptr);
   // The whole of an earlier version; Problems with nothing in them: it is not kept.
   Outcome restore(std::uint64_t version, Run run, const By& by, session::Now now);
   Outcome put_tenant(const session::TenantView& tenant, const By& by, session::Now now);
   // Problems with nothing in them: no such tenant here.
   Outcome remove_tenant(const std::string& name, const By& by, session::Now now);
+
+  // What came of a version that some boxes got first.
+  struct Settled {
+    std::uint64_t version = 0;
+    bool passed = false;         // false: taken back
+    std::uint64_t in_force = 0;  // that version, or the one that says what the one before it said
+    std::vector<std::string> faults;
+  };
+  // When its time is up or it failed; goes to all or is taken back. To be called often.
+  std::optional<Settled> settle(session::Now now);
+  // An operator does not wait for that; nothing: none is under way.
+  std::optional<Settled> settle_at_once(session::CanaryEnd end, const By& by, session::Now now);
+  // Of the version that some boxes have; 0: none.
+  std::uint64_t watched() const { return watched_; }
 
   // Newest first, below `before` (0: from the newest).
   std::vector<VersionView> versions(std::uint64_t before, std::size_t limit) const;
@@ -74,15 +94,19 @@ class Intents {
 
  private:
   void read_head();
-  Outcome move_to(Intent next, Run run, const std::string& action, const By& by, session::Now now);
+  Outcome move_to(Intent next, Run run, const std::string& action, const By& by, session::Now now,
+                  const session::CanaryPlan* plan = nullptr);
+  Settled end(session::CanaryEnd end, std::vector<std::string> faults, const By& by, session::Now now);
+  std::optional<Intent> intent_of(std::uint64_t version) const;
   bool needs_whole() const;
   void keep(const std::string& key, const std::string& json, const std::string& action, const By& by,
-            session::Now now);
+            session::Now now, bool watched = false);
   void enact(const Intent& next, session::Now now);
 
   session::Level& level_;
   store::Store& store_;
   std::uint64_t version_ = 0;
+  std::uint64_t watched_ = 0;
   policy::Rules rules_;
 };
 

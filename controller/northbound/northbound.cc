@@ -74,6 +74,8 @@ void Northbound::listen_unix(const std::string& path) { owner_->local.listen_uni
 
 std::uint16_t Northbound::port() const { return owner_->tcp.port(); }
 
+void Northbound::on_timer() { owner_->desk.on_timer(now()); }
+
 void Northbound::stop() {
   owner_->level.on_event({});
   owner_->desk.stop();

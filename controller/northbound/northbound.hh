@@ -36,6 +36,8 @@ class Northbound {
   void members_connect_to(std::vector<std::string> addresses);
   // Of listen_tcp, for port 0.
   std::uint16_t port() const;
+  // To be called often.
+  void on_timer();
   void stop();
 
  private:

@@ -88,6 +88,18 @@ void CandidateTable::sweep(std::uint32_t base, const std::uint32_t* row, const s
   }
 }
 
+// The cheapest within the limits, exactly; marks where that is not the cheapest of all.
+Way CandidateTable::best_way(Index from, Index to) {
+  const Way best = rank1(from, to);
+  if (!objective_.limited()) return best;
+  Lanes& constrained_here = marks(from, to / kLanes).constrained;
+  const Lanes bit = Lanes{1} << to % kLanes;
+  constrained_here &= ~bit;
+  if (!best.exists() || cheapest_meets(from, to, best)) return best;
+  constrained_here |= bit;
+  return constrained(from, to);
+}
+
 void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
   const std::size_t first = block * kLanes;
   lanes &= marks(from, block).wanted;
@@ -95,24 +107,20 @@ void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
   if (from / kLanes == block) lanes &= ~(Lanes{1} << from % kLanes);
   if (lanes == 0) return;
   marks(from, block).further &= ~lanes;
-  marks(from, block).constrained &= ~lanes;
 
-  // 1. The best, exactly.
+  // 1. The best.
   Lanes open = 0;  // endpoints that may get another way
   for (Lanes left = lanes; left != 0; left &= left - 1) {
     const auto lane = static_cast<std::size_t>(std::countr_zero(left));
     const auto to = static_cast<Index>(first + lane);
-    Way best = rank1(from, to);
-    if (best.exists() && objective_.limited() && !cheapest_meets(from, to, best)) {
-      marks(from, block).constrained |= Lanes{1} << lane;
-      best = constrained(from, to);
-    }
+    const Way best = best_way(from, to);
     ways_[from][to][0] = best;
     for (std::size_t rank = 1; rank < kMaxLists; ++rank) ways_[from][to][rank] = Way{};
     if (best.exists()) open |= Lanes{1} << lane;
   }
 
   // 2. The others: on one plane mostly three that share nothing; else one rank after the other.
+  const Lanes existing = open;
   if (topology_.planes().size() == 1) {
     if (std::popcount(open) > 4) {
       open = choose_disjoint(from, first, open);
@@ -123,6 +131,7 @@ void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
       }
     }
   }
+  marks(from, block).disjoint = (marks(from, block).disjoint & ~lanes) | (existing & ~open);
   if (open != 0) choose_greedily(from, block, open);
 }
 

@@ -83,11 +83,16 @@ class CandidateTable {
   void go_on(std::size_t relay, Index to);
 
   Way rank1(Index from, Index to) const;
+  Way best_way(Index from, Index to);
   void choose(Index from, std::size_t block, Lanes lanes);
   Lanes choose_disjoint(Index from, std::size_t first, Lanes lanes);
   bool choose_disjoint(Index from, Index to);
   bool settle_disjoint(Index from, Index to, const std::array<std::uint32_t, 3>& what);
   void choose_greedily(Index from, std::size_t block, Lanes lanes);
+  // For pairs of which nothing but the best way may differ. Returns those that have to be chosen anew and counts the others
+  // that have another best way now.
+  Lanes choose_after_best(Index from, std::size_t block, Lanes lanes, std::size_t& different);
+  bool replace_best(Index from, Index to, Way best);
   template <typename Try>
   void sweep(std::uint32_t base, const std::uint32_t* row, const std::uint32_t* limit, Way way,
              Try&& attempt);
@@ -106,6 +111,7 @@ class CandidateTable {
   // Of a block's pairs, a bit each.
   struct Marks {
     Lanes wanted = ~Lanes{0};
+    Lanes disjoint = 0;     // that have three backups by choose_disjoint()
     Lanes further = 0;      // whose backups looked at ways over two relays
     Lanes constrained = 0;  // whose cheapest way breaks a limit
   };

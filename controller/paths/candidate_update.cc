@@ -19,7 +19,7 @@ namespace qanat::paths {
 
 struct CandidateTable::Difference {
   Difference(std::size_t nodes, std::size_t relays, std::size_t blocks)
-      : dirty(nodes, blocks), moved(relays, blocks), fell(relays, false) {}
+      : dirty(nodes, blocks), best(nodes, blocks), moved(relays, blocks), fell(relays, false) {}
   // A bit for each column. Dense: all of it is cleared for every change.
   class Bits {
    public:
@@ -42,6 +42,7 @@ struct CandidateTable::Difference {
   std::map<Index, Relays> moved_at;  // of each of `columns`, the relays with another best way on to it
   Relays moved_rows;                 // relays of `rows` with moved ways
   Bits dirty;                        // [node][block] pairs whose ways are chosen anew
+  Bits best;                         // [node][block] pairs of which only the best way may be another
   Bits moved;                        // [relay][block] best ways on that are different now
   std::vector<bool> fell;            // [relay] and some of them cheaper
 };
@@ -56,13 +57,14 @@ struct Least {
   }
 };
 
-// The least of left[k] + right[k] when it was `old` and only the terms of `changed` are different. False when it stood on
+// The least of left[k] + right(k) when it was `old` and only the terms of `changed` are different. False when it stood on
 // one of them that is worse now: then all have to be looked at.
-bool follow(Least old, std::span<const std::uint16_t> changed, const std::uint32_t* left,
-            const std::uint32_t* right, Least& now) {
+template <typename Right>
+bool follow(Least old, std::span<const std::uint16_t> changed, const std::uint32_t* left, Right&& right,
+            Least& now) {
   now = old;
   for (const std::uint16_t k : changed) {
-    const std::uint32_t sum = left[k] + right[k];
+    const std::uint32_t sum = left[k] + right(k);
     if (k == old.over && sum > old.cost) return false;
     now.offer(sum, k);
   }
@@ -118,7 +120,9 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     const Least old{on_[relay][to], on_relay_[relay][to]};
     const std::uint32_t straight = direct_[at][to];
     Least now;
-    if ((old.over == kNoRelay && straight > old.cost) || !follow(old, terms, out_[at], in_[to], now)) {
+    if ((old.over == kNoRelay && straight > old.cost) ||
+        !follow(
+            old, terms, out_[at], [&](std::uint16_t k) { return in_[to][k]; }, now)) {
       go_on(relay, to);
       now = {on_[relay][to], on_relay_[relay][to]};
     } else if (straight <= now.cost) {
@@ -171,10 +175,11 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     constexpr std::size_t kFew = 48;  // of which one by one is cheaper than looking at all
     const Least old{via_[from][to], via_relay_[from][to]};
     Least now = old;
-    bool few = moved.size() + own.size() <= kFew && follow(old, moved, out_[from], on_turned_[to], now);
+    const auto on = [&](std::uint16_t k) { return on_[k][to]; };
+    bool few = moved.size() + own.size() <= kFew && follow(old, moved, out_[from], on, now);
     if (few) {
       for (const std::uint16_t k : own) {
-        const std::uint32_t sum = out_[from][k] + on_turned_[to][k];
+        const std::uint32_t sum = out_[from][k] + on(k);
         few = few && (k != old.over || sum <= old.cost);
         now.offer(sum, k);
       }
@@ -182,7 +187,10 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     if (!few) now.cost = kernels_.least(out_[from], on_turned_[to], out_.stride(), now.over);
     const bool over_moved = now.over != kNoRelay && (d.is_moved(now.over, to) ||
                                                      std::binary_search(own.begin(), own.end(), now.over));
-    if (now.cost != old.cost || now.over != old.over || over_moved) Difference::mark(d.dirty, from, to);
+    if (now.cost != old.cost || now.over != old.over || over_moved) {
+      Difference::mark(d.best, from, to);
+      __builtin_prefetch(&ways_[from][to]);  // read soon, and far from all others
+    }
     if (now.cost == old.cost && now.over == old.over) return;
     if (old.over != kNoRelay) --uses_[from][old.over];
     if (now.over != kNoRelay) ++uses_[from][now.over];
@@ -204,12 +212,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
         const std::size_t first = block * kLanes;
         // base − 1: a sum that equals the known one counts too, for the lower relay wins.
         Lanes found = kernels_.below(base - 1, on_[relay] + first, via_[from] + first) & here;
-        if (used) {
-          for (Lanes left = here & ~found; left != 0; left &= left - 1) {
-            const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-            if (via_relay_[from][first + lane] == relay) found |= Lanes{1} << lane;
-          }
-        }
+        if (used) found |= kernels_.same(relay, via_relay_[from] + first) & here;
         look[block] |= found;
       }
     };
@@ -224,6 +227,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   };
 
   // 4. Which pairs choose anew, and the ways themselves.
+  std::atomic<std::size_t> different{0};
   for_rows(n, [&](std::size_t row) {
     const auto from = static_cast<Index>(row);
     headend(from);
@@ -258,19 +262,23 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
         }
       }
     }
+    std::size_t here = 0;
+    for (std::size_t block = 0; block < blocks(); ++block)
+      if (const Lanes best = d.best[from][block] & ~d.dirty[from][block]; best != 0)
+        d.dirty[from][block] |= choose_after_best(from, block, best, here);
+    different += here;
   });
 
   // A block of endpoints at a time, as when everything is chosen: ways to it stay in the cache for all headends.
   constexpr std::size_t kParts = 8;  // of its headends, so that no thread gets all of a busy block
-  std::atomic<std::size_t> different{0};
   parallel_(blocks() * kParts, [&](std::size_t task) {
     const std::size_t block = task / kParts, part = task % kParts;
     std::size_t here = 0;
+    std::array<Ways, kLanes> before;
     for (std::size_t row = n * part / kParts; row < n * (part + 1) / kParts; ++row) {
       const auto from = static_cast<Index>(row);
       const Lanes dirty = d.dirty[from][block];
       if (dirty == 0) continue;
-      std::array<Ways, kLanes> before;
       const auto each = [&](const auto& look) {  // of the dirty ones that are nodes
         for (Lanes left = dirty; left != 0; left &= left - 1) {
           const auto lane = static_cast<std::size_t>(std::countr_zero(left));

@@ -56,6 +56,12 @@ std::uint64_t scalar_below(std::uint32_t base, const std::uint32_t* row, const s
   return mask;
 }
 
+std::uint64_t scalar_same(std::uint16_t relay, const std::uint16_t* row) {
+  std::uint64_t mask = 0;
+  for (std::size_t j = 0; j < kLanes; ++j) mask |= std::uint64_t{row[j] == relay} << j;
+  return mask;
+}
+
 template <auto below>
 void offer_one_by_one(Three& three, const Offers& offers) {
   for (std::size_t at = 0; at < offers.near.size(); ++at) {
@@ -190,6 +196,19 @@ void gather(const std::uint32_t* const* right, std::size_t inner, std::size_t co
     const __m256i less =
         _mm256_cmpgt_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(limit + j)), sum);
     mask |= std::uint64_t{static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(less)))} << j;
+  }
+  return mask;
+}
+
+[[gnu::target("avx2")]] std::uint64_t avx2_same(std::uint16_t relay, const std::uint16_t* row) {
+  const __m256i wanted = _mm256_set1_epi16(static_cast<short>(relay));
+  std::uint64_t mask = 0;
+  for (std::size_t j = 0; j < kLanes; j += 32) {
+    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + j));
+    const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + j + 16));
+    const __m256i packed = _mm256_packs_epi16(_mm256_cmpeq_epi16(a, wanted), _mm256_cmpeq_epi16(b, wanted));
+    const __m256i in_order = _mm256_permute4x64_epi64(packed, 0b11'01'10'00);
+    mask |= std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(in_order))} << j;
   }
   return mask;
 }
@@ -341,13 +360,13 @@ void gather(const std::uint32_t* const* right, std::size_t inner, std::size_t co
   }
 }
 
-const MinPlus kAvx2{"avx2", avx2_product, avx2_least, avx2_below, offer_one_by_one<avx2_below>};
-const MinPlus kAvx512{"avx512", avx512_product, avx512_least, avx512_below, avx512_offer};
+const MinPlus kAvx2{"avx2", avx2_product, avx2_least, avx2_below, avx2_same, offer_one_by_one<avx2_below>};
+const MinPlus kAvx512{"avx512", avx512_product, avx512_least, avx512_below, avx2_same, avx512_offer};
 
 }  // namespace
 
-const MinPlus kScalarMinPlus{"scalar", scalar_product, scalar_least, scalar_below,
-                             offer_one_by_one<scalar_below>};
+const MinPlus kScalarMinPlus{"scalar",     scalar_product, scalar_least,
+                             scalar_below, scalar_same,    offer_one_by_one<scalar_below>};
 
 const MinPlus* min_plus_named(const char* name) {
   if (std::strcmp(name, "scalar") == 0) return &kScalarMinPlus;

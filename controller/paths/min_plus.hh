@@ -60,6 +60,8 @@ struct MinPlus {
                          std::uint16_t& relay);
   // Bit j: base + row[j] < limit[j], of kLanes columns.
   std::uint64_t (*below)(std::uint32_t base, const std::uint32_t* row, const std::uint32_t* limit);
+  // Bit j: row[j] is this one, of kLanes columns.
+  std::uint64_t (*same)(std::uint16_t relay, const std::uint16_t* row);
   // Every column's three cheapest of what it has and what is offered, by relay; what came before wins ties.
   void (*offer)(Three& three, const Offers& offers);
 };

@@ -15,6 +15,7 @@
 
 #include "base/time.hh"
 #include "base/tls.hh"
+#include "controller/session/canary.hh"
 #include "identifiers/ids/sid.hh"
 #include "identifiers/ids/tier.hh"
 
@@ -204,6 +205,18 @@ class Level {
   virtual void set_rules(const policy::Rules& rules, Now now) = 0;
   // A copy of what is known now, ready to answer: the function may run on another thread.
   virtual std::function<WhatIfAnswer()> what_if(const WhatIf& question, Now now) const = 0;
+
+  // ---- canaries: a change that some boxes get first (domains alone have boxes) ----
+  // From now on nobody is told of a change; what is wrong with the plan, or empty: begun.
+  virtual std::vector<std::string> begin_canary(const CanaryPlan&, Now) {
+    return {"canaries are boxes: a domain's controller has them"};
+  }
+  // After the change was said: some of those that it concerns are told.
+  virtual void choose_canaries(Now) {}
+  // Nothing: none is under way.
+  virtual std::optional<CanaryView> canary() const { return std::nullopt; }
+  // The others are told what is in force now: the change, or, after it was taken back, what was before.
+  virtual void end_canary(CanaryEnd, Now) {}
 
   // Somebody who wants to hear of events; called on the same thread.
   void on_event(std::function<void(const Event&)> listener) { listener_ = std::move(listener); }

@@ -312,13 +312,15 @@ void EtcdStore::set_pushed(const std::vector<Pushed>& rows) {
   commit(std::move(changes));
 }
 
-void EtcdStore::set_acknowledged(std::uint32_t id, std::uint64_t version) {
-  const std::string* row = find("pushed/" + padded(id));
-  if (row == nullptr) return;
-  Pushed changed = pushed_of(id, *row);
-  if (changed.version != version || changed.acknowledged) return;
-  changed.acknowledged = true;
-  put("pushed/" + padded(id), row_of(changed));
+void EtcdStore::set_acknowledged(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& versions) {
+  for (const auto& [id, version] : versions) {
+    const std::string* row = find("pushed/" + padded(id));
+    if (row == nullptr) continue;
+    Pushed changed = pushed_of(id, *row);
+    if (changed.version != version || changed.acknowledged) continue;
+    changed.acknowledged = true;
+    put("pushed/" + padded(id), row_of(changed));
+  }
 }
 
 void EtcdStore::set_reported(std::uint32_t domain, std::string_view report) {

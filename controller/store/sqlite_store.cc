@@ -222,9 +222,13 @@ void SqliteStore::set_pushed(const std::vector<Pushed>& rows) {
   transaction.commit();
 }
 
-void SqliteStore::set_acknowledged(std::uint32_t id, std::uint64_t version) {
-  Statement s = db_.prepare("UPDATE pushed SET acknowledged = 1 WHERE id = ? AND version = ?");
-  s.bind(id).bind(static_cast<std::int64_t>(version)).run();
+void SqliteStore::set_acknowledged(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& versions) {
+  Transaction transaction(db_);
+  for (const auto& [id, version] : versions) {
+    Statement s = db_.prepare("UPDATE pushed SET acknowledged = 1 WHERE id = ? AND version = ?");
+    s.bind(id).bind(static_cast<std::int64_t>(version)).run();
+  }
+  transaction.commit();
 }
 
 void SqliteStore::set_reported(std::uint32_t domain, std::string_view report) {

@@ -33,7 +33,7 @@ class SqliteStore final : public Store {
   void remove_relay_keys_before(std::uint64_t week) override;
   std::vector<Pushed> pushed() override;
   void set_pushed(const std::vector<Pushed>& rows) override;
-  void set_acknowledged(std::uint32_t id, std::uint64_t version) override;
+  void set_acknowledged(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& versions) override;
   void set_reported(std::uint32_t domain, std::string_view report) override;
   std::vector<std::pair<std::uint32_t, std::string>> reported() override;
   std::vector<std::pair<std::string, std::string>> values_of(std::string_view prefix, std::string_view after,

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/time.hh"
@@ -99,7 +100,8 @@ class Store {
   virtual std::vector<Pushed> pushed() = 0;
   // All or none of them.
   virtual void set_pushed(const std::vector<Pushed>& rows) = 0;
-  virtual void set_acknowledged(std::uint32_t id, std::uint64_t version) = 0;
+  // Of (id, version), those that are what was pushed last.
+  virtual void set_acknowledged(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& versions) = 0;
 
   // At the global level: the newest report's nodes of a domain.
   virtual void set_reported(std::uint32_t domain, std::string_view report) = 0;

@@ -1,21 +1,17 @@
 #include "controller/te/layout.hh"
 
 #include <algorithm>
-#include <numeric>
-#include <tuple>
+#include <bit>
 
 namespace qanat::te {
+namespace {
 
-// A resource that all who have a path over it together cannot fill limits nobody. Of several that stand on exactly the
-// same paths only the smallest does: paths are told apart by 64 bits each, summed up.
-std::vector<char> Layout::may_fill(std::span<const Demand> demands, std::span<const double> capacities) {
-  struct Use {
-    std::uint64_t paths = 0;
-    double most = 0;         // if all of it came here
-    std::uint32_t last = 0;  // the last demand that used it, plus one
-    std::uint32_t count = 0;
-  };
-  std::vector<Use> uses(capacities.size());
+constexpr double kLeast = 1e-6;  // a capacity: others divide by it
+
+}  // namespace
+
+std::vector<Layout::Use> Layout::uses(std::span<const Demand> demands, std::size_t resources) {
+  std::vector<Use> out(resources);
   std::uint64_t number = 0;
   for (std::uint32_t d = 0; d < demands.size(); ++d) {
     for (const auto& path : demands[d].paths) {
@@ -23,64 +19,71 @@ std::vector<char> Layout::may_fill(std::span<const Demand> demands, std::span<co
       mark = (mark ^ mark >> 32) * 0xd6e8feb86659fd93ull;
       mark ^= mark >> 32;
       for (const Resource r : path) {
-        Use& use = uses[r];
+        Use& use = out[r];
         use.paths += mark;
-        ++use.count;
-        if (use.last == d + 1) continue;
+        use.most += use.last == d + 1 ? 0.0 : demands[d].rate;
         use.last = d + 1;
-        use.most += demands[d].rate;
+        ++use.count;
       }
     }
   }
-  std::vector<Resource> full;
-  for (Resource r = 0; r < capacities.size(); ++r)
-    if (uses[r].most > capacities[r]) full.push_back(r);
-  std::sort(full.begin(), full.end(), [&](Resource a, Resource b) {
-    const Use &x = uses[a], &y = uses[b];
-    return std::tie(x.paths, x.count, capacities[a], a) < std::tie(y.paths, y.count, capacities[b], b);
-  });
-  std::vector<char> out(capacities.size(), false);
-  for (std::size_t i = 0; i < full.size(); ++i)
-    out[full[i]] = i == 0 || uses[full[i]].paths != uses[full[i - 1]].paths ||
-                   uses[full[i]].count != uses[full[i - 1]].count;
+  return out;
+}
+
+// A resource that all who have a path over it together cannot fill limits nobody. Of several that stand on exactly the
+// same paths only the smallest does: the first of them where they are equal.
+std::vector<std::uint8_t> Layout::may_fill(std::span<const Use> uses, std::span<const double> capacities) {
+  std::vector<std::uint8_t> out(capacities.size(), false);
+  std::vector<Resource> slots(std::bit_ceil(2 * capacities.size() + 1));  // by paths; a resource plus one
+  for (Resource r = 0; r < capacities.size(); ++r) {
+    if (uses[r].most <= capacities[r]) continue;
+    std::size_t at = uses[r].paths & (slots.size() - 1);
+    while (slots[at] != 0 &&
+           (uses[slots[at] - 1].paths != uses[r].paths || uses[slots[at] - 1].count != uses[r].count))
+      at = (at + 1) & (slots.size() - 1);
+    if (slots[at] != 0) {
+      if (capacities[slots[at] - 1] <= capacities[r]) continue;
+      out[slots[at] - 1] = false;
+    }
+    slots[at] = r + 1;
+    out[r] = true;
+  }
   return out;
 }
 
 Layout::Layout(std::span<const Demand> demands, std::span<const double> capacities) {
-  const std::size_t resources = capacities.size();
-  const std::vector<char> matters = may_fill(demands, capacities);
+  const std::vector<Use> use = uses(demands, capacities.size());
+  const std::vector<std::uint8_t> matters = may_fill(use, capacities);
+  std::vector<Resource> number(capacities.size());  // the new ones
+  std::size_t kept = 0;
+  for (Resource r = 0; r < capacities.size(); ++r) {
+    if (!matters[r]) continue;
+    number[r] = static_cast<Resource>(capacities_.size());
+    capacities_.push_back(std::max(capacities[r], kLeast));
+    kept += use[r].count;
+  }
+
   std::size_t paths = 0;
   for (const Demand& demand : demands) paths += demand.paths.size();
+  demand_of_.reserve(paths);
   path_begin_.reserve(paths + 1);
   demand_begin_.reserve(demands.size() + 1);
-  own_begin_.reserve(demands.size() + 1);
-  std::vector<std::uint32_t> seen_by(resources, 0),
-      place(resources, 0);  // the last demand that used it, plus one
+  // All are written, one over the other where the first does not matter: there is no telling beforehand which will.
+  resources_ = std::make_unique_for_overwrite<Resource[]>(kept + 1);
+  std::uint32_t end = 0;
   for (std::uint32_t d = 0; d < demands.size(); ++d) {
-    const std::size_t begin = own_.size();
+    demand_begin_.push_back(static_cast<PathIndex>(demand_of_.size()));
     for (const auto& path : demands[d].paths) {
+      path_begin_.push_back(end);
       for (const Resource r : path) {
-        if (!matters[r]) continue;
-        if (seen_by[r] != d + 1) {
-          seen_by[r] = d + 1;
-          place[r] = static_cast<std::uint32_t>(own_.size() - begin);
-          own_.push_back(r);
-        }
-        resources_.push_back(r);
-        places_.push_back(place[r]);
+        resources_[end] = number[r];
+        end += matters[r];
       }
-      path_begin_.push_back(static_cast<std::uint32_t>(resources_.size()));
+      demand_of_.push_back(d);
     }
-    demand_begin_.push_back(static_cast<std::uint32_t>(path_begin_.size() - 1));
-    own_begin_.push_back(static_cast<std::uint32_t>(own_.size()));
   }
-  users_begin_.assign(resources + 1, 0);
-  for (const Resource r : own_) ++users_begin_[r + 1];
-  std::partial_sum(users_begin_.begin(), users_begin_.end(), users_begin_.begin());
-  users_.resize(own_.size());
-  std::vector<std::uint32_t> next(users_begin_.begin(), users_begin_.end() - 1);
-  for (std::uint32_t d = 0; d < demands.size(); ++d)
-    for (const Resource r : own(d)) users_[next[r]++] = d;
+  path_begin_.push_back(end);
+  demand_begin_.push_back(static_cast<PathIndex>(demand_of_.size()));
 }
 
 }  // namespace qanat::te

@@ -1,10 +1,12 @@
 // Waterfill: all demands rise together, at the speed of their rates, over their open paths, until each has all it asked for
 // or nothing is open to it any more. From event to event (a resource is full, a demand has enough), and an event costs only
-// what it concerns: everything else keeps its speed, and is brought up to date when that changes.
+// what it concerns: everything else keeps its speed.
 #pragma once
 
+#include <limits>
 #include <queue>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "controller/te/layout.hh"
@@ -16,14 +18,19 @@ inline constexpr double kSlack = 1e-9;
 
 class Waterfill {
  public:
-  // On top of `flow` (by path) and `load` (by resource), which it raises. All outlive it.
-  Waterfill(const Layout& layout, std::span<const double> capacities, std::span<const Demand> demands,
-            std::vector<double>& flow, std::vector<double>& load);
-  // The speed of a path: by `splits` (by path), or equal among a demand's open ones where that is null.
-  void run(std::span<const std::uint32_t> members, const std::vector<double>* splits);
+  // Raises `flow` (by path) and `load` (by the layout's resources). All outlive it.
+  Waterfill(const Layout& layout, std::span<const Demand> demands, std::vector<double>& flow,
+            std::vector<double>& load);
+  // From nothing, the loads being `before`, along the splits that flow and load hold: what they would be if all members got
+  // everything. A closed path's part goes to the demand's others in proportion.
+  void rise_along(std::span<const std::uint32_t> members, std::span<const double> before);
+  // From what there is, a demand's open paths at equal speed.
+  void rise(std::span<const std::uint32_t> members);
 
  private:
   using PathIndex = Layout::PathIndex;
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
+  // Time is everybody's share of what it asked for.
   struct Event {
     double time;
     Resource resource;
@@ -31,29 +38,38 @@ class Waterfill {
       return time != other.time ? time > other.time : resource > other.resource;
     }
   };
+  std::span<const PathIndex> users(Resource resource) const {
+    return std::span(users_).subspan(users_begin_[resource],
+                                     users_begin_[resource + 1] - users_begin_[resource]);
+  }
+  void start();
   bool is_open(PathIndex path) const;
   void set_speed(PathIndex path, double speed);
-  bool aim(std::uint32_t demand, const std::vector<double>* splits);
-  void stop(std::uint32_t demand);
-  void bring_up(Resource resource);
-  void expect_full();
+  void close(Resource resource);
+  void redirect(std::uint32_t demand);
   double full_at(Resource resource) const;
+  void expect_full(Resource resource);
   bool settle_next();
+  void run();
 
   const Layout& layout_;
-  std::span<const double> capacity_;
   std::span<const Demand> demands_;
-  std::vector<double>& flow_;
-  std::vector<double>& load_;
-  double now_ = 0;                     // everybody's share since run() began
-  std::vector<double> path_speed_;     // 0: closed
-  std::vector<double> path_since_;     // when its flow was right
-  std::vector<double> speed_, since_;  // the same of a resource's load
+  std::span<const double> capacity_;
+  std::vector<PathIndex> users_;  // by resource: the paths over it
+  std::vector<std::uint32_t> users_begin_;
+  double now_ = 0;
+  // While it runs these are what they would have been at time 0 at their present speed: now_ of it is still to be added.
+  std::vector<double>&flow_, &load_;
+  std::vector<double> path_speed_, speed_;
+  std::vector<char> closed_;  // paths over something full, of those who rise
   std::vector<char> full_;
-  // The time of a resource's event, never later than it fills: slower is found out when the event comes up.
+  std::vector<char> rising_;                                 // demands
+  std::vector<std::pair<double, std::uint32_t>> satisfied_;  // when, whom
+  // The time of a resource's event, never later than it fills: slower is found out when the event comes up. kNever: none,
+  // for it fills after everybody is satisfied.
   std::vector<double> due_;
-  std::vector<char> touched_;
-  std::vector<Resource> touched_list_;  // whose speed changed in this event
+  std::vector<Resource> faster_;  // in this event
+  std::vector<char> is_faster_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
 };
 

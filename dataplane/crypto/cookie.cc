@@ -31,6 +31,12 @@ Bytes before_mac2(Bytes datagram) noexcept { return datagram.first(datagram.size
 
 }  // namespace
 
+bool shows_cookie(Bytes datagram) noexcept {
+  if (datagram.size() < 2 * kMac) return false;
+  const Bytes mac2 = mac2_of(datagram);
+  return std::any_of(mac2.begin(), mac2.end(), [](std::uint8_t b) { return b != 0; });
+}
+
 CookieChecker::CookieChecker(const PublicKey& self) noexcept
     : mac1_key_(labelled("mac1----", self)), cookie_key_(labelled("cookie--", self)) {}
 
@@ -52,8 +58,7 @@ MacVerdict CookieChecker::check(Bytes datagram, const packet::UdpAddress& from) 
   if (datagram.size() < 2 * kMac ||
       !equal_constant_time(mac(mac1_key_, before_mac1(datagram)), mac1_of(datagram)))
     return MacVerdict::Invalid;
-  static constexpr std::array<std::uint8_t, kMac> kNone{};
-  if (!started_ || std::equal(kNone.begin(), kNone.end(), mac2_of(datagram).begin())) return MacVerdict::Mac1;
+  if (!started_ || !shows_cookie(datagram)) return MacVerdict::Mac1;
   const bool proven = equal_constant_time(mac(cookie_for(from), before_mac2(datagram)), mac2_of(datagram));
   return proven ? MacVerdict::Mac1AndMac2 : MacVerdict::Mac1;
 }

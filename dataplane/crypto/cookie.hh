@@ -18,6 +18,9 @@ inline constexpr base::Duration kCookieLife = std::chrono::seconds(120);
 
 enum class MacVerdict : std::uint8_t { Invalid, Mac1, Mac1AndMac2 };
 
+// Whether a handshake carries a mac2, right or wrong: without one all that it can ask for is a cookie.
+bool shows_cookie(Bytes datagram) noexcept;
+
 // The receiving side: checks macs, and makes cookies under a secret that rotates every two minutes.
 class CookieChecker {
  public:

@@ -88,8 +88,11 @@ class Forwarder {
   // `tier`: instead of the one that its DSCP asks for.
   void on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Time now,
                      std::optional<ids::Tier> tier = std::nullopt);
-  // All input that had arrived by now was handed over (see Prober::on_drained).
-  void on_drained(base::Time now) { prober_.on_drained(now); }
+  // All input that had arrived by now was handed over (see Prober::on_drained, Handshaker::on_drained).
+  void on_drained(base::Time now) {
+    prober_.on_drained(now);
+    handshaker_.on_drained(now);
+  }
   void on_timer(base::Time now);
   base::Time next_timeout() const;
 

@@ -82,6 +82,14 @@ std::array<std::uint8_t, 24> Handshaker::next_nonce() {
   return out;
 }
 
+bool Handshaker::cookie_due(const InitiationSource& from, base::Time now) {
+  if (from.known || !drained_ || now - *drained_ < kBehind) return true;
+  next_cookie_ = std::max(next_cookie_, now - kBehind);
+  if (next_cookie_ >= now) return false;
+  next_cookie_ += base::Duration{std::chrono::seconds{1}} / kStrangerCookies;
+  return true;
+}
+
 bool Handshaker::affordable(const InitiationSource& from, base::Time now) {
   if (!limiter_.allow(from.address.address, now)) return false;
   if (from.relayed || from.known) return true;
@@ -95,12 +103,16 @@ bool Handshaker::affordable(const InitiationSource& from, base::Time now) {
 Handshaker::Outcome Handshaker::on_initiation(packet::Bytes datagram, const InitiationSource& from,
                                               const AllocateIndex& allocate, const crypto::SecretKey& psk,
                                               const FindPeer& find, base::Time now) {
-  // Cheapest first: a keyed hash, a table, and only then X25519.
+  // Cheapest first: what asks for a cookie that is not due, a keyed hash, a table, and only then X25519.
+  const bool asks = !crypto::shows_cookie(datagram);
+  if (asks && !from.relayed && now < loaded_until_ && !cookie_due(from, now))
+    return DropReason::HandshakeRate;
   crypto::MacVerdict verdict{};
   const Mine* mine = addressed(datagram, from.address, verdict, now);
   if (mine == nullptr) return DropReason::HandshakeMac;
   const bool loaded = !from.relayed && under_load(now);
   if (loaded && verdict != crypto::MacVerdict::Mac1AndMac2) {
+    if (!asks && !cookie_due(from, now)) return DropReason::HandshakeRate;
     return mine->checker.reply(datagram, from.address, next_nonce());
   }
   if (!affordable(from, now)) return DropReason::HandshakeRate;

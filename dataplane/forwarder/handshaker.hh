@@ -37,13 +37,19 @@ struct InitiationSource {
 };
 
 // Under load, strangers pay before we do: one keyed hash and one cookie answer anybody; an X25519 is spent only on a
-// source that showed its cookie, within its own rate, and within what all unknown sources together may cost.
+// source that showed its cookie, within its own rate, and within what all unknown sources together may cost. While input
+// waits for us, strangers' cookies are rationed as well: each costs a datagram of ours, and who lives at a known address
+// would wait behind them.
 class Handshaker {
  public:
   // Above this many initiations in a second we are under load, and ask for cookies for a second.
   static constexpr unsigned kLoadPerSecond = 100;
   // Handshakes a second for all sources together that no peer is known to live at (NATs, roaming): about 15 % of a core.
   static constexpr unsigned kUnknownPerSecond = 500;
+
+  // Cookies a second for unknown sources together once input has been waiting for this long.
+  static constexpr unsigned kStrangerCookies = 10'000;
+  static constexpr base::Duration kBehind = std::chrono::milliseconds{10};
 
   using FindPeer = std::function<PeerState*(const crypto::PublicKey&)>;
   using AllocateIndex = std::function<std::uint32_t()>;
@@ -54,6 +60,9 @@ class Handshaker {
   // A new static key. Handshakes to the old one are answered until the next rotation, and ours take turns, so that
   // peers may hear of it whenever they do.
   void rotate(const crypto::KeyPair& next);
+
+  // All that had arrived by now was handed over. Until this is said for the first time, nothing is rationed.
+  void on_drained(base::Time now) noexcept { drained_ = now; }
 
   // A new initiation to `peer`, to be received under `local_index`. Notes it in the peer and its session.
   crypto::InitDatagram start(PeerState& peer, std::uint32_t local_index, base::Time now);
@@ -92,6 +101,7 @@ class Handshaker {
                   base::Time now);
   crypto::SecretKey random_key();
   bool under_load(base::Time now);
+  bool cookie_due(const InitiationSource& from, base::Time now);
   bool affordable(const InitiationSource& from, base::Time now);
   crypto::Suite preferred() const;
   std::array<std::uint8_t, 24> next_nonce();
@@ -110,6 +120,8 @@ class Handshaker {
   base::Time load_window_{};
   unsigned load_count_ = 0;
   base::Time loaded_until_{};
+  std::optional<base::Time> drained_;
+  base::Time next_cookie_{};  // for a stranger, while we are behind
 };
 
 }  // namespace qanat::forwarder

@@ -49,7 +49,7 @@ enum class DropReason : std::uint8_t {
   HandshakeUnknownPeer,  // static key is not in the configuration
   HandshakeReplayed,     // (boot, counter) not above the greatest seen
   HandshakeUnexpected,   // response or cookie to nothing we asked
-  HandshakeRate,         // per-source limit
+  HandshakeRate,         // more than its source, or all strangers together, may cost
   Srv6Malformed,         // not IPv6, or an SRH that overruns itself or its packet, or has over 16 segments
   Srv6NoSid,             // to the edge, but to none of its SIDs
   Srv6SegmentsLeft,      // more segments left than listed, or some left where the list must end

@@ -19,7 +19,7 @@ constexpr int kRecoveries = 5;              // in a row: at 5 % loss one packet 
 constexpr base::Duration kMeasureEvery = 100ms;
 constexpr double kToldFades = 0.95;  // each time: by half in 1.4 s
 constexpr base::Duration kIdle = 200ms, kLossHalves = 1s;
-constexpr std::uint64_t kTried = 512;  // datagrams: then what a pipe brought counts, grown or not
+constexpr std::uint64_t kTried = 256;  // datagrams: then what a pipe brought counts, grown or not
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 std::size_t index(ids::Tier tier) { return static_cast<std::size_t>(tier); }
@@ -84,10 +84,11 @@ void Bundle::refresh(base::Time now) {
     c.settled =
         m.pipe->congestion().measured() &&
         (m.pipe->congestion().state() != Congestion::State::Startup || m.pipe->counts().acked > kTried);
-    // Not what we did to it; while others queue there, that cannot be told apart. And of a pipe that was left out since, it
-    // says less and less: else a bad start would be its end.
-    const bool crowded = m.pipe->congestion().state() == Congestion::State::Compete;
-    c.loss = crowded ? m.pipe->loss() : m.pipe->congestion().random_loss();
+    // Not what we did to it; while it starts, and while others queue there, that cannot be told apart. And of a pipe that was
+    // left out since, it says less and less: else a bad start would be its end.
+    const Congestion::State state = m.pipe->congestion().state();
+    const bool mixed = state == Congestion::State::Compete || state == Congestion::State::Startup;
+    c.loss = mixed ? m.pipe->loss() : m.pipe->congestion().random_loss();
     if (const base::Duration idle = now - m.pipe->last_sent(); idle > kIdle)
       c.loss *= std::exp2(-seconds(idle) / seconds(kLossHalves));
   }

@@ -15,6 +15,7 @@ constexpr double kGrowth = 1.25;        // Startup: a round that brings less is 
 constexpr unsigned kFullRounds = 3;     // that many of them: the path is full
 constexpr unsigned kCycle = 6;          // Cruise: probe, drain, four quiet rounds
 constexpr unsigned kCrowdedRounds = 8;  // a queue of our own would have drained in a cycle
+constexpr unsigned kGrownRounds = 4;    // nor would it have grown while we held back
 constexpr std::uint64_t kInitialWindow = 32 * 1500;
 constexpr std::uint64_t kLeastScavenging = 2 * 1500;
 constexpr base::Duration kRttMemory = 10s;
@@ -97,7 +98,7 @@ void Congestion::take_rtt(const AckEvent& event) {
 void Congestion::enter(State state, base::Time now) {
   state_ = state;
   cycle_ = 0;
-  crowded_rounds_ = 0;
+  crowded_rounds_ = grown_rounds_ = 0;
   if (state == State::Drain) gain_ = 1 / kStartupGain;
   if (state == State::Cruise) {
     gain_ = kCruiseGain;
@@ -184,6 +185,10 @@ void Congestion::cruise_round(base::Time now) {
   ++cycle_;
 }
 
+bool Congestion::crowded() const {
+  return crowded_rounds_ >= kCrowdedRounds || grown_rounds_ >= kGrownRounds;
+}
+
 void Congestion::on_round(const AckEvent& event) {
   // 1. Loss that is there whatever we send: the lesser of what quiet rounds and what draining rounds see.
   const double all = static_cast<double>(round_lost_ + round_acked_);
@@ -199,11 +204,13 @@ void Congestion::on_round(const AckEvent& event) {
   // 2. Is somebody else there?
   if (round_queue_ != base::Duration::max()) {
     if (round_queue_ <= std::max(target() / 2, most_queue_ / 10)) {
-      crowded_rounds_ = 0;
+      crowded_rounds_ = grown_rounds_ = 0;
       uncrowded_rate_ = bandwidth_;
     } else {
       ++crowded_rounds_;
+      grown_rounds_ = round_queue_ >= last_round_queue_ ? grown_rounds_ + 1 : 0;
     }
+    last_round_queue_ = round_queue_;
   }
   most_queue_ -= most_queue_ / 100;
   // 3. The state's own business.
@@ -212,11 +219,11 @@ void Congestion::on_round(const AckEvent& event) {
     case State::Drain:
       if (queue_delay_ <= target() || static_cast<double>(event.in_flight) <= bdp())
         enter(State::Cruise, event.now);
-      else if (crowded_rounds_ >= kCrowdedRounds)
+      else if (crowded())
         enter(State::Compete, event.now);
       break;
     case State::Cruise:
-      if (crowded_rounds_ >= kCrowdedRounds)
+      if (crowded())
         enter(State::Compete, event.now);
       else
         cruise_round(event.now);
@@ -230,7 +237,11 @@ void Congestion::on_round(const AckEvent& event) {
 }
 
 void Congestion::compete(const AckEvent& event) {
-  if (!limited_) cubic_.on_ack(static_cast<double>(event.acked_bytes) / share_, smoothed_rtt_, event.now);
+  const double acked = static_cast<double>(event.acked_bytes) / share_;
+  if (!limited_ && joining_ && others_ == 0)
+    cubic_.start(acked, event.now);
+  else if (!limited_)
+    cubic_.on_ack(acked, smoothed_rtt_, event.now);
   // Now and then hold back for two rounds: a queue that then empties was ours alone.
   if (event.now >= look_at_) {
     look_until_ = event.now + 2 * smoothed_rtt_;

@@ -42,15 +42,17 @@ struct LossEvent {
 };
 
 // state \ event | queue short      | queue above target      | queue not drained  | congestive loss    | silence (PTO × 3)
-//               |                  |                         | for 8 rounds       | (≥ threshold)      |
+//               |                  |                         | for 8 rounds †     | (≥ threshold)      |
 // --------------+------------------+-------------------------+--------------------+--------------------+------------------
 // Startup       | 2.9 × a round    | Drain                   | –                  | Drain              | Startup, least window
 // Drain         | Cruise           | Drain                   | Compete            | Drain              | Startup, least window
 // Cruise        | 1.25 every 6th * | down to what it carries | Compete            | down to it too     | Startup, least window
-// Compete       | Cruise, if empty | Cubic growth            | Cubic growth       | Cubic decrease     | Startup, least window
+// Compete       | Cruise, if empty | Cubic growth ‡          | Cubic growth ‡     | Cubic decrease     | Startup, least window
 // scavenger     | grows            | halves within a round   | least window       | halves             | Startup, least window
 //
 // *: and Startup again, when two probes in a row brought more and left no queue.
+// †: or did not even get shorter in four of them, one after the other.
+// ‡: slow start until the first congestion, as a new flow's, unless other pipes of ours share the bottleneck.
 class Congestion {
  public:
   enum class State : std::uint8_t { Startup, Drain, Cruise, Compete };
@@ -101,6 +103,7 @@ class Congestion {
   void compete(const AckEvent& event);
   void scavenge(const AckEvent& event, bool round);
   void slow_to(double rate);
+  bool crowded() const;
   void enter(State state, base::Time now);
   void update_output();
   double bdp() const;
@@ -131,8 +134,10 @@ class Congestion {
   unsigned full_rounds_ = 0;                            // Startup: without growth
   double full_rate_ = 0;
   unsigned crowded_rounds_ = 0;  // since the queue was last nearly empty
-  double uncrowded_rate_ = 0;    // bandwidth when it was
-  bool limited_ = false;         // the newest sample was the application's limit
+  unsigned grown_rounds_ = 0;    // of them the newest, each with no less than the one before
+  base::Duration last_round_queue_{};
+  double uncrowded_rate_ = 0;  // bandwidth when it was
+  bool limited_ = false;       // the newest sample was the application's limit
   // Losses.
   double cruise_loss_ = 0, drain_loss_ = 0, random_loss_ = 0;
   bool drain_loss_known_ = false;
@@ -140,7 +145,7 @@ class Congestion {
   bool congestive_ = false;      // in this round
   // Compete.
   CubicWindow cubic_;
-  bool joining_ = false;                 // until the first congestion, as a new flow would
+  bool joining_ = false;                 // until the first congestion: slow start, as a new flow's
   base::Time look_at_{}, look_until_{};  // with less, whether the queue then empties
   base::Duration look_queue_{};          // the least seen meanwhile
   unsigned others_ = 0;

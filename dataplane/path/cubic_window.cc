@@ -28,6 +28,8 @@ void CubicWindow::on_ack(double acked_bytes, base::Duration rtt, base::Time now)
   window_ = std::max(window_, reno_);
 }
 
+void CubicWindow::start(double acked_bytes, base::Time now) { reset(window_ + acked_bytes, now); }
+
 void CubicWindow::on_congestion(base::Time now) {
   max_ = window_ < max_ ? window_ * (1 + kBeta) / 2 : window_;  // §4.7, fast convergence
   window_ *= kBeta;

@@ -9,6 +9,8 @@ namespace qanat::path {
 class CubicWindow {
  public:
   void reset(double bytes, base::Time now);
+  // Slow start: what was acked comes on top (RFC 9438 §4.10).
+  void start(double acked_bytes, base::Time now);
   void on_ack(double acked_bytes, base::Duration rtt, base::Time now);
   void on_congestion(base::Time now);
   double bytes() const { return window_; }

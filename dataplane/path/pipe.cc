@@ -68,6 +68,8 @@ void Pipe::on_sent(SpaceKey key, std::uint64_t counter, std::uint32_t bytes, con
   if (in_flight_ == 0) {
     first_sent_ = now;
     delivered_at_ = now;
+    // It had nothing to send: until an ack of this flight comes, rates say what was offered (§4.3 of the same draft).
+    if (congestion_.measured()) app_limited_until_ = std::max(app_limited_until_, delivered_ + 1);
   }
   Sent& s = space.at(space.tail++);
   s = Sent{};

@@ -21,10 +21,6 @@ bool valid_name(std::string_view name) {
                      [&](char c) { return letter_or_digit(c) || c == '-' || c == '_' || c == '.'; });
 }
 
-bool KeyInfo::may_call(std::string_view model) const {
-  return models.empty() || std::find(models.begin(), models.end(), model) != models.end();
-}
-
 std::string tenant_account(const KeyInfo& key) { return key.tenant; }
 std::string project_account(const KeyInfo& key) { return key.tenant + "/" + key.project; }
 std::string key_account(const KeyInfo& key) { return "key:" + key.id; }
@@ -138,31 +134,46 @@ std::optional<Accounts::Shortage> Accounts::shortage(const KeyInfo& key, meter::
   return std::nullopt;
 }
 
+std::optional<Accounts::Lack> Accounts::lack(const KeyInfo& key, meter::Nano at_most) const {
+  for (const std::string& account : accounts_of(key)) {
+    const Balance b = balance(account);
+    const auto most = ceiling(b);
+    if (most && b.spent + b.held + at_most > *most)
+      return Lack{account, std::max<meter::Nano>(*most - b.spent - b.held, 0), *b.limit};
+  }
+  return std::nullopt;
+}
+
+base::Result<void> Accounts::hold(const KeyInfo& key, meter::Nano at_most) {
+  if (const auto lacking = lack(key, at_most)) {
+    if (!shared_)
+      note_use(lacking->account, balance(lacking->account), 100);  // of a shared one more may be granted
+    return Errc::BudgetExceeded;
+  }
+  for (const std::string& account : accounts_of(key)) balances_[account].held += at_most;
+  return {};
+}
+
+void Accounts::settle_held(const KeyInfo& key, meter::Nano held, meter::Nano spent) {
+  for (const std::string& account : accounts_of(key)) {
+    Balance& b = balances_[account];
+    b.held -= held;
+    b.spent += spent;
+    note_use(account, b, 0);
+  }
+}
+
 base::Result<Accounts::Hold> Accounts::admit(const KeyInfo& key, meter::Nano at_most) {
   const auto calls = in_flight_.find(key.id);
   if (key.max_calls != 0 && calls != in_flight_.end() && calls->second >= key.max_calls)
     return Errc::TooManyCalls;
-  const auto accounts = accounts_of(key);
-  for (const std::string& account : accounts) {
-    const Balance b = balance(account);
-    const auto most = ceiling(b);
-    if (most && b.spent + b.held + at_most > *most) {
-      if (!shared_) note_use(account, b, 100);  // of a shared one more may be granted
-      return Errc::BudgetExceeded;
-    }
-  }
-  for (const std::string& account : accounts) balances_[account].held += at_most;
+  if (const auto held = hold(key, at_most); !held) return held.error();
   ++in_flight_[key.id];
   return Hold{key, at_most};
 }
 
 void Accounts::settle(const Hold& hold, meter::Nano cost) {
-  for (const std::string& account : accounts_of(hold.key)) {
-    Balance& b = balances_[account];
-    b.held -= hold.held;
-    b.spent += cost;
-    note_use(account, b, 0);
-  }
+  settle_held(hold.key, hold.held, cost);
   const auto calls = in_flight_.find(hold.key.id);
   if (calls != in_flight_.end() && --calls->second == 0) in_flight_.erase(calls);
 }

@@ -15,6 +15,7 @@
 #include "base/result.hh"
 #include "gateway/admit/api_key.hh"
 #include "gateway/admit/errc.hh"
+#include "gateway/admit/scope.hh"
 #include "gateway/meter/money.hh"
 
 namespace qanat::admit {
@@ -25,8 +26,8 @@ struct KeyInfo {
   std::int64_t created_unix_ms = 0;
   std::uint32_t max_calls = 0;  // in flight at once; 0: no limit of its own
   bool revoked = false;
-  std::int64_t expires_unix_ms = 0;      // 0: never
-  std::vector<std::string> models = {};  // that it may call; empty: any
+  std::int64_t expires_unix_ms = 0;  // 0: never
+  Scope scope = {};
   // See rates.hh; 0: no limit of its own.
   std::uint32_t max_calls_per_minute = 0;
   std::uint64_t max_tokens_per_minute = 0;
@@ -34,7 +35,6 @@ struct KeyInfo {
   bool expired(std::int64_t now_unix_ms) const {
     return expires_unix_ms != 0 && now_unix_ms >= expires_unix_ms;
   }
-  bool may_call(std::string_view model) const;
 };
 // 1 … 63 of [a-z0-9._-], starting with a letter or digit.
 bool valid_name(std::string_view name);
@@ -80,6 +80,17 @@ class Accounts {
     meter::Nano limit = 0;
   };
   std::optional<Shortage> shortage(const KeyInfo& key, meter::Nano at_most) const;
+  // The first of the key's accounts that cannot carry `at_most` more, and what is left of it.
+  struct Lack {
+    std::string account;
+    meter::Nano left = 0, limit = 0;
+  };
+  std::optional<Lack> lack(const KeyInfo& key, meter::Nano at_most) const;
+
+  // For what lasts longer than a call, and takes no place among those in flight: held before it begins, nothing on
+  // failure; then, in as many parts as it is billed in, held no longer and so much of it spent.
+  base::Result<void> hold(const KeyInfo& key, meter::Nano at_most);
+  void settle_held(const KeyInfo& key, meter::Nano held, meter::Nano spent);
 
   // A call let in. Give it back with settle(), exactly once.
   struct Hold {

@@ -6,6 +6,23 @@
 #include "base/hex.hh"
 
 namespace qanat::admit {
+namespace {
+
+// A list is one text, a line each: neither names nor C-URLs have line ends.
+std::string lines(const std::vector<std::string>& list) {
+  std::string text;
+  for (const std::string& each : list) text += each + '\n';
+  return text;
+}
+
+std::vector<std::string> from_lines(const std::string& text) {
+  std::vector<std::string> list;
+  for (std::size_t at = 0, end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+    list.push_back(text.substr(at, end - at));
+  return list;
+}
+
+}  // namespace
 
 KeyStore::KeyStore(meter::Store& store) : store_(store) {}
 
@@ -16,6 +33,7 @@ CREATE TABLE IF NOT EXISTS keys(
   hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, project TEXT NOT NULL, name TEXT NOT NULL,
   created_ms BIGINT NOT NULL, max_calls BIGINT NOT NULL, revoked BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS key_terms(id TEXT PRIMARY KEY, expires_ms BIGINT NOT NULL, models TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS key_scopes(id TEXT PRIMARY KEY, endpoints TEXT NOT NULL, c_urls TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS key_rates(id TEXT PRIMARY KEY, calls BIGINT NOT NULL, tokens BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS budgets(account TEXT PRIMARY KEY, limit_nano BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS slices(
@@ -28,15 +46,14 @@ INSERT INTO revision VALUES(1, 1) ON CONFLICT(one) DO NOTHING;
 
 void KeyStore::changed() { store_.execute("UPDATE revision SET value = value + 1"); }
 
-// Models are one text, a line each: names have no line ends.
-void KeyStore::put_terms(const std::string& id, std::int64_t expires_unix_ms,
-                         const std::vector<std::string>& models) {
-  std::string lines;
-  for (const std::string& model : models) lines += model + '\n';
+void KeyStore::put_terms(const std::string& id, std::int64_t expires_unix_ms, const Scope& scope) {
   meter::Query q(store_,
                  "INSERT INTO key_terms VALUES(?,?,?) ON CONFLICT(id) DO UPDATE SET expires_ms = "
                  "excluded.expires_ms, models = excluded.models");
-  q.bind(id).bind(expires_unix_ms).bind(lines).run();
+  q.bind(id).bind(expires_unix_ms).bind(lines(scope.models)).run();
+  if (scope.endpoints.empty() && scope.c_urls.empty()) return;
+  meter::Query more(store_, "INSERT INTO key_scopes VALUES(?,?,?) ON CONFLICT(id) DO NOTHING");
+  more.bind(id).bind(lines(scope.endpoints)).bind(lines(scope.c_urls)).run();
 }
 
 void KeyStore::put(const KeyHash& hash, const KeyInfo& info) {
@@ -50,7 +67,7 @@ void KeyStore::rotate(const KeyHash& hash, const KeyInfo& next, const std::strin
                       std::int64_t old_expires_unix_ms) {
   meter::Batch batch(store_);
   insert(hash, next);
-  put_terms(old_id, old_expires_unix_ms, next.models);
+  put_terms(old_id, old_expires_unix_ms, next.scope);
   changed();
   batch.commit();
 }
@@ -59,8 +76,7 @@ void KeyStore::insert(const KeyHash& hash, const KeyInfo& info) {
   meter::Query q(store_, "INSERT INTO keys VALUES(?,?,?,?,?,?,?,?)");
   q.bind(base::to_hex(hash)).bind(info.id).bind(info.tenant).bind(info.project).bind(info.name);
   q.bind(info.created_unix_ms).bind(std::int64_t{info.max_calls}).bind(std::int64_t{info.revoked}).run();
-  if (info.expires_unix_ms != 0 || !info.models.empty())
-    put_terms(info.id, info.expires_unix_ms, info.models);
+  if (info.expires_unix_ms != 0 || !info.scope.empty()) put_terms(info.id, info.expires_unix_ms, info.scope);
   if (info.max_calls_per_minute == 0 && info.max_tokens_per_minute == 0) return;
   meter::Query rates(store_, "INSERT INTO key_rates VALUES(?,?,?)");
   rates.bind(info.id).bind(std::int64_t{info.max_calls_per_minute});
@@ -87,14 +103,18 @@ void KeyStore::put_budget(const std::string& account, std::int64_t limit_nano) {
 
 KeyStore::Kept KeyStore::load() {
   Kept kept;
-  std::map<std::string, std::pair<std::int64_t, std::vector<std::string>>> terms;
+  std::map<std::string, std::pair<std::int64_t, Scope>> terms;
   meter::Query terms_of(store_, "SELECT id, expires_ms, models FROM key_terms");
   while (terms_of.step()) {
-    auto& [expires, models] = terms[terms_of.text(0)];
+    auto& [expires, scope] = terms[terms_of.text(0)];
     expires = terms_of.integer(1);
-    const std::string lines = terms_of.text(2);
-    for (std::size_t at = 0, end; (end = lines.find('\n', at)) != std::string::npos; at = end + 1)
-      models.push_back(lines.substr(at, end - at));
+    scope.models = from_lines(terms_of.text(2));
+  }
+  meter::Query scopes_of(store_, "SELECT id, endpoints, c_urls FROM key_scopes");
+  while (scopes_of.step()) {
+    Scope& scope = terms[scopes_of.text(0)].second;
+    scope.endpoints = from_lines(scopes_of.text(1));
+    scope.c_urls = from_lines(scopes_of.text(2));
   }
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> rates;
   meter::Query rates_of(store_, "SELECT id, calls, tokens FROM key_rates");
@@ -112,7 +132,7 @@ KeyStore::Kept KeyStore::load() {
                                    static_cast<std::uint32_t>(keys.integer(6)), keys.integer(7) != 0});
     KeyInfo& info = kept.keys.back().second;
     if (const auto it = terms.find(info.id); it != terms.end())
-      std::tie(info.expires_unix_ms, info.models) = it->second;
+      std::tie(info.expires_unix_ms, info.scope) = it->second;
     if (const auto it = rates.find(info.id); it != rates.end()) {
       info.max_calls_per_minute = static_cast<std::uint32_t>(it->second.first);
       info.max_tokens_per_minute = static_cast<std::uint64_t>(it->second.second);

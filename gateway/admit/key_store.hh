@@ -46,7 +46,7 @@ class KeyStore {
  private:
   void changed();
   void insert(const KeyHash& hash, const KeyInfo& info);
-  void put_terms(const std::string& id, std::int64_t expires_unix_ms, const std::vector<std::string>& models);
+  void put_terms(const std::string& id, std::int64_t expires_unix_ms, const Scope& scope);
   meter::Store& store_;
 };
 

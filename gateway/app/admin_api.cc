@@ -1,4 +1,5 @@
 // The admin API, on the Unix socket that only root can open: keys, budgets, pools, calls, the books.
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include "base/http_server.hh"
 #include "gateway/app/gateway_state.hh"
 #include "gateway/relay/explain.hh"
+#include "identifiers/c_url/c_url.hh"
 
 namespace qanat::app {
 namespace {
@@ -38,21 +40,20 @@ class Members {
     if (!value->is_string()) return note(key, "must be a string"), std::string();
     return value->get<std::string>();
   }
-  // Names of models, each as a pool spells it.
-  std::vector<std::string> models(const char* key) {
-    const json* value = take(key, false);
-    std::vector<std::string> names;
-    if (!value) return names;
-    const auto good = [](const json& n) {
-      if (!n.is_string()) return false;
-      const auto& text = n.get_ref<const std::string&>();
+  // What a key is for.
+  admit::Scope scope() {
+    const auto is_endpoint = [](std::string_view text) {
+      return std::find(admit::kEndpoints.begin(), admit::kEndpoints.end(), text) != admit::kEndpoints.end();
+    };
+    const auto is_name = [](std::string_view text) {
       return !text.empty() && text.size() <= 128 && std::none_of(text.begin(), text.end(), [](char c) {
         return static_cast<unsigned char>(c) < ' ';
       });
     };
-    if (!value->is_array() || value->size() > 256 || !std::all_of(value->begin(), value->end(), good))
-      return note(key, "must be a list of models' names"), names;
-    return value->get<std::vector<std::string>>();
+    const auto is_c_url = [](std::string_view text) { return c_url::CUrl::parse(text).has_value(); };
+    return {list("endpoints", "must be a list of chat, models, files, jobs, account, dial", is_endpoint),
+            list("models", "must be a list of models' names", is_name),
+            list("c_urls", "must be a list of C-URLs, such as c-url://cn/infer", is_c_url)};
   }
   std::optional<std::int64_t> integer(const char* key, std::int64_t least, std::int64_t most, bool required) {
     const json* value = take(key, required);
@@ -71,6 +72,18 @@ class Members {
   }
 
  private:
+  template <class Good>
+  std::vector<std::string> list(const char* key, const char* what, Good good) {
+    const json* value = take(key, false);
+    if (!value) return {};
+    const auto good_text = [&](const json& j) {
+      return j.is_string() && good(j.get_ref<const std::string&>());
+    };
+    if (value->is_array() && value->size() <= 256 && std::all_of(value->begin(), value->end(), good_text))
+      return value->get<std::vector<std::string>>();
+    note(key, what);
+    return {};
+  }
   const json* take(const char* key, bool required) {
     taken_.emplace_back(key);
     if (!json_.is_object()) return nullptr;
@@ -99,7 +112,9 @@ json key_json(const GatewayService::State& s, const admit::KeyInfo& k) {
           {"calls_in_flight", s.accounts.in_flight(k.id)},
           {"revoked", k.revoked},
           {"expires_unix_ms", k.expires_unix_ms != 0 ? json(k.expires_unix_ms) : json(nullptr)},
-          {"models", k.models}};
+          {"models", k.scope.models},
+          {"endpoints", k.scope.endpoints},
+          {"c_urls", k.scope.c_urls}};
 }
 
 awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
@@ -114,7 +129,7 @@ awaitable<void> make_key(StatePtr s, base::Request& in, base::Responder& out) {
   info.max_tokens_per_minute =
       static_cast<std::uint64_t>(m.integer("max_tokens_per_minute", 0, 1'000'000'000'000, false).value_or(0));
   info.expires_unix_ms = m.integer("expires_unix_ms", 0, INT64_MAX, false).value_or(0);
-  info.models = m.models("models");
+  info.scope = m.scope();
   if (const std::string problem = m.finish(); !problem.empty())
     co_return void(co_await out.error(400, "invalid_value", problem,
                                       R"({"tenant":"lab","project":"default","name":"notebook"})"));
@@ -355,6 +370,7 @@ void GatewayService::add_admin_routes(base::HttpServer& server) {
   route("GET", "/v1/ledger/totals", totals);
   route("GET", "/metrics", metrics_text);
   s->valves->add_routes(server);
+  s->grades->add_admin_routes(server);
 }
 
 }  // namespace qanat::app

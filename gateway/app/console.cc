@@ -16,7 +16,7 @@ namespace qanat::app {
 namespace {
 
 constexpr std::size_t kLeastToken = 16;
-constexpr std::string_view kStatements = "/v1/statements/";
+constexpr std::string_view kStatements = "/v1/statements/", kOffers = "/v1/offers/";
 
 std::array<std::uint8_t, 32> sha256_of(std::string_view text) {
   std::array<std::uint8_t, 32> hash{};
@@ -101,10 +101,11 @@ std::optional<base::HttpRefusal> Console::judge(const base::Request& head) const
   const bool looks = head.method == "GET";
   if (caller.role == Role::Viewer) return looks ? std::nullopt : std::optional(beyond(caller, "an operator"));
   const std::string_view path = head.path;
-  if (looks && path.starts_with(kStatements) &&
-      std::find(caller.pools.begin(), caller.pools.end(), path.substr(kStatements.size())) !=
-          caller.pools.end())
-    return std::nullopt;
+  const auto its_own = [&](std::string_view prefix) {
+    return path.starts_with(prefix) && std::find(caller.pools.begin(), caller.pools.end(),
+                                                 path.substr(prefix.size())) != caller.pools.end();
+  };
+  if ((looks && its_own(kStatements)) || its_own(kOffers)) return std::nullopt;
   return beyond(caller, "a viewer, or the pool's own supplier");
 }
 

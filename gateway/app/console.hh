@@ -22,7 +22,7 @@ namespace qanat::app {
 struct ConsoleConfig {
   struct Supplier {
     std::string name, token_file;
-    std::vector<std::string> pools;  // ids; their statements, and no more
+    std::vector<std::string> pools;  // ids; their statements and offers, and no more
   };
   std::string listen;  // ADDRESS:PORT; empty: there is no console
   std::string admin_token_file, viewer_token_file;
@@ -33,7 +33,7 @@ void read_console(base::ConfigTable& root, ConsoleConfig& config);
 
 class Console {
  public:
-  // Supplier: the statements of its pools. Viewer: looks at everything. Operator: changes as well.
+  // Supplier: the statements and offers of its pools. Viewer: looks at everything. Operator: changes as well.
   enum class Role : std::uint8_t { Supplier, Viewer, Operator };
   struct Caller {
     std::string name;

@@ -76,7 +76,16 @@ json choices_json(const DispatchPlan& plan) {
   return all;
 }
 
-// The box beside us is asked for the way there; without one, or without a wish, the dispatch says so.
+// A request about the SLA `name` to the box beside us.
+awaitable<base::Result<base::ClientResponse>> ask_box(DispatchDesk desk, std::string method, std::string name,
+                                                      std::string body) {
+  std::string origin = "unix:" + desk->wiring().dataplane_socket,
+              target = "/v1/sla/" + base::percent_encode(name);
+  auto answer = co_await desk->ask(std::move(origin), std::move(method), std::move(target), std::move(body));
+  co_return answer;
+}
+
+// The box is asked for the way to a node; without one, or without a wish, the dispatch says so.
 awaitable<json> ask_network(DispatchDesk desk, std::string id, std::string node, double mbps) {
   json said{{"to", node}, {"bandwidth_mbps", mbps}};
   if (mbps <= 0) {
@@ -84,16 +93,37 @@ awaitable<json> ask_network(DispatchDesk desk, std::string id, std::string node,
   } else if (node.empty() || desk->wiring().dataplane_socket.empty()) {
     said["state"] = "no box";
   } else {
-    const std::string name = id + "-" + node;
-    json wish{{"to", node}, {"tier", "interactive"}, {"bandwidth_mbps", mbps}};
-    std::string origin = "unix:" + desk->wiring().dataplane_socket, put = "PUT",
-                target = "/v1/sla/" + base::percent_encode(name), body = wish.dump();
-    const auto answer =
-        co_await desk->ask(std::move(origin), std::move(put), std::move(target), std::move(body));
+    std::string name = id + "-" + node, put = "PUT";
     said["sla"] = name;
+    const json wish{{"to", node}, {"tier", "interactive"}, {"bandwidth_mbps", mbps}};
+    std::string body = wish.dump();
+    const auto answer = co_await ask_box(desk, std::move(put), std::move(name), std::move(body));
     said["state"] = answer && answer->status < 300 ? "asked" : "refused";
   }
   co_return said;
+}
+
+// What the box says of the way now, by destination; one that has begun anew is asked again.
+awaitable<json> look_at_network(DispatchDesk desk, json network) {
+  for (json& n : network) {
+    if (!n.contains("sla")) continue;
+    std::string name = n.at("sla").get<std::string>(), get = "GET", none;
+    const auto answer = co_await ask_box(desk, std::move(get), std::move(name), std::move(none));
+    if (answer && answer->status == 200) {
+      const json body = json::parse(answer->body, nullptr, false);
+      n["state"] = "asked";
+      n["destinations"] = body.is_object() ? body.value("destinations", json::array()) : json::array();
+    } else if (answer && answer->status == 404) {
+      const json wish{
+          {"to", n.at("to")}, {"tier", "interactive"}, {"bandwidth_mbps", n.at("bandwidth_mbps")}};
+      std::string again = n.at("sla").get<std::string>(), put = "PUT", body = wish.dump();
+      const auto put_again = co_await ask_box(desk, std::move(put), std::move(again), std::move(body));
+      n["state"] = put_again && put_again->status < 300 ? "asked" : "refused";
+    } else {
+      n["state"] = "box away";
+    }
+  }
+  co_return network;
 }
 
 // How far it has come, from what its placeholders do now.
@@ -186,7 +216,10 @@ awaitable<void> one_dispatch(DispatchDesk desk, base::Request& in, base::Respond
   const auto found = desk->dispatches().find(std::string(in.capture("id")));
   if (found == desk->dispatches().end())
     co_return void(co_await out.error(404, "not_found", "no such dispatch", "GET /v1/dispatches lists them"));
-  std::string body = json_text(status_of(desk, json::parse(found->second)));
+  json kept = json::parse(found->second);
+  json network = co_await look_at_network(desk, kept.at("network"));
+  kept["network"] = std::move(network);
+  std::string body = json_text(status_of(desk, kept));
   co_await out.json(200, std::move(body));
 }
 
@@ -204,11 +237,9 @@ awaitable<void> end_dispatch(DispatchDesk desk, base::Request& in, base::Respond
   }
   for (const json& n : kept.at("network")) {
     if (!n.contains("sla")) continue;
-    std::string origin = "unix:" + desk->wiring().dataplane_socket, verb = "DELETE",
-                target = "/v1/sla/" + base::percent_encode(n.at("sla").get<std::string>()), none;
-    const auto ignored =
-        co_await desk->ask(std::move(origin), std::move(verb), std::move(target), std::move(none));
-    if (!ignored) base::log_warn("{} could not be withdrawn at the box", n.at("sla").get<std::string>());
+    std::string name = n.at("sla").get<std::string>(), verb = "DELETE", none;
+    const auto gone = co_await ask_box(desk, std::move(verb), std::move(name), std::move(none));
+    if (!gone) base::log_warn("{} could not be withdrawn at the box", n.at("sla").get<std::string>());
   }
   const auto work = [gateway = desk->wiring().gateway, id](meter::Ledger& l) {
     ValveStore(l.store(), gateway).put_dispatch(id, "");

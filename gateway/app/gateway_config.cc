@@ -85,6 +85,34 @@ void read_oidc(base::ConfigTable& root, GatewayConfig& config) {
   config.oidc = std::move(oidc);
 }
 
+void read_filter(base::ConfigTable& root, GatewayConfig& config) {
+  auto table = root.table("filter");
+  if (!table) return;
+  relay::FilterConfig filter;
+  const std::string text = table->string("url");
+  const auto url = split_url(text);
+  if (!text.empty() && (!url || text.starts_with("https://")))
+    table->problem("url", "not a URL of this host or of the overlay", "http://127.0.0.1:9900/check");
+  if (url) filter.origin = url->origin, filter.path = url->path;
+  if (table->has("ask")) {
+    filter.requests = false;
+    for (const std::string& stage : table->strings("ask")) {
+      if (stage == "request")
+        filter.requests = true;
+      else if (stage == "answer")
+        filter.answers = true;
+      else
+        table->problem("ask", "\"" + stage + "\" is not a stage", "request, answer");
+    }
+  }
+  const std::string on_failure = table->string("on_failure", "refuse");
+  filter.open = on_failure == "pass";
+  if (!filter.open && on_failure != "refuse") table->problem("on_failure", "neither of two", "refuse, pass");
+  filter.patience = table->duration("timeout", std::chrono::milliseconds{1}, std::chrono::minutes{1},
+                                    std::chrono::seconds{1});
+  config.filter = std::move(filter);
+}
+
 void read_artefacts(base::ConfigTable& root, GatewayConfig& config) {
   auto artefacts = root.table("artefacts");
   if (!artefacts) return;
@@ -143,6 +171,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_registries(root, config);
   read_valves(root, config.pools, config.valves);
   read_oidc(root, config);
+  read_filter(root, config);
   read_artefacts(root, config);
   read_console(root, config.console);
   access::read_access_config(root, config.access);
@@ -203,6 +232,12 @@ node = "far1"
 # max_calls = 0                            # in flight, of each who signed in; 0: no limit
 # ca_file = "/etc/ssl/certs/ca-certificates.crt"
 # refresh = "10m"
+
+# [filter]                                 # a program of yours that is asked whether texts may pass
+# url = "http://127.0.0.1:9900/check"
+# ask = ["request"]                        # and "answer": whole ones; a stream is delivered as it comes
+# on_failure = "refuse"                    # or "pass", when it does not answer
+# timeout = "1s"
 
 # [artefacts]                              # files, transfers, fine-tunes; a folder is all they need
 # folder = "/var/lib/qanat/city-artefacts"

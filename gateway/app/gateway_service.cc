@@ -57,12 +57,17 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   admit::KeyStore::create(opened->store());
   admit::KeyStore keys(opened->store());
   take(keys.load());
-  for (const meter::Spend& s : opened->spend(shared ? c.name : std::string())) {
-    const admit::KeyInfo key{s.key, s.tenant, s.project, {}, 0, 0, false};
-    accounts.add_spent(tenant_account(key), s.amount);
-    accounts.add_spent(project_account(key), s.amount);
-    accounts.add_spent(key_account(key), s.amount);
-  }
+  const auto leaves = JobsApi::prepare(*opened, c.name);
+  const auto add_spent = [this](const auto& payer, meter::Nano amount) {
+    const admit::KeyInfo key{payer.key, payer.tenant, payer.project, {}, 0, 0, false};
+    accounts.add_spent(tenant_account(key), amount);
+    accounts.add_spent(project_account(key), amount);
+    if (!payer.key.empty()) accounts.add_spent(key_account(key), amount);
+  };
+  const std::string whose = shared ? c.name : std::string();
+  for (const meter::Spend& s : opened->spend(whose)) add_spent(s, s.amount);
+  for (const meter::ServiceLine& s : meter::ServiceBook(opened->store(), c.name).spend(whose))
+    add_spent(s, s.amount_nano);
   if (shared) {
     accounts.share_budgets();
     // No call of ours is under way: what the slices still hold is everybody's again.
@@ -72,8 +77,8 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
       accounts.set_granted(account, spent);
     }
   }
-  const auto leaves = JobsApi::prepare(*opened, c.name);
   ValveStore::create(opened->store());
+  meter::GradeRows::create(opened->store());
   ValveStore valve_store(opened->store(), c.name);
   const auto wall = static_cast<std::int64_t>(base::unix_now_ms());
   valve_store.end_uses(wall);
@@ -90,6 +95,7 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   if (shared) relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
   relay->stall = config.stall;
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
+  if (config.filter) relay->filter = std::make_unique<relay::ContentFilter>(io, *config.filter, metrics);
   if (config.oidc) {
     tokens = std::make_unique<admit::TokenVerifier>(config.oidc->rules);
     relay->tokens = tokens.get();
@@ -113,9 +119,16 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
     };
     registries = std::make_unique<RegistryFollower>(io, config.registries, registry, on_pool, metrics);
   }
-  valves = std::make_shared<ValveDesk>(
-      ValveDesk::Wiring{io, c.name, c.dataplane_socket, registry, *relay, *ledger, metrics}, c.valves,
-      std::move(kept_valves), std::move(kept_dispatches));
+  ValveDesk::Wiring wiring{io, c.name, c.dataplane_socket, registry, *relay, *ledger, metrics};
+  if (jobs)
+    wiring.sign = [this](const std::string& verb, const std::string& subject, const std::string& pool) {
+      return jobs->desk.mover.ticket(verb, subject, pool);
+    };
+  valves = std::make_shared<ValveDesk>(std::move(wiring), c.valves, std::move(kept_valves),
+                                       std::move(kept_dispatches));
+  grades = std::make_shared<GradeDesk>(
+      GradeDesk::Wiring{io, c.name, config.defaults, registry, *relay, *ledger, *valves});
+  for (const meter::Settlement& s : cut_short) grades->cut_short(s);
 }
 
 void GatewayService::State::take(const admit::KeyStore::Kept& kept) {
@@ -130,6 +143,9 @@ std::size_t GatewayService::State::recover() {
   const auto now = static_cast<std::int64_t>(base::unix_now_ms());
   for (const auto& entry : left) settlements.push_back(meter::recovered(entry, now));
   const std::size_t settled = opened->settle(settlements);
+  for (meter::Settlement& s : settlements)
+    if (const auto row = opened->call(s.call.id); row && row->settlement.outcome == meter::Outcome::Recovered)
+      cut_short.push_back(std::move(s));
   for (const auto& entry : left) journal.close(entry.slot);
   if (!left.empty())
     base::log_info("{} calls were left in the journal: {} settled now, the others had been", left.size(),
@@ -207,6 +223,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   s.poller->start();
   s.reconciler->start();
   s.valves->start();
+  s.grades->start();
   if (s.oidc_keys) s.oidc_keys->start();
   if (s.registries) s.registries->start();
   if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
@@ -218,7 +235,7 @@ std::optional<std::string> GatewayService::tenant_of(std::string_view key) const
   const std::string header = "Bearer " + std::string(key);
   const auto known = state_->accounts.authenticate(&header);
   if (known && (*known)->expired(static_cast<std::int64_t>(base::unix_now_ms()))) return std::nullopt;
-  if (known) return (*known)->tenant;
+  if (known) return (*known)->scope.refuses_endpoint("dial") ? std::nullopt : std::optional((*known)->tenant);
   if (!state_->tokens || !admit::looks_like_token(key)) return std::nullopt;
   const auto signed_in = state_->tokens->verify(key, base::unix_now());
   return signed_in ? std::optional((*signed_in)->tenant) : std::nullopt;
@@ -233,6 +250,7 @@ void GatewayService::stop() {
   state_->poller->stop();
   state_->reconciler->stop();
   state_->valves->stop();
+  state_->grades->stop();
   if (state_->oidc_keys) state_->oidc_keys->stop();
   if (state_->registries) state_->registries->stop();
 }

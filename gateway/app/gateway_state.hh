@@ -9,6 +9,7 @@
 
 #include "gateway/admit/key_store.hh"
 #include "gateway/app/gateway_service.hh"
+#include "gateway/app/grade_desk.hh"
 #include "gateway/app/jobs_api.hh"
 #include "gateway/app/journal_sync.hh"
 #include "gateway/app/oidc_keys.hh"
@@ -32,7 +33,8 @@ struct GatewayService::State {
   admit::Accounts accounts;
   std::unique_ptr<admit::TokenVerifier> tokens;  // where tenants may sign in
   std::size_t recovered = 0;
-  std::unique_ptr<meter::Ledger> opened;  // until the thread takes it
+  std::vector<meter::Settlement> cut_short;  // calls, by the end of a former process
+  std::unique_ptr<meter::Ledger> opened;     // until the thread takes it
   relay::CallLog log;
   relay::RelayMetrics relay_metrics;
   relay::Upstreams upstreams;
@@ -42,6 +44,7 @@ struct GatewayService::State {
   std::unique_ptr<Reconciler> reconciler;
   std::unique_ptr<JournalSync> journal_sync;
   std::shared_ptr<ValveDesk> valves;
+  std::shared_ptr<GradeDesk> grades;
   std::unique_ptr<OidcKeys> oidc_keys;
   std::unique_ptr<RegistryFollower> registries;
   std::unique_ptr<JobsApi> jobs;              // where artefacts are kept

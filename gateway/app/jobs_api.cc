@@ -28,6 +28,34 @@ awaitable<std::optional<jobs::Caller>> caller_of(GatewayService::State& s, base:
   co_return caller;
 }
 
+// As budgets know it: tokens of an identity provider are no keys of ours, and have accounts all the same.
+admit::KeyInfo payer_of(const jobs::Caller& caller) {
+  admit::KeyInfo key;
+  key.id = caller.key;
+  key.tenant = caller.tenant;
+  key.project = caller.project;
+  return key;
+}
+
+awaitable<std::optional<jobs::Lack>> hold(GatewayService::State& s, jobs::Caller caller,
+                                          meter::Nano at_most) {
+  const admit::KeyInfo payer = payer_of(caller);
+  base::Result<void> held = s.accounts.hold(payer, at_most);
+  if (!held && s.relay->escrow) {
+    auto more = co_await s.relay->escrow->hold(s.io, payer, at_most);
+    held = std::move(more);
+  }
+  if (held) co_return std::nullopt;
+  jobs::Lack lack;
+  lack.needed = at_most;
+  if (const auto found = s.accounts.lack(payer, at_most)) {
+    lack.account = found->account;
+    lack.left = found->left;
+    lack.limit = found->limit;
+  }
+  co_return lack;
+}
+
 std::vector<jobs::PoolSite> pools_of(const resolve::Registry& registry) {
   std::vector<jobs::PoolSite> list;
   const base::Time now = base::monotonic_now();
@@ -37,6 +65,7 @@ std::vector<jobs::PoolSite> pools_of(const resolve::Registry& registry) {
     jobs::PoolSite one;
     one.id = pool.descriptor->id;
     one.site = pool.descriptor->site;
+    one.location = pool.descriptor->location;
     one.origin = pool.config.url;
     one.node = pool.config.node;
     one.alive = pool.fresh(now) && pool.error.empty() &&
@@ -108,14 +137,14 @@ std::string statement_json(const meter::PoolStatement& st) {
   return body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-std::int64_t since_of(const base::Request& in) {
+std::int64_t since_parameter(const base::Request& in) {
   const auto text = in.parameter("since");
   return text ? std::strtoll(text->c_str(), nullptr, 10) : 0;
 }
 
 awaitable<void> statement(StatePtr s, base::Request& in, base::Responder& out) {
   const std::string pool(in.capture("pool"));
-  const std::int64_t since = since_of(in);
+  const std::int64_t since = since_parameter(in);
   const auto work = [pool, since](meter::Ledger& l) { return meter::statement_of(l.store(), pool, since); };
   const auto statement = co_await s->ledger->query(work);
   co_await out.json(200, statement_json(statement));
@@ -126,7 +155,7 @@ awaitable<void> services(StatePtr s, base::Request& in, base::Responder& out) {
   const admit::KeyInfo* key = co_await relay::authenticate(*s->relay, in, out);
   if (!key) co_return;
   const std::string tenant = key->tenant;
-  const std::int64_t since = since_of(in);
+  const std::int64_t since = since_parameter(in);
   const auto work = [tenant, since](meter::Ledger& l) {
     return meter::ServiceBook(l.store(), {}).lines(tenant, {}, since);
   };
@@ -152,6 +181,37 @@ awaitable<void> services(StatePtr s, base::Request& in, base::Responder& out) {
   co_await out.json(200, body.dump());
 }
 
+// For who runs the gateway: what is under way for all tenants together.
+awaitable<void> tasks(StatePtr s, base::Request&, base::Responder& out) {
+  ordered_json list = ordered_json::array();
+  if (!s->jobs) co_return void(co_await out.json(200, "[]"));
+  for (const auto& of : {s->jobs->express->tasks(), s->jobs->spreads->tasks(), s->jobs->tuning->tasks()})
+    for (const jobs::Task& t : of)
+      list.push_back({{"id", t.id},
+                      {"kind", t.kind},
+                      {"tenant", t.tenant},
+                      {"state", t.state},
+                      {"at", t.at},
+                      {"done", t.done},
+                      {"of", t.of},
+                      {"unit", t.unit}});
+  co_await out.json(200, list.dump());
+}
+
+awaitable<void> end_task(StatePtr s, base::Request& in, base::Responder& out) {
+  const std::string id(in.capture("id"));
+  bool ended = s->jobs && (s->jobs->express->cancel(id) || s->jobs->spreads->cancel(id));
+  if (!ended && s->jobs) {
+    const bool tune = co_await s->jobs->tuning->cancel(id);
+    ended = tune;
+  }
+  if (!ended)
+    co_return void(
+        co_await out.error(404, "not_found", "no such task is under way", "GET /v1/tasks lists them"));
+  const ordered_json body{{"id", id}, {"state", "cancelled"}};
+  co_await out.json(200, body.dump());
+}
+
 }  // namespace
 
 std::vector<std::string> JobsApi::prepare(meter::Ledger& ledger, const std::string& gateway) {
@@ -164,11 +224,16 @@ JobsApi::JobsApi(GatewayService::State& s, const std::vector<std::string>& leave
     : desk(s.io, *s.ledger, s.config.data, leaves),
       files(std::make_shared<jobs::FilesService>(desk)),
       express(std::make_shared<jobs::ExpressService>(desk, s.config.express)),
+      spreads(std::make_shared<jobs::SpreadService>(desk, s.config.express.tariff, s.config.location)),
       contracts(std::make_shared<jobs::ContractsService>(desk)),
       models(std::make_shared<jobs::ModelService>(desk, peers_of(s.config))),
       tuning(std::make_shared<jobs::TuningService>(desk, models)) {
   for (const auto& [tenant, places] : s.config.quotas) tuning->set_quota(tenant, places);
   desk.caller = [&s](base::Request& in, base::Responder& out) { return caller_of(s, in, out); };
+  desk.hold = [&s](jobs::Caller caller, meter::Nano at_most) { return hold(s, std::move(caller), at_most); };
+  desk.settle = [&s](const jobs::Caller& caller, meter::Nano held, meter::Nano spent) {
+    s.accounts.settle_held(payer_of(caller), held, spent);
+  };
   desk.pools = [&s] { return pools_of(s.registry); };
   express->ask_network = [&s](const std::string& name, const std::string& node, std::uint64_t bytes,
                               double seconds) { ask_network(s, name, node, bytes, seconds); };
@@ -178,6 +243,7 @@ void JobsApi::add_routes(base::HttpServer& server, std::shared_ptr<void> owner) 
   desk.store.add_routes(server, std::move(owner));
   files->add_routes(server);
   express->add_routes(server);
+  spreads->add_routes(server);
   contracts->add_routes(server);
   models->add_routes(server);
   tuning->add_routes(server);
@@ -185,6 +251,7 @@ void JobsApi::add_routes(base::HttpServer& server, std::shared_ptr<void> owner) 
 
 void JobsApi::start() {
   express->start();
+  spreads->start();
   models->start();
   tuning->start();
 }
@@ -204,6 +271,9 @@ void GatewayService::add_jobs_routes(base::HttpServer& tenants, base::HttpServer
   tenants.route("GET", "/qanat/v1/services",
                 [s](base::Request& in, base::Responder& out) { return services(s, in, out); });
   add_statement_routes(admin);
+  admin.route("GET", "/v1/tasks", [s](base::Request& in, base::Responder& out) { return tasks(s, in, out); });
+  admin.route("DELETE", "/v1/tasks/{id}",
+              [s](base::Request& in, base::Responder& out) { return end_task(s, in, out); });
   if (!s->jobs) return;
   s->jobs->add_routes(tenants, s);
   s->jobs->start();

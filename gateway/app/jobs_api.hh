@@ -10,6 +10,7 @@
 #include "gateway/jobs/contract/contracts_service.hh"
 #include "gateway/jobs/desk.hh"
 #include "gateway/jobs/express/express_service.hh"
+#include "gateway/jobs/express/spread_service.hh"
 #include "gateway/jobs/files_service.hh"
 #include "gateway/jobs/tuning/model_service.hh"
 #include "gateway/jobs/tuning/tuning_service.hh"
@@ -28,6 +29,7 @@ struct JobsApi {
   jobs::Desk desk;
   std::shared_ptr<jobs::FilesService> files;
   std::shared_ptr<jobs::ExpressService> express;
+  std::shared_ptr<jobs::SpreadService> spreads;
   std::shared_ptr<jobs::ContractsService> contracts;
   std::shared_ptr<jobs::ModelService> models;
   std::shared_ptr<jobs::TuningService> tuning;

@@ -53,7 +53,7 @@ awaitable<void> models(StatePtr s, base::Request& in, base::Responder& out) {
   if (!key) co_return;
   json data = json::array();
   for (const auto& offered : s->registry.models(relay::kInfer))
-    if (key->may_call(offered.model)) data.push_back(model_json(offered, created_at(*s)));
+    if (!key->scope.refuses_model(offered.model)) data.push_back(model_json(offered, created_at(*s)));
   std::string body = dump({{"object", "list"}, {"data", std::move(data)}});
   co_await out.json(200, std::move(body));
 }
@@ -63,7 +63,7 @@ awaitable<void> model(StatePtr s, base::Request& in, base::Responder& out) {
   if (!key) co_return;
   const std::string_view name = in.capture("model");
   for (const auto& offered : s->registry.models(relay::kInfer))
-    if (offered.model == name && key->may_call(name))
+    if (offered.model == name && !key->scope.refuses_model(name))
       co_return void(co_await out.json(200, dump(model_json(offered, created_at(*s)))));
   co_await relay::refuse(*s->relay, out, Errc::ModelNotFound, "no pool serves '" + std::string(name) + "'",
                          "model");
@@ -260,6 +260,7 @@ void GatewayService::add_tenant_routes(base::HttpServer& server) {
   route("/qanat/v1/calls/{call}", explain);
   route("/qanat/v1/bill", bill);
   route("/qanat/v1/usage", usage);
+  s->grades->add_tenant_routes(server);
 }
 
 }  // namespace qanat::app

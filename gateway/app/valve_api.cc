@@ -17,7 +17,7 @@ namespace {
 using Desk = std::shared_ptr<ValveDesk>;
 using Line = ValveDesk::Line;
 
-double ms(base::Duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
+double milliseconds_of(base::Duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
 std::int64_t wall(base::Time t) {
   return static_cast<std::int64_t>(base::unix_now_ms()) + (t - base::monotonic_now()).count() / 1'000'000;
 }
@@ -68,7 +68,7 @@ json ValveDesk::line_json(const Line& line) {
                          {"awake", b.awake},
                          {"held", b.told.held},
                          {"serving", b.told.serving},
-                         {"cold_ms", ms(b.is.cold)},
+                         {"cold_ms", milliseconds_of(b.is.cold)},
                          {"nano_per_s", b.is.nano_per_s},
                          {"card_ms", r->card_ms},
                          {"charged_nano", relay::money_json(r->charged)},
@@ -78,8 +78,8 @@ json ValveDesk::line_json(const Line& line) {
     }
   for (const auto& t : s.tasks)
     tasks.push_back({{"name", t.name},
-                     {"at_s", t.at ? json(ms(*t.at) / 1e3) : json(nullptr)},
-                     {"lasts_s", ms(t.lasts) / 1e3},
+                     {"at_s", t.at ? json(milliseconds_of(*t.at) / 1e3) : json(nullptr)},
+                     {"lasts_s", milliseconds_of(t.lasts) / 1e3},
                      {"streams_over", t.streams_over ? json(*t.streams_over) : json(nullptr)},
                      {"engines", t.engines}});
   std::size_t waiting = 0;
@@ -92,7 +92,7 @@ json ValveDesk::line_json(const Line& line) {
           {"local_streams", s.local_streams},
           {"open_at", s.open_at},
           {"shut_at", s.shut_at},
-          {"cool_down_ms", ms(s.cool_down)},
+          {"cool_down_ms", milliseconds_of(s.cool_down)},
           {"forecast", s.forecast},
           {"forecast_error", v.history().error()},
           {"persistence_error", v.history().persistence_error()},

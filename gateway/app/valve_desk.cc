@@ -11,6 +11,7 @@
 #include "base/clock.hh"
 #include "base/http_message.hh"
 #include "base/log.hh"
+#include "gateway/jobs/artefact/ticket.hh"
 
 namespace qanat::app {
 namespace asio = boost::asio;
@@ -196,8 +197,10 @@ void ValveDesk::stop() {
 }
 
 asio::awaitable<base::Result<base::ClientResponse>> ValveDesk::ask(std::string origin, std::string method,
-                                                                   std::string target, std::string body) {
+                                                                   std::string target, std::string body,
+                                                                   std::string ticket) {
   base::ClientRequest request;
+  if (!ticket.empty()) request.headers.add(std::string(jobs::kTicketHeader), std::move(ticket));
   request.method = std::move(method);
   request.target = std::move(target);
   request.body = std::move(body);

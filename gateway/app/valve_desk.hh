@@ -6,6 +6,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -38,6 +39,9 @@ class ValveDesk : public std::enable_shared_from_this<ValveDesk> {
     relay::Relay& relay;
     meter::LedgerThread& ledger;
     base::MetricsRegistry& metrics;
+    // The ticket that a pool is shown, for its own name; null: this gateway keeps no artefacts, and has no key to sign by.
+    std::function<std::string(const std::string& verb, const std::string& subject, const std::string& pool)>
+        sign = {};
   };
   // One placeholder, as this gateway sees it.
   struct Remote {
@@ -90,7 +94,8 @@ class ValveDesk : public std::enable_shared_from_this<ValveDesk> {
   // Its engines drain, the right goes, the line forgets it.
   void release(Line& line, const std::string& remote_id);
   boost::asio::awaitable<base::Result<base::ClientResponse>> ask(std::string origin, std::string method,
-                                                                 std::string target, std::string body);
+                                                                 std::string target, std::string body,
+                                                                 std::string ticket = {});
   const Wiring& wiring() const { return w_; }
   std::map<std::string, std::string>& dispatches() { return dispatches_; }
   // As GET /v1/valves shows it.
@@ -101,6 +106,7 @@ class ValveDesk : public std::enable_shared_from_this<ValveDesk> {
   static boost::asio::awaitable<void> count(std::shared_ptr<ValveDesk> self);
   static boost::asio::awaitable<void> follow(std::shared_ptr<ValveDesk> self, Line& line,
                                              std::shared_ptr<Remote> remote);
+  std::string lease_ticket(const Remote& remote) const;
   boost::asio::awaitable<bool> price(Line& line, Remote& remote);
   void heard(Line& line, Remote& remote, std::string_view body);
   void book(Line& line, Remote& remote, std::int64_t epoch, std::int64_t card_ms, std::int64_t charged);

@@ -26,6 +26,11 @@ std::int64_t wall_ms() { return static_cast<std::int64_t>(base::unix_now_ms()); 
 
 }  // namespace
 
+// Pools that trust gateways by their keys lease to nobody else.
+std::string ValveDesk::lease_ticket(const Remote& remote) const {
+  return w_.sign && !remote.pool_name.empty() ? w_.sign("lease", remote.id, remote.pool_name) : std::string();
+}
+
 // The pool's list: what an engine costs and how long it takes to start. False: not yet.
 asio::awaitable<bool> ValveDesk::price(Line& line, Remote& remote) {
   const auto answer = co_await ask(remote.is.pool, "GET", "/qanat/v1/placeholders", "");
@@ -80,8 +85,9 @@ asio::awaitable<void> ValveDesk::follow(std::shared_ptr<ValveDesk> self, Line& l
               {"engines", remote->is.engines},
               {"awake", awake},
               {"ttl_s", kTtlS}};
-    std::string body = wish.dump();
-    const auto answer = co_await self->ask(remote->is.pool, "PUT", target, std::move(body));
+    std::string body = wish.dump(), ticket = self->lease_ticket(*remote);
+    const auto answer =
+        co_await self->ask(remote->is.pool, "PUT", target, std::move(body), std::move(ticket));
     if (self->stopping_) co_return;
     if (answer && answer->status == 200) {
       remote->told = awake;
@@ -89,7 +95,9 @@ asio::awaitable<void> ValveDesk::follow(std::shared_ptr<ValveDesk> self, Line& l
       self->heard(line, *remote, answer->body);
       if (priced && !remote->priced && !remote->stopping) continue;  // its offer is another
     } else {
-      remote->error = answer ? "status " + std::to_string(answer->status) : answer.error().message();
+      remote->error = !answer                 ? answer.error().message()
+                      : answer->status == 403 ? "it does not trust this gateway's key"
+                                              : "status " + std::to_string(answer->status);
       remote->priced = false;
     }
     const bool busy = awake > 0 || remote->held > 0 || !remote->priced;
@@ -98,7 +106,8 @@ asio::awaitable<void> ValveDesk::follow(std::shared_ptr<ValveDesk> self, Line& l
   }
   if (self->stopping_) co_return;  // a restart goes on with what is up
   remote->released = true;
-  auto last = co_await self->ask(remote->is.pool, "DELETE", target, "");
+  std::string ticket = self->lease_ticket(*remote);
+  auto last = co_await self->ask(remote->is.pool, "DELETE", target, "", std::move(ticket));
   if (last && last->status == 200) self->heard(line, *remote, last->body);
   line.valve.unbind(remote->id);
   std::erase(line.remotes, remote);

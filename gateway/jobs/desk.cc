@@ -94,11 +94,30 @@ awaitable<bool> Desk::erase(std::string kind, std::string id) {
   co_return co_await ledger.query(work);
 }
 
-awaitable<void> Desk::bill(meter::ServiceLine line) {
+awaitable<void> Desk::bill(Caller payer, meter::ServiceLine line) {
+  line.tenant = payer.tenant;
+  line.project = payer.project;
+  line.key = payer.key;
   const auto work = [this, line](meter::Ledger& l) {
     return meter::ServiceBook(l.store(), gateway).book(line);
   };
-  co_await ledger.query(work);
+  const bool fresh = co_await ledger.query(work);
+  settle(payer, line.amount_nano, fresh ? line.amount_nano : 0);
+}
+
+awaitable<void> refuse(base::Responder& out, Lack lack) {
+  const auto text = [](meter::Nano nano) { return std::to_string(static_cast<std::int64_t>(nano)); };
+  json body;
+  body["error"] = {{"code", code(Errc::BudgetExceeded)},
+                   {"message", "the budget of " + lack.account + " has " + text(lack.left) + " of " +
+                                   text(lack.limit) + " nano left, and this may cost " + text(lack.needed)},
+                   {"type", "insufficient_quota"},
+                   {"param", nullptr},
+                   {"hint", "clause: budget of " + lack.account}};
+  body["account"] = lack.account;
+  body["left_nano"] = static_cast<std::int64_t>(lack.left);
+  body["needed_nano"] = static_cast<std::int64_t>(lack.needed);
+  co_await out.json(status(Errc::BudgetExceeded), body.dump());
 }
 
 awaitable<void> Desk::save_file(File file) {

@@ -29,12 +29,27 @@ struct Caller {
   std::string tenant, project, key;
 };
 
+// Why a caller may not begin something: an account of its own whose budget has not so much left.
+struct Lack {
+  std::string account;
+  meter::Nano left = 0, limit = 0, needed = 0;
+};
+
 // A pool that artefacts and jobs can go to.
 struct PoolSite {
   std::string id, site, origin, node;
+  std::string location;  // C-URL labels, the most specific first
   bool alive = false;
   std::vector<std::string> models;
   std::int64_t nano_per_token = 0;  // of a trained token: its price of an input token
+};
+
+// What is under way for some tenant, as who runs the gateway sees it.
+struct Task {
+  std::string id, tenant, kind, state;  // kind: "transfer", "spread", "finetune"
+  std::string at;                       // the pool; of a spread those that have not all yet
+  std::uint64_t done = 0, of = 0;
+  std::string unit;  // "bytes", "steps"
 };
 
 // A tenant's file, data set or result: a name for an artefact in this gateway's store.
@@ -61,6 +76,11 @@ class Desk {
   // Nobody: the request has been answered.
   std::function<boost::asio::awaitable<std::optional<Caller>>(base::Request&, base::Responder&)> caller;
   std::function<std::vector<PoolSite>()> pools;
+  // Holds what something may cost in the budgets of the caller's tenant, project and key; or says which of them has not so
+  // much left.
+  std::function<boost::asio::awaitable<std::optional<Lack>>(Caller, meter::Nano)> hold;
+  // Of what was held, so much is held no longer, and so much was spent.
+  std::function<void(const Caller&, meter::Nano held, meter::Nano spent)> settle;
 
   // By its id, or as the name of a site: the first pool there that is alive.
   std::optional<PoolSite> find_pool(const std::string& name) const;
@@ -69,7 +89,8 @@ class Desk {
   boost::asio::awaitable<std::optional<Document>> load(std::string kind, std::string id);
   boost::asio::awaitable<std::vector<Document>> list(std::string kind, std::string tenant);
   boost::asio::awaitable<bool> erase(std::string kind, std::string id);
-  boost::asio::awaitable<void> bill(meter::ServiceLine line);
+  // Into the books, and from what is held for it into what is spent: once, whatever is replayed.
+  boost::asio::awaitable<void> bill(Caller payer, meter::ServiceLine line);
 
   boost::asio::awaitable<void> save_file(File file);
   // By id, by its artefact's digest, or by name among the tenant's own: the newest.
@@ -91,6 +112,9 @@ class Desk {
  private:
   AuditTree tree_;
 };
+
+// 429 with the account and what is left of its budget.
+boost::asio::awaitable<void> refuse(base::Responder& out, Lack lack);
 
 std::string to_file_json(const File& file);  // as OpenAI's API shows one
 std::int64_t unix_ms();

@@ -31,6 +31,7 @@ constexpr Word kWords[] = {
     {Errc::ContractMissing, 403, "contract_missing", "another's artefact needs a contract", "contract"},
     {Errc::SwitchRefused, 409, "switch_refused",
      "not every gateway can take the version; nothing was switched", ""},
+    {Errc::BudgetExceeded, 429, "insufficient_quota", "a budget has not so much left", "budget"},
 };
 
 const Word& word(Errc e) {

@@ -30,6 +30,7 @@ enum class Errc : std::uint8_t {
   ContractRevoked,  // its owner has taken it back
   ContractMissing,  // another's artefact without any contract
   SwitchRefused,    // some gateway or pool cannot take the version: nothing was switched
+  BudgetExceeded,   // more than a budget has left; the answer says which, and what is left
 };
 
 const boost::system::error_category& category();

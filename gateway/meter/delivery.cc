@@ -11,10 +11,13 @@ void Delivery::offer(std::size_t bytes, std::uint64_t tokens) {
 
 std::uint64_t Delivery::accept(std::size_t bytes) {
   accepted_bytes_ += bytes;
-  while (!frames_.empty() && frames_.front().end <= accepted_bytes_) {
-    delivered_ = frames_.front().tokens;
+  while (next_ < frames_.size() && frames_[next_].end <= accepted_bytes_) {
+    delivered_ = frames_[next_++].tokens;
     started_ = true;
-    frames_.pop_front();
+  }
+  if (next_ == frames_.size()) {
+    frames_.clear();
+    next_ = 0;
   }
   return delivered_;
 }

@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include "gateway/meter/call.hh"
 
@@ -31,7 +31,8 @@ class Delivery {
     std::uint64_t end;  // in bytes since the stream's beginning
     std::uint64_t tokens;
   };
-  std::deque<Frame> frames_;
+  std::vector<Frame> frames_;  // offered, from next_ on not yet accepted; nearly always one
+  std::size_t next_ = 0;
   std::uint64_t offered_bytes_ = 0;
   std::uint64_t accepted_bytes_ = 0;
   std::uint64_t delivered_ = 0;

@@ -1,6 +1,7 @@
 #include "gateway/meter/ledger_thread.hh"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <iterator>
 
@@ -13,6 +14,9 @@ namespace {
 // A commit waits for the disk and wakes the thread, whatever is in it: settlements gather for so long. Their answers are
 // long gone, and the journal has them meanwhile.
 constexpr std::chrono::milliseconds kGather{20};
+// A commit beside the loop costs calls up to 4 ms each (a tick), so it waits for the loop's pauses for so long.
+constexpr std::chrono::milliseconds kPatience{500};
+constexpr std::size_t kMany = 512;              // a loop without pauses would fill the journal
 constexpr std::chrono::milliseconds kAgain{1};  // the thread had the lock
 
 }  // namespace
@@ -50,10 +54,15 @@ void LedgerThread::gather(std::chrono::milliseconds time) {
   });
 }
 
-// What has gathered is due; what was handed over before and is not done with yet has stood long enough.
+// What has gathered is due; what was handed over before and is not done with yet may have stood long enough.
 void LedgerThread::look() {
   waiting_ = false;
-  if (handed_ != 0) background_.hurry();
+  const auto now = std::chrono::steady_clock::now();
+  if (given_ - handed_ >= mark_) {
+    mark_ = given_;
+    marked_ = now;
+  }
+  if (now - marked_ > kPatience || handed_ > kMany) background_.hurry();
   if (!gathered_.empty()) {
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock) return gather(kAgain);
@@ -68,6 +77,7 @@ void LedgerThread::look() {
 
 void LedgerThread::hand_over(std::unique_lock<std::mutex>& lock) {
   handed_ += gathered_.size();
+  given_ += gathered_.size();
   items_.insert(items_.end(), std::make_move_iterator(gathered_.begin()),
                 std::make_move_iterator(gathered_.end()));
   gathered_.clear();

@@ -1,19 +1,17 @@
 // LedgerThread: the one thread that owns the ledger, because a commit waits for the disk and the event loop must not.
 // Settlements that come within 20 ms share a commit; queries see every settlement handed in before them, at once.
 // Nobody waits for a commit, and the journal has its calls: where the thread shares a core with the loop, it takes what
-// the loop leaves. One that has stood for 20 ms more, or that a query waits for, is written beside the loop.
+// the loop leaves. What has stood for half a second, more than 512 of them, and what a query waits for, are written beside
+// the loop.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -23,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/answer.hh"
 #include "base/time_slice.hh"
 #include "gateway/meter/ledger.hh"
 
@@ -45,16 +44,10 @@ class LedgerThread {
   // a closure twice that is made inside a co_await expression.
   template <class F>
   boost::asio::awaitable<std::invoke_result_t<const F&, Ledger&>> query(const F& f) {
-    auto answer = std::make_shared<Answer<std::invoke_result_t<const F&, Ledger&>>>(io_);
-    push([this, answer, f](Ledger& ledger) {
-      try {
-        answer->value.emplace(f(ledger));
-      } catch (...) {
-        answer->error = std::current_exception();
-      }
-      boost::asio::post(io_, [answer] { answer->done.cancel(); });
-    });
-    return wait(std::move(answer));
+    using Answer = base::Answer<std::invoke_result_t<const F&, Ledger&>>;
+    auto answer = std::make_shared<Answer>(io_);
+    push([answer, f](Ledger& ledger) { answer->work_out([&] { return f(ledger); }); });
+    return Answer::wait(std::move(answer));
   }
   template <class F>
   void query(const F&&) = delete;
@@ -63,21 +56,6 @@ class LedgerThread {
   std::size_t backlog() const { return backlog_; }
 
  private:
-  template <class T>
-  struct Answer {
-    std::optional<T> value;
-    std::exception_ptr error;
-    boost::asio::steady_timer done;
-    explicit Answer(boost::asio::io_context& io) : done(io, boost::asio::steady_timer::time_point::max()) {}
-  };
-  template <class T>
-  static boost::asio::awaitable<T> wait(std::shared_ptr<Answer<T>> answer) {
-    boost::system::error_code cancelled;
-    co_await answer->done.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
-    if (answer->error) std::rethrow_exception(answer->error);
-    co_return std::move(*answer->value);
-  }
-
   struct Item {
     std::optional<Settlement> settlement;
     std::function<void()> settled;
@@ -98,6 +76,9 @@ class LedgerThread {
   std::vector<Item> gathered_;
   boost::asio::steady_timer timer_;
   bool waiting_ = false;  // for the timer
+  // Handed over in all. At marked_ the thread was done with what came before, and all up to mark_ was to do.
+  std::uint64_t given_ = 0, mark_ = 0;
+  std::chrono::steady_clock::time_point marked_;
 
   std::atomic<std::size_t> backlog_{0};
   std::atomic<std::size_t> handed_{0};  // over to the thread, and not yet done with

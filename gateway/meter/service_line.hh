@@ -22,6 +22,7 @@ struct ServiceLine {
   std::string unit;  // "bytes", "tokens", "card_ms"
   std::int64_t amount_nano = 0;
   std::int64_t unix_ms = 0;
+  std::string key;  // that asked for it; empty: nobody's
 };
 
 class ServiceBook {
@@ -39,6 +40,9 @@ class ServiceBook {
   // Oldest first. Empty names: all of them.
   std::vector<ServiceLine> lines(const std::string& tenant, const std::string& supplier,
                                  std::int64_t since_unix_ms);
+  // What tenants' budgets have been charged with, a line each for tenant, project and key; of one gateway's lines if it is
+  // named.
+  std::vector<ServiceLine> spend(const std::string& gateway);
   // Of all entries: zero, or the books are broken.
   Nano sum();
 

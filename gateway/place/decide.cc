@@ -105,8 +105,8 @@ Decision decide(const Wish& wish, std::vector<Option> options, std::uint64_t ran
 
 std::string_view to_string(Excluded reason) {
   static constexpr std::array<std::string_view, kExcludedCount> kNames{
-      "",      "unknown", "model",  "service", "location", "spec",  "residency",
-      "price", "context", "health", "breaker", "wait",     "valve", "cold"};
+      "",        "unknown", "model",  "service", "location", "spec",  "residency", "price",
+      "context", "scope",   "health", "breaker", "wait",     "valve", "cold"};
   return kNames[static_cast<std::size_t>(reason)];
 }
 

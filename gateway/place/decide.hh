@@ -44,13 +44,14 @@ enum class Excluded : std::uint8_t {
   Residency,  // data would leave where it must stay
   Price,      // above the caller's ceiling
   Context,    // prompt and answer do not fit the model's context
+  Scope,      // no C-URL of the key's scope allows it
   Health,     // starting, draining or down
   Breaker,    // it failed the last calls
   Wait,       // predicted to start after `give_up`
   Valve,      // the valve lets no call of the model out
   Cold,       // a placeholder: asleep, or still starting
 };
-inline constexpr std::size_t kExcludedCount = 14;
+inline constexpr std::size_t kExcludedCount = 15;
 std::string_view to_string(Excluded reason);
 
 struct Option {

@@ -7,14 +7,7 @@
 namespace qanat::place {
 namespace {
 
-constexpr std::size_t kMaxPlans = 64, kMaxEvents = 256;
-
-// The price of these engines for an hour or a second; all of 64 bits, so that nothing overflows.
-meter::Nano per_s(const std::vector<Valve::Bound>& bound, const std::vector<std::uint32_t>& engines) {
-  meter::Nano sum = 0;
-  for (std::size_t i = 0; i < bound.size(); ++i) sum += meter::Nano{bound[i].is.nano_per_s} * engines[i];
-  return sum;
-}
+constexpr std::size_t kMaxEvents = 256;
 
 }  // namespace
 
@@ -29,10 +22,6 @@ std::optional<ValveMode> parse_valve_mode(std::string_view text) {
 }
 std::string_view to_string(ValveState state) {
   static constexpr std::array<std::string_view, 5> kNames{"shut", "pending", "opening", "open", "closing"};
-  return kNames[static_cast<std::size_t>(state)];
-}
-std::string_view to_string(ValvePlan::State state) {
-  static constexpr std::array<std::string_view, 4> kNames{"waiting", "confirmed", "refused", "expired"};
   return kNames[static_cast<std::size_t>(state)];
 }
 std::string_view to_string(ValveEvent::Kind kind) {
@@ -182,10 +171,16 @@ double Valve::carried(const Engines& engines) const {
 }
 
 // A start that the rest of the budget cannot carry for a cool-down is none.
+meter::Nano Valve::nano_per_s(const Engines& engines) const {
+  meter::Nano sum = 0;
+  for (std::size_t i = 0; i < bound_.size(); ++i) sum += meter::Nano{bound_[i].is.nano_per_s} * engines[i];
+  return sum;
+}
+
 bool Valve::affordable(const Engines& wanted) const {
   if (settings_.budget < 0) return true;
   const meter::Nano seconds = (settings_.cool_down + longest_cold()) / std::chrono::seconds(1) + 1;
-  return spent_ + per_s(bound_, wanted) * seconds <= settings_.budget;
+  return spent_ + nano_per_s(wanted) * seconds <= settings_.budget;
 }
 
 void Valve::on_timer(base::Time now) {
@@ -296,50 +291,6 @@ void Valve::lower(const Engines& wanted) {
   // The next opening is another decision.
   if (!any)
     for (Bound& b : bound_) b.granted = 0;
-}
-
-void Valve::plan_for(const Engines& wanted, base::Time now) {
-  if (quiet_until_) return;
-  for (const ValvePlan& plan : plans_)
-    if (plan.state == ValvePlan::State::Waiting) return;
-  ValvePlan plan;
-  plan.id = next_plan_++;
-  for (std::size_t i = 0; i < bound_.size(); ++i)
-    if (wanted[i] > 0) plan.engines.emplace_back(bound_[i].is.id, wanted[i]);
-  plan.nano_per_hour = per_s(bound_, wanted) * 3600;
-  plan.demand = demand_;
-  plan.expected = expected_;
-  plan.made = now;
-  plan.expires = now + settings_.plan_ttl;
-  if (plans_.size() == kMaxPlans) plans_.erase(plans_.begin());
-  plans_.push_back(plan);
-  say(ValveEvent::Kind::PlanMade, now, plan.id);
-}
-
-bool Valve::confirm(std::uint64_t id, base::Time now) {
-  for (ValvePlan& plan : plans_) {
-    if (plan.id != id || plan.state != ValvePlan::State::Waiting || plan.expires <= now) continue;
-    plan.state = ValvePlan::State::Confirmed;
-    for (const auto& [placeholder, engines] : plan.engines)
-      if (Bound* const b = find(placeholder)) {
-        b->granted = std::max(b->granted, std::min(engines, b->is.engines));
-        b->awake = std::max(b->awake, b->granted);
-      }
-    on_timer(now);
-    return true;
-  }
-  return false;
-}
-
-bool Valve::refuse(std::uint64_t id, base::Time now) {
-  for (ValvePlan& plan : plans_) {
-    if (plan.id != id || plan.state != ValvePlan::State::Waiting) continue;
-    plan.state = ValvePlan::State::Refused;
-    quiet_until_ = now + settings_.plan_ttl;
-    on_timer(now);
-    return true;
-  }
-  return false;
 }
 
 void Valve::set_mode(ValveMode mode, base::Time now) {

@@ -170,6 +170,8 @@ class Valve {
   void lower(const Engines& wanted);
   void let_go(bool more, std::uint32_t at_least, base::Time now);
   void plan_for(const Engines& wanted, base::Time now);
+  // All of 64 bits each: nothing overflows.
+  meter::Nano nano_per_s(const Engines& engines) const;
   bool affordable(const Engines& wanted) const;
   void say(ValveEvent::Kind kind, base::Time now, std::uint64_t plan = 0);
   void settle(base::Time now);

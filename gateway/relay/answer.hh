@@ -23,6 +23,7 @@ class Answer {
     Completed,   // all of it is with the client
     ClientGone,  //
     Broken,      // the pool broke off or talked nonsense: error() says how
+    Withheld,    // the check said no, and nothing was sent
   };
 
   // What the call may come to at most, which is what was held for it, and the guess at its prompt where the pool tells none.
@@ -37,8 +38,10 @@ class Answer {
   // Forwards a stream, event by event, each one as soon as it is there. `on_first` runs before the first byte goes to
   // the client. Broken before that: nothing was sent, and another pool may be tried.
   boost::asio::awaitable<End> stream(base::HttpStream& upstream, std::function<void()> on_first);
-  // Forwards a whole answer.
-  boost::asio::awaitable<End> whole(base::HttpStream& upstream, std::function<void()> on_first);
+  // Forwards a whole answer, if `may_pass` (none: any) says so of its body.
+  using Check = std::function<boost::asio::awaitable<bool>(const std::string& body)>;
+  boost::asio::awaitable<End> whole(base::HttpStream& upstream, std::function<void()> on_first,
+                                    Check may_pass = nullptr);
 
   bool started() const { return started_; }  // the client has been sent something
   const std::string& error() const { return error_; }
@@ -75,7 +78,7 @@ class Answer {
   meter::Delivery delivery_;
   std::vector<base::SseEvent> events_;  // what came with the last read,
   std::size_t at_ = 0;                  // and how far it has been forwarded
-  std::string frame_;                   // the frame at hand, kept for its memory
+  std::string frame_;                   // the one that waits for the answer's head to go out
   std::size_t held_ = 0;
   std::string error_;
   bool started_ = false;

@@ -39,6 +39,9 @@ class Call {
   boost::asio::awaitable<bool> prepare();
   // False: it was answered here, as a repeat of another call.
   boost::asio::awaitable<bool> first_of_its_kind();
+  // The content filter's word on the request, and on a whole answer.
+  boost::asio::awaitable<bool> passes_filter();
+  boost::asio::awaitable<bool> passes_answer(const std::string& body, std::optional<Errc>& withheld);
   boost::asio::awaitable<bool> place_and_admit();
   boost::asio::awaitable<bool> within_rates();
   void tell_rates();
@@ -73,6 +76,11 @@ class Call {
   boost::asio::awaitable<Tried> deliver(const Leg& leg, base::HttpStream& upstream, std::uint64_t& generated);
   void settle(const place::Option& option, meter::Outcome outcome, const Answer* answer, Answer::End end);
   void note(const place::Option& option, std::string result);
+  // The books of service: a call that was placed, and one that could not be.
+  void grade(const place::Option& option, meter::Outcome outcome, std::uint64_t tokens);
+  void grade_refusal(meter::Miss miss, std::string why);
+  void record_grade(meter::Service& service);
+  std::string why_nobody() const;
   // For who traces the call: its span's attributes; to the box, that it crossed the overlay.
   void remark(const Leg& leg);
   void tell_crossing(const Leg& leg);
@@ -100,9 +108,11 @@ class Call {
   // Of the leg that answers; last_record_: of the last that could not.
   meter::Call record_, last_record_;
   meter::Journal::Slot slot_ = 0;
-  base::Time dispatched_{}, first_{};
+  base::Time arrived_{}, dispatched_{}, first_{};
+  bool warmed_ = false;  // it waited for a placeholder
   bool settled_ = false;
   std::string last_error_;
+  std::string filter_reason_;  // why the content filter refused
   int last_status_ = 0;
   std::shared_ptr<bool> answering_;  // the try under way has said something
   // Ends the request under way when the client leaves; outlives this object in the callback.

@@ -97,12 +97,35 @@ asio::awaitable<bool> Call::prepare() {
   if (const std::string* tier = request_.headers.find("x-qanat-tier");
       tier && !target_.request.choice("tier") && ids::parse_tier(*tier))
     target_.request.query["tier"].names = {*tier};
-  if (!key_.may_call(target_.request.model)) {
-    co_await refuse(relay_, out_, Errc::ModelNotFound,
-                    "this key may not call '" + target_.text + "'; GET /v1/models has those it may", "model");
+  if (const auto refusal = key_.scope.refuses_model(target_.request.model)) {
+    co_await refuse(relay_, out_, Errc::OutOfScope, "this key may not call it: " + *refusal, "model");
     co_return false;
   }
+  for (const std::string& allowed : key_.scope.c_urls)
+    if (auto parsed = c_url::CUrl::parse(allowed)) target_.within.push_back(std::move(*parsed));
   co_return co_await first_of_its_kind();
+}
+
+asio::awaitable<bool> Call::passes_filter() {
+  using Stage = ContentFilter::Stage;
+  if (!relay_.filter->asks(Stage::Request)) co_return true;
+  const auto verdict = co_await relay_.filter->ask(Stage::Request, id_, key_, scan_.model, request_.body);
+  if (verdict.allowed) co_return true;
+  if (verdict.failed) out_.set_header("retry-after", "2");
+  co_await refuse(relay_, out_, verdict.failed ? Errc::FilterFailed : Errc::ContentRefused,
+                  verdict.failed ? "the content filter does not answer, and nothing passes without it"
+                                 : "the content filter refused the request: " + verdict.reason);
+  co_return false;
+}
+
+asio::awaitable<bool> Call::passes_answer(const std::string& body, std::optional<Errc>& withheld) {
+  using Stage = ContentFilter::Stage;
+  if (!relay_.filter->asks(Stage::Answer)) co_return true;
+  auto verdict = co_await relay_.filter->ask(Stage::Answer, id_, key_, scan_.model, body);
+  if (verdict.allowed) co_return true;
+  filter_reason_ = std::move(verdict.reason);
+  withheld = verdict.failed ? Errc::FilterFailed : Errc::ContentRefused;
+  co_return false;
 }
 
 asio::awaitable<bool> Call::place_and_admit() {
@@ -120,15 +143,22 @@ asio::awaitable<bool> Call::place_and_admit() {
                          [&](const place::Option& o) { return ((o.excluded == reasons) || ...); });
     };
     using enum place::Excluded;
-    if (all(Model, Service) && !decision_.options.empty()) {
+    const auto outside = std::find_if(decision_.options.begin(), decision_.options.end(),
+                                      [](const place::Option& o) { return o.excluded == Scope; });
+    if (outside != decision_.options.end() && all(Model, Service, Scope)) {
+      co_await refuse(relay_, out_, Errc::OutOfScope,
+                      "this key may not call it: scope 'c_urls' wants " + outside->excluded_detail, "model");
+    } else if (all(Model, Service) && !decision_.options.empty()) {
       co_await refuse(relay_, out_, Errc::ModelNotFound, "no pool serves '" + target_.text + "'", "model");
     } else if (decision_.warm_in) {
+      grade_refusal(meter::Miss::Cold, why_nobody());
       const auto seconds = std::chrono::ceil<std::chrono::seconds>(decision_.retry_after).count();
       out_.set_header("retry-after", std::to_string(std::clamp<std::int64_t>(seconds, 1, 600)));
       co_await refuse(relay_, out_, Errc::PoolStarting,
                       "the pools of '" + target_.text + "' are starting, and not warm in time for this call",
                       "model");
     } else if (decision_.retry_after.count() > 0) {
+      grade_refusal(meter::Miss::NoRoom, why_nobody());
       const auto seconds = std::chrono::ceil<std::chrono::seconds>(decision_.retry_after).count();
       out_.set_header("retry-after", std::to_string(std::clamp<std::int64_t>(seconds, 1, 600)));
       co_await refuse(relay_, out_, Errc::NoPoolReady, "no pool can take '" + target_.text + "' now",
@@ -161,6 +191,7 @@ asio::awaitable<bool> Call::place_and_admit() {
       away = true;
     }
     if (away) {
+      grade_refusal(meter::Miss::Gateway, "the shared ledger is away");
       relay_.rates.settle(key_, rated_, 0, base::monotonic_now());
       out_.set_header("retry-after", "2");
       co_await refuse(
@@ -236,6 +267,7 @@ asio::awaitable<void> Call::wait_for_warmth() {
       wanted->second.stranded = true;
     const base::Duration left = wish_.ttft - (base::monotonic_now() - arrived);
     if (*decision_.warm_in > left) co_return;
+    warmed_ = true;
     timer.expires_after(std::min<base::Duration>(left, kWarmthLook));
     boost::system::error_code ignored;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));

@@ -212,6 +212,7 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option, const p
   if (!dispatch(leg, option)) {
     give_back(0, 0);
     settled_ = true;
+    grade_refusal(meter::Miss::Gateway, "the journal of calls in flight is full");
     out_.set_header("retry-after", "1");
     co_await refuse(relay_, out_, Errc::TooManyCalls, "the gateway's journal of calls in flight is full");
     co_return Tried::Ended;
@@ -297,10 +298,14 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
                               relay_.estimate_prompt(request_.body.size())};
   Answer answer(out_, relay_.journal, slot_, scan_, bounds);
   Answer::End end = Answer::End::Broken;
+  std::optional<Errc> withheld;
+  Answer::Check may_pass;
+  if (relay_.filter)
+    may_pass = [this, &withheld](const std::string& body) { return passes_answer(body, withheld); };
   if (scan_.stream)
     end = co_await answer.stream(upstream, on_first);
   else
-    end = co_await answer.whole(upstream, on_first);
+    end = co_await answer.whole(upstream, on_first, may_pass);
   generated = answer.count().completion_tokens();
 
   resolve::Pool& pool = relay_.registry.pool(option.pool);
@@ -323,6 +328,11 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
       note(option, "the client left");
       outcome = meter::Outcome::ClientGone;
       break;
+    case Answer::End::Withheld:
+      pool.breaker.on_success();
+      note(option, "the content filter refused the answer");
+      outcome = meter::Outcome::Refused;
+      break;
     case Answer::End::Broken:
       pool.breaker.on_failure(base::monotonic_now());
       note(option, "broke off: " + answer.error());
@@ -330,6 +340,11 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
       break;
   }
   settle(option, outcome, &answer, end);
+  if (withheld)
+    co_await refuse(relay_, out_, *withheld,
+                    *withheld == Errc::FilterFailed
+                        ? "the content filter does not answer, and nothing passes without it"
+                        : "the content filter refused the answer: " + filter_reason_);
   // Read to its end, the connection can carry another call.
   if (end == Answer::End::Completed && scan_.stream) {
     while (true) {

@@ -50,6 +50,7 @@ void Call::settle(const place::Option& option, meter::Outcome outcome, const Ans
   }
   give_back(meter::charge(record_.price, s.prompt_tokens, s.delivered_tokens, s.cached_tokens),
             s.prompt_tokens + s.delivered_tokens);
+  grade(option, outcome, s.delivered_tokens);
   relay_.tell_alerts();
   relay_.metrics.delivered_tokens.add(s.delivered_tokens);
   relay_.metrics.ended(outcome, option.local).add();
@@ -87,7 +88,9 @@ asio::awaitable<void> Call::run() {
       if (!call.repeat_key_.empty()) call.relay_.repeats.forget(call.repeat_key_);
     }
   } forget{*this};
+  arrived_ = base::monotonic_now();
   if (!co_await prepare()) co_return;
+  if (relay_.filter && !co_await passes_filter()) co_return;
   const struct Wanting {  // what the valve counts as demand, placed or not
     Relay::Wanted* wanted = nullptr;
     explicit Wanting(Relay& relay, const std::string& model) {
@@ -150,6 +153,15 @@ asio::awaitable<void> refuse(Relay& relay, base::Responder& out, Errc code, std:
   co_await out.send(status_of(code), "application/json", error_json(code, message, param));
 }
 
+// The key, unless its scope has not this endpoint.
+asio::awaitable<const admit::KeyInfo*> within_scope(Relay& relay, const base::Request& request,
+                                                    base::Responder& out, const admit::KeyInfo* key) {
+  const auto refusal = key->scope.refuses_endpoint(admit::endpoint_of(request.path));
+  if (!refusal) co_return key;
+  co_await refuse(relay, out, Errc::OutOfScope, "this key may not do that: " + *refusal);
+  co_return nullptr;
+}
+
 asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request& request,
                                                     base::Responder& out) {
   const auto key = relay.accounts.authenticate(request.headers.find("authorization"));
@@ -159,7 +171,7 @@ asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request&
     co_await refuse(relay, out, Errc::BadKey, "the key has expired; it was replaced, or made for a time");
     co_return nullptr;
   }
-  if (key) co_return *key;
+  if (key) co_return (*key)->scope.empty() ? *key : co_await within_scope(relay, request, out, *key);
   const std::string* const header = request.headers.find("authorization");
   const auto text = header ? admit::bearer(*header) : std::nullopt;
   if (relay.tokens && text && admit::looks_like_token(*text)) {

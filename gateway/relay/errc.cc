@@ -5,6 +5,7 @@ namespace qanat::relay {
 std::string_view type_of(Errc code) {
   switch (status_of(code)) {
     case 401: return "authentication_error";
+    case 403: return "permission_error";
     case 404: return "not_found_error";
     case 429: return code == Errc::BudgetExceeded ? "insufficient_quota" : "rate_limit_error";
     case 502: return "upstream_error";
@@ -23,6 +24,9 @@ std::string_view to_string(Errc code) {
     case Errc::DuplicateField: return "duplicate_parameter";
     case Errc::BadCUrl: return "invalid_c_url";
     case Errc::BadKey: return "invalid_api_key";
+    case Errc::OutOfScope: return "scope_exceeded";
+    case Errc::ContentRefused: return "content_refused";
+    case Errc::FilterFailed: return "content_filter_failed";
     case Errc::ModelNotFound: return "model_not_found";
     case Errc::NothingFits: return "nothing_fits";
     case Errc::NoPoolReady: return "no_pool_ready";
@@ -44,6 +48,8 @@ std::string_view to_string(Errc code) {
 int status_of(Errc code) {
   switch (code) {
     case Errc::BadKey: return 401;
+    case Errc::OutOfScope:
+    case Errc::ContentRefused: return 403;
     case Errc::ModelNotFound:
     case Errc::NotFound: return 404;
     case Errc::RepeatUnderWay:
@@ -52,6 +58,7 @@ int status_of(Errc code) {
     case Errc::NothingFits:
     case Errc::NoPoolReady:
     case Errc::PoolStarting:
+    case Errc::FilterFailed:
     case Errc::LedgerAway: return 503;
     case Errc::TooManyCalls:
     case Errc::BudgetExceeded: return 429;

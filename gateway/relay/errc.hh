@@ -13,6 +13,9 @@ enum class Errc {
   DuplicateField,  // a member we read appears twice
   BadCUrl,         // the model is a malformed C-URL
   BadKey,          // no key, or not a valid one
+  OutOfScope,      // the key is not for this endpoint, model or C-URL
+  ContentRefused,  // the content filter's word
+  FilterFailed,    // it did not answer, and nothing may pass without it
   ModelNotFound,   // no pool serves what was asked for
   NothingFits,     // pools serve it, but none within what the caller allows
   NoPoolReady,     // pools would fit, but none can take the call now

@@ -8,6 +8,17 @@ namespace asio = boost::asio;
 
 asio::awaitable<base::Result<admit::Accounts::Hold>> Escrow::admit(asio::io_context& io, admit::KeyInfo key,
                                                                    meter::Nano at_most) {
+  co_await widen(io, key, at_most);
+  co_return accounts_.admit(key, at_most);
+}
+
+asio::awaitable<base::Result<void>> Escrow::hold(asio::io_context& io, admit::KeyInfo key,
+                                                 meter::Nano at_most) {
+  co_await widen(io, key, at_most);
+  co_return accounts_.hold(key, at_most);
+}
+
+asio::awaitable<void> Escrow::widen(asio::io_context& io, admit::KeyInfo key, meter::Nano at_most) {
   while (true) {
     const auto shortage = accounts_.shortage(key, at_most);
     if (!shortage) break;
@@ -42,7 +53,6 @@ asio::awaitable<base::Result<admit::Accounts::Hold>> Escrow::admit(asio::io_cont
       break;
     }
   }
-  co_return accounts_.admit(key, at_most);
 }
 
 }  // namespace qanat::relay

@@ -27,8 +27,14 @@ class Escrow {
   // Accounts::admit, with as many slices as it takes. Throws StoreError if the ledger cannot be asked.
   boost::asio::awaitable<base::Result<admit::Accounts::Hold>> admit(boost::asio::io_context& io,
                                                                     admit::KeyInfo key, meter::Nano at_most);
+  // Accounts::hold likewise.
+  boost::asio::awaitable<base::Result<void>> hold(boost::asio::io_context& io, admit::KeyInfo key,
+                                                  meter::Nano at_most);
 
  private:
+  // Until the slices can carry it, or no more is to be had.
+  boost::asio::awaitable<void> widen(boost::asio::io_context& io, admit::KeyInfo key, meter::Nano at_most);
+
   struct Asking {  // of one account
     bool under_way = false;
     base::Time refused_until{};

@@ -2,6 +2,7 @@
 // log of decisions and the numbers operators watch. One io_context, one thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -16,11 +17,13 @@
 #include "gateway/admit/rates.hh"
 #include "gateway/admit/repeats.hh"
 #include "gateway/admit/token_verifier.hh"
+#include "gateway/meter/grade_book.hh"
 #include "gateway/meter/journal.hh"
 #include "gateway/meter/ledger_thread.hh"
 #include "gateway/place/hedge.hh"
 #include "gateway/place/prefix_router.hh"
 #include "gateway/relay/call_log.hh"
+#include "gateway/relay/content_filter.hh"
 #include "gateway/relay/escrow.hh"
 #include "gateway/resolve/registry.hh"
 #include "identifiers/ids/tier.hh"
@@ -53,6 +56,7 @@ struct RelayMetrics {
   base::Counter& refused(std::string_view code);
   base::Counter& budget_alerts(int percent);
   base::Counter& token_refused(std::string_view reason);
+  base::Counter& graded(meter::Miss miss);
   base::MetricsRegistry& registry;
   base::Counter& delivered_tokens;
   base::Counter& retries;
@@ -67,6 +71,7 @@ struct RelayMetrics {
 
  private:
   std::map<std::pair<meter::Outcome, bool>, base::Counter*> ended_;  // looked up once each
+  std::array<base::Counter*, meter::kMissCount> graded_{};
 };
 
 struct Relay {
@@ -87,9 +92,11 @@ struct Relay {
   admit::Repeats repeats{};
   admit::Rates rates{};
   place::HedgeBudget hedge{};
+  meter::GradeBook grades{};
   base::Duration stall = std::chrono::seconds{60};  // a pool silent for so long in mid-stream has gone
   admit::TokenVerifier* tokens = nullptr;           // where tenants may sign in; not owned
   std::unique_ptr<Escrow> escrow{};                 // where the ledger is shared
+  std::unique_ptr<ContentFilter> filter{};          // where one is configured
   // What a tenant's name for a model stands for now; it is the call's for good. nullopt: it is not for this tenant. May be
   // empty.
   std::function<std::optional<std::string>(const std::string& tenant, const std::string& model)>

@@ -153,6 +153,14 @@ place::Option Registry::option(const Target& target, std::size_t index, const de
     o.excluded_detail = std::move(detail);
   };
   if (const auto m = c_url::mismatch(target.request, offer)) exclude(reason_of(m->clause), to_string(*m));
+  if (!target.within.empty()) {
+    std::optional<c_url::Mismatch> last;
+    const bool allowed = std::any_of(target.within.begin(), target.within.end(), [&](const c_url::CUrl& one) {
+      last = c_url::mismatch(one, offer);
+      return !last;
+    });
+    if (!allowed) exclude(Excluded::Scope, to_string(*last));
+  }
   if (const auto most = target.request.number("latency");
       most && o.path_rtt > std::chrono::milliseconds(*most))
     exclude(Excluded::Spec, "latency: wanted at most " + std::to_string(*most) + " ms of round trip");

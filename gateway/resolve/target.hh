@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/place/decide.hh"
 #include "identifiers/c_url/c_url.hh"
@@ -16,6 +17,7 @@ struct Target {
   c_url::CUrl request;
   // A name that is one of a pool's models exactly; C-URLs may leave the model open.
   bool by_name = false;
+  std::vector<c_url::CUrl> within = {};  // of which a pool must meet one as well; empty: any
 };
 
 // Text that begins with "c-url:" is parsed as one, anything else is a catalogue name.

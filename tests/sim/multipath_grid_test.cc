@@ -35,11 +35,11 @@ TEST(Multipath, OneFlowGetsTheSumOfUnequalLinks) {
   EXPECT_GE(goodput({fast, slow}), 0.85 * (goodput({fast}) + goodput({slow})));
 }
 
-// Of the thirty: even, slow, far, lossy and shaky second paths.
+// Of the thirty: slow and far, far and lossy, far and lossy and shaky second paths.
 TEST(Multipath, ASecondPathNeverCostsMoreThanFivePercent) {
   const std::vector<Pair> pairs = thirty();
-  for (const std::size_t i : {11u, 15u, 21u, 28u}) {
-    const PairResult r = measure(pairs.at(i), kSeed, 8s);
+  for (const std::size_t i : {11u, 21u, 25u}) {
+    const PairResult r = measure(pairs.at(i), kSeed, 6s);
     EXPECT_GE(r.ratio(), 0.95) << "pair " << i << ", seed " << kSeed << ": " << r.both / 1e6 << " over both, "
                                << r.first / 1e6 << " and " << r.second / 1e6 << " Mbit/s alone";
   }

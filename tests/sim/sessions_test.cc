@@ -112,7 +112,9 @@ TEST_F(Story, AFloodOfValidMac1KeepsNoPeerOut) {
   }
   ASSERT_NE(connected, base::Time{}) << drops();
   EXPECT_LE(connected - began, milliseconds{2500}) << "within 2 s of its start";
-  EXPECT_GT(net.at(4).counters()[Counter::CookiesSent], 200'000u);
+  EXPECT_GT(net.at(4).counters()[Counter::CookiesSent] + net.drops(4, DropReason::HandshakeRate), 200'000u);
+  EXPECT_GT(net.at(4).counters()[Counter::CookiesSent], 20'000u)
+      << "strangers get some even of a box that is behind";
   EXPECT_LE(net.at(4).counters()[Counter::HandshakesAnswered], 300u) << "what strangers may cost";
   EXPECT_LE(largest_answer, 148u);
   EXPECT_LT(answered_bytes, asked_bytes / 2) << "no amplification";

@@ -115,7 +115,8 @@ int sign_in(const Options& options, const std::string& name) {
                   {"password", asked("Password", true)},
                   {"code", asked("Code of your authenticator", false)}};
   const json session = ask(controller, "POST", "/v1/sign-in", body.dump());
-  if (!controller.origin.starts_with("unix:")) {
+  const bool kept = !controller.origin.starts_with("unix:");  // a socket asks nobody who they are
+  if (kept) {
     Contexts contexts = read_contexts(contexts_file());
     if (contexts.current.empty()) contexts.current = "default";
     Context& context = contexts.all[contexts.current];
@@ -124,8 +125,9 @@ int sign_in(const Options& options, const std::string& name) {
     write_contexts(contexts_file(), contexts);
   }
   return said(options, session,
-              fmt::format("{} is signed in as {} until {}", name, session.value("role", ""),
-                          clock_or(session, "expires_unix_s", "?")));
+              fmt::format("{} is signed in as {} until {}{}", name, session.value("role", ""),
+                          clock_or(session, "expires_unix_s", "?"),
+                          kept ? "" : "; on this host the socket needs no session, and no context keeps it"));
 }
 
 int sign_out(const Options& options) {

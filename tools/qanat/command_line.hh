@@ -74,6 +74,7 @@ struct Arguments {
   TokenCreate token;
   WhatIfRequest what_if;
   DoctorRequest doctor;
+  TopRequest top;
 };
 
 // What operators ask of a controller: operator_options.cc.

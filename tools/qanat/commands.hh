@@ -12,6 +12,12 @@
 namespace qanat::cli {
 
 int show_status(const Options& options);
+struct TopRequest {
+  std::string every = "2s";
+  bool once = false;
+};
+// Until interrupted, or once: boxes, paths, calls, pools.
+int top(const Options& options, const TopRequest& request);
 int list_nodes(const Options& options);
 int list_tenants(const Options& options);
 int show_paths(const Options& options, const std::string& from, const std::string& to,
@@ -59,8 +65,14 @@ struct ApplyRequest {
   std::string file;            // TOML or JSON; - is standard input
   std::uint64_t rollback = 0;  // a version instead of a file
   bool dry_run = false;
+  std::string canary;         // who gets it first: "5%", "3" or names; empty: everybody at once
+  std::string watch = "60s";  // how long they are watched
 };
+// With canaries: waits for what comes of it; 1: it was taken back.
 int apply(const Options& options, const ApplyRequest& request);
+int show_canary(const Options& options);
+enum class CanaryEnd { Promote, Rollback };
+int end_canary(const Options& options, CanaryEnd end);
 // 0: what is in force.
 int show_intent(const Options& options, std::uint64_t version);
 int show_history(const Options& options);

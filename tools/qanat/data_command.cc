@@ -11,8 +11,8 @@ struct NounMain {
   int (*run)(int, char**);
 };
 constexpr NounMain kNouns[] = {
-    {"send", send_main},   {"dataset", dataset_main},   {"artefact", artefact_main},  {"job", job_main},
-    {"model", model_main}, {"contract", contract_main}, {"statement", statement_main}};
+    {"send", send_main},   {"dataset", dataset_main},   {"artefact", artefact_main},   {"job", job_main},
+    {"model", model_main}, {"contract", contract_main}, {"statement", statement_main}, {"grade", grade_main}};
 
 }  // namespace
 

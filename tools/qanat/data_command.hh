@@ -1,5 +1,4 @@
-// `qanat send`, `dataset`, `artefact`, `job`, `model`, `contract`, `statement`: data and jobs, at a gateway that keeps
-// artefacts.
+// `qanat send`, `dataset`, `artefact`, `job`, `model`, `contract`, `statement`, `grade`: a gateway's nouns.
 #pragma once
 
 #include <string_view>
@@ -20,5 +19,7 @@ int model_main(int argc, char** argv);
 int contract_main(int argc, char** argv);
 int artefact_main(int argc, char** argv);
 int statement_main(int argc, char** argv);
+// grade_commands
+int grade_main(int argc, char** argv);
 
 }  // namespace qanat::cli

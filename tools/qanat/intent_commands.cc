@@ -12,7 +12,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
+#include "base/config.hh"
 #include "base/file.hh"
 #include "base/hex.hh"
 #include "tools/qanat/ask.hh"
@@ -169,10 +171,68 @@ void print_slas(const char* title, const json& changes) {
   fmt::print("\n{}\n{}", title, table.text(terminal_width()));
 }
 
+// 1: it was taken back.
+int print_canary(const Options& options, const json& canary) {
+  const std::string state = canary.value("state", "none");
+  const int status = state == "taken_back" ? 1 : 0;
+  if (options.json) {
+    fmt::print("{}\n", canary.dump(2));
+    return status;
+  }
+  const auto version = canary.value("version", 0ULL);
+  if (state == "none") {
+    fmt::print("no canary\n");
+  } else if (state == "running") {
+    fmt::print("version {} is with {} until {}; {} boxes keep what they have\n", version,
+               fmt::join(canary["canaries"].get<std::vector<std::string>>(), ", "),
+               when(canary.value("until_unix_s", 0ULL)), canary.value("held_back", 0ULL));
+  } else if (state == "passed") {
+    fmt::print("version {} passed and is with all boxes\n", version);
+  } else {
+    fmt::print("version {} was taken back; version {} says what was before\n", version,
+               canary.value("in_force", 0ULL));
+    for (const json& fault : canary["faults"]) fmt::print("  {}\n", fault.get<std::string>());
+  }
+  return status;
+}
+
+int apply_to_canaries(const Options& options, const Place& place, const ApplyRequest& request) {
+  if (request.dry_run || request.rollback != 0 || request.file.empty())
+    throw CommandError{kWrongUsage, "--canary goes with a file, and with neither --dry-run nor --rollback",
+                       "qanat apply FILE --canary 5%"};
+  const auto watch = base::parse_duration(request.watch);
+  if (!watch) throw CommandError{kWrongUsage, "--watch: '" + request.watch + "' is no duration", "60s, 2m"};
+  std::string who;
+  for (const char c : request.canary) who += c == '%' ? "%25" : std::string(1, c);
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*watch).count();
+  const json applied = ask(place, "POST", fmt::format("/v1/apply?canary={}&watch_s={}", who, seconds),
+                           document_of(request.file));
+  if (!applied.value("changed", false)) return print_applied(options, applied, false);
+  json canary = ask(place, "GET", "/v1/canary");
+  if (!options.json && canary.value("state", "") == "running") print_canary(options, canary);
+  while (canary.value("state", "") == "running") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    canary = ask(place, "GET", "/v1/canary");
+  }
+  return print_canary(options, canary);
+}
+
 }  // namespace
+
+int show_canary(const Options& options) {
+  print_canary(options, ask(find_controller(options), "GET", "/v1/canary"));
+  return 0;
+}
+
+int end_canary(const Options& options, CanaryEnd end) {
+  const char* verb = end == CanaryEnd::Promote ? "promote" : "rollback";
+  print_canary(options, ask(find_controller(options), "POST", fmt::format("/v1/canary/{}", verb)));
+  return 0;
+}
 
 int apply(const Options& options, const ApplyRequest& request) {
   const Place place = find_controller(options);
+  if (!request.canary.empty()) return apply_to_canaries(options, place, request);
   const std::string dry = request.dry_run ? "?dry_run=true" : "";
   if (request.rollback != 0)
     return print_applied(options,

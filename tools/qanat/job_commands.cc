@@ -1,9 +1,15 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
 
 #include "base/http_message.hh"
+#include "tools/qanat/ask.hh"
 #include "tools/qanat/data_command.hh"
+#include "tools/qanat/live.hh"
 #include "tools/qanat/noun.hh"
 
 namespace qanat::cli {
@@ -15,6 +21,7 @@ std::string job_text(const json& j) {
   std::string line = fmt::format("{}: {}, {} of {} steps ({} safe)", text(j, "id"), text(j, "status"),
                                  text(own, "step"), text(own, "steps"), text(own, "safe_step"));
   if (text(own, "pool") != "-") line += ", at " + text(own, "pool");
+  if (const int times = own.value("preempted", 0)) line += fmt::format(", gave way {} times", times);
   if (text(j, "fine_tuned_model") != "-") line += "\nmodel    " + text(j, "fine_tuned_model");
   if (own.contains("before"))
     line += "\nloss     " + text(own["before"], "train_loss") + " before, " +
@@ -24,6 +31,28 @@ std::string job_text(const json& j) {
   return line;
 }
 
+// Until it is over; progress on standard error.
+int follow_job(const NounArguments& a, const std::string& id) {
+  std::optional<Progress> progress(!a.options.json);
+  for (;;) {
+    const json j = call(a, "GET", "/v1/fine_tuning/jobs/" + id);
+    const std::string status = text(j, "status");
+    const json own = j.value("x_qanat", json::object());
+    const auto steps = [&](const char* key) {
+      return own.contains(key) && own[key].is_number() ? own[key].get<double>() : 0;
+    };
+    const bool good = status == "succeeded", over = good || status == "failed" || status == "cancelled";
+    progress->show(over ? 1 : steps("step"), over ? 1 : std::max(1.0, steps("steps")),
+                   status + ", at " + text(own, "pool"));
+    if (over) {
+      progress.reset();
+      done(a, j, job_text(j));
+      return good ? 0 : kFailed;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
 int create_job(const NounArguments& a) {
   json body{{"model", a.first},
             {"training_file", a.second},
@@ -31,6 +60,7 @@ int create_job(const NounArguments& a) {
   if (!a.suffix.empty()) body["suffix"] = a.suffix;
   if (!a.pools.empty()) body["x_qanat"]["pools"] = a.pools;
   const json j = call(a, "POST", "/v1/fine_tuning/jobs", body);
+  if (a.wait) return follow_job(a, text(j, "id"));
   return done(a, j, job_text(j));
 }
 
@@ -98,6 +128,7 @@ int job_main(int argc, char** argv) {
   sub->add_option("--prefer", n.a.prefer, "the earliest end (time) or the lowest price (cost)")
       ->check(CLI::IsMember({"time", "cost"}));
   sub->add_option("--pool", n.a.pools, "only there")->type_name("POOL|SITE");
+  sub->add_flag("--wait", n.a.wait, "until it is over, with progress; exit status 1 if it failed");
   sub->add_option("--suffix", n.a.suffix, "in the new version's name")->type_name("WORD");
   n.command("list", "every fine-tune of the tenant", [&n] { return list_jobs(n.a); });
   n.command("show", "one, with what happened to it", [&n] { return show_job(n.a); })

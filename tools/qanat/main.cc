@@ -17,6 +17,7 @@
 #include "tools/qanat/command_line.hh"
 #include "tools/qanat/commands.hh"
 #include "tools/qanat/data_command.hh"
+#include "tools/qanat/live.hh"
 #include "tools/qanat/plan_command.hh"
 #include "tools/qanat/pool_command.hh"
 #include "tools/qanat/run_command.hh"
@@ -30,6 +31,8 @@ constexpr const char* kExamples = R"(
 Examples:
   qanat up                                   a lab of three regions, with a tenant's traffic
   qanat status                               what runs, and how it is
+  qanat top                                  boxes, paths, calls and pools, live
+  qanat job list --watch=5                   any command that only looks, again and again
   qanat doctor                               what is wrong with this host's box, and what to do
   qanat path show city far1 --tier interactive
   qanat resolve 'c-url://*.cn/infer/deepseek-r1-distill-qwen-32b?ttft=2s'
@@ -45,6 +48,11 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
   with_socket(command(app, o, action, "status", "what runs, and how it is", "qanat status --json",
                       [&o] { return show_status(o); }),
               o);
+  CLI::App* live = command(app, o, action, "top", "boxes, paths, calls and pools, live",
+                           "qanat top --once --json", [&a] { return top(a.options, a.top); });
+  live->add_option("--every", a.top.every, "how often (2s)")->type_name("DURATION");
+  live->add_flag("--once", a.top.once, "one look, and the end");
+  with_lab(live, o);
   CLI::App* boxes = noun(app, "node", "boxes");
   with_socket(command(*boxes, o, action, "list", "every box and its lines", "qanat node list",
                       [&o] { return list_nodes(o); }),
@@ -273,6 +281,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("qanat {}", base::kVersion));
   app.footer(kExamples);
   app.require_subcommand(1);
+  // Taken out before anything is parsed (live.hh); here it is told.
+  app.add_flag("--watch")->description(
+      "with a command that only looks: again and again; --watch=5: every 5 s");
   Arguments arguments;
   Action action;
   app.add_subcommand(
@@ -287,6 +298,7 @@ int run(int argc, char** argv) {
   app.add_subcommand("model", "versions, and the names that lead to them: list, switch, rollback");
   app.add_subcommand("contract", "on which terms others may use an artefact: make, list, revoke, report");
   app.add_subcommand("statement", "what a pool earned, held against what tenants were billed");
+  app.add_subcommand("grade", "how well a gateway served: first tokens, pace, misses and their causes");
   app.add_subcommand("valve", "remote cards: what is open, what it costs, plans, dispatches");
   app.add_subcommand("placeholder", "rights to start engines at a pool");
   app.add_subcommand("up", "a lab of three regions with a tenant's traffic, until Ctrl-C");
@@ -305,20 +317,37 @@ int run(int argc, char** argv) {
   return run_command(app, argc, argv, action);
 }
 
+// What `argv` asks for, once.
+int dispatch(int argc, char** argv) {
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  if (verb == "lab" && argc > 2 && std::string_view(argv[2]) == "sim")
+    return sim::sim_main(argc - 2, argv + 2);
+  if (verb == "lab") return lab::lab_main(argc - 1, argv + 1);
+  if (verb == "fault") return lab::fault_main(argc - 1, argv + 1);
+  if (verb == "up") return lab::up_main(argc - 1, argv + 1);
+  if (verb == "plan") return plan_main(argc - 1, argv + 1);
+  if (verb == "valve") return valve_main(argc - 1, argv + 1);
+  if (verb == "placeholder") return placeholder_main(argc - 1, argv + 1);
+  if (verb == "pool") return pool_main(argc - 1, argv + 1);
+  if (is_data_noun(verb)) return data_main(argc - 1, argv + 1);
+  return run(argc, argv);
+}
+
 }  // namespace
 }  // namespace qanat::cli
 
 int main(int argc, char** argv) {
-  const std::string_view verb = argc > 1 ? argv[1] : "";
-  if (verb == "lab" && argc > 2 && std::string_view(argv[2]) == "sim")
-    return qanat::sim::sim_main(argc - 2, argv + 2);
-  if (verb == "lab") return qanat::lab::lab_main(argc - 1, argv + 1);
-  if (verb == "fault") return qanat::lab::fault_main(argc - 1, argv + 1);
-  if (verb == "up") return qanat::lab::up_main(argc - 1, argv + 1);
-  if (verb == "plan") return qanat::cli::plan_main(argc - 1, argv + 1);
-  if (verb == "valve") return qanat::cli::valve_main(argc - 1, argv + 1);
-  if (verb == "placeholder") return qanat::cli::placeholder_main(argc - 1, argv + 1);
-  if (verb == "pool") return qanat::cli::pool_main(argc - 1, argv + 1);
-  if (qanat::cli::is_data_noun(verb)) return qanat::cli::data_main(argc - 1, argv + 1);
-  return qanat::cli::run(argc, argv);
+  namespace cli = qanat::cli;
+  try {
+    if (const auto every = cli::take_watch(argc, argv))
+      cli::watch(*every, [&] { return cli::dispatch(argc, argv); });
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "qanat: {}\n", e.what());
+    if (const auto* wrong = dynamic_cast<const cli::CommandError*>(&e)) {
+      if (!wrong->hint.empty()) fmt::print(stderr, "  {}\n", wrong->hint);
+      return wrong->status;
+    }
+    return cli::kFailed;
+  }
+  return cli::dispatch(argc, argv);
 }

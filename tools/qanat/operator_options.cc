@@ -83,13 +83,30 @@ void add_intent_commands(CLI::App& app, Arguments& a, Action& action) {
   if (const char* token = std::getenv("QANAT_TOKEN")) o.token = token;
   CLI::App* make =
       command(app, o, action, "apply", "what is wanted of the network, from a file; as a version",
-              "qanat apply network.toml --dry-run\n  qanat apply --rollback 3",
+              "qanat apply network.toml --dry-run\n  qanat apply network.toml --canary 5% --watch 2m\n"
+              "  qanat apply --rollback 3",
               [&a] { return apply(a.options, a.apply); });
   make->add_option("file", a.apply.file, "TOML or JSON, as `qanat intent show` prints; - is standard input");
   make->add_option("--rollback", a.apply.rollback, "back to this version, instead of a file")
       ->type_name("VERSION");
   make->add_flag("--dry-run", a.apply.dry_run, "only tell what would change");
+  make->add_option(
+          "--canary", a.apply.canary,
+          "who gets it first: a share of the boxes that it concerns, a number of them, or names; it goes "
+          "to all, or is taken back, by how they fare")
+      ->type_name("5%|3|A,B");
+  make->add_option("--watch", a.apply.watch, "how long they are watched")->type_name("TIME");
   with_controller(make, o);
+  CLI::App* canary = noun(app, "canary", "a change that some boxes got first");
+  with_controller(command(*canary, o, action, "status", "who has it, until when, what came of it",
+                          "qanat canary status", [&o] { return show_canary(o); }),
+                  o);
+  with_controller(command(*canary, o, action, "promote", "it goes to all now", "qanat canary promote",
+                          [&o] { return end_canary(o, CanaryEnd::Promote); }),
+                  o);
+  with_controller(command(*canary, o, action, "rollback", "it is taken back now", "qanat canary rollback",
+                          [&o] { return end_canary(o, CanaryEnd::Rollback); }),
+                  o);
   CLI::App* show = command(*noun(app, "intent", "what is wanted of the network"), o, action, "show",
                            "the whole document, as apply takes it", "qanat intent show > network.json",
                            [&a] { return show_intent(a.options, a.number); });

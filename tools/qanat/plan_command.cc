@@ -14,6 +14,7 @@
 #include "gateway/pool/plan/image_map.hh"
 #include "gateway/pool/plan/requirement_map.hh"
 #include "tools/qanat/command_error.hh"
+#include "tools/qanat/run_command.hh"
 #include "tools/qanat/table.hh"
 
 namespace qanat::cli {
@@ -240,22 +241,12 @@ int plan_main(int argc, char** argv) {
   CLI::App* published = app.add_subcommand("tables", "published tables beside predictions");
   published->add_option("file", a.table, "cards.json of the white paper's data")->required();
   published->fallthrough();
-  try {
-    app.parse(argc, argv);
+  return run_command(app, argc, argv, [&] {
     if (published->parsed()) return tables(a);
     if (a.model.empty())
       throw CommandError{kWrongUsage, "--model is required", "qanat plan --help has examples"};
     return plan(a);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kWrongUsage;
-  } catch (const CommandError& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    if (!e.hint.empty()) fmt::print(stderr, "  {}\n", e.hint);
-    return e.status;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "qanat: {}\n", e.what());
-    return kFailed;
-  }
+  });
 }
 
 }  // namespace qanat::cli

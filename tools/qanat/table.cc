@@ -12,6 +12,8 @@ namespace qanat::cli {
 namespace {
 
 constexpr std::size_t kGap = 2;
+std::optional<std::size_t> set_width;
+
 constexpr std::size_t kLeast = 6;  // no column is cut below this
 
 // The next character of UTF-8 text: its bytes, and the columns it takes (East Asian wide ones take two; UAX #11).
@@ -89,7 +91,10 @@ std::string Table::text(std::size_t width) const {
   return out;
 }
 
+void set_terminal_width(std::optional<std::size_t> columns) { set_width = columns; }
+
 std::size_t terminal_width() {
+  if (set_width) return *set_width;
   winsize size{};
   if (::isatty(STDOUT_FILENO) != 1 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return 0;
   return size.ws_col;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,8 @@ class Table {
 
 // Columns of the terminal that stdout is; 0 when it is none.
 std::size_t terminal_width();
+// From now on that is what it says, while what is printed goes elsewhere first (live.hh); nullopt: the terminal's own.
+void set_terminal_width(std::optional<std::size_t> columns);
 // Columns that UTF-8 text takes on a terminal.
 std::size_t display_width(std::string_view text);
 

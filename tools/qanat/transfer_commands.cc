@@ -3,12 +3,14 @@
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "base/http_message.hh"
 #include "gateway/jobs/artefact/manifest.hh"
 #include "tools/qanat/ask.hh"
 #include "tools/qanat/data_command.hh"
+#include "tools/qanat/live.hh"
 #include "tools/qanat/noun.hh"
 
 namespace qanat::cli {
@@ -17,15 +19,16 @@ namespace {
 
 // Until it is over; progress on a terminal.
 int follow(const NounArguments& a, const std::string& id) {
+  std::optional<Progress> progress(!a.options.json);
   for (;;) {
     const json t = call(a, "GET", "/qanat/v1/transfers/" + id);
     const bool over = text(t, "state") != "moving";
-    if (!a.options.json)
-      fmt::print(stderr, "\r{} of {}, {}/s, there {}   ", size_text(t, "bytes_moved"),
-                 size_text(t, "bytes_to_move"), size_text(t, "bytes_s"),
-                 clock_text(t.value(over ? "finished_unix_ms" : "predicted_unix_ms", json())));
+    progress->show(t.value("bytes_moved", 0.0), t.value("bytes_to_move", 0.0),
+                   fmt::format("{} of {}, {}/s, there {}", size_text(t, "bytes_moved"),
+                               size_text(t, "bytes_to_move"), size_text(t, "bytes_s"),
+                               clock_text(t.value(over ? "finished_unix_ms" : "predicted_unix_ms", json()))));
     if (over) {
-      if (!a.options.json) fmt::print(stderr, "\n");
+      progress.reset();
       done(a, t, fmt::format("{}: {}, {} {}", id, text(t, "state"), money(t, "price_nano"), "CNY"));
       return text(t, "state") == "done" ? 0 : kFailed;
     }
@@ -72,14 +75,17 @@ int put(const NounArguments& a) {
   json last = file;
   const json missing = file.value("missing", json::array());
   std::size_t sent = 0;
+  std::optional<Progress> progress(!a.options.json && !missing.empty());
   for (const json& n : missing) {
     const auto number = n.get<std::size_t>();
     const std::string part(next(number * manifest.chunk_bytes));
     last =
         ask(gateway, "PUT", "/qanat/v1/artefacts/" + text(file, "id") + "/" + std::to_string(number), part);
-    if (!a.options.json) fmt::print(stderr, "\r{} of {} chunks", ++sent, missing.size());
+    ++sent;
+    progress->show(double(sent), double(missing.size()),
+                   fmt::format("{} of {} chunks", sent, missing.size()));
   }
-  if (!a.options.json && sent > 0) fmt::print(stderr, "\n");
+  progress.reset();
   return done(a, last,
               fmt::format("{}: {} as {}, {} of {} chunks sent, sha256 of its manifest {}", name,
                           bytes(double(manifest.size)), text(file, "id"), missing.size(),
@@ -108,6 +114,26 @@ int transfers(const NounArguments& a) {
   return shown(a, list, table, "no transfers yet: qanat send DATASET SITE --by 18:00");
 }
 
+std::string spread_text(const json& s) {
+  std::string line = fmt::format("{}: {}, {} CNY of at most {}", text(s, "id"), text(s, "state"),
+                                 money(s, "price_nano"), money(s, "at_most_nano"));
+  for (const json& p : s.value("pools", json::array())) {
+    line += fmt::format("\n  {:<16} {:<8} {} of {} missing", text(p, "pool"), text(p, "state"),
+                        size_text(p, "bytes_missing"), size_text(p, "bytes_to_move"));
+    if (text(p, "from") != "-") line += ", from " + text(p, "from");
+  }
+  return line;
+}
+
+int spread(const NounArguments& a) {
+  json s = call(a, "POST", "/qanat/v1/spreads", {{"dataset", a.first}, {"pools", a.pools}});
+  while (a.wait && text(s, "state") == "moving") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    s = call(a, "GET", "/qanat/v1/spreads/" + text(s, "id"));
+  }
+  return done(a, s, spread_text(s));
+}
+
 }  // namespace
 
 int send_main(int argc, char** argv) {
@@ -127,13 +153,19 @@ int send_main(int argc, char** argv) {
 
 int dataset_main(int argc, char** argv) {
   Noun n("dataset", "Data sets and other files in a gateway's store.",
-         "\nExamples:\n  qanat dataset put wards.jsonl --name wards-2025\n  qanat dataset transfers");
+         "\nExamples:\n  qanat dataset put wards.jsonl --name wards-2025\n  qanat dataset spread "
+         "wards-2025 far1 far2 far3 --wait\n  qanat dataset transfers");
   n.app.require_subcommand(1);
   CLI::App* sub = n.command("put", "send a file by its chunks; what is there already is skipped",
                             [&n] { return put(n.a); });
   sub->add_option("file", n.a.first, "the file")->required();
   sub->add_option("--name", n.a.name, "what to call it (the file's own name)")->type_name("NAME");
   sub->add_option("--purpose", n.a.model, "as OpenAI's files have it (dataset)")->type_name("WORD");
+  sub = n.command("spread", "to many pools, pool to pool, each from the nearest copy",
+                  [&n] { return spread(n.a); });
+  sub->add_option("dataset", n.a.first, "its name, its file's id or its digest")->required();
+  sub->add_option("pool", n.a.pools, "pools, or sites of pools")->required();
+  sub->add_flag("--wait", n.a.wait, "until all have it");
   n.command("list", "every file of the tenant", [&n] { return files(n.a); });
   n.command("transfers", "what was sent where", [&n] { return transfers(n.a); });
   return n.run(argc, argv);

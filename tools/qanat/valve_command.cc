@@ -161,7 +161,25 @@ int dispatches(const Arguments& a) {
   });
 }
 
+int tasks(const Arguments& a) {
+  const json all = ask(gateway(a.options), "GET", "/v1/tasks");
+  return print(a, all, [&] {
+    Table table{{"TASK", "KIND", "TENANT", "STATE", "AT", ">DONE", ">OF", "UNIT"}};
+    for (const json& t : all)
+      table.row({t["id"], t["kind"], t["tenant"], t["state"], t["at"], t["done"].dump(), t["of"].dump(),
+                 t["unit"]});
+    if (all.empty())
+      fmt::print("no transfer, no spread and no fine-tune is under way\n");
+    else
+      fmt::print("{}", table.text(terminal_width()));
+  });
+}
+
 int release(const Arguments& a) {
+  if (!a.id.starts_with("dispatch-")) {
+    const json answer = ask(gateway(a.options), "DELETE", "/v1/tasks/" + base::percent_encode(a.id));
+    return print(a, answer, [&] { fmt::print("{} is cancelled; what was done is billed\n", a.id); });
+  }
   const json answer = ask(gateway(a.options), "DELETE", "/v1/dispatches/" + base::percent_encode(a.id));
   return print(a, answer, [&] { fmt::print("{} is released; its engines drain\n", a.id); });
 }
@@ -246,8 +264,9 @@ int valve_main(int argc, char** argv) {
   sub->add_option("--bandwidth", a.mbps, "asked of the network for each site")->type_name("MBIT/S");
   sub->add_flag("--keep-up", a.keep_up, "awake from now on, not only while they are needed");
   command("dispatches", "what was dispatched, and how far it is", [&] { return dispatches(a); });
-  command("release", "gives a dispatch's cards and rights back", [&] { return release(a); })
-      ->add_option("dispatch", a.id, "its id")
+  command("tasks", "transfers, spreads and fine-tunes of all tenants", [&] { return tasks(a); });
+  command("release", "gives a dispatch's cards and rights back, or ends a task", [&] { return release(a); })
+      ->add_option("dispatch", a.id, "its id, or a task's")
       ->required();
   return run_command(app, argc, argv, [&] { return action(); });
 }

@@ -3,9 +3,11 @@ import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import './style.css';
 import { type Me, me } from './console/admin';
+import { OfferPage } from './console/offer_page';
 import { PoolsPage } from './console/pools_page';
 import { StatementPage } from './console/statement_page';
 import { ValvePage } from './console/valve_page';
+import { ServicePage } from './shell/grades';
 import { followAddress, route } from './shell/route';
 import { api, explained, problem, resume, signOut } from './shell/session';
 import { Heading, Shell, SignIn } from './shell/shell';
@@ -15,14 +17,18 @@ const kProbe = '/v1/console';
 const kNav = [
   { page: 'pools', label: 'Pools' },
   { page: 'valve', label: 'Valve' },
+  { page: 'service', label: 'Service' },
+  { page: 'offer', label: 'Offer' },
   { page: 'statement', label: 'Statement' },
 ];
-const kSuppliersNav = [{ page: 'statement', label: 'Statement' }];
+const kSuppliersNav = kNav.slice(-2);
 
 function Page({ first }: { first: string }) {
   switch (route.value[0] || first) {
     case 'pools': return <PoolsPage />;
     case 'valve': return <ValvePage />;
+    case 'service': return <ServicePage path="/v1/grades" whose />;
+    case 'offer': return <OfferPage />;
     case 'statement': return <StatementPage />;
     default: return <Heading>No such page</Heading>;
   }

@@ -2,7 +2,8 @@
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
 import './style.css';
-import { followAddress, route } from './shell/route';
+import { ServicePage } from './shell/grades';
+import { followAddress, href, route } from './shell/route';
 import { api, resume } from './shell/session';
 import { Heading, Shell, SignIn } from './shell/shell';
 import { applyTheme } from './shell/theme';
@@ -16,6 +17,7 @@ const kNav = [
   { page: 'models', label: 'Models' },
   { page: 'jobs', label: 'Jobs' },
   { page: 'bill', label: 'Bill' },
+  { page: 'service', label: 'Service' },
 ];
 
 function Page() {
@@ -24,6 +26,7 @@ function Page() {
     case 'models': return <ModelsPage />;
     case 'jobs': return <JobsPage />;
     case 'bill': return <BillPage />;
+    case 'service': return <ServicePage path="/qanat/v1/grades" whose={false} link={(call) => <a href={href('call', call)}>{call}</a>} />;
     case 'call': return <CallPage id={one} />;
     default: return <Heading>No such page</Heading>;
   }

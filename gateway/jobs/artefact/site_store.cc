@@ -1,11 +1,16 @@
 #include "gateway/jobs/artefact/site_store.hh"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/hex.hh"
 #include "base/http_server.hh"
+#include "base/log.hh"
+#include "gateway/jobs/artefact/fetch.hh"
+#include "identifiers/ids/tier.hh"
 
 namespace qanat::jobs {
 namespace {
@@ -29,6 +34,15 @@ std::optional<std::pair<std::string, std::string>> opened(std::string_view heade
   return std::pair(std::string(text->begin(), text->end()), std::string(header.substr(dot + 1)));
 }
 
+base::HttpClientOptions as_bulk() {
+  base::HttpClientOptions o;
+  o.connect_timeout = std::chrono::seconds{2};
+  o.read_timeout = std::chrono::seconds{30};
+  o.idle_per_origin = 2;
+  o.dscp = ids::dscp(ids::Tier::Bulk);
+  return o;
+}
+
 }  // namespace
 
 std::string sealed(const meter::SigningKey& key, std::string_view text) {
@@ -43,9 +57,11 @@ awaitable<void> refuse(base::Responder& out, Errc error, std::string message) {
 }
 
 SiteStore::SiteStore(boost::asio::io_context& io, const SiteConfig& config)
-    : config_(config),
+    : io_(io),
+      config_(config),
       thread_(std::make_shared<StoreThread>(io, config.folder, config.quota_bytes)),
-      key_(meter::SigningKey::load_or_create(config.folder + "/key.pem")) {
+      key_(meter::SigningKey::load_or_create(config.folder + "/key.pem")),
+      client_(io, as_bulk()) {
   config_.trust.push_back(key_.public_key());
 }
 
@@ -57,11 +73,20 @@ bool SiteStore::trusted(std::string_view text, std::string_view signature) const
 
 Result<void> SiteStore::admit(const base::Headers& headers, std::string_view verb,
                               std::string_view subject) const {
+  const auto from = issuer(headers, verb, subject);
+  if (!from) return from.error();
+  return {};
+}
+
+Result<std::string> SiteStore::issuer(const base::Headers& headers, std::string_view verb,
+                                      std::string_view subject) const {
   const auto both = opened(headers.value_or(kTicketHeader, ""));
   if (!both || !trusted(both->first, both->second)) return Errc::BadTicket;
   const auto ticket = parse_ticket(both->first);
   if (!ticket) return ticket.error();
-  return judge(*ticket, verb, subject, config_.name, static_cast<std::int64_t>(base::unix_now_ms()));
+  const auto now = static_cast<std::int64_t>(base::unix_now_ms());
+  if (const auto judged = judge(*ticket, verb, subject, config_.name, now); !judged) return judged.error();
+  return ticket->issuer;
 }
 
 Result<Contract> SiteStore::contract_of(std::string_view header) const {
@@ -139,7 +164,8 @@ struct SiteStore::Routes {
     const auto look = [id = *id](Shelf& shelf) { return shelf.chunks.missing_bytes(id); };
     const auto bytes = co_await self->thread_->run(look);
     if (!bytes) co_return co_await refuse(out, errc_of(bytes.error()));
-    const json body{{"missing_bytes", *bytes}};
+    const json body{{"missing_bytes", *bytes},
+                    {"fetching", self->fetching_.contains(std::string(in.capture("id")))}};
     co_await out.json(200, body.dump());
   }
 
@@ -153,6 +179,38 @@ struct SiteStore::Routes {
     auto bytes = co_await self->thread_->run(look);
     if (!bytes) co_return co_await refuse(out, errc_of(bytes.error()));
     co_await out.send(200, "application/octet-stream", std::move(*bytes));
+  }
+
+  static awaitable<void> bring(Self self, [[maybe_unused]] std::shared_ptr<void> owner, std::string origin,
+                               std::string ticket, Digest id) {
+    const std::string name = to_string(id);
+    const TicketFor shown = [ticket] { return ticket; };
+    const auto done = co_await jobs::fetch(self->client_, *self->thread_, origin, shown, id);
+    self->fetching_.erase(name);
+    if (!done) base::log_warn("{} from {}: {}", name, origin, done.error().message());
+  }
+
+  // Answered at once; how far it is, /missing says. One at a time of an artefact: a second wish is the first one's.
+  static awaitable<void> fetch(Self self, std::shared_ptr<void> owner, base::Request& in,
+                               base::Responder& out) {
+    const auto id = subject(self, in, "put");
+    if (!id) co_return co_await refuse(out, errc_of(id.error()));
+    const json asked = json::parse(in.body, nullptr, false);
+    const auto text = [&](const char* key) {
+      return asked.is_object() && asked.contains(key) && asked[key].is_string()
+                 ? asked[key].get<std::string>()
+                 : std::string();
+    };
+    std::string origin = text("origin"), ticket = text("ticket");
+    if (!origin.starts_with("http") || ticket.empty())
+      co_return void(co_await out.error(400, "invalid_value", "'origin' and 'ticket' are required"));
+    if (self->fetching_.insert(to_string(*id)).second)
+      boost::asio::co_spawn(self->io_,
+                            bring(self, std::move(owner), std::move(origin), std::move(ticket), *id),
+                            [self, name = to_string(*id)](std::exception_ptr error) {
+                              if (error) self->fetching_.erase(name);
+                            });
+    co_await out.json(202, "{}");
   }
 
   // What a simulated pool can say of a deletion is its word: an attestation, and the receipt says so.
@@ -208,6 +266,7 @@ void SiteStore::add_routes(base::HttpServer& server, std::shared_ptr<void> owner
   route("GET", "/qanat/v1/store/{id}", Routes::get_manifest, 0);
   route("GET", "/qanat/v1/store/{id}/missing", Routes::get_missing, 0);
   route("GET", "/qanat/v1/store/{id}/{number}", Routes::get_chunk, 0);
+  route("POST", "/qanat/v1/store/{id}/fetch", Routes::fetch, 8 * 1024);
   route("DELETE", "/qanat/v1/store/{id}", Routes::remove, 0);
   route("POST", "/qanat/v1/store/contracts/{contract}/revoke", Routes::revoke, 0);
 }

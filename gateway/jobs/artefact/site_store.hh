@@ -5,7 +5,8 @@
 //   PUT    /qanat/v1/store/{id}                 body: the manifest → {missing: [numbers]}        ticket "put"
 //   PUT    /qanat/v1/store/{id}/{number}        body: the chunk                                  ticket "put"
 //   GET    /qanat/v1/store/{id}, …/{number}     the manifest, a chunk                            ticket "get"
-//   GET    /qanat/v1/store/{id}/missing         {missing_bytes}; 404: it knows nothing of it     ticket "get"
+//   GET    /qanat/v1/store/{id}/missing         {missing_bytes, fetching}; 404: unknown here     ticket "get"
+//   POST   /qanat/v1/store/{id}/fetch           {origin, ticket}: from there, by that ticket     ticket "put"
 //   DELETE /qanat/v1/store/{id}                 → a receipt                                      ticket "delete"
 //   POST   /qanat/v1/store/contracts/{contract}/revoke                                           ticket "revoke"
 #pragma once
@@ -13,10 +14,12 @@
 #include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/http_client.hh"
 #include "gateway/jobs/artefact/store_thread.hh"
 #include "gateway/jobs/artefact/ticket.hh"
 #include "gateway/jobs/jobs_config.hh"
@@ -43,6 +46,9 @@ class SiteStore {
 
   // Whether the request's ticket says this of the subject, signed by a gateway that is trusted here.
   Result<void> admit(const base::Headers& headers, std::string_view verb, std::string_view subject) const;
+  // The same; who it is from.
+  Result<std::string> issuer(const base::Headers& headers, std::string_view verb,
+                             std::string_view subject) const;
   // A contract as it travels (x-qanat-contract: base64url(text) "." signature), signed by a gateway that is trusted.
   Result<Contract> contract_of(std::string_view header) const;
   bool trusted(std::string_view text, std::string_view signature) const;
@@ -53,9 +59,12 @@ class SiteStore {
 
  private:
   struct Routes;
+  boost::asio::io_context& io_;
   SiteConfig config_;
   std::shared_ptr<StoreThread> thread_;
   meter::SigningKey key_;
+  base::HttpClient client_;         // to other sites' stores
+  std::set<std::string> fetching_;  // digests on their way here from another site
   std::function<void(const std::string&)> revoked_;
 };
 

@@ -5,17 +5,13 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <exception>
 #include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include "base/answer.hh"
 #include "gateway/jobs/artefact/chunk_store.hh"
 #include "gateway/jobs/contract/site_book.hh"
 
@@ -38,36 +34,15 @@ class StoreThread {
   // destroys a closure twice that is made inside a co_await expression.
   template <class F>
   boost::asio::awaitable<std::invoke_result_t<const F&, Shelf&>> run(const F& f) {
-    auto answer = std::make_shared<Answer<std::invoke_result_t<const F&, Shelf&>>>(io_);
-    boost::asio::post(thread_, [this, answer, f] {
-      try {
-        answer->value.emplace(f(shelf_));
-      } catch (...) {
-        answer->error = std::current_exception();
-      }
-      boost::asio::post(io_, [answer] { answer->done.cancel(); });
-    });
-    return wait(std::move(answer));
+    using Answer = base::Answer<std::invoke_result_t<const F&, Shelf&>>;
+    auto answer = std::make_shared<Answer>(io_);
+    boost::asio::post(thread_, [this, answer, f] { answer->work_out([&] { return f(shelf_); }); });
+    return Answer::wait(std::move(answer));
   }
   template <class F>
   void run(const F&&) = delete;
 
  private:
-  template <class T>
-  struct Answer {
-    std::optional<T> value;
-    std::exception_ptr error;
-    boost::asio::steady_timer done;
-    explicit Answer(boost::asio::io_context& io) : done(io, boost::asio::steady_timer::time_point::max()) {}
-  };
-  template <class T>
-  static boost::asio::awaitable<T> wait(std::shared_ptr<Answer<T>> answer) {
-    boost::system::error_code cancelled;
-    co_await answer->done.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
-    if (answer->error) std::rethrow_exception(answer->error);
-    co_return std::move(*answer->value);
-  }
-
   boost::asio::io_context& io_;
   Shelf shelf_;
   boost::asio::thread_pool thread_{1};

@@ -17,8 +17,8 @@ inline constexpr std::string_view kTicketHeader = "x-qanat-ticket";
 
 struct Ticket {
   std::string issuer;   // a gateway
-  std::string verb;     // "put", "get", "delete", "use", "revoke", "register", "switch"
-  std::string subject;  // an artefact's digest, a contract's id, a model's name
+  std::string verb;     // "put", "get", "delete", "use", "revoke", "register", "switch", "lease"
+  std::string subject;  // an artefact's digest, a contract's id, a model's name, a placeholder's id
   std::string site;     // the pool's id or the gateway's name that it is for
   std::int64_t expires_unix_ms = 0;
 };

@@ -29,6 +29,10 @@ class ExpressService : public std::enable_shared_from_this<ExpressService> {
   std::function<void(const std::string& name, const std::string& node, std::uint64_t bytes, double seconds)>
       ask_network;
 
+  std::vector<Task> tasks() const;
+  // False: no such one is under way.
+  bool cancel(const std::string& id);
+
  private:
   struct Routes;
   struct Running;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
+#include "gateway/jobs/artefact/fetch.hh"
 #include "gateway/jobs/rest.hh"
 
 namespace qanat::jobs {
@@ -26,16 +27,6 @@ base::HttpClientOptions options(ids::Tier tier) {
   return o;
 }
 
-boost::system::error_code refused(const base::ClientResponse& answer) {
-  const json body = json::parse(answer.body, nullptr, false);
-  if (body.is_object() && body.contains("error") && body["error"].is_object()) {
-    const std::string said = body["error"].value("code", "");
-    for (int i = 1; i <= static_cast<int>(Errc::SwitchRefused); ++i)
-      if (code(static_cast<Errc>(i)) == said) return static_cast<Errc>(i);
-  }
-  return Errc::NoRoute;
-}
-
 }  // namespace
 
 Mover::Mover(asio::io_context& io, SiteStore& own, std::string issuer)
@@ -45,18 +36,22 @@ Mover::Mover(asio::io_context& io, SiteStore& own, std::string issuer)
       bulk_(io, options(ids::Tier::Bulk)),
       scavenger_(io, options(ids::Tier::Scavenger)) {}
 
-base::ClientRequest Mover::request(const Place& at, std::string method, std::string target,
-                                   std::string_view verb, std::string_view subject) const {
+std::string Mover::ticket(std::string_view verb, std::string_view subject, const std::string& site) const {
   Ticket ticket;
   ticket.issuer = issuer_;
   ticket.verb = verb;
   ticket.subject = subject;
-  ticket.site = at.name;
+  ticket.site = site;
   ticket.expires_unix_ms = static_cast<std::int64_t>(base::unix_now_ms()) + kTicketMs;
+  return sealed(own_.key(), serialize(ticket));
+}
+
+base::ClientRequest Mover::request(const Place& at, std::string method, std::string target,
+                                   std::string_view verb, std::string_view subject) const {
   base::ClientRequest r;
   r.method = std::move(method);
   r.target = std::move(target);
-  r.headers.add(std::string(kTicketHeader), sealed(own_.key(), serialize(ticket)));
+  r.headers.add(std::string(kTicketHeader), ticket(verb, subject, at.name));
   return r;
 }
 
@@ -70,7 +65,7 @@ awaitable<Result<void>> Mover::push(Place to, Digest id, ids::Tier tier, std::sh
   begin.body = serialize(*manifest);
   const auto answer = co_await client(tier).fetch(to.origin, std::move(begin));
   if (!answer) co_return answer.error();
-  if (answer->status != 200) co_return refused(*answer);
+  if (answer->status != 200) co_return refusal_of(*answer);
   const json body = json::parse(answer->body, nullptr, false);
   if (!body.is_object() || !body["missing"].is_array()) co_return Errc::BadManifest;
   std::vector<std::size_t> missing;
@@ -97,36 +92,15 @@ awaitable<Result<void>> Mover::push(Place to, Digest id, ids::Tier tier, std::sh
     put.body = std::move(*bytes);
     const auto taken = co_await client(tier).fetch(to.origin, std::move(put));
     if (!taken) co_return taken.error();
-    if (taken->status != 200) co_return refused(*taken);
+    if (taken->status != 200) co_return refusal_of(*taken);
     if (steering->moved) steering->moved(size);
   }
   co_return Result<void>();
 }
 
 awaitable<Result<void>> Mover::pull(Place from, Digest id, ids::Tier tier) {
-  const std::string name = to_string(id), path = "/qanat/v1/store/" + name;
-  const auto known = [id](Shelf& shelf) { return shelf.chunks.complete(id); };
-  if (co_await own_.thread().run(known)) co_return Result<void>();
-  const auto answer = co_await client(tier).fetch(from.origin, request(from, "GET", path, "get", name));
-  if (!answer) co_return answer.error();
-  if (answer->status != 200) co_return refused(*answer);
-  const auto manifest = parse_manifest(answer->body);
-  if (!manifest) co_return manifest.error();
-  const auto begin = [id, manifest = *manifest](Shelf& shelf) { return shelf.chunks.begin(id, manifest); };
-  const auto missing = co_await own_.thread().run(begin);
-  if (!missing) co_return missing.error();
-  for (const std::size_t n : *missing) {
-    auto got = co_await client(tier).fetch(from.origin,
-                                           request(from, "GET", path + "/" + std::to_string(n), "get", name));
-    if (!got) co_return got.error();
-    if (got->status != 200) co_return refused(*got);
-    const auto put = [id, n, bytes = std::move(got->body)](Shelf& shelf) {
-      return shelf.chunks.put(id, n, bytes);
-    };
-    const auto kept = co_await own_.thread().run(put);
-    if (!kept) co_return kept.error();
-  }
-  co_return Result<void>();
+  const TicketFor get = [this, name = to_string(id), site = from.name] { return ticket("get", name, site); };
+  co_return co_await fetch(client(tier), own_.thread(), from.origin, get, id);
 }
 
 awaitable<Result<std::uint64_t>> Mover::survey(Place to, Digest id) {
@@ -138,7 +112,7 @@ awaitable<Result<std::uint64_t>> Mover::survey(Place to, Digest id) {
       to.origin, request(to, "GET", "/qanat/v1/store/" + name + "/missing", "get", name));
   if (!answer) co_return answer.error();
   if (answer->status == 404) co_return manifest->size;
-  if (answer->status != 200) co_return refused(*answer);
+  if (answer->status != 200) co_return refusal_of(*answer);
   const json body = json::parse(answer->body, nullptr, false);
   co_return body.is_object() ? body.value("missing_bytes", manifest->size) : manifest->size;
 }
@@ -148,7 +122,7 @@ awaitable<Result<std::string>> Mover::remove(Place at, Digest id) {
   const auto answer =
       co_await bulk_.fetch(at.origin, request(at, "DELETE", "/qanat/v1/store/" + name, "delete", name));
   if (!answer) co_return answer.error();
-  if (answer->status != 200) co_return refused(*answer);
+  if (answer->status != 200) co_return refusal_of(*answer);
   co_return answer->body;
 }
 

@@ -45,6 +45,8 @@ class Mover {
   // Anything else with a ticket: `verb` of `subject`; answers status and body.
   boost::asio::awaitable<Result<base::ClientResponse>> ask(Place at, base::ClientRequest request,
                                                            std::string verb, std::string subject);
+  // As it goes into the header: this gateway's word to a site.
+  std::string ticket(std::string_view verb, std::string_view subject, const std::string& site) const;
 
  private:
   base::ClientRequest request(const Place& at, std::string method, std::string target, std::string_view verb,

@@ -1,6 +1,7 @@
 // TuningService::Tune: one fine-tuning job as the service holds it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -8,6 +9,8 @@
 #include "gateway/jobs/tuning/tuning_service.hh"
 
 namespace qanat::jobs {
+
+inline constexpr std::size_t kMaxEvents = 2000;  // of a job that are kept
 
 // `doc` is what the book keeps and the API shows; the rest follows from it.
 struct TuningService::Tune {
@@ -23,6 +26,7 @@ struct TuningService::Tune {
   std::uint64_t begun_at = 0;  // step at which it began there
   std::size_t heard = 0;       // of the pool's events
   int deaf = 0;
+  meter::Nano held = 0;  // of what it may cost, what is not billed yet; in its tenant's budgets
   bool busy = false, yielding = false;
 
   Caller caller() const {
@@ -31,6 +35,22 @@ struct TuningService::Tune {
     c.project = project;
     c.key = key;
     return c;
+  }
+  // Tokens that so many steps train.
+  std::uint64_t tokens_at(std::uint64_t step) const {
+    const auto& own = doc["x_qanat"];
+    return std::min(own.value("tokens", std::uint64_t{0}),
+                    step * own.value("tokens_per_step", std::uint64_t{0}));
+  }
+  // A token's price, as it stood at each pool when the job was let in.
+  std::int64_t price_at(const std::string& pool) const {
+    return doc["x_qanat"].value("prices", nlohmann::ordered_json::object()).value(pool, std::int64_t{0});
+  }
+  std::int64_t dearest() const {
+    const auto prices = doc["x_qanat"].value("prices", nlohmann::ordered_json::object());
+    std::int64_t most = 0;
+    for (const auto& [pool, nano] : prices.items()) most = std::max(most, nano.get<std::int64_t>());
+    return most;
   }
   bool over() const {
     const auto& status = doc["status"].get_ref<const std::string&>();

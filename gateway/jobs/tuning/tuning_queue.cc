@@ -52,7 +52,7 @@ void TuningQueue::on_staged(const std::string& id) {
   if (!job || job->state != TuningState::Staging) return;
   job->state = TuningState::Running;
   ++job->moves;
-  actions_.push_back({TuningAction::Kind::Start, id, job->pool});
+  actions_.push_back({TuningAction::Kind::Start, id, job->pool, {}});
 }
 
 void TuningQueue::on_stage_failed(const std::string& id) {
@@ -102,7 +102,7 @@ void TuningQueue::pause(const std::string& id) {
   } else if (job->state == TuningState::Running) {
     job->state = TuningState::Yielding;
     to_pause_[id] = true;
-    actions_.push_back({TuningAction::Kind::Snapshot, id, job->pool});
+    actions_.push_back({TuningAction::Kind::Snapshot, id, job->pool, {}});
   } else if (job->state == TuningState::Yielding) {
     to_pause_[id] = true;
   }
@@ -119,7 +119,7 @@ void TuningQueue::cancel(const std::string& id) {
   TuningJob* job = at(id);
   if (!job || job->state == TuningState::Ended) return;
   if (job->state == TuningState::Running || job->state == TuningState::Yielding)
-    actions_.push_back({TuningAction::Kind::Cancel, id, job->pool});
+    actions_.push_back({TuningAction::Kind::Cancel, id, job->pool, {}});
   on_ended(id);
 }
 
@@ -180,6 +180,7 @@ const TuningPool* TuningQueue::choose(const TuningJob& job) const {
 bool TuningQueue::make_room(const TuningJob& job) {
   const bool mine = owed(job.tenant);
   TuningJob* victim = nullptr;
+  TuningAction::Why why{};
   for (auto& [id, other] : jobs_) {
     if (other.state == TuningState::Yielding && !other.pool.empty() && may_use(job, pools_.at(other.pool)) &&
         to_pause_.find(id) == to_pause_.end())
@@ -191,10 +192,11 @@ bool TuningQueue::make_room(const TuningJob& job) {
     if (!lower && !borrowed) continue;
     if (!victim || std::pair(other.priority, other.order) > std::pair(victim->priority, victim->order))
       victim = &other;
+    if (victim == &other) why = lower ? TuningAction::Why::Priority : TuningAction::Why::Quota;
   }
   if (!victim) return false;
   victim->state = TuningState::Yielding;
-  actions_.push_back({TuningAction::Kind::Snapshot, victim->id, victim->pool});
+  actions_.push_back({TuningAction::Kind::Snapshot, victim->id, victim->pool, why});
   return true;
 }
 
@@ -211,7 +213,7 @@ void TuningQueue::turn() {
     if (const TuningPool* pool = choose(*job)) {
       job->state = TuningState::Staging;
       job->pool = pool->id;
-      actions_.push_back({TuningAction::Kind::Stage, job->id, pool->id});
+      actions_.push_back({TuningAction::Kind::Stage, job->id, pool->id, {}});
     } else if (make_room(*job)) {
       break;  // one at a time: what comes free may do for the next ones too
     }

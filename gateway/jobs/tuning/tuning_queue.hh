@@ -62,8 +62,11 @@ struct TuningJob {
 
 struct TuningAction {
   enum class Kind : std::uint8_t { Stage, Start, Snapshot, Cancel };
+  // Of a snapshot: somebody paused it, one of higher priority comes, or the place was borrowed and its owner comes.
+  enum class Why : std::uint8_t { Asked, Priority, Quota };
   Kind kind{};
   std::string job, pool;
+  Why why = Why::Asked;
 };
 
 class TuningQueue {

@@ -84,6 +84,8 @@ struct TuningService::Routes {
     Errc refused = Errc::NoRoute;
     std::string said;
     double fastest = 0;
+    ordered_json prices = ordered_json::object();
+    std::int64_t dearest = 0;
     for (const PoolSite& pool : desk.pools()) {
       const bool named = wanted.empty() || std::find(wanted.begin(), wanted.end(), pool.id) != wanted.end() ||
                          std::find(wanted.begin(), wanted.end(), pool.site) != wanted.end();
@@ -112,6 +114,8 @@ struct TuningService::Routes {
       job.steps = answer.value("steps", 1ULL);
       if (fastest == 0 || job.seconds[pool.id] < fastest) fastest = job.seconds[pool.id];
       job.pools.push_back(pool.id);
+      prices[pool.id] = pool.nano_per_token;
+      dearest = std::max(dearest, pool.nano_per_token);
     }
     if (job.pools.empty()) {
       // A refusal by a contract is a use that was refused: it is in the tree.
@@ -128,6 +132,8 @@ struct TuningService::Routes {
       out.set_header("retry-after", "2");
       co_return void(co_await out.error(503, "no_pool_ready", said));
     }
+    t->held = meter::Nano{dearest} * static_cast<meter::Nano>(job.tokens);
+    if (auto lack = co_await desk.hold(caller, t->held)) co_return co_await refuse(out, std::move(*lack));
     t->tenant = caller.tenant;
     t->project = caller.project;
     t->key = caller.key;
@@ -157,7 +163,10 @@ struct TuningService::Routes {
                          {"safe_step", 0},
                          {"steps", job.steps},
                          {"tokens", job.tokens},
-                         {"moves", 0}};
+                         {"moves", 0},
+                         {"preempted", 0},
+                         {"prices", std::move(prices)},
+                         {"at_most_nano", static_cast<std::int64_t>(t->held)}};
     self->queue_.add(job);
     self->tunes_[t->id] = t;
     self->tell(t, "info", fmt::format("{} is good: {} tokens to train", file->name, job.tokens));
@@ -215,12 +224,7 @@ struct TuningService::Routes {
       self->queue_.resume(t->id);
       if (t->doc["status"] == "paused") t->doc["status"] = "queued";
     } else if (verb == "cancel") {
-      const auto pool = self->desk_.find_pool(self->queue_.find(t->id)->pool);
-      if (pool && !t->pool_job.empty()) {
-        const std::string target = "/v1/fine_tuning/jobs/" + t->pool_job + "/cancel";
-        co_await self->ask(t, *pool, "POST", target, "");
-      }
-      if (!t->over()) co_await self->end(t, "cancelled", "", "");
+      co_await self->cancel(t->id);
     } else {
       co_return void(co_await out.error(404, "not_found", "cancel, pause or resume"));
     }

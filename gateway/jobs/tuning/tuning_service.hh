@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/jobs/desk.hh"
 #include "gateway/jobs/tuning/model_service.hh"
@@ -24,6 +25,9 @@ class TuningService : public std::enable_shared_from_this<TuningService> {
   void set_quota(const std::string& tenant, std::uint32_t jobs) { queue_.set_quota(tenant, jobs); }
   void add_routes(base::HttpServer& server);
   void start();
+  std::vector<Task> tasks() const;
+  // False: no such one is under way. What was trained and kept is billed.
+  boost::asio::awaitable<bool> cancel(std::string id);
 
  private:
   struct Routes;
@@ -46,6 +50,7 @@ class TuningService : public std::enable_shared_from_this<TuningService> {
   awaitable<void> keep(TunePtr tune);
   awaitable<Result<base::ClientResponse>> ask(TunePtr tune, PoolSite pool, std::string method,
                                               std::string target, std::string body);
+  void give_way(TunePtr tune, const TuningAction& action);
   void tell(TunePtr tune, const char* level, std::string message);
 
   Desk& desk_;

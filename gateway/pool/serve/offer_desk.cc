@@ -1,5 +1,9 @@
 #include "gateway/pool/serve/offer_desk.hh"
 
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -16,6 +20,23 @@ using nlohmann::ordered_json;
 constexpr std::size_t kMostLines = 1000;
 constexpr const char* kOfferExample =
     R"({"price":{"card_nano_s":2500000},"windows":["mon-fri 22:00-06:00"]})";
+
+using Hash = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
+
+Hash sha256_of(std::string_view text) {
+  Hash hash{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  return hash;
+}
+
+// Takes as long for every wrong token.
+bool has(const base::Request& in, const Hash& token) {
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string* const header = in.headers.find("authorization");
+  if (!header || !header->starts_with(kBearer)) return false;
+  const Hash given = sha256_of(std::string_view(*header).substr(kBearer.size()));
+  return CRYPTO_memcmp(given.data(), token.data(), token.size()) == 0;
+}
 
 }  // namespace
 
@@ -63,6 +84,14 @@ struct OfferDesk::Api {
     co_await out.json(200, std::move(body));
   }
 
+  static awaitable<void> put_by_owner(OfferDesk& desk, Hash token, Owner owner, base::Request& in,
+                                      base::Responder& out) {
+    if (has(in, token)) co_return co_await put(desk, owner, in, out);
+    out.set_header("www-authenticate", "Bearer");
+    co_await out.error(401, "unauthorized", "the owner's token changes the offer of this pool",
+                       "authorization: Bearer TOKEN; owner_token_file in the pool's configuration names it");
+  }
+
   static awaitable<void> leases(OfferDesk& desk, Owner, base::Request& in, base::Responder& out) {
     const std::string since = std::string(in.parameter("since_unix_ms").value_or("0"));
     std::uint64_t from = 0;
@@ -108,6 +137,14 @@ void OfferDesk::add_operator_routes(base::HttpServer& server, const std::shared_
   server.route("GET", "/qanat/v1/leases", [this, owner](base::Request& in, base::Responder& out) {
     return Api::leases(*this, owner, in, out);
   });
+}
+
+void OfferDesk::add_owner_route(base::HttpServer& server, const std::string& token,
+                                const std::shared_ptr<void>& owner) {
+  server.route("PUT", "/qanat/v1/offer",
+               [this, hash = sha256_of(token), owner](base::Request& in, base::Responder& out) {
+                 return Api::put_by_owner(*this, hash, owner, in, out);
+               });
 }
 
 }  // namespace qanat::pool

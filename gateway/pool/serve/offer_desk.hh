@@ -1,6 +1,7 @@
 // OfferDesk: the owner's counter: what the pool is offered for and when, and what it has earned by its cards.
 //   GET /qanat/v1/offer     to all: prices, windows, whether it is open now and until when
 //   PUT /qanat/v1/offer     the operator's socket: {"price":{…},"windows":[…]}; what is not named stays. Holds from now on
+//                           over TCP too, for who has the owner's token (`owner_token_file`)
 //   GET /qanat/v1/leases    the operator's socket: the pool's own books of card time, ?since_unix_ms=
 #pragma once
 
@@ -27,6 +28,9 @@ class OfferDesk {
   // `owner` keeps the pool alive while a request is answered.
   void add_routes(base::HttpServer& server, const std::shared_ptr<void>& owner);
   void add_operator_routes(base::HttpServer& server, const std::shared_ptr<void>& owner);
+  // PUT, for who has `token`.
+  void add_owner_route(base::HttpServer& server, const std::string& token,
+                       const std::shared_ptr<void>& owner);
 
  private:
   struct Api;

@@ -10,6 +10,7 @@
 #include "base/clock.hh"
 #include "base/http_server.hh"
 #include "base/log.hh"
+#include "gateway/jobs/artefact/site_store.hh"
 #include "gateway/pool/plan/image_map.hh"
 
 namespace qanat::pool {
@@ -38,11 +39,16 @@ bool holds_cards(Phase phase) {
 }  // namespace
 
 PlaceholderDesk::PlaceholderDesk(boost::asio::io_context& io, const PoolConfig& config, PoolModels& models,
-                                 const OfferDesk& offers, LeaseBook& leases)
+                                 const OfferDesk& offers, LeaseBook& leases, const jobs::SiteStore* site,
+                                 base::MetricsRegistry& metrics)
     : config_(config),
       models_(models),
       offers_(offers),
       leases_(leases),
+      site_(site),
+      refused_(
+          metrics.counter("qanat_pool_leases_refused_total",
+                          "Placeholders asked for without a trusted gateway's ticket, or for another's.")),
       book_({offers.offer().price.card, offers.offer().price.placeholder}),
       io_(io),
       timer_(io) {
@@ -219,6 +225,15 @@ struct PlaceholderDesk::Api {
     co_await out.json(200, std::move(answer));
   }
 
+  // A gateway leases for itself only: whoever signed the ticket is the owner.
+  static bool may_lease(PlaceholderDesk& desk, const base::Request& in, const std::string& owner) {
+    if (!desk.site_) return true;
+    const auto issuer = desk.site_->issuer(in.headers, "lease", in.capture("id"));
+    if (issuer && *issuer == owner) return true;
+    desk.refused_.add();
+    return false;
+  }
+
   static awaitable<void> put(PlaceholderDesk& desk, Owner, base::Request& in, base::Responder& out) {
     const auto body = nlohmann::json::parse(in.body, nullptr, false);
     PlaceholderWish wish;
@@ -248,6 +263,7 @@ struct PlaceholderDesk::Api {
     }
     if (!is_name(wish.id)) problem = "an id is visible ASCII without a slash, 127 bytes at most";
     if (!problem.empty()) co_return void(co_await out.error(400, "invalid_value", problem, kExample));
+    if (!may_lease(desk, in, wish.owner)) co_return co_await jobs::refuse(out, jobs::Errc::BadTicket);
     if (!desk.config_.leased)
       co_return void(co_await out.error(409, "not_leased", "this pool's engines are woken by calls",
                                         "[life] start = \"leased\" in its configuration"));
@@ -271,6 +287,9 @@ struct PlaceholderDesk::Api {
 
   static awaitable<void> release(PlaceholderDesk& desk, Owner, base::Request& in, base::Responder& out) {
     desk.look();
+    const auto known = desk.book_.status(in.capture("id"), base::monotonic_now());
+    if (known && !may_lease(desk, in, known->wish.owner))
+      co_return co_await jobs::refuse(out, jobs::Errc::BadTicket);
     const auto last = desk.book_.remove(in.capture("id"), base::monotonic_now());
     if (!last) co_return void(co_await out.error(404, "not_found", "no such placeholder", "GET lists them"));
     desk.act();

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/metrics.hh"
 #include "gateway/pool/life/placeholder_book.hh"
 #include "gateway/pool/serve/offer_desk.hh"
 #include "gateway/pool/serve/pool_models.hh"
@@ -20,14 +21,19 @@
 namespace qanat::base {
 class HttpServer;
 }
+namespace qanat::jobs {
+class SiteStore;
+}
 
 namespace qanat::pool {
 
 class PlaceholderDesk {
  public:
   // What was bound when the last process ended goes on as `leases` has it. All of them outlive the desk.
+  // `site`: where gateways show tickets; null: this pool knows no gateway, and leases to whoever reaches it.
   PlaceholderDesk(boost::asio::io_context& io, const PoolConfig& config, PoolModels& models,
-                  const OfferDesk& offers, LeaseBook& leases);
+                  const OfferDesk& offers, LeaseBook& leases, const jobs::SiteStore* site,
+                  base::MetricsRegistry& metrics);
   // `owner` keeps the pool alive while a request is answered.
   void add_routes(base::HttpServer& server, const std::shared_ptr<void>& owner);
   void stop() { timer_.cancel(); }
@@ -46,6 +52,8 @@ class PlaceholderDesk {
   PoolModels& models_;
   const OfferDesk& offers_;
   LeaseBook& leases_;
+  const jobs::SiteStore* site_;
+  base::Counter& refused_;
   PlaceholderBook book_;
   std::uint64_t offer_ = 0;                 // its version that the book has
   std::map<std::string, LeaseCount> kept_;  // by placeholder: what is on disk

@@ -15,6 +15,8 @@
 namespace qanat::pool {
 namespace {
 
+constexpr std::size_t kLeastOwnerToken = 16;
+
 template <class Map>
 std::string names(const Map& map) {
   std::string text;
@@ -242,6 +244,18 @@ void read_pool_config(base::ConfigTable& root, PoolConfig& config) {
   config.residency = root.string("residency", "");
   config.listen = root.string("listen");
   config.socket = root.string("socket", "");
+  if (const auto file = root.optional_string("owner_token_file")) {
+    try {
+      config.owner_token = base::read_file(*file, 4096);
+      while (!config.owner_token.empty() &&
+             std::isspace(static_cast<unsigned char>(config.owner_token.back())))
+        config.owner_token.pop_back();
+      if (config.owner_token.size() < kLeastOwnerToken)
+        root.problem("owner_token_file", *file + " holds no token", "16 characters or more");
+    } catch (const std::system_error& error) {
+      root.problem("owner_token_file", error.what(), "a readable file with the owner's token");
+    }
+  }
   config.usage_db = root.string("usage_db");
   if (auto artefacts = root.table("artefacts")) {
     config.artefacts.name = config.id;
@@ -287,6 +301,7 @@ location = "guian.gz.cn"                   # C-URL labels, most specific first
 site = "far1"                              # pools and gateways of one site are local to each other
 listen = "127.0.0.1:9000"
 socket = "/run/qanat/pool.sock"        # status and metrics for the operator; optional
+# owner_token_file = "/etc/qanat/owner" # who has this token changes prices and hours from afar (a supplier's page)
 usage_db = "/var/lib/qanat/far1-h20.db"    # signed usage records; journal and key lie beside it
 cards = "H20"                              # a name in the card data
 count = 8                                  # cards, divided evenly among the models

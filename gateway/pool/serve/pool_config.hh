@@ -41,6 +41,7 @@ struct PoolConfig {
   std::string id, provider, location, site, residency;
   std::string listen;          // "address:port"
   std::string socket;          // Unix socket for the operator; empty: none
+  std::string owner_token;     // who has it may change the offer over TCP; empty: nobody
   std::string usage_db;        // SQLite; its journal and key lie beside it
   jobs::SiteConfig artefacts;  // without a folder it keeps none
   Adoption adopt;

@@ -87,7 +87,7 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
         recorder(context, c.usage_db, c.id, started_unix_ms),
         leases(c.usage_db + ".leases"),
         offers(config, leases),
-        desk(context, config, models, offers, leases),
+        desk(context, config, models, offers, leases, site.get(), metrics),
         description(describe(c)) {
     models.on_neighbour_share([this](double share) { tune.set_share(share); });
     if (site) site->on_revoked([this](const std::string& contract) { tune.revoke(contract); });
@@ -335,6 +335,7 @@ void PoolService::add_routes(base::HttpServer& server) {
   add_usage_routes(server, s->recorder, s);
   s->desk.add_routes(server, s);
   s->offers.add_routes(server, s);
+  if (!s->config.owner_token.empty()) s->offers.add_owner_route(server, s->config.owner_token, s);
 }
 
 void PoolService::add_operator_routes(base::HttpServer& server) {

@@ -95,8 +95,7 @@ void tell_the_story(Store& store, bool keeps_contents) {
   EXPECT_EQ(store.relay_keys()[1].key[0], 11);
 
   store.set_pushed({{28673, 4, "four", false}, {28674, 9, "nine", false}});
-  store.set_acknowledged(28673, 3);
-  store.set_acknowledged(28674, 9);
+  store.set_acknowledged({{28673, 3}, {28674, 9}});
   ASSERT_EQ(store.pushed().size(), keeps_contents ? 2u : 0u);
   if (keeps_contents) {
     EXPECT_FALSE(store.pushed()[0].acknowledged) << "it was another version";

@@ -109,7 +109,7 @@ TEST_F(SessionsInNamespaces, RekeyingRotationAndANarrowPathUnderTraffic) {
 }
 
 // Initiations with a valid mac1 from 65,536 spoofed sources. QANAT_FLOOD_PPS sets the rate; 100,000 a second is for a
-// machine that does nothing else.
+// machine that does nothing else; what it cannot answer in time it refuses, strangers first.
 TEST_F(SessionsInNamespaces, AFloodWithValidMac1KeepsNoPeerOut) {
   const char* asked = std::getenv("QANAT_FLOOD_PPS");
   const int rate = asked == nullptr ? 20'000 : std::atoi(asked);
@@ -180,7 +180,8 @@ TEST_F(SessionsInNamespaces, AFloodWithValidMac1KeepsNoPeerOut) {
             << " spoofed initiations a second; cookies " << box_b.counter(forwarder::Counter::CookiesSent)
             << ", answered " << box_b.counter(forwarder::Counter::HandshakesAnswered) << '\n';
   EXPECT_LE(took, seconds{asked == nullptr ? 6 : 2}) << box_b.drops_text();
-  EXPECT_GT(box_b.counter(forwarder::Counter::CookiesSent), sent / 4);
+  EXPECT_GT(box_b.counter(forwarder::Counter::CookiesSent) + box_b.drops(packet::DropReason::HandshakeRate),
+            sent / 4);
   EXPECT_LE(box_b.counter(forwarder::Counter::HandshakesAnswered), 400u);
 }
 

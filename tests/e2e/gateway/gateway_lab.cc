@@ -93,7 +93,7 @@ void GatewayLab::start_gateway() {
             folder_.file("ledger.db") + "\"\njournal = \"" + folder_.file("journal") + "\"\n" +
             (pools_ ? "[[pool]]\nurl = \"http://" + local_host_ + ":" + std::to_string(local_port_) +
                           "\"\nlocal = true\n[[pool]]\nurl = \"http://127.0.0.1:" +
-                          std::to_string(far_port_) + "\"\n"
+                          std::to_string(far_port_) + "\"\n" + far_entry_
                     : "") +
             more_);
     gateway_ = std::make_unique<support::DaemonProcess>(

@@ -56,6 +56,7 @@ class GatewayLab : public ::testing::Test {
 
   support::TempFolder folder_{"gateway"};
   std::string far_price_;  // further lines of the far pool's [price]
+  std::string far_entry_;  // and of its [[pool]] at the gateway
   // Where the gateway listens and the local pool stands, for tests that put them into namespaces;
   // settings_, more_: lines at the top of its configuration, tables at its end
   std::string host_ = "127.0.0.1", local_host_ = "127.0.0.1", settings_, more_;

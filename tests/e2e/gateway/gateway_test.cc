@@ -1,6 +1,8 @@
 // qanat-gateway and qanat-pool as processes: where calls go, what they cost, and books that stay exact whatever dies.
 #include <signal.h>
 
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -48,6 +50,25 @@ TEST_F(GatewayLab, AnswersWithBooksAndExplanation) {
                                         .body);
   EXPECT_EQ(resolved["candidates"][0]["filtered_by"], "spec");
   EXPECT_EQ(resolved["order"], json::array({"far"}));
+  // Graded: that one kept its SLA, and one that wants its first token at once does not.
+  const std::string hasty = "c-url://any/infer/" + std::string(kModel) + "?ttft=1ms";
+  ASSERT_EQ(tenant("POST", "/v1/chat/completions", chat_body(3, true, hasty).dump()).status, 200);
+  json grade;
+  for (int i = 0; i < 100; ++i) {
+    grade = json::parse(tenant("GET", "/qanat/v1/grades").body);
+    if (!grade["grades"].empty() && grade["grades"][0]["calls"] == 2) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  ASSERT_EQ(grade["grades"].size(), 1u) << grade;
+  EXPECT_EQ(grade["grades"][0]["calls"], 2);
+  EXPECT_EQ(grade["grades"][0]["availability"], 1.0);
+  EXPECT_LE(grade["grades"][0]["kept"], 1);
+  EXPECT_GT(grade["grades"][0]["ttft_ms"]["p50"], 1.0);
+  ASSERT_FALSE(grade["misses"].empty()) << grade;
+  EXPECT_EQ(grade["misses"][0]["wished_ttft_ms"], 1.0);
+  // Predicted, and taken all the same; where the machine is slow, another pool was asked too.
+  EXPECT_THAT(grade["misses"][0]["cause"].get<std::string>(), testing::AnyOf("full", "retried"));
+  EXPECT_TRUE(json::parse(tenant("GET", "/qanat/v1/grades", "", other).body)["grades"].empty());
   // The pools' signed records agree.
   settled([](const json& t) { return t["records_waiting"] == 0; });
   for (int i = 0; i < 100 && !admin_json("/v1/calls/" + call).at("reconciled").get<bool>(); ++i)
@@ -251,6 +272,12 @@ TEST_F(GatewayLab, NoPoolLeftSaysWhenToComeBack) {
   }
   const json books = settled([](const json&) { return true; });
   EXPECT_EQ(books["tokens_billed"], 0);
+  const json grade = admin_json(
+      "/v1/grades?tenant=" + json::parse(tenant("GET", "/qanat/v1/usage").body)["tenant"].get<std::string>());
+  ASSERT_EQ(grade["grades"].size(), 1u) << grade;
+  EXPECT_EQ(grade["grades"][0]["calls"], 4);
+  EXPECT_EQ(grade["grades"][0]["availability"], 0.0);
+  EXPECT_EQ(grade["grades"][0]["kept"], 0);
 }
 
 }  // namespace

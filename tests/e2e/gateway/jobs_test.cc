@@ -1,133 +1,16 @@
 // Jobs and data by real daemons on loopback. Scale: a fine-tune of 15 GB is 12 MB here, 1:1250; three chunks of 4 MiB.
-//
-//   owner, clinic ── http ──> gateway "city" ── tickets ──> pool "local" (city), pool "far" (far1)
-//                                 └── switch ──> gateway "port"
 #include <atomic>
 #include <csignal>
-#include <thread>
 
-#include "gateway/jobs/artefact/manifest.hh"
 #include "gateway/jobs/contract/audit_tree.hh"
-#include "gateway/meter/signing_key.hh"
-#include "tests/e2e/gateway/gateway_lab.hh"
+#include "tests/e2e/gateway/jobs_world.hh"
 
 namespace qanat::e2e {
 namespace {
 
 using nlohmann::json;
 using std::chrono::milliseconds;
-using Clock = std::chrono::steady_clock;
-
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-class Jobs : public GatewayLab {
- protected:
-  // Pools trust the gateway's key, which is there before it is.
-  void start(const std::string& express, const std::string& engine = "time_scale = 1\n") {
-    const auto about = key_of("city-artefacts");
-    engine_ = engine;
-    local_port_ = support::free_port();
-    far_port_ = support::free_port();
-    port2_ = support::free_port();
-    port_ = support::free_port();
-    keys_ = "trust = [\"" + about + "\", \"" + key_of("port-artefacts") + "\"]\n";
-    local_ = pool("local", "city", local_port_);
-    far_ = pool("far", "far1", far_port_);
-    gateway_ = gateway("city", "gw", port_,
-                       express + "[[artefacts.peer]]\nname = \"port\"\nurl = \"" + url(port2_) + "\"\n");
-    gateway_->start();
-    wait_for_pools(2);
-    key_ = key("lab");
-    clinic_ = key("clinic");
-  }
-  static std::string url(unsigned port) { return "http://127.0.0.1:" + std::to_string(port); }
-  // Makes the key as the daemon would, by letting a gateway's store start once.
-  std::string key_of(const std::string& folder) {
-    const std::string path = folder_.file(folder);
-    std::filesystem::create_directories(path);
-    return meter::SigningKey::load_or_create(path + "/key.pem").public_key();
-  }
-  std::string key(const std::string& tenant) {
-    return json::parse(admin("POST", "/v1/keys", json{{"tenant", tenant}}.dump()).body)
-        .at("key")
-        .get<std::string>();
-  }
-  std::unique_ptr<support::DaemonProcess> pool(const std::string& id, const std::string& site,
-                                               unsigned port) {
-    const std::string config = folder_.write(
-        id + ".toml", "id = \"" + id + "\"\nprovider = \"pml\"\nlocation = \"" + site +
-                          ".gz.cn\"\nsite = \"" + site + "\"\nlisten = \"127.0.0.1:" + std::to_string(port) +
-                          "\"\nsocket = \"" + folder_.file(id + ".sock") + "\"\nusage_db = \"" +
-                          folder_.file(id + ".db") + "\"\ncards = \"H20\"\ncount = 8\nmodels = [\"" + kModel +
-                          "\"]\n[price]\ninput = 400\noutput = 1600\n[engine]\n" + engine_ +
-                          "[artefacts]\nfolder = \"" + folder_.file(id + "-artefacts") + "\"\n" + keys_);
-    auto process = std::make_unique<support::DaemonProcess>(
-        "qanat-pool", std::vector<std::string>{"--config", config}, folder_.file(id + ".log"));
-    process->start();
-    return process;
-  }
-  std::unique_ptr<support::DaemonProcess> gateway(const std::string& name, const std::string& socket,
-                                                  unsigned port, const std::string& artefacts) {
-    const std::string config = folder_.write(
-        name + ".toml",
-        "name = \"" + name + "\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" + std::to_string(port) +
-            "\"]\nsocket = \"" + folder_.file(socket + ".sock") + "\"\nledger = \"" +
-            folder_.file(name + ".ledger") + "\"\njournal = \"" + folder_.file(name + ".journal") +
-            "\"\n[[pool]]\nurl = \"" + url(local_port_) + "\"\nlocal = true\n[[pool]]\nurl = \"" +
-            url(far_port_) + "\"\n[artefacts]\nfolder = \"" + folder_.file(name + "-artefacts") + "\"\n" +
-            keys_ + artefacts);
-    return std::make_unique<support::DaemonProcess>(
-        "qanat-gateway", std::vector<std::string>{"--config", config}, folder_.file(name + ".log"));
-  }
-
-  // A training file of so many bytes, as JSON lines, sent by its chunks; its file's id.
-  std::string put(const std::string& name, std::size_t bytes, const std::string& key = "") {
-    std::string text;
-    const std::string pad(4000, 'w');
-    for (std::size_t i = 0; text.size() < bytes; ++i)
-      text += R"({"messages":[{"role":"user","content":")" + name + std::to_string(i) + pad +
-              R"("},{"role":"assistant","content":"water"}]})" + "\n";
-    const jobs::Manifest manifest = jobs::manifest_of(text);
-    const json begun = json::parse(
-        tenant("POST", "/qanat/v1/artefacts?name=" + name + "&purpose=fine-tune", serialize(manifest), key)
-            .body);
-    for (const std::size_t n : begun.at("missing"))
-      EXPECT_EQ(
-          tenant("PUT", "/qanat/v1/artefacts/" + begun.at("id").get<std::string>() + "/" + std::to_string(n),
-                 text.substr(n * manifest.chunk_bytes, manifest.bytes_of(n)), key)
-              .status,
-          200);
-    return begun.at("id");
-  }
-  json call(const std::string& method, const std::string& target, const json& body = {},
-            const std::string& key = "") {
-    const auto answer = tenant(method, target, body.is_null() ? "" : body.dump(), key);
-    json j = json::parse(answer.body, nullptr, false);
-    if (j.is_object()) j["http"] = answer.status;
-    return j;
-  }
-  json wait_for(const std::string& target, const std::function<bool(const json&)>& ready, int seconds,
-                const std::string& key = "") {
-    json j;
-    for (const auto end = Clock::now() + std::chrono::seconds(seconds); Clock::now() < end;) {
-      j = call("GET", target, {}, key);
-      if (ready(j)) return j;
-      std::this_thread::sleep_for(milliseconds(40));
-    }
-    ADD_FAILURE() << target << ": " << j.dump(2) << gateway_->log();
-    return j;
-  }
-  static bool has(const json& j, const char* key, const std::string& value) {
-    return j.is_object() && j.contains(key) && j[key] == value;
-  }
-
-  std::string clinic_, keys_, engine_;
-  unsigned port2_ = 0;
-  std::unique_ptr<support::DaemonProcess> second_;
-};
+using Jobs = JobsWorld;
 
 // Ten data sets with deadlines over shared links, one too many, one that waits for the night, a gateway killed in between.
 TEST_F(Jobs, DeadlinesThatArePromisedAreKept) {
@@ -192,6 +75,39 @@ TEST_F(Jobs, DeadlinesThatArePromisedAreKept) {
   EXPECT_EQ(again["bytes_to_move"], 0);
   const json services = call("GET", "/qanat/v1/services");
   EXPECT_EQ(services["total_nano"], paid);
+}
+
+// Three pools, two of them at one site: the border is crossed once, the neighbour serves the neighbour.
+TEST_F(Jobs, OneArtefactReachesManyPoolsFromTheNearestCopies) {
+  const unsigned port3 = support::free_port();
+  start("peak_nano_per_mb = 1000\n[[pool]]\nurl = \"" + url(port3) + "\"\n");
+  const auto near = pool("near", "far1", port3);
+  wait_for_pools(3);
+  const std::string file = put("weights", 12'000'000);
+  const json wanted{{"dataset", file}, {"pools", {"local", "far", "near"}}};
+  const json begun = call("POST", "/qanat/v1/spreads", wanted);
+  ASSERT_EQ(begun["http"], 201) << begun.dump();
+  gateway_->end(SIGKILL);  // it goes on with what is missing
+  gateway_->start();
+  wait_for_pools(3);
+  const json done = wait_for(
+      "/qanat/v1/spreads/" + begun["id"].get<std::string>(),
+      [](const json& j) { return has(j, "state", "done"); }, 30);
+  std::map<std::string, std::string> from;
+  for (const json& one : done["pools"]) {
+    from[one["pool"]] = one["from"].is_string() ? one["from"].get<std::string>() : "";
+    EXPECT_EQ(one["bytes_missing"], 0);
+  }
+  EXPECT_EQ(from["near"], "far") << done.dump(2);
+  EXPECT_EQ(from["far"], "city");
+  EXPECT_EQ(from["local"], "city");
+  EXPECT_EQ(done["price_nano"], begun["at_most_nano"]);
+  EXPECT_EQ(call("GET", "/qanat/v1/services")["total_nano"], done["price_nano"]);
+  // Everything is there now: nothing moves, nothing is paid.
+  const json again = call("POST", "/qanat/v1/spreads", wanted);
+  EXPECT_EQ(again["at_most_nano"], 0);
+  for (const json& one : again["pools"]) EXPECT_EQ(one["state"], "there") << one.dump();
+  EXPECT_EQ(call("POST", "/qanat/v1/spreads", {{"dataset", file}, {"pools", {"moon"}}})["http"], 404);
 }
 
 TEST_F(Jobs, AContractIsEnforcedAndItsReportEqualsTheTree) {

@@ -206,51 +206,6 @@ TEST_F(Metering, ALateCallGoesToASecondPoolAndIsBilledOnce) {
   EXPECT_EQ(t["tokens_billed"], t["tokens_delivered"]);
 }
 
-TEST_F(Metering, KeysHaveTermsAndBillsALineEach) {
-  const auto made = [&](const json& terms) {
-    return json::parse(admin("POST", "/v1/keys", terms.dump()).body);
-  };
-  const auto call = [&](const std::string& key) {
-    return tenant("POST", "/v1/chat/completions", body("", false).dump(), key).status;
-  };
-  const json one = made({{"tenant", "terms"}, {"models", {kModel}}});
-  EXPECT_EQ(call(one["key"]), 200);
-  EXPECT_EQ(json::parse(tenant("GET", "/v1/models", "", one["key"]).body)["data"].size(), 1u);
-  const json other = made({{"tenant", "terms"}, {"models", {"another"}}});
-  EXPECT_EQ(call(other["key"]), 404);
-  EXPECT_EQ(json::parse(tenant("GET", "/v1/models", "", other["key"]).body)["data"].size(), 0u);
-  EXPECT_EQ(call(made({{"tenant", "terms"}, {"expires_unix_ms", 1}})["key"]), 401);
-  EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"terms","models":[""]})").status, 400);
-  // Another secret, the old one for a second more; what a restart keeps.
-  const std::string rotate = "/v1/keys/" + one["id"].get<std::string>() + "/rotate";
-  const json next = json::parse(admin("POST", rotate, R"({"grace_s":1})").body);
-  EXPECT_EQ(next["replaces"], one["id"]);
-  EXPECT_EQ(call(one["key"]), 200);
-  EXPECT_EQ(call(next["key"]), 200);
-  gateway_->end(SIGKILL);
-  start_gateway();
-  std::this_thread::sleep_for(milliseconds(1000));
-  EXPECT_EQ(call(one["key"]), 401);
-  EXPECT_EQ(call(next["key"]), 200);
-  EXPECT_EQ(admin("POST", rotate, "").status, 404) << "it has ended";
-  books(4);
-  const std::string csv = tenant("GET", "/qanat/v1/bill?format=csv", "", next["key"]).body;
-  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5) << csv;
-  EXPECT_NE(csv.find(",40,5,"), std::string::npos) << csv;
-  EXPECT_EQ(tenant("GET", "/qanat/v1/bill?format=xml", "", next["key"]).status, 400);
-  // One call's worth is left, and no second one's.
-  const std::int64_t most = static_cast<std::int64_t>(body("", false, 5).dump().size() + 64) * 400 + 5 * 1600;
-  const std::int64_t spent = admin_json("/v1/ledger/totals")["total_nano"];
-  admin("PUT", "/v1/budgets", json{{"account", "terms"}, {"limit_nano", spent + most}}.dump());
-  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 200);
-  settled([](const json& totals) { return totals["calls"] == 5; });
-  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 429);
-  const std::string metrics = admin("GET", "/metrics").body;
-  EXPECT_NE(metrics.find("qanat_gateway_budget_alerts_total{percent=\"100\"} 1"), std::string::npos)
-      << metrics;
-  EXPECT_NE(metrics.find("qanat_gateway_budget_used{account=\"terms\"} 0."), std::string::npos);
-}
-
 TEST_F(Metering, AProgramOfATenantsOwn) {
   client::Access access;
   access.api = "http://127.0.0.1:" + std::to_string(port_);

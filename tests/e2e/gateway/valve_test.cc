@@ -2,6 +2,7 @@
 //
 //   tenant ──> qanat-gateway ──> "local"  4 × L40, always up
 //                    └─────────> "far"    2 engines of 4 × H20, leased: up while this gateway's placeholder wants them
+#include <csignal>
 #include <thread>
 
 #include "tests/e2e/gateway/gateway_lab.hh"
@@ -127,23 +128,58 @@ TEST_F(ValveEndToEnd, ACallWaitsForAColdPlaceholderOnlyIfItsWishAllows) {
   EXPECT_EQ(waited.status, 200) << waited.body << valve().dump(1);
 }
 
-TEST_F(ValveEndToEnd, ADispatchTurnsAWishIntoCardsAndGivesThemBack) {
+TEST_F(ValveEndToEnd, ADispatchTurnsAWishIntoCardsAndAWayThereAndGivesBothBack) {
+  // The box beside the gateway; no controller answers it, and it takes SLAs all the same.
+  const std::string box_socket = folder_.file("box.sock");
+  support::DaemonProcess box(
+      "qanatd",
+      {"--config",
+       folder_.write("box.toml", "name = \"city\"\nlocation = \"gz.cn\"\nstate_dir = \"" +
+                                     folder_.file("box") + "\"\nsocket = \"" + box_socket +
+                                     "\"\n[controller]\naddresses = [\"127.0.0.1:1\"]\njoin_token_file = \"" +
+                                     folder_.file("join") +
+                                     "\"\n[[line]]\nplane = 1\naddress = \"127.0.0.1\"\nport = " +
+                                     std::to_string(support::free_port()) + "\n")},
+      folder_.file("box.log"));
+  box.start();
+  const auto at_box = [&] {
+    const auto answer = base::fetch_blocking("unix:" + box_socket, {"GET", "/v1/sla", {}, ""});
+    return answer && answer->status == 200 ? json::parse(answer->body) : json();
+  };
+  settings_ = "dataplane_socket = \"" + box_socket + "\"\n";
+  far_entry_ = "node = \"far1\"\n";
   start("auto");
+  wait_until([&] { return at_box().is_array(); });
   json wish{{"model", "qwen-32b"}, {"streams", 30}, {"ttft_ms", 2000}, {"tpot_ms", 100}, {"keep_up", true}};
   wish["max_nano_per_hour"] = 1;
   const auto dear = admin("POST", "/v1/dispatches", wish.dump());
   EXPECT_EQ(dear.status, 409) << dear.body;
+  EXPECT_EQ(at_box(), json::array()) << "what is refused reserves nothing";
   wish["max_nano_per_hour"] = 1e15;
+  wish["bandwidth_mbps"] = 20;
   const auto made = admin("POST", "/v1/dispatches", wish.dump());
   ASSERT_EQ(made.status, 201) << made.body;
   const json dispatch = json::parse(made.body);
   EXPECT_EQ(dispatch["choices"][0]["pool"], "far") << dispatch.dump(1);
   EXPECT_GE(dispatch["choices"][0]["streams_per_engine"].get<int>(), 15);
+  EXPECT_EQ(dispatch["network"][0]["state"], "asked") << dispatch["network"].dump();
+  const json way = at_box();
+  ASSERT_EQ(way.size(), 1u);
+  EXPECT_EQ(way[0]["name"], dispatch["network"][0]["sla"]);
+  EXPECT_EQ(way[0]["to"], "far1");
+  EXPECT_EQ(way[0]["tier"], "interactive");
+  EXPECT_EQ(way[0]["bandwidth_mbps"], 20.0);
   const std::string target = "/v1/dispatches/" + dispatch["id"].get<std::string>();
   gateway_->end(SIGKILL);
   start_gateway();
+  box.end(SIGKILL);
+  EXPECT_EQ(admin_json(target)["network"][0]["state"], "box away");
+  box.start();  // it has forgotten what it was asked: it is asked again
+  wait_until([&] { return admin_json(target)["network"][0]["state"] == "asked" && at_box().size() == 1; });
   wait_until([&] { return admin_json(target)["state"] == "serving"; });
+  EXPECT_TRUE(admin_json(target)["network"][0].contains("destinations"));
   EXPECT_EQ(admin("DELETE", target).status, 200);
+  EXPECT_EQ(at_box(), json::array());
   wait_until([&] { return at_pool()["placeholders"].empty(); });
   EXPECT_EQ(admin("GET", target).status, 404);
   EXPECT_EQ(admin("POST", "/v1/dispatches", R"({"model":"70b","streams":0})").status, 400);

@@ -16,6 +16,7 @@ export class Walk {
     walk.url = url;
     walk.shots = shots;
     walk.wrong = [];
+    walk.own = new Set([new URL(url).origin]); // hosts that may be asked
     walk.bytes = 0;
     walk.browser = await chromium.launch({
       executablePath: process.env.QANAT_CHROMIUM,
@@ -33,7 +34,7 @@ export class Walk {
       process.exit(1);
     });
     walk.page.on('request', (r) => {
-      if (!/^(blob|data):/.test(r.url()) && new URL(r.url()).origin !== new URL(url).origin) walk.wrong.push(`asked ${r.url()}`);
+      if (!/^(blob|data):/.test(r.url()) && !walk.own.has(new URL(r.url()).origin)) walk.wrong.push(`asked ${r.url()}`);
     });
     walk.page.on('pageerror', (e) => walk.wrong.push(String(e)));
     walk.page.on('console', (m) => {

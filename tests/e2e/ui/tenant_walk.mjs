@@ -39,6 +39,11 @@ await walk.click('text=Call it');
 await walk.until(() => /64 tokens; the first after/.test(document.body.textContent), null, 'the answer has come');
 await walk.judge('tenant-2-models');
 
+// How well it was served.
+await walk.click('nav >> text=Service');
+await walk.until(() => document.querySelectorAll('[aria-label=Grades] tbody tr').length === 1, null, 'its grade');
+await walk.judge('tenant-2-service');
+
 // 3. The bill: the call's line, and a total that is the sum of the lines.
 await walk.click('nav >> text=Bill');
 await page.waitForSelector('a[href^="#/call/"]');

@@ -6,6 +6,7 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdlib>
+#include <functional>
 
 #include "base/http_connection.hh"
 #include "base/http_router.hh"
@@ -22,7 +23,7 @@ constexpr std::size_t kBody = 1024;
 class PieceTransport final : public Transport {
  public:
   PieceTransport(asio::io_context& io, std::string_view bytes, std::size_t piece)
-      : Transport(io.get_executor()), socket_(io), bytes_(bytes), piece_(piece) {}
+      : Transport(io.get_executor()), bytes_(bytes), piece_(piece) {}
 
   asio::awaitable<ErrorCode> handshake(bool, const std::string&) override { co_return ErrorCode{}; }
   asio::awaitable<std::string_view> read(ErrorCode& ec) override {
@@ -40,12 +41,15 @@ class PieceTransport final : public Transport {
     if (written_.size() < kKept) written_.append(first).append(second);
     co_return ErrorCode{};
   }
-  Socket& socket() override { return socket_; }
+  void shutdown_send() override {}
+  void on_hangup(std::function<void()>) override {}
   const std::string& written() const { return written_; }
 
  private:
+  int descriptor() override { return -1; }
+  void close_socket() override {}
+
   static constexpr std::size_t kKept = 4096;
-  Socket socket_;  // never opened
   std::string_view bytes_;
   std::size_t piece_;
   std::string written_;

@@ -128,6 +128,15 @@ TEST(AllocationProperty, StepsOverloadNothingWhoeverSwitchesFirst) {
   EXPECT_GE(complete, 190) << "nearly always the target is reached";
 }
 
+TEST(Allocation, NothingGoesOverWhatHasNoCapacity) {
+  const std::vector<double> links{0, 10};
+  const std::vector<Demand> demands{{.rate = 5, .paths = {{0}, {1}}}, {.rate = 5, .paths = {{0}}}};
+  const Allocation a(links, demands);
+  EXPECT_NEAR(a.flow(0, 0), 0, 1e-5);
+  EXPECT_NEAR(a.flow(0, 1), 5, 1e-5);
+  EXPECT_NEAR(a.rate(1), 0, 1e-5);
+}
+
 TEST(Allocation, HigherTiersComeFirst) {
   const std::vector<double> link{100};
   const std::vector<Demand> demands{{.tier = ids::Tier::Scavenger, .rate = 50, .paths = {{0}}},

@@ -158,7 +158,7 @@ TEST(CandidateTableProperty, EveryInstructionSetGivesTheSameBytes) {
   std::mt19937 random(5);
   for (int round = 0; round < 10; ++round) {
     const Net net = random_net(random, 80, 1);
-    const Topology t = net.topology();
+    Topology t = net.topology();
     CandidateTable reference(t, {}, kScalarMinPlus);
     reference.build();
     for (const char* name : {"avx2", "avx512"}) {
@@ -167,6 +167,17 @@ TEST(CandidateTableProperty, EveryInstructionSetGivesTheSameBytes) {
       CandidateTable table(t, {}, *kernels);
       table.build();
       expect_same(table, reference, t, name);
+      for (int step = 0; step < 20; ++step) {
+        const auto n = static_cast<std::uint32_t>(t.nodes().size());
+        const std::uint32_t from = 1 + random() % n, to = 1 + random() % n;
+        telemetry::Link link{.key = Net::key(from, to, t.planes()[0].value), .state = LinkState::Usable};
+        link.rtt_us = 1000 * (1 + random() % 60);
+        if (t.set(link) != Topology::Change::Changed) continue;
+        const std::vector<CandidateTable::Link> changed{{from - 1, to - 1}};
+        reference.update(changed);
+        table.update(changed);
+      }
+      expect_same(table, reference, t, std::string(name) + ", after changes");
     }
   }
 }

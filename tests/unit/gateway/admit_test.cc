@@ -121,7 +121,7 @@ TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
   KeyStore::create(*store);
   KeyStore keys(*store);
   KeyInfo info{"key-1", "lab", "rain", "n", 5, 3, false};
-  info.models = {"m-1", "m-2"};
+  info.scope = {{"chat"}, {"m-1", "m-2"}, {"c-url://cn/infer"}};
   info.max_calls_per_minute = 7;
   info.max_tokens_per_minute = 5'000'000'000;
   keys.put(KeyHash{1}, info);
@@ -132,10 +132,8 @@ TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
   ASSERT_EQ(kept.keys.size(), 2u);
   for (const auto& [hash, k] : kept.keys) {
     EXPECT_EQ(k.expires_unix_ms, k.id == "key-1" ? 1000 : 0);
-    EXPECT_EQ(k.models, info.models);
+    EXPECT_EQ(k.scope, info.scope);
     EXPECT_EQ(k.expired(1000), k.id == "key-1");
-    EXPECT_TRUE(k.may_call("m-2"));
-    EXPECT_FALSE(k.may_call("m-3"));
     EXPECT_EQ(k.max_calls, 3u);
     EXPECT_EQ(k.max_calls_per_minute, info.max_calls_per_minute);
     EXPECT_EQ(k.max_tokens_per_minute, 5'000'000'000u);
@@ -147,6 +145,23 @@ TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
   EXPECT_TRUE(accounts.expire("key-2", 500));
   EXPECT_TRUE(accounts.find("key-2")->expired(500));
   EXPECT_FALSE(accounts.expire("key-3", 1));
+}
+
+TEST(Scope, SaysWhichClauseRefuses) {
+  const Scope scope{{"chat", "models"}, {"m-1", "m-2"}, {}};
+  EXPECT_FALSE(scope.refuses_endpoint(endpoint_of("/v1/chat/completions")));
+  EXPECT_FALSE(scope.refuses_endpoint(endpoint_of("/v1/models/m-1")));
+  EXPECT_EQ(scope.refuses_endpoint(endpoint_of("/v1/uploads/u/complete")),
+            "scope 'endpoints' has 'chat', 'models', and not 'files'");
+  EXPECT_EQ(scope.refuses_endpoint(endpoint_of("/qanat/v1/bill")),
+            "scope 'endpoints' has 'chat', 'models', and not 'account'");
+  EXPECT_EQ(endpoint_of("/v1/fine_tuning/jobs"), "jobs");
+  EXPECT_EQ(endpoint_of("/qanat/v1/models/m/switch"), "jobs");
+  EXPECT_EQ(endpoint_of("/qanat/v1/services"), "dial");
+  EXPECT_EQ(scope.refuses_model("m-3"), "scope 'models' has 'm-1', 'm-2', and not 'm-3'");
+  EXPECT_FALSE(scope.refuses_model("m-2"));
+  EXPECT_TRUE(Scope{}.empty());
+  EXPECT_FALSE(Scope{}.refuses_model("any") || Scope{}.refuses_endpoint("jobs"));
 }
 
 TEST(Rates, AMinuteHoldsSoManyCallsAndFillsEvenly) {

@@ -1,11 +1,13 @@
-// The data express's timetable: deadlines that hold, those that cannot, and nights that are cheaper.
+// The data express's timetable: deadlines that hold, those that cannot, and nights that are cheaper. Copies to many pools.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
 #include <map>
+#include <random>
 
 #include "gateway/jobs/express/schedule.hh"
+#include "gateway/jobs/express/spread.hh"
 
 namespace qanat::jobs {
 namespace {
@@ -158,6 +160,69 @@ TEST(Express, TenAtOnceKeepTheirDeadlines) {
     running = std::move(left);
     ASSERT_LT(now, kNoon + 600'000);
   }
+}
+
+std::string turn(Spread& spread) {
+  std::string said;
+  while (const auto leg = spread.poll_leg()) {
+    const auto& t = spread.targets()[leg->target];
+    said += (said.empty() ? "" : ", ") + t.is.name + "<" + t.from;
+  }
+  return said;
+}
+
+TEST(Spread, WhatCrossesABorderCrossesItOnceAndNeighboursServeEachOther) {
+  Spread spread(
+      {"home", "", "gz.cn"},
+      {{"a1", "a", "a.gz.cn"}, {"a2", "a", "a.gz.cn"}, {"b1", "b", "b.sh.cn"}, {"b2", "c", "c.sh.cn"}},
+      {false, false, false, false});
+  EXPECT_EQ(turn(spread), "a1<home, b1<home") << "a2 waits for its neighbour, b2 for its region's";
+  spread.on_there(2);
+  EXPECT_EQ(turn(spread), "b2<b1");
+  spread.on_there(0);
+  EXPECT_EQ(turn(spread), "a2<a1");
+  spread.on_there(1), spread.on_there(3);
+  EXPECT_TRUE(spread.done());
+}
+
+TEST(Spread, ACopyThatIsLostIsTriedElsewhereAndWaitsForNobodyWhoIsLost) {
+  Spread spread({"home", "", "gz.cn"}, {{"a1", "a", "a.gz.cn"}, {"a2", "a", "a.gz.cn"}}, {true, false});
+  EXPECT_EQ(turn(spread), "a2<a1");
+  spread.on_lost(1);
+  EXPECT_EQ(turn(spread), "") << "not before it is said again";
+  spread.again(1);
+  EXPECT_EQ(turn(spread), "a2<home");
+  spread.on_lost(1), spread.again(1);
+  EXPECT_EQ(turn(spread), "a2<a1");
+  Spread other({"home", "", "gz.cn"}, {{"a1", "a", "a.gz.cn"}, {"a2", "a", "a.gz.cn"}}, {false, false});
+  EXPECT_EQ(turn(other), "a1<home");
+  other.on_lost(0);
+  EXPECT_EQ(turn(other), "a2<home");
+}
+
+// However many, and whatever is lost: nobody serves more than two at a time, and all have it in the end.
+TEST(Spread, EndsWithACopyEverywhere) {
+  std::mt19937 random(5);
+  std::vector<Holder> pools;
+  for (int i = 0; i < 40; ++i)
+    pools.push_back({"p" + std::to_string(i), "s" + std::to_string(i / 2),
+                     "s" + std::to_string(i / 2) + ".r" + std::to_string(i % 4) + ".cn"});
+  Spread spread({"home", "", "r0.cn"}, pools, std::vector<bool>(40, false));
+  for (int round = 0; round < 5000 && !spread.done(); ++round) {
+    turn(spread);
+    std::map<std::string, unsigned> legs;
+    std::vector<std::size_t> moving;
+    for (std::size_t i = 0; i < 40; ++i) {
+      if (spread.targets()[i].state == Spread::State::Lost) spread.again(i);
+      if (spread.targets()[i].state != Spread::State::Moving) continue;
+      moving.push_back(i);
+      ASSERT_LE(++legs[spread.targets()[i].from], Spread::kLegsEach);
+    }
+    if (moving.empty()) continue;
+    const std::size_t one = moving[random() % moving.size()];
+    random() % 3 ? spread.on_there(one) : spread.on_lost(one);
+  }
+  EXPECT_TRUE(spread.done());
 }
 
 }  // namespace

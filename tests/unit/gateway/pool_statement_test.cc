@@ -31,8 +31,8 @@ TEST(PoolStatement, HasALineForEveryCallAndEveryJob) {
       std::vector{settled("a", "far1", 10, 40), settled("b", "near", 10, 5), settled("c", "far1", 7, 3)});
   ledger.reconcile("far1", {"CNY", 397, 1601}, std::vector<PoolUsage>{{1, "a", 10, 44, ""}});
   ServiceBook book(ledger.store(), "city");
-  const ServiceLine line{"ftjob-1:0-50", "lab", "default", "finetune", "ftjob-1",
-                         "pool:far1",    5000,  "tokens",  2'000'000,  1};
+  const ServiceLine line{"ftjob-1:0-50", "lab",    "default", "finetune", "ftjob-1", "pool:far1",
+                         5000,           "tokens", 2'000'000, 1,          ""};
   EXPECT_TRUE(book.book(line));
   EXPECT_FALSE(book.book(line)) << "told twice, booked once";
   EXPECT_EQ(book.sum(), 0);
@@ -53,7 +53,8 @@ TEST(PoolStatement, HasCardTimeThatGrowsAndTheGatewayPays) {
   Ledger ledger(":memory:");
   ServiceBook::create(ledger.store());
   ServiceBook book(ledger.store(), "city");
-  ServiceLine line{"cards:city:0.city.m:7", "", "", "cards", "0.city.m", "pool:far1", 4000, "card_ms", 10, 7};
+  ServiceLine line{
+      "cards:city:0.city.m:7", "", "", "cards", "0.city.m", "pool:far1", 4000, "card_ms", 10, 7, ""};
   for (const std::int64_t amount : {10, 25, 25}) {
     line.amount_nano = amount;
     Batch batch(ledger.store());

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/config.hh"
 #include "tools/lab/daemon_config.hh"
 #include "tools/lab/topology.hh"
@@ -158,6 +160,34 @@ TEST(LabTopology, TheMainJobsTopologyIsSound) {
   ASSERT_TRUE(load_topology("tools/lab/three_regions.toml", topology));
   EXPECT_EQ(topology.links.size(), 25u);
   EXPECT_EQ(topology.pools.size(), 3u);
+}
+
+// The three forms in which Qanat is deployed: what each is about is in it, and what is leased has a placeholder.
+TEST(LabTopology, TheDeploymentFormsAreSound) {
+  struct Form {
+    const char* file;
+    std::size_t local, leased, keep;  // pools: at the gateway's node, leased, with artefacts
+    bool data;                        // kept at the gateway
+  };
+  for (const Form& form : {Form{"no_local_compute", 0, 1, 1, true}, Form{"inference_box", 1, 2, 0, false},
+                           Form{"training_box", 1, 1, 2, true}}) {
+    Topology topology;
+    ASSERT_TRUE(load_topology(std::string("tools/lab/forms/") + form.file + ".toml", topology)) << form.file;
+    ASSERT_EQ(topology.gateways.size(), 1u) << form.file;
+    const GatewaySpec& gateway = topology.gateways.front();
+    const auto count = [&](auto fits) {
+      return std::size_t(std::count_if(topology.pools.begin(), topology.pools.end(), fits));
+    };
+    EXPECT_EQ(count([&](const PoolSpec& p) { return p.node == gateway.node; }), form.local) << form.file;
+    EXPECT_EQ(count([](const PoolSpec& p) { return p.leased; }), form.leased) << form.file;
+    EXPECT_EQ(count([](const PoolSpec& p) { return p.artefacts; }), form.keep) << form.file;
+    EXPECT_EQ(gateway.artefacts, form.data) << form.file;
+    const std::string text = gateway_toml(topology, gateway, Files{"/run/lab"});
+    std::size_t placeholders = 0;
+    for (std::size_t at = 0; (at = text.find("[[valve.placeholder]]", at)) != std::string::npos; ++at)
+      ++placeholders;
+    EXPECT_EQ(placeholders, form.leased) << form.file << "\n" << text;
+  }
 }
 
 }  // namespace

@@ -142,3 +142,11 @@ export interface Statement {
   lines: StatementLine[];
   services: { id: string; kind: string; quantity: number; unit: string; amount_nano: Nano; unix_ms: number }[];
 }
+
+export interface Offer {
+  version: number;
+  price: { input: number; cached: number; output: number; card_nano_s: number; placeholder_nano_s: number }; // nano
+  windows: string[];
+  open: boolean;
+  changes_unix_ms: number | null;
+}

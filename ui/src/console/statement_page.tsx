@@ -3,7 +3,8 @@ import { useState } from 'preact/hooks';
 import { count, dateTime, money } from '../shell/format';
 import { usePolled } from '../shell/polled';
 import { Card, Heading, Table } from '../shell/shell';
-import { me, type Statement, type StatementLine } from './admin';
+import type { Statement, StatementLine } from './admin';
+import { PoolChoice } from './pool_choice';
 
 const kSpans: [string, number][] = [['today', 1], ['7 days', 7], ['30 days', 30], ['ever', 0]];
 const kMostLines = 200;
@@ -92,23 +93,10 @@ function Of({ pool }: { pool: string }) {
 }
 
 export function StatementPage() {
-  const pools = me.value?.pools ?? [];
-  const [pool, setPool] = useState(pools[0] ?? '');
   return (
     <>
       <Heading>Statement</Heading>
-      {pools.length === 0 && <p class="soft">No pool is known yet.</p>}
-      {pools.length > 1 && (
-        <div class="controls">
-          <label>
-            Pool{' '}
-            <select value={pool} onChange={(e) => setPool(e.currentTarget.value)}>
-              {pools.map((p) => <option key={p} value={p}>{p}</option>)}
-            </select>
-          </label>
-        </div>
-      )}
-      {pool && <Of key={pool} pool={pool} />}
+      <PoolChoice>{(pool) => <Of key={pool} pool={pool} />}</PoolChoice>
     </>
   );
 }

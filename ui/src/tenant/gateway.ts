@@ -95,3 +95,5 @@ export interface Usage {
   calls_in_flight: number;
   budgets: { key: Balance; project: Balance; tenant: Balance };
 }
+
+export const resolvePath = (c_url: string) => `/qanat/v1/resolve?c_url=${encodeURIComponent(c_url)}`;

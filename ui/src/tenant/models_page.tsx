@@ -4,38 +4,12 @@ import { count } from '../shell/format';
 import { href } from '../shell/route';
 import { api, explained } from '../shell/session';
 import { Card, Heading, Table } from '../shell/shell';
+import { attempt, failure, kMostTokens, timed, type Trial } from './attempt';
+import { Compare } from './compare';
 import { Candidates, priceOf } from './explanation';
-import type { Decision, Model } from './gateway';
-
-const kMostTokens = 64;
-
-interface Trial {
-  text: string;
-  call: string;
-  facts: string;
-}
-
-// One streamed call, timed as its tenant sees it.
-async function attempt(target: string, prompt: string, show: (trial: Trial) => void): Promise<void> {
-  const begun = performance.now();
-  const body = { model: target, stream: true, max_tokens: kMostTokens, messages: [{ role: 'user', content: prompt }] };
-  const trial: Trial = { text: '', call: '', facts: '' };
-  let first = 0, tokens = 0;
-  for await (const event of api.value!.events('/v1/chat/completions', new AbortController().signal, body)) {
-    if (event.data === '[DONE]') break;
-    const chunk = JSON.parse(event.data);
-    if (chunk.error) throw new Error(chunk.error.message);
-    const piece = chunk.choices?.[0]?.delta?.content;
-    if (!piece) continue;
-    first ||= performance.now();
-    tokens += 1;
-    trial.text += piece;
-    show({ ...trial });
-  }
-  const end = performance.now();
-  const each = tokens > 1 ? `, then one per ${((end - first) / (tokens - 1)).toFixed(1)} ms` : '';
-  show({ ...trial, facts: `${tokens} tokens; the first after ${(first - begun).toFixed(0)} ms${each}. Its line is on the bill.` });
-}
+import { type Decision, type Model, resolvePath } from './gateway';
+import { Scale } from './scale';
+import { Snippet } from './snippet';
 
 function Try({ target }: { target: string }) {
   const [prompt, setPrompt] = useState('What is a qanat?');
@@ -45,7 +19,7 @@ function Try({ target }: { target: string }) {
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true), setProblem(''), setTrial(null);
-    await attempt(target, prompt, setTrial).catch((e) => setProblem(e instanceof TypeError ? explained(e) : String(e.message ?? e)));
+    await attempt(target, prompt, setTrial).catch((e) => setProblem(failure(e)));
     setBusy(false);
   };
   return (
@@ -55,19 +29,12 @@ function Try({ target }: { target: string }) {
       <p><button class="primary" disabled={busy}>Call it</button> <span class="soft">at most {kMostTokens} tokens, at the price above</span></p>
       <div aria-live="polite">
         {trial && <p class="answer">{trial.text}</p>}
-        {trial?.facts && <p class="soft">{trial.facts} <a href={href('bill')}>Bill</a></p>}
+        {trial?.over && <p class="soft">{timed(trial)} Its line is on the <a href={href('bill')}>bill</a>.</p>}
         <p class="bad">{problem}</p>
       </div>
     </form>
   );
 }
-
-const snippet = (target: string) => `from openai import OpenAI
-client = OpenAI(base_url="${location.origin}/v1", api_key="YOUR KEY")
-answer = client.chat.completions.create(
-    model="${target}",
-    messages=[{"role": "user", "content": "What is a qanat?"}])
-print(answer.choices[0].message.content)`;
 
 export function ModelsPage() {
   const [models, setModels] = useState<Model[]>([]);
@@ -77,7 +44,7 @@ export function ModelsPage() {
   const [problem, setProblem] = useState('');
   const ask = (c_url: string) => {
     setTarget(c_url), setProblem('');
-    api.value?.get<Decision>(`/qanat/v1/resolve?c_url=${encodeURIComponent(c_url)}`).then(setDecision, (e) => (setDecision(null), setProblem(explained(e))));
+    api.value?.get<Decision>(resolvePath(c_url)).then(setDecision, (e) => (setDecision(null), setProblem(explained(e))));
   };
   const choose = (model: string) => (setChosen(model), ask(`c-url://any/infer/${model}`));
   useEffect(() => {
@@ -102,13 +69,13 @@ export function ModelsPage() {
           <p class="bad" role="alert">{problem}</p>
           {decision && <Candidates decision={decision} />}
           {decision && (
-            <Table label="Prices" head={['Pool', 'CNY per million tokens']} rows={decision.candidates.map((c) => [c.pool, priceOf(c)])} />
+            <Table label="Prices" head={['Pool', 'CNY per million tokens']} rows={decision.candidates.filter((c) => c.filtered_by !== 'model').map((c) => [c.pool, priceOf(c)])} />
           )}
         </Card>
         <Card title="Try it"><Try target={target} /></Card>
-        <Card title="From a program">
-          <pre tabIndex={0}>{snippet(target)}</pre>
-        </Card>
+        <Snippet target={target} />
+        {decision && <Scale decision={decision} />}
+        {chosen && <Compare models={models} first={chosen} />}
       </div>
     </>
   );

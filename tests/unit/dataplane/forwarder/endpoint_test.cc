@@ -145,5 +145,37 @@ TEST_F(Endpoint, HandshakesAreReplayProofAndLimited) {
   EXPECT_EQ(box->drops()[DropReason::HandshakeMac], 1u);
 }
 
+// While input waits, strangers share few cookies; where a peer is known to live, each asker gets its own.
+TEST_F(Endpoint, StrangersCookiesAreRationedWhileItIsBehind) {
+  const crypto::PublicKey& theirs = overlay.node(4).keys.public_key;
+  const crypto::HandshakeInitiator initiator(overlay.node(5).keys, theirs, overlay.node(5).keys, {1, 1},
+                                             crypto::Suite::Aes256Gcm, 1);
+  auto signed_one = initiator.datagram();
+  crypto::MacMaker(theirs).sign(signed_one, kStart);
+  const Octets datagram(signed_one.begin(), signed_one.end());
+  // How many of 20,000 a second from `source`, for 100 ms, get an answer of a cookie's size.
+  base::Time now = kStart;
+  const auto answered = [&](const auto& source, bool drained) {
+    unsigned cookies = 0;
+    for (unsigned i = 0; i < 2'000; ++i, now += std::chrono::microseconds{50}) {
+      if (drained) box->on_drained(now);
+      for (const Octets& out : Neighbour::give(*box, datagram, source(i), now))
+        cookies += out.size() == packet::kCookieReplyBytes ? 1 : 0;
+    }
+    return cookies;
+  };
+  const auto strangers = [](unsigned i) {
+    return packet::UdpAddress{packet::IpAddress::v4(0xc6120000u + i), 7700};
+  };
+  const auto five = [&](unsigned) { return overlay.node(5).lines.front().address; };
+  answered(strangers, true);  // from here on it is under load
+  EXPECT_EQ(answered(strangers, true), 2'000u);
+  const unsigned rationed = answered(strangers, false);  // the first 10 ms pass for being on time
+  EXPECT_GE(rationed, 1'000u);
+  EXPECT_LE(rationed, 1'300u);
+  EXPECT_GE(box->drops()[DropReason::HandshakeRate], 700u);
+  EXPECT_EQ(answered(five, false), 2'000u);
+}
+
 }  // namespace
 }  // namespace qanat::test

@@ -109,6 +109,36 @@ TEST(Congestion, AQueueThatNeverDrainsIsSomebodyElses) {
   EXPECT_EQ(p.control.state(), State::Compete);
 }
 
+TEST(Congestion, OneThatGrowsWhileWeHoldBackIsTakenForThatSooner) {
+  Path growing, shrinking;
+  growing.settle(kRate);
+  shrinking.settle(kRate);
+  for (int i = 0; i < 7; ++i) {
+    growing.round(0.5 * kRate, 20ms + i * 3ms);
+    shrinking.round(0.5 * kRate, 41ms - i * 3ms);
+  }
+  EXPECT_EQ(growing.control.state(), State::Compete);
+  EXPECT_EQ(shrinking.control.state(), State::Cruise) << "it drains, so it may be ours";
+}
+
+TEST(Congestion, WhoJoinsOthersStartsAsANewFlowDoes) {
+  Path p, pair;
+  for (Path* one : {&p, &pair}) {
+    one->settle(kRate);
+    one->rounds(12, 0.5 * kRate, 30ms);
+    ASSERT_EQ(one->control.state(), State::Compete);
+  }
+  pair.control.couple(1, 1);
+  const auto growth = [](Path& path) {
+    const auto before = static_cast<double>(path.control.window());
+    path.round(0.5 * kRate, 30ms);
+    return static_cast<double>(path.control.window()) / before;
+  };
+  EXPECT_GT(growth(p), growth(pair)) << "two pipes of ours over one bottleneck do not";
+  p.control.on_loss({p.now, 3000, 100'000, p.now - 1ms});
+  EXPECT_LT(growth(p), 1.1) << "once it met congestion";
+}
+
 TEST(Congestion, CompeteGrowsUntilTheQueueOverflowsAndAnswersOnceARound) {
   Path p;
   p.settle(kRate);

@@ -134,6 +134,20 @@ TEST(Pipe, WindowAndPacerBoundWhatLeaves) {
   EXPECT_EQ(s.pipe.ready_at(), base::Time::max()) << "only an ack makes room";
 }
 
+TEST(Pipe, WhatLittleAnIdlePathWasGivenSaysNothingOfWhatItCarries) {
+  Story s;
+  base::Time now = kStart;
+  s.send(4, now);
+  s.ack({0, 1, 2, 3}, now + 20ms);
+  const double carried = s.pipe.bandwidth();
+  for (int i = 0; i < 30; ++i) {
+    now += 50ms;
+    s.send(2, now);
+    s.ack({s.next - 2, s.next - 1}, now + 20ms);
+  }
+  EXPECT_GE(s.pipe.bandwidth(), carried);
+}
+
 // A link that loses and reorders: everything sent is acked, lost or under way; copies are as many as are needed; what is
 // lost goes again until it arrives or is too late.
 RC_GTEST_PROP(BundleProperty, ConservesDatagrams, (std::vector<std::uint8_t> fates)) {

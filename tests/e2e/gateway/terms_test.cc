@@ -1,0 +1,164 @@
+// What a key is good for, and what an operator's content filter lets pass.
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <thread>
+
+#include "base/http_server.hh"
+#include "tests/e2e/gateway/metering_lab.hh"
+
+namespace qanat::e2e {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+TEST_F(Metering, KeysHaveTermsAndBillsALineEach) {
+  const auto made = [&](const json& terms) {
+    return json::parse(admin("POST", "/v1/keys", terms.dump()).body);
+  };
+  const auto call = [&](const std::string& key) {
+    return tenant("POST", "/v1/chat/completions", body("", false).dump(), key).status;
+  };
+  const json one = made({{"tenant", "terms"}, {"models", {kModel}}});
+  EXPECT_EQ(call(one["key"]), 200);
+  EXPECT_EQ(json::parse(tenant("GET", "/v1/models", "", one["key"]).body)["data"].size(), 1u);
+  const json other = made({{"tenant", "terms"}, {"models", {"another"}}});
+  EXPECT_EQ(call(other["key"]), 403);
+  EXPECT_EQ(json::parse(tenant("GET", "/v1/models", "", other["key"]).body)["data"].size(), 0u);
+  EXPECT_EQ(call(made({{"tenant", "terms"}, {"expires_unix_ms", 1}})["key"]), 401);
+  EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"terms","models":[""]})").status, 400);
+  // Another secret, the old one for a second more; what a restart keeps.
+  const std::string rotate = "/v1/keys/" + one["id"].get<std::string>() + "/rotate";
+  const json next = json::parse(admin("POST", rotate, R"({"grace_s":1})").body);
+  EXPECT_EQ(next["replaces"], one["id"]);
+  EXPECT_EQ(call(one["key"]), 200);
+  EXPECT_EQ(call(next["key"]), 200);
+  gateway_->end(SIGKILL);
+  start_gateway();
+  std::this_thread::sleep_for(milliseconds(1000));
+  EXPECT_EQ(call(one["key"]), 401);
+  EXPECT_EQ(call(next["key"]), 200);
+  EXPECT_EQ(admin("POST", rotate, "").status, 404) << "it has ended";
+  books(4);
+  const std::string csv = tenant("GET", "/qanat/v1/bill?format=csv", "", next["key"]).body;
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5) << csv;
+  EXPECT_NE(csv.find(",40,5,"), std::string::npos) << csv;
+  EXPECT_EQ(tenant("GET", "/qanat/v1/bill?format=xml", "", next["key"]).status, 400);
+  // One call's worth is left, and no second one's.
+  const std::int64_t most = static_cast<std::int64_t>(body("", false, 5).dump().size() + 64) * 400 + 5 * 1600;
+  const std::int64_t spent = admin_json("/v1/ledger/totals")["total_nano"];
+  admin("PUT", "/v1/budgets", json{{"account", "terms"}, {"limit_nano", spent + most}}.dump());
+  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 200);
+  settled([](const json& totals) { return totals["calls"] == 5; });
+  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 429);
+  const std::string metrics = admin("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("qanat_gateway_budget_alerts_total{percent=\"100\"} 1"), std::string::npos)
+      << metrics;
+  EXPECT_NE(metrics.find("qanat_gateway_budget_used{account=\"terms\"} 0."), std::string::npos);
+}
+
+TEST_F(Metering, AKeyIsWorthItsScope) {
+  const auto key = [&](const json& scope) {
+    json terms = scope;
+    terms["tenant"] = "narrow";
+    return json::parse(admin("POST", "/v1/keys", terms.dump()).body).at("key").get<std::string>();
+  };
+  const auto refusal = [&](const base::ClientResponse& answer) {
+    const json error = json::parse(answer.body).at("error");
+    EXPECT_EQ(error.at("code"), "scope_exceeded");
+    EXPECT_EQ(answer.status, 403);
+    return error.at("message").get<std::string>();
+  };
+  const std::string chat = "/v1/chat/completions", any = body("", false).dump();
+  const std::string reader = key({{"endpoints", {"models", "account"}}});
+  EXPECT_EQ(tenant("GET", "/v1/models", "", reader).status, 200);
+  EXPECT_EQ(tenant("GET", "/qanat/v1/bill", "", reader).status, 200);
+  EXPECT_EQ(refusal(tenant("POST", chat, any, reader)),
+            "this key may not do that: scope 'endpoints' has 'models', 'account', and not 'chat'");
+  EXPECT_EQ(refusal(tenant("POST", chat, any, key({{"models", {"another"}}}))),
+            "this key may not call it: scope 'models' has 'another', and not '" + std::string(kModel) + "'");
+  // Of two pools a C-URL allows one, and the other stands in the decision with its reason.
+  const std::string there = key({{"c_urls", {"c-url://us/infer", "c-url://pml@gz.cn/infer?within=cn"}}});
+  EXPECT_NE(refusal(tenant("POST", chat, any, there)).find("scope 'c_urls' wants provider"),
+            std::string::npos);
+  const std::string here = key({{"c_urls", {"c-url://us/infer", "c-url://test@gz.cn/infer?within=cn"}}});
+  EXPECT_EQ(tenant("POST", chat, any, here).status, 200);
+  EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"narrow","endpoints":["chats"]})").status, 400);
+  EXPECT_EQ(admin("POST", "/v1/keys", R"({"tenant":"narrow","c_urls":["gz.cn"]})").status, 400);
+  gateway_->end(SIGKILL);
+  start_gateway();
+  refusal(tenant("POST", chat, any, reader));
+  refusal(tenant("POST", chat, any, there));
+  books(1);
+}
+
+// What an operator's filter program would be: it refuses texts with a word in them, and falls silent when told to.
+class FilterProgram {
+ public:
+  explicit FilterProgram(unsigned port) {
+    server_.route(
+        "POST", "/check", [this](base::Request& in, base::Responder& out) -> boost::asio::awaitable<void> {
+          ++asked_;
+          const json question = json::parse(in.body, nullptr, false);
+          const bool refused = question.is_discarded() ||
+                               question.at("body").dump().find("word word") != std::string::npos ||
+                               question.at("body").dump().find("poison") != std::string::npos;
+          if (broken_)
+            co_await out.json(500, "{}");
+          else
+            co_await out.json(200, refused ? R"({"allow":false,"reason":"a rule"})" : R"({"allow":true})");
+        });
+    server_.listen_tcp("127.0.0.1:" + std::to_string(port));
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  ~FilterProgram() {
+    io_.stop();
+    thread_.join();
+  }
+  std::atomic<int> asked_{0};
+  std::atomic<bool> broken_{false};
+
+ private:
+  boost::asio::io_context io_;
+  base::HttpServer server_{io_};
+  std::thread thread_;
+};
+
+TEST_F(Metering, AFilterSaysWhatPasses) {
+  const unsigned port = support::free_port();
+  FilterProgram filter(port);
+  gateway_.reset();
+  more_ = "[filter]\nurl = \"http://127.0.0.1:" + std::to_string(port) +
+          "/check\"\nask = [\"request\", \"answer\"]\ntimeout = \"5s\"\n";
+  start_gateway();
+  const auto code = [&](const json& asked) {
+    const auto answer = tenant("POST", "/v1/chat/completions", asked.dump());
+    return answer.status == 200 ? "200"
+                                : std::to_string(answer.status) + " " +
+                                      json::parse(answer.body).at("error").at("code").get<std::string>();
+  };
+  json poisoned = body("");
+  poisoned["messages"][0]["content"] = "poison";
+  EXPECT_EQ(code(poisoned), "403 content_refused");
+  EXPECT_EQ(pool_->calls(), 0u) << "it went no further";
+  EXPECT_EQ(code(body("")), "200") << "a stream's answer is not asked about";
+  EXPECT_EQ(code(body("", false)), "403 content_refused") << "a whole answer is";
+  const json refused = latest();
+  EXPECT_EQ(refused["outcome"], "refused");
+  EXPECT_EQ(refused["amount_nano"], 0) << "nobody got it, nobody pays it";
+  EXPECT_EQ(filter.asked_, 4);
+  filter.broken_ = true;
+  EXPECT_EQ(code(body("")), "503 content_filter_failed");
+  const std::string metrics = admin("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("qanat_gateway_filter_total{verdict=\"failed\"} 1"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("qanat_gateway_filter_total{verdict=\"refused\"} 2"), std::string::npos);
+  books(2);
+  gateway_.reset();
+  more_ += "on_failure = \"pass\"\n";
+  start_gateway();
+  EXPECT_EQ(code(body("")), "200") << "as configured";
+}
+
+}  // namespace
+}  // namespace qanat::e2e
