@@ -89,6 +89,9 @@ export class Walk {
 
   // Waits until `check` holds for what is on the page.
   async until(check, argument, what, timeout = 60_000) {
-    await this.page.waitForFunction(check, argument, { timeout, polling: 25 }).catch(() => assert.fail(`not within ${timeout} ms: ${what}`));
+    await this.page.waitForFunction(check, argument, { timeout, polling: 25 }).catch(async () => {
+      const seen = await this.page.evaluate(() => document.querySelector('main')?.innerText ?? document.body.innerText);
+      assert.fail(`not within ${timeout} ms: ${what}; the page says: ${seen.slice(0, 1500)}`);
+    });
   }
 }

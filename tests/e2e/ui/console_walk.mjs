@@ -193,10 +193,6 @@ form.append('purpose', 'fine-tune');
 form.append('file', new Blob([`${line}\n`.repeat(2000)]), 'springs.jsonl');
 const [uploaded, file] = await ask('/v1/files', form, null);
 assert.equal(uploaded, 200, JSON.stringify(file));
-await until('a job', async () => {
-  const [made, job] = await ask('/v1/fine_tuning/jobs', { model: kTuned, training_file: file.id, suffix: 'springs', x_qanat: { dataset_tokens: 6_000_000, checkpoint_steps: 40 } });
-  return made === 200 && job;
-});
 walk.own.add(`http://127.0.0.1:${kTenants}`); // another door of the same host
 await page.goto(`http://127.0.0.1:${kTenants}/`);
 await page.waitForSelector('#token');
@@ -207,6 +203,10 @@ const hourly = (c) => Number.parseFloat(c.replaceAll(',', ''));
 assert.ok(hourly(await page.locator('[aria-label="Price before scaling"] tbody td >> nth=2').textContent()) > 0, 'the price before scaling');
 await walk.judge('tenant-6-models-compared');
 await nav('Jobs');
+await until('a job', async () => {
+  const [made, job] = await ask('/v1/fine_tuning/jobs', { model: kTuned, training_file: file.id, suffix: 'springs', x_qanat: { dataset_tokens: 6_000_000, checkpoint_steps: 40 } });
+  return made === 200 && job;
+});
 await walk.until(() => /Train under way/.test(document.querySelector('.pipeline')?.textContent), null, 'training');
 await page.screenshot({ path: join(shots, 'tenant-7-job-trains.png'), fullPage: true });
 await walk.until(() => /Return done/.test(document.querySelector('.pipeline')?.textContent), null, 'its result is home');
