@@ -226,7 +226,7 @@ JobsApi::JobsApi(GatewayService::State& s, const std::vector<std::string>& leave
       express(std::make_shared<jobs::ExpressService>(desk, s.config.express)),
       spreads(std::make_shared<jobs::SpreadService>(desk, s.config.express.tariff, s.config.location)),
       contracts(std::make_shared<jobs::ContractsService>(desk)),
-      models(std::make_shared<jobs::ModelService>(desk, peers_of(s.config))),
+      models(std::make_shared<jobs::ModelService>(desk, peers_of(s.config), s.config.location)),
       tuning(std::make_shared<jobs::TuningService>(desk, models)) {
   for (const auto& [tenant, places] : s.config.quotas) tuning->set_quota(tenant, places);
   desk.caller = [&s](base::Request& in, base::Responder& out) { return caller_of(s, in, out); };

@@ -9,6 +9,7 @@ namespace qanat::jobs {
 
 using boost::asio::awaitable;
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 std::int64_t unix_ms() { return static_cast<std::int64_t>(base::unix_now_ms()); }
 
@@ -92,6 +93,25 @@ awaitable<bool> Desk::erase(std::string kind, std::string id) {
     return JobBook(l.store(), gateway).erase(kind, id);
   };
   co_return co_await ledger.query(work);
+}
+
+awaitable<void> Desk::show_all(std::string kind, Caller caller, Now now, base::Responder& out) {
+  ordered_json all = ordered_json::array();
+  for (const Document& d : co_await list(kind, caller.tenant)) {
+    ordered_json stands = now(d.id);
+    all.push_back(stands.is_null() ? ordered_json::parse(d.body, nullptr, false) : std::move(stands));
+  }
+  co_await out.json(200, all.dump());
+}
+
+awaitable<void> Desk::show(std::string kind, std::string id, Caller caller, Now now, base::Responder& out) {
+  const auto d = co_await load(kind, id);
+  if (!d || d->tenant != caller.tenant) {
+    co_await out.error(404, "not_found", "no such " + kind);
+    co_return;
+  }
+  const ordered_json stands = now(id);
+  co_await out.json(200, stands.is_null() ? d->body : stands.dump());
 }
 
 awaitable<void> Desk::bill(Caller payer, meter::ServiceLine line) {

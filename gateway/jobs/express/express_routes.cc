@@ -92,30 +92,19 @@ struct ExpressService::Routes {
     co_await out.json(201, t->to_json(self->config_.tariff).dump());
   }
 
-  static awaitable<std::string> one(Self self, Caller caller, std::string id) {
-    const auto found = self->running_.find(id);
-    if (found != self->running_.end())
-      co_return found->second->payer.tenant == caller.tenant
-          ? found->second->to_json(self->config_.tariff).dump()
-          : "";
-    const auto d = co_await self->desk_.load("transfer", id);
-    co_return d && d->tenant == caller.tenant ? d->body : std::string();
+  static Desk::Now now(Self self) {
+    return [self](const std::string& id) {
+      const auto found = self->running_.find(id);
+      return found == self->running_.end() ? ordered_json() : found->second->to_json(self->config_.tariff);
+    };
   }
 
   static awaitable<void> get(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    const std::string body = co_await one(self, caller, std::string(in.capture("id")));
-    if (body.empty()) co_return void(co_await out.error(404, "not_found", "no such transfer"));
-    co_await out.json(200, body);
+    co_await self->desk_.show("transfer", std::string(in.capture("id")), std::move(caller), now(self), out);
   }
 
   static awaitable<void> list(Self self, Caller caller, base::Request&, base::Responder& out) {
-    ordered_json list = ordered_json::array();
-    for (const Document& d : co_await self->desk_.list("transfer", caller.tenant)) {
-      const auto found = self->running_.find(d.id);
-      list.push_back(found != self->running_.end() ? found->second->to_json(self->config_.tariff)
-                                                   : ordered_json::parse(d.body, nullptr, false));
-    }
-    co_await out.json(200, list.dump());
+    co_await self->desk_.show_all("transfer", std::move(caller), now(self), out);
   }
 
   static awaitable<void> cancel(Self self, Caller caller, base::Request& in, base::Responder& out) {

@@ -91,9 +91,10 @@ void Spread::again(std::size_t target) {
   if (targets_[target].state == State::Lost) targets_[target].state = State::Waiting;
 }
 
-bool Spread::done() const {
-  return std::all_of(targets_.begin(), targets_.end(),
-                     [](const Target& t) { return t.state == State::There; });
+bool Spread::done(unsigned tries) const {
+  return std::all_of(targets_.begin(), targets_.end(), [&](const Target& t) {
+    return t.state == State::There || (t.state == State::Lost && t.lost >= tries);
+  });
 }
 
 }  // namespace qanat::jobs

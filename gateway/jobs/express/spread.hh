@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,7 +49,8 @@ class Spread {
   void again(std::size_t target);
 
   const std::vector<Target>& targets() const { return targets_; }
-  bool done() const;
+  // Everyone has it, or was lost so many times.
+  bool done(unsigned tries = std::numeric_limits<unsigned>::max()) const;
 
  private:
   unsigned busy(const std::string& source) const;

@@ -1,4 +1,4 @@
-// SpreadService: one artefact to many pools, pool to pool from the nearest copies (spread.hh); what is there is skipped,
+// SpreadService: one artefact to many pools, pool to pool from the nearest copies (fan_out.hh); what is there is skipped,
 // what was interrupted goes on, also after kill -9 of the gateway.
 //
 //   POST /qanat/v1/spreads {"dataset":NAME|FILE|DIGEST, "pools":[POOL|SITE, …]}
@@ -10,9 +10,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/jobs/desk.hh"
-#include "gateway/jobs/express/spread.hh"
+#include "gateway/jobs/express/fan_out.hh"
 #include "gateway/jobs/express/tariff.hh"
 
 namespace qanat::jobs {
@@ -36,10 +37,9 @@ class SpreadService : public std::enable_shared_from_this<SpreadService> {
   using Self = std::shared_ptr<SpreadService>;
   boost::asio::awaitable<void> take_up(Self self);
   boost::asio::awaitable<void> carry(Self self, GoingPtr going);
-  boost::asio::awaitable<void> leg(Self self, GoingPtr going, Spread::Leg leg);
-  boost::asio::awaitable<bool> from_pool(GoingPtr going, Spread::Leg leg);
+  boost::asio::awaitable<void> bill(GoingPtr going, std::size_t target);
   boost::asio::awaitable<void> keep(GoingPtr going);
-  Holder home() const { return {desk_.gateway, "", location_}; }
+  void begin(GoingPtr going, std::vector<FanOut::Target> targets);
 
   Desk& desk_;
   Tariff tariff_;

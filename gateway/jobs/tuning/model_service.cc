@@ -9,6 +9,7 @@
 
 #include "base/clock.hh"
 #include "base/log.hh"
+#include "gateway/jobs/express/fan_out.hh"
 #include "gateway/jobs/rest.hh"
 
 namespace qanat::jobs {
@@ -19,6 +20,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
+constexpr unsigned kPushTries = 3;  // of a pool that cannot be brought a version
 constexpr base::Duration kAskAgain = std::chrono::milliseconds{100};
 constexpr base::Duration kPatience = std::chrono::seconds{5};  // for everybody to be ready
 constexpr base::Duration kToldAtOnce =
@@ -91,7 +93,7 @@ awaitable<void> ModelService::keep_name(std::string key) {
   co_await desk_.save("name", std::move(d));
 }
 
-awaitable<void> ModelService::read(Self self) {
+awaitable<void> ModelService::read(Self) {
   for (const Document& d : co_await desk_.list("model", ""))
     if (const auto version = version_of(json::parse(d.body, nullptr, false)))
       versions_[version->name] = *version;
@@ -126,14 +128,21 @@ bool ModelService::served_here(const std::string& version) const {
 }
 
 awaitable<std::size_t> ModelService::push(ModelVersion v) {
-  std::size_t able = 0;
+  std::vector<FanOut::Target> targets;
   for (const PoolSite& pool : desk_.pools()) {
     if (!pool.alive || std::find(pool.models.begin(), pool.models.end(), v.base) == pool.models.end())
       continue;
     const Place to{pool.origin, pool.id};
-    const auto moved =
-        co_await desk_.mover.push(to, v.artefact, ids::Tier::Bulk, std::make_shared<Steering>());
-    if (!moved) continue;
+    const auto missing = co_await desk_.mover.survey(to, v.artefact);
+    if (missing) targets.push_back({pool, *missing});
+  }
+  const auto copies =
+      std::make_shared<FanOut>(desk_, Holder{desk_.gateway, "", location_}, v.artefact, targets);
+  co_await copies->run(kPushTries);
+  std::size_t able = 0;
+  for (const FanOut::Target& target : copies->targets()) {
+    if (target.missing != 0) continue;
+    const Place to{target.pool.origin, target.pool.id};
     base::ClientRequest request;
     request.method = "PUT";
     request.target = "/qanat/v1/models/" + v.name;

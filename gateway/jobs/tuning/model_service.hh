@@ -27,7 +27,9 @@ struct ModelVersion {
 
 class ModelService : public std::enable_shared_from_this<ModelService> {
  public:
-  ModelService(Desk& desk, std::vector<Place> peers) : desk_(desk), peers_(std::move(peers)) {}
+  // `location`: this gateway's.
+  ModelService(Desk& desk, std::vector<Place> peers, std::string location)
+      : desk_(desk), peers_(std::move(peers)), location_(std::move(location)) {}
   void add_routes(base::HttpServer& server);
   // Reads what is kept, and takes up a switch that had been decided.
   void start();
@@ -42,7 +44,7 @@ class ModelService : public std::enable_shared_from_this<ModelService> {
   using Self = std::shared_ptr<ModelService>;
   boost::asio::awaitable<void> read(Self self);
   boost::asio::awaitable<void> keep_name(std::string key);
-  // At every pool that has its base; how many of them can serve it.
+  // To every pool that has its base, pool to pool from the nearest copy; how many of them can serve it.
   boost::asio::awaitable<std::size_t> push(ModelVersion version);
   boost::asio::awaitable<bool> at_peers(ModelVersion version);
   boost::asio::awaitable<bool> answer(std::string key, std::string version, std::uint64_t generation,
@@ -52,6 +54,7 @@ class ModelService : public std::enable_shared_from_this<ModelService> {
 
   Desk& desk_;
   std::vector<Place> peers_;
+  std::string location_;
   std::map<std::string, ModelVersion> versions_;  // by name
   std::map<std::string, NamedModel> names_;       // by TENANT/NAME
 };

@@ -127,7 +127,7 @@ awaitable<void> TuningService::end(TunePtr t, std::string status, std::string co
 }
 
 // Data set, base and checkpoint to the pool; what is there is skipped.
-awaitable<void> TuningService::stage(Self self, TunePtr t) {
+awaitable<void> TuningService::stage(Self, TunePtr t) {
   const TuningJob job = *queue_.find(t->id);
   const auto pool = desk_.find_pool(job.pool);
   if (!pool) co_return queue_.on_stage_failed(t->id);
@@ -161,7 +161,7 @@ awaitable<void> TuningService::stage(Self self, TunePtr t) {
   co_await keep(t);
 }
 
-awaitable<void> TuningService::begin(Self self, TunePtr t) {
+awaitable<void> TuningService::begin(Self, TunePtr t) {
   const TuningJob job = *queue_.find(t->id);
   const auto pool = desk_.find_pool(job.pool);
   if (!pool) co_return queue_.on_stage_failed(t->id);

@@ -91,7 +91,7 @@ awaitable<void> TuningService::succeed(TunePtr t, PoolSite pool, std::string res
 }
 
 // One look at the pool where it runs.
-awaitable<void> TuningService::listen(Self self, TunePtr t) {
+awaitable<void> TuningService::listen(Self, TunePtr t) {
   const std::string at = queue_.find(t->id)->pool;
   const auto pool = desk_.find_pool(at);
   const std::string path = "/v1/fine_tuning/jobs/" + t->pool_job;
