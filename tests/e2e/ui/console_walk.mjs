@@ -204,7 +204,7 @@ assert.ok(hourly(await page.locator('[aria-label="Price before scaling"] tbody t
 await walk.judge('tenant-6-models-compared');
 await nav('Jobs');
 await until('a job', async () => {
-  const [made, job] = await ask('/v1/fine_tuning/jobs', { model: kTuned, training_file: file.id, suffix: 'springs', x_qanat: { dataset_tokens: 6_000_000, checkpoint_steps: 40 } });
+  const [made, job] = await ask('/v1/fine_tuning/jobs', { model: kTuned, training_file: file.id, suffix: 'springs', x_qanat: { dataset_tokens: 30_000_000, checkpoint_steps: 40 } });
   return made === 200 && job;
 });
 await walk.until(() => /Train under way/.test(document.querySelector('.pipeline')?.textContent), null, 'training');
