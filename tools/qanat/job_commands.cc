@@ -107,8 +107,9 @@ int switch_model(const NounArguments& a, const std::string& verb) {
   const json body = verb == "switch" ? json{{"version", a.second}} : json::object();
   const json said = call(a, "POST", "/qanat/v1/models/" + base::percent_encode(a.first) + "/" + verb, body);
   return done(a, said,
-              fmt::format("{} is {} at {} gateways, {} ms", text(said, "name"), text(said, "version"),
-                          said.value("gateways", json::array()).size(), text(said, "took_ms")));
+              fmt::format("{} is {} at {} gateways and {} pools, {} ms", text(said, "name"),
+                          text(said, "version"), said.value("gateways", json::array()).size(),
+                          said.value("pools", json::array()).size(), text(said, "took_ms")));
 }
 
 }  // namespace

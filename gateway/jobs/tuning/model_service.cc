@@ -127,7 +127,7 @@ bool ModelService::served_here(const std::string& version) const {
   });
 }
 
-awaitable<std::size_t> ModelService::push(ModelVersion v) {
+awaitable<std::vector<ModelService::Pushed>> ModelService::push(ModelVersion v) {
   std::vector<FanOut::Target> targets;
   for (const PoolSite& pool : desk_.pools()) {
     if (!pool.alive || std::find(pool.models.begin(), pool.models.end(), v.base) == pool.models.end())
@@ -139,8 +139,9 @@ awaitable<std::size_t> ModelService::push(ModelVersion v) {
   const auto copies =
       std::make_shared<FanOut>(desk_, Holder{desk_.gateway, "", location_}, v.artefact, targets);
   co_await copies->run(kPushTries);
-  std::size_t able = 0;
-  for (const FanOut::Target& target : copies->targets()) {
+  std::vector<Pushed> able;
+  for (std::size_t i = 0; i < copies->targets().size(); ++i) {
+    const FanOut::Target& target = copies->targets()[i];
     if (target.missing != 0) continue;
     const Place to{target.pool.origin, target.pool.id};
     base::ClientRequest request;
@@ -148,7 +149,7 @@ awaitable<std::size_t> ModelService::push(ModelVersion v) {
     request.target = "/qanat/v1/models/" + v.name;
     request.body = json{{"base", v.base}, {"artefact", to_string(v.artefact)}}.dump();
     const auto done = co_await desk_.mover.ask(to, std::move(request), "register", v.name);
-    if (done && done->status == 200) ++able;
+    if (done && done->status == 200) able.push_back({target.pool.id, copies->spread().targets()[i].from});
   }
   co_return able;
 }
@@ -261,11 +262,14 @@ struct ModelService::Routes {
     if (!base && (known == self->versions_.end() || known->second.tenant != caller.tenant))
       co_return void(co_await out.error(404, "model_not_found", "no version '" + version + "' of yours",
                                         "GET /qanat/v1/models lists them"));
+    ordered_json pools = ordered_json::array();
     if (!base) {
       const ModelVersion wanted = known->second;
-      const std::size_t able = co_await self->push(wanted);
+      for (const Pushed& one : co_await self->push(wanted))
+        pools.push_back(
+            {{"pool", one.pool}, {"from", one.from.empty() ? ordered_json() : ordered_json(one.from)}});
       const bool told = co_await self->at_peers(wanted);
-      if (able == 0 || !told) co_return co_await refuse(out, Errc::SwitchRefused);
+      if (pools.empty() || !told) co_return co_await refuse(out, Errc::SwitchRefused);
     }
     std::vector<std::string> gateways{self->desk_.gateway};
     for (const Place& peer : self->peers_) gateways.push_back(peer.name);
@@ -283,6 +287,7 @@ struct ModelService::Routes {
         {"before", self->names_[key].before},
         {"generation", generation},
         {"gateways", gateways},
+        {"pools", pools},
         {"took_ms",
          std::chrono::duration_cast<std::chrono::milliseconds>(base::monotonic_now() - began).count()}};
     co_await out.json(200, body.dump());

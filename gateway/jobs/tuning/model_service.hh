@@ -2,7 +2,8 @@
 // tenant; a name leads to one version at a time, and is switched at all gateways or at none (model_switch.hh).
 //
 //   GET  /qanat/v1/models                              the tenant's versions and names
-//   POST /qanat/v1/models/{name}/switch {"version":V}  pushes it to pools and gateways, then switches
+//   POST /qanat/v1/models/{name}/switch {"version":V}  pushes it to pools and gateways (`pools` of the answer: whose copy
+//                                                      each got; null: it had one), then switches
 //   POST /qanat/v1/models/{name}/rollback              to the version before
 //   POST /qanat/v1/switch                              between gateways; ticket "switch" for TENANT/NAME
 #pragma once
@@ -44,8 +45,12 @@ class ModelService : public std::enable_shared_from_this<ModelService> {
   using Self = std::shared_ptr<ModelService>;
   boost::asio::awaitable<void> read(Self self);
   boost::asio::awaitable<void> keep_name(std::string key);
-  // To every pool that has its base, pool to pool from the nearest copy; how many of them can serve it.
-  boost::asio::awaitable<std::size_t> push(ModelVersion version);
+  // A pool that can serve a version, and whose copy it got; empty: it had its own.
+  struct Pushed {
+    std::string pool, from;
+  };
+  // To every pool that has its base, pool to pool from the nearest copy.
+  boost::asio::awaitable<std::vector<Pushed>> push(ModelVersion version);
   boost::asio::awaitable<bool> at_peers(ModelVersion version);
   boost::asio::awaitable<bool> answer(std::string key, std::string version, std::uint64_t generation,
                                       std::string verb);

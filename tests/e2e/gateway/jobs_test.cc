@@ -254,6 +254,11 @@ TEST_F(Jobs, AFineTuneSurvivesItsPoolAndItsModelIsSwitchedEverywhere) {
   });
   const json in = call("POST", "/qanat/v1/models/wards/switch", {{"version", version}});
   EXPECT_EQ(in["http"], 200) << in.dump() << second_->log();
+  // The pool that trained it has it; the one that was killed gets a copy.
+  ASSERT_EQ(in["pools"].size(), 2u) << in.dump();
+  const std::string trained = at_far ? "local" : "far";
+  for (const json& pool : in["pools"])
+    EXPECT_EQ(pool["from"].is_null(), pool["pool"] == trained) << in.dump();
   EXPECT_EQ(ask(port_, key_), version);
   EXPECT_EQ(ask(port2_, other), version);
   const json back = call("POST", "/qanat/v1/models/wards/rollback", json::object());
