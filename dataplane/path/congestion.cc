@@ -8,6 +8,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr double kStartupGain = 2.89;  // 2 ÷ ln 2: doubles each round
+constexpr double kStartupHold =
+    2;  // of what fits the path, under way: more than doubling takes only fills its buffer
 constexpr double kDrainGain = 0.75;
 constexpr double kProbeExtra = 0.25;
 constexpr double kCruiseGain = 0.99;    // the greatest of ten rates is a little more than the path carries
@@ -17,7 +19,6 @@ constexpr unsigned kCycle = 6;          // Cruise: probe, drain, four quiet roun
 constexpr unsigned kCrowdedRounds = 8;  // a queue of our own would have drained in a cycle
 constexpr unsigned kGrownRounds = 4;    // nor would it have grown while we held back
 constexpr std::uint64_t kInitialWindow = 32 * 1500;
-constexpr std::uint64_t kLeastScavenging = 2 * 1500;
 constexpr base::Duration kRttMemory = 10s;
 constexpr base::Duration kAckDelay = 6ms;  // AckTracker's most, and the far end's batch
 constexpr base::Duration kLookEvery = 8s;  // a look costs a fair share of two rounds
@@ -124,13 +125,12 @@ void Congestion::slow_to(double rate) {
 }
 
 void Congestion::startup_round(const AckEvent& event) {
-  if (queue_delay_ > std::max(target(), std::min(least_rtt_ / 4, base::Duration{16ms})))
-    return enter(State::Drain, event.now);
   if (limited_) return;
   if (bandwidth_ > full_rate_ * kGrowth) {
     full_rate_ = bandwidth_;
     full_rounds_ = 0;
   } else if (++full_rounds_ >= kFullRounds) {
+    proven_at_ = event.now;
     enter(State::Drain, event.now);
   }
 }
@@ -144,9 +144,12 @@ void Congestion::start_again(base::Time now) {
 
 void Congestion::cruise_round(base::Time now) {
   const bool probed = cycle_ == 1;  // this round's acks are those of the probe
+  // What was offered was little for long: what the path carries is not known.
+  if (!limited_ && queue_delay_ <= target() / 2 && now - proven_at_ > kRttMemory) return start_again(now);
   if (queue_delay_ > target() || (draining_ && queue_delay_ > target() / 4)) {
     // Down to what it carries now, and below that until the queue is gone, about a round from here.
     if (queue_delay_ > target()) slow_to(rates_.most(2));
+    proven_at_ = now;
     gain_ = std::clamp(1 - seconds(queue_delay_) / seconds(least_rtt_), 0.4, 0.9);
     draining_ = true;
     probe_extra_ = kProbeExtra;
@@ -167,6 +170,7 @@ void Congestion::cruise_round(base::Time now) {
     } else {
       probe_extra_ = kProbeExtra;
       gain_ = kDrainGain;
+      proven_at_ = now;
     }
   } else if (cycle_ + 1 >= kCycle) {
     // The queue that a probe leaves when nothing more is to be had stays below the target.
@@ -191,16 +195,8 @@ bool Congestion::crowded() const {
 
 void Congestion::on_round(const AckEvent& event) {
   // 1. Loss that is there whatever we send: the lesser of what quiet rounds and what draining rounds see.
-  const double all = static_cast<double>(round_lost_ + round_acked_);
-  if (all > 8 * 1500 && state_ == State::Cruise && gain_ <= 1 && round_queue_ <= target()) {
-    const double share = std::min(static_cast<double>(round_lost_) / all, 0.5);
-    const bool draining = gain_ < kCruiseGain;
-    double& of = draining ? drain_loss_ : cruise_loss_;
-    of += (share - of) * std::min(0.25, all / (192 * 1500));
-    if (draining) drain_loss_known_ = true;
-    random_loss_ = std::min(
-        drain_loss_known_ ? std::min(cruise_loss_, 1.5 * drain_loss_ + 0.005) : cruise_loss_, kRandomLoss);
-  }
+  const bool quiet = state_ == State::Cruise ? gain_ <= 1 : state_ == State::Startup && limited_;
+  if (quiet && round_queue_ <= target()) take_loss(state_ == State::Cruise && gain_ < kCruiseGain);
   // 2. Is somebody else there?
   if (round_queue_ != base::Duration::max()) {
     if (round_queue_ <= std::max(target() / 2, most_queue_ / 10)) {
@@ -255,6 +251,7 @@ void Congestion::compete(const AckEvent& event) {
   look_until_ = {};
   if (look_queue_ <= target() / 2) {
     slow_to(rates_.most(3));
+    proven_at_ = event.now;
     enter(State::Cruise, event.now);
   }
 }
@@ -300,40 +297,16 @@ void Congestion::on_ack(const AckEvent& event) {
     if (!(event.app_limited && event.delivered_rate <= 0)) on_round(event);
   }
   if (state_ == State::Startup &&
-      queue_delay_ > std::max(target(), std::min(least_rtt_ / 4, base::Duration{16ms})))
+      queue_delay_ > std::max(target(), std::min(least_rtt_ / 4, base::Duration{16ms}))) {
+    proven_at_ = event.now;
     enter(State::Drain, event.now);
+  }
   if (state_ == State::Drain && static_cast<double>(event.in_flight) <= bdp())
     enter(State::Cruise, event.now);
   if (options_.scavenger)
     scavenge(event, round);
   else if (state_ == State::Compete)
     compete(event);
-  update_output();
-}
-
-void Congestion::on_loss(const LossEvent& event) {
-  round_lost_ += event.lost_bytes;
-  if (event.newest_lost_sent < answered_until_) return;
-  const double all = static_cast<double>(round_lost_ + round_acked_);
-  const double share = all > 0 ? static_cast<double>(round_lost_) / all : 0;
-  // Ours to answer: with the queue as full as it gets, or far beyond what is lost anyway.
-  const bool full = most_queue_ > target() && queue_delay_ >= most_queue_ * 7 / 10;
-  const bool many = round_lost_ > 4 * 1500 && all > 16 * 1500 && share > 2 * random_loss_ + 0.02;
-  if (options_.scavenger) {
-    if (full || many) window_ = std::max(window_ / 2, kLeastScavenging);
-  } else if (state_ == State::Compete) {
-    if (!full && !(many && random_loss_ < kRandomLoss / 2)) return;
-    cubic_.on_congestion(event.now);
-    joining_ = false;
-  } else if (state_ == State::Startup) {
-    if (!(full || (many && share > kRandomLoss))) return;
-    enter(State::Drain, event.now);
-  } else {
-    if (!full && !(share > kRandomLoss + random_loss_ && all > 32 * 1500)) return;
-    slow_to(std::max(rates_.most(2) * (1 - std::min(share, 0.3)), bandwidth_ * 0.7));
-  }
-  congestive_ = true;
-  answered_until_ = event.now;
   update_output();
 }
 
@@ -374,7 +347,7 @@ void Congestion::update_output() {
     rate = 1.25 * static_cast<double>(window_) / seconds(std::max(smoothed_rtt_, base::Duration{1ms}));
   } else {
     // What the path holds, what its queue may, what waits for a late ack, and what is lost but not known to be yet.
-    const double hold = state_ == State::Startup ? kStartupGain : 1.25 * std::max(gain_, 1.0);
+    const double hold = state_ == State::Startup ? kStartupHold : 1.25 * std::max(gain_, 1.0);
     const double window =
         bandwidth_ * (hold * seconds(least) * (1 + random_loss_) + seconds(target() + kAckDelay + jitter_)) +
         8 * 1500;

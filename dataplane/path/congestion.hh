@@ -50,13 +50,15 @@ struct LossEvent {
 // Compete       | Cruise, if empty | Cubic growth ‡          | Cubic growth ‡     | Cubic decrease     | Startup, least window
 // scavenger     | grows            | halves within a round   | least window       | halves             | Startup, least window
 //
-// *: and Startup again, when two probes in a row brought more and left no queue.
+// *: and Startup again, when two probes in a row brought more and left no queue; or a backlog comes after ten seconds in
+//    which too little was offered to know.
 // †: or did not even get shorter in four of them, one after the other.
 // ‡: slow start until the first congestion, as a new flow's, unless other pipes of ours share the bottleneck.
 class Congestion {
  public:
   enum class State : std::uint8_t { Startup, Drain, Cruise, Compete };
   static constexpr std::uint64_t kLeastWindow = 4 * 1500;
+  static constexpr std::uint64_t kLeastScavenging = 2 * 1500;
   static constexpr double kRandomLoss = 0.10;  // up to here, loss without a queue is not ours to answer
 
   explicit Congestion(const CongestionOptions& options = {});
@@ -97,6 +99,7 @@ class Congestion {
   };
   void take_rtt(const AckEvent& event);
   void on_round(const AckEvent& event);
+  void take_loss(bool draining);
   void startup_round(const AckEvent& event);
   void cruise_round(base::Time now);
   void start_again(base::Time now);
@@ -138,11 +141,15 @@ class Congestion {
   base::Duration last_round_queue_{};
   double uncrowded_rate_ = 0;  // bandwidth when it was
   bool limited_ = false;       // the newest sample was the application's limit
+  base::Time proven_at_{};     // when the path last did not carry more than was known
   // Losses.
   double cruise_loss_ = 0, drain_loss_ = 0, random_loss_ = 0;
   bool drain_loss_known_ = false;
-  base::Time answered_until_{};  // losses of what was sent before are answered
-  bool congestive_ = false;      // in this round
+  struct Sample {
+    std::uint64_t lost = 0, all = 0;  // bytes
+  } quiet_[2];                        // rounds that cruise, and that drain
+  base::Time answered_until_{};       // losses of what was sent before are answered
+  bool congestive_ = false;           // in this round
   // Compete.
   CubicWindow cubic_;
   bool joining_ = false;                 // until the first congestion: slow start, as a new flow's

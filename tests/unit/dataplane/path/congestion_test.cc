@@ -21,7 +21,7 @@ struct Path {
       : control(CongestionOptions{
             .scavenger = scavenger, .max_rate = 0, .initial_rtt = 40ms, .queue_target = 5ms}) {}
 
-  void round(double rate, base::Duration queue = {}, std::uint64_t lost = 0) {
+  void round(double rate, base::Duration queue = {}, std::uint64_t lost = 0, bool limited = false) {
     const base::Duration rtt = least + queue;
     const double seconds = std::chrono::duration<double>(rtt).count();
     const std::uint64_t before = delivered;
@@ -35,6 +35,7 @@ struct Path {
       e.delivered = delivered;
       e.delivered_at_send = before;
       e.delivered_rate = rate;
+      e.app_limited = limited;
       e.in_flight = static_cast<std::uint64_t>(rate * seconds);
       control.on_ack(e);
       if (lost > 0 && i == 8) control.on_loss({now, lost, e.in_flight, now - rtt});
@@ -67,6 +68,29 @@ TEST(Congestion, StartupEndsWhenAQueueGrows) {
   p.round(1e6);
   p.round(2e6, 30ms);
   EXPECT_NE(p.control.state(), State::Startup);
+}
+
+TEST(Congestion, StartupDoesNotEndByAFewUnluckyDatagrams) {
+  Path p;
+  for (int i = 0; i < 40; ++i) p.round(0.9e6, {}, i % 8 == 0 ? 7'500 : 0, true);  // 5 of 29, now and then
+  EXPECT_EQ(p.control.state(), State::Startup) << "an application that offers little";
+  EXPECT_GT(p.control.random_loss(), 0.005) << "but what is lost is known";
+  p.round(2e6, {}, 40'000);  // a third
+  EXPECT_NE(p.control.state(), State::Startup);
+}
+
+TEST(Congestion, WhatWasNeverOfferedIsNotWhatThePathCarries) {
+  Path p;
+  p.settle(kRate / 10);
+  const auto rounds = [&](base::Duration length) {
+    for (const base::Time end = p.now + length; p.now < end;) p.round(kRate / 20, {}, 0, true);
+  };
+  rounds(9s);
+  p.round(kRate / 10);
+  EXPECT_EQ(p.control.state(), State::Cruise) << "it was full lately";
+  rounds(11s);
+  p.round(kRate / 10);
+  EXPECT_EQ(p.control.state(), State::Startup);
 }
 
 TEST(Congestion, CruiseSendsWhatThePathCarriesAndAsksForMoreNowAndThen) {
