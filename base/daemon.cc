@@ -17,6 +17,7 @@
 #include "base/file.hh"
 #include "base/http_server.hh"
 #include "base/log.hh"
+#include "base/look_on.hh"
 #include "base/service_manager.hh"
 #include "base/trace_exporter.hh"
 
@@ -37,6 +38,8 @@ struct Daemon::State {
   std::function<void()> drain_begin;
   std::function<bool()> drained;
   std::unique_ptr<boost::asio::steady_timer> drain_timer;
+  Duration look_at_most{};
+  std::function<bool()> worthwhile;
 
   ~State() {
     callbacks.clear();
@@ -68,6 +71,29 @@ void Daemon::drain(Duration limit, std::function<void()> begin, std::function<bo
   state_->drain_timer = std::make_unique<boost::asio::steady_timer>(state_->io);
 }
 
+void Daemon::look_on(Duration at_most, std::function<bool()> worthwhile) {
+  state_->look_at_most = at_most;
+  state_->worthwhile = std::move(worthwhile);
+}
+
+void Daemon::run_looking_on() {
+  State& s = *state_;
+  LookOn look(s.look_at_most);
+  while (!s.io.stopped()) {
+    if (s.io.poll() != 0) continue;
+    const bool worthwhile = s.worthwhile();
+    const Time began = monotonic_now();
+    if (worthwhile && look.window() > Duration{}) {
+      std::size_t done = 0;
+      while (done == 0 && !s.io.stopped() && monotonic_now() - began < look.window()) done = s.io.poll();
+      if (done != 0) continue;
+    }
+    const Time asleep = monotonic_now();
+    s.io.run_one();
+    if (worthwhile) look.on_slept(monotonic_now() - asleep);
+  }
+}
+
 void Daemon::look_drained(Time until) {
   if (state_->drained() || monotonic_now() >= until) return stop(0);
   state_->drain_timer->expires_after(std::chrono::milliseconds{20});
@@ -93,7 +119,12 @@ int Daemon::run() {
   });
   forget_untaken_descriptors();
   notify_ready();
-  if (!s.stopping) s.io.run();  // start() may have asked for the end already
+  if (!s.stopping) {  // start() may have asked for the end already
+    if (s.look_at_most > Duration{})
+      run_looking_on();
+    else
+      s.io.run();
+  }
   // What the callbacks leave to be done, such as an answer half written, gets its time; then the loop just ends.
   s.stopping = true;
   s.io.restart();

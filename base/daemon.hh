@@ -48,6 +48,9 @@ class Daemon {
     keep(object);
     return *object;
   }
+  // Where the loop has nothing to do and `worthwhile` says that something is about to come, it looks on for up to `at_most`
+  // before it sleeps (look_on.hh).
+  void look_on(Duration at_most, std::function<bool()> worthwhile);
   // Ends the process as a signal would, with this exit status.
   void stop(int status);
   // Where spans go; null without [traces] endpoint in the configuration.
@@ -63,6 +66,7 @@ class Daemon {
                          const std::function<void(Daemon&)>& start);
   struct State;
   void look_drained(Time until);
+  void run_looking_on();
   std::unique_ptr<State> state_;
 };
 

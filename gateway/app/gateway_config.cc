@@ -159,6 +159,8 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   config.drain = root.duration("drain", {}, std::chrono::hours{1}, std::chrono::seconds{20});
   config.stall = root.duration("stall_timeout", std::chrono::milliseconds{100}, std::chrono::hours{1},
                                std::chrono::seconds{60});
+  config.look_on =
+      root.duration("look_on", {}, std::chrono::milliseconds{10}, std::chrono::microseconds{100});
   config.defaults.ttft = std::chrono::milliseconds{2000};
   config.defaults.tpot = std::chrono::milliseconds{100};
   if (auto sla = root.table("sla")) {
@@ -190,6 +192,7 @@ dataplane_socket = "/run/qanat/qanatd.sock" # qanatd's, for path metrics; option
 # metrics = "10.0.0.1:9465"                # GET /metrics over TCP too, for Prometheus on another host
 # drain = "20s"                            # what calls under way get after SIGTERM; new ones wait meanwhile
 # stall_timeout = "60s"                    # a pool silent in mid-answer, or a client that takes nothing, is gone then
+# look_on = "100us"                        # at most so long it looks on, instead of sleeping, for what pools answer
 
 [sla]                                      # for calls that state none
 ttft_ms = 2000

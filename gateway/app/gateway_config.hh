@@ -33,7 +33,8 @@ struct GatewayConfig {
   place::Wish defaults;            // the SLA of calls that state none
   std::int64_t hedge_percent = 5;  // of calls that may go to a second pool when the first is late
   base::Duration drain{};          // what calls under way get after SIGTERM
-  base::Duration stall{};  // a pool that says nothing, or a client that takes nothing, for so long is gone
+  base::Duration stall{};    // a pool that says nothing, or a client that takes nothing, for so long is gone
+  base::Duration look_on{};  // before it sleeps while a call is at a pool; 0: not
   std::vector<resolve::PoolConfig> pools;
   std::vector<ValveConfig> valves;
   std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
