@@ -242,7 +242,9 @@ std::optional<std::string> GatewayService::tenant_of(std::string_view key) const
 }
 
 base::MetricsRegistry& GatewayService::metrics() { return state_->metrics; }
-bool GatewayService::awaits_pools() const { return state_->relay_metrics.in_flight.value() > 0; }
+bool GatewayService::only_awaits_pools() const {
+  return state_->relay_metrics.in_flight.value() > 0 && !state_->ledger->busy();
+}
 
 void GatewayService::stop() {
   state_->stopping = true;

@@ -38,8 +38,8 @@ class GatewayService {
   // The tenant of a key that is good now; nullopt: there is none.
   std::optional<std::string> tenant_of(std::string_view key) const;
   base::MetricsRegistry& metrics();
-  // Whether a call is at a pool.
-  bool awaits_pools() const;
+  // Whether a call is at a pool, and the ledger's thread needs nothing of this core meanwhile.
+  bool only_awaits_pools() const;
 
   struct State;
 

@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
         base::serve_metrics(daemon, config.metrics, service.metrics());
         daemon.on_stop([&service] { service.stop(); });
         daemon.on_stop([&access] { access.stop(); });
-        daemon.look_on(config.look_on, [&service] { return service.awaits_pools(); });
+        daemon.look_on(config.look_on, [&service] { return service.only_awaits_pools(); });
         base::ask_for_slice(
             base::kShortSlice);  // the loop's; the ledger's and the name server's threads are older
       });

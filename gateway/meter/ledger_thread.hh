@@ -54,6 +54,8 @@ class LedgerThread {
 
   // Settlements handed in and not yet durable.
   std::size_t backlog() const { return backlog_; }
+  // Whether the thread has work.
+  bool busy() const { return handed_ != 0; }
 
  private:
   struct Item {
