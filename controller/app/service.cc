@@ -72,6 +72,7 @@ void Service::stop() {
 
 void Service::make_domain(boost::asio::io_context& io, const Settings& settings) {
   domain::DomainConfig config{.name = settings.name, .domain = settings.domain, .probe_plan = {}};
+  config.stopwatch = base::monotonic_now;
   config.probe_plan.set_active_interval_ms(settings.active_interval_ms);
   config.probe_plan.set_mesh_interval_ms(settings.mesh_interval_ms);
   config.probe_plan.set_report_interval_ms(settings.report_interval_ms);

@@ -130,8 +130,20 @@ class ConfigCompiler::One {
     }
     if (policy.paths().empty()) {  // rather the old lists than none
       if (const auto* old = held_policy(world_.held(node_), endpoint, policy.tier())) policy = *old;
+    } else {
+      weigh(policy);
     }
     if (!policy.paths().empty()) *out_.config.add_policies() = std::move(policy);
+  }
+
+  void weigh(proto::v1::SrPolicy& policy) const {
+    if (world_.spreads == nullptr) return;
+    const auto spread =
+        world_.spreads->find({{node_, policy.endpoint()}, static_cast<ids::Tier>(policy.tier())});
+    if (spread == world_.spreads->end()) return;
+    const auto weights = spread->second.weights_for(policy);
+    for (std::size_t i = 0; i < weights.size(); ++i)
+      policy.mutable_paths(static_cast<int>(i))->set_weight(weights[i]);
   }
 
   bool make_path(std::uint32_t endpoint, ids::Tier tier, const paths::Choice& choice,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/time.hh"
+#include "controller/domain/spread.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/policy/list_token.hh"
 #include "identifiers/proto/southbound.pb.h"
@@ -32,6 +33,7 @@ struct World {
   std::map<std::uint32_t, const proto::v1::NodeRecord*> nodes;  // own and remote, current ones only
   std::map<std::string, std::uint32_t> own_names;               // of own nodes
   const Selections* selections = nullptr;
+  const Spreads* spreads = nullptr;  // null: none
   const RelayKeys* relay_keys = nullptr;
   std::vector<proto::v1::Tenant> tenants;  // members by name (own) or by id (from the global level)
   std::vector<std::uint32_t> denied;       // ascending

@@ -58,6 +58,7 @@ void Domain::load(Now now) {
     if (rollout == rollouts_.end() || !config.ParseFromString(row.content)) continue;
     rollout->second.version = row.version;
     adopt(config, selections_);
+    adopt(config, spreads_);
     (row.acknowledged ? rollout->second.held : rollout->second.untold) = std::move(config);
   }
   gathering_ =
@@ -141,6 +142,7 @@ void Domain::on_closed(MemberId member, Now) {
 
 void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now) {
   if (telemetry.counters_size() != 0) note_vitals(member, telemetry, now);
+  note_traffic(member, telemetry, now);
   for (const auto& a : telemetry.adjacencies()) {
     const bool known = membership_.current().contains(a.peer()) || remote_.contains(a.peer());
     if (!known || a.peer() == member || a.local_plane() == 0 || a.local_plane() > ids::PlaneId::kMax ||
@@ -203,6 +205,7 @@ void Domain::on_timer(Now now) {
     if (rollout.inflight.version() == 0 || now.mono - rollout.sent < kAckLimit) continue;
     members_.close(id, "no_acknowledgement", "a configuration was not acknowledged within 10 s", true);
   }
+  if (now.mono - planned_ >= kTraffic) plan_traffic(now);
   judge_canary(now);
   push(now);
   if (!acknowledged_.empty()) store_.set_acknowledged(std::exchange(acknowledged_, {}));
@@ -230,6 +233,8 @@ void Domain::leave(MemberId member, Now) {
   matrix_.forget(ids::NodeId{member});
   links_.forget(ids::NodeId{member});
   vitals_.forget(ids::NodeId{member});
+  demands_.forget(ids::NodeId{member});
+  capacities_.forget(ids::NodeId{member});
   std::erase_if(selections_,
                 [member](const auto& s) { return s.first.first == member || s.first.second == member; });
   members_.close(member, "revoked", "this node is not a member any more", false);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "controller/domain/canary.hh"
+#include "controller/domain/capacity_book.hh"
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
@@ -18,6 +19,7 @@
 #include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
+#include "controller/telemetry/demand_book.hh"
 #include "controller/telemetry/matrix.hh"
 #include "controller/telemetry/vitals.hh"
 #include "controller/topology/link_table.hh"
@@ -35,6 +37,7 @@ struct DomainConfig {
   // probe_plan.mesh_interval_ms, down to once in kSlowestMesh.
   std::uint32_t mesh_probes_per_s = 100;
   session::RandomSource random = session::system_random();
+  std::function<base::Time()> stopwatch{};  // what a plan of traffic takes is told by it; none: 0
 };
 
 class Domain final : public session::Level {
@@ -55,6 +58,9 @@ class Domain final : public session::Level {
   // One that takes over and does not know what nodes hold asks them, and tells them nothing new until they have answered,
   // or for so long: lists wait for relays, and whether those are ready is what they answer.
   static constexpr base::Duration kGather = std::chrono::seconds(2);
+  // Between two plans of traffic, while there is any to speak of; not before the boxes have told of it after a start.
+  static constexpr base::Duration kTraffic = std::chrono::seconds(3);
+  static constexpr base::Duration kTrafficWarmUp = std::chrono::seconds(15);
 
   // All three outlive it.
   Domain(DomainConfig config, store::Store& store, session::Authority& authority, session::Members& members,
@@ -74,6 +80,7 @@ class Domain final : public session::Level {
   std::vector<session::NodeView> nodes() const override;
   std::vector<session::LinkView> matrix(Now now) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
+  session::TrafficView traffic() const override { return traffic_; }
   std::vector<session::TenantView> tenants() const override;
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
                                                                       std::uint64_t ttl_s, Now now) override;
@@ -114,6 +121,7 @@ class Domain final : public session::Level {
     bool dirty = true;        // what it should hold may have changed
     bool waiting = false;     // for a relay's acknowledgement
     bool asked = false;       // what it holds; see not_before
+    bool respread = false;    // the last plan of traffic changed its weights
     bool hurry = false;       // an operator waits for it: without kLargeGap
     std::uint64_t bound = 0;  // the authority's serial whose bindings it holds all of
     base::Time not_before{};
@@ -134,6 +142,10 @@ class Domain final : public session::Level {
   std::vector<proto::v1::Tenant> tenants_in_force() const;
   void recompute(Now now);
   void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
+  // domain_traffic.cc
+  void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
+  void plan_traffic(Now now);
+  bool spreading() const;
   void rotate_keys(Now now);
   // domain_keys.cc
   void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
@@ -177,6 +189,11 @@ class Domain final : public session::Level {
   Selections selections_;     // none of them empty
   std::set<Pair> pairs_;      // that get lists
   std::set<Pair> unsettled_;  // whose last computation changed them: once more, until it does not
+  telemetry::DemandBook demands_;
+  CapacityBook capacities_;
+  Spreads spreads_;
+  session::TrafficView traffic_;
+  base::Time planned_{};
   RelayKeys relay_keys_;
   std::map<MemberId, Rollout> rollouts_;
   std::vector<std::pair<MemberId, std::uint64_t>> acknowledged_;  // not yet in the store

@@ -50,7 +50,14 @@ std::vector<PathView> Domain::paths(const session::PathQuery& query) const {
   for (const auto& [id, rollout] : rollouts_) {
     if (!query.from.empty() && name_of(id) != query.from) continue;
     const auto& config = rollout.inflight.version() != 0 ? rollout.inflight : rollout.held;
-    for (const auto& policy : config.policies()) append_views(id, policy, query, name, out);
+    for (const auto& policy : config.policies()) {
+      const std::size_t first = out.size();
+      append_views(id, policy, query, name, out);
+      const auto spread = spreads_.find({{id, policy.endpoint()}, static_cast<ids::Tier>(policy.tier())});
+      if (spread == spreads_.end()) continue;
+      for (std::size_t i = first; i < out.size(); ++i)
+        out[i].allocated_bps = spread->second.allocated_bps * out[i].weight.value_or(0) / Spread::kWhole;
+    }
   }
   return out;
 }

@@ -54,6 +54,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
     if (warming_up_) {  // a new leader changes nothing by itself
       Selections theirs;
       adopt(*config, theirs);
+      adopt(*config, spreads_);
       for (auto& [pair, choices] : theirs)
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }
@@ -80,6 +81,7 @@ World Domain::world() const {
   w.own_names = own_names();
   w.nodes.insert(remote_.begin(), remote_.end());
   w.selections = &selections_;
+  w.spreads = &spreads_;
   w.relay_keys = &relay_keys_;
   w.tenants = tenants_in_force();
   w.denied = membership_.denied();

@@ -16,6 +16,8 @@ class MoveBudget {
   paths::Choices take(const policy::Rules& rules, const paths::Engine& engine,
                       const paths::Engine::Pair& pair, const paths::Choices& held, paths::Choices chosen,
                       std::size_t pairs, session::Now now);
+  // One more move of a pair that would do without, now; false: it waits.
+  bool spend(const policy::Rules& rules, std::size_t pairs, session::Now now);
   // Moves within the last minute.
   std::size_t moves(base::Time now);
 

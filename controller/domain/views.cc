@@ -1,5 +1,6 @@
 #include "controller/domain/views.hh"
 
+#include <algorithm>
 #include <map>
 
 #include "controller/policy/tenant_check.hh"
@@ -90,6 +91,8 @@ void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, cons
   const auto tier = static_cast<ids::Tier>(policy.tier());
   if (query.tier && *query.tier != tier) return;
   if (!query.to.empty() && name(policy.endpoint()) != query.to) return;
+  const bool weighted =
+      std::any_of(policy.paths().begin(), policy.paths().end(), [](const auto& p) { return p.weight() > 1; });
   for (const auto& path : policy.paths()) {
     session::PathView view{.from = name(headend),
                            .to = name(policy.endpoint()),
@@ -100,6 +103,7 @@ void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, cons
                            .first_plane = path.first_plane(),
                            .cost_us = path.cost_us(),
                            .preference = path.preference()};
+    if (weighted) view.weight = path.weight();
     for (const std::uint32_t segment : path.segments()) {
       view.segments.push_back(to_string(ids::Sid{segment}));
       view.names.push_back(name(ids::Sid{segment}.node().value));

@@ -222,6 +222,19 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& links = metrics_.gauge("qanat_links_usable", "Directed links that paths may use");
   auto& policies = metrics_.gauge("qanat_policies", "Policies computed");
   auto& parent = metrics_.gauge("qanat_parent_connected", "1: the session with the global controller stands");
+  auto& demands = metrics_.gauge("qanat_traffic_demands", "Pairs and tiers with traffic worth planning for");
+  auto& asked = metrics_.gauge("qanat_traffic_demand_bps", "What these ask for, bits per second on the wire");
+  auto& carried = metrics_.gauge("qanat_traffic_satisfied_ratio", "Of that, what the newest plan carries");
+  auto& spread = metrics_.gauge("qanat_traffic_spread", "Policies whose flows are split over several lists");
+  auto& planning = metrics_.gauge("qanat_traffic_plan_seconds", "What the newest plan took to compute");
+  metrics_.before_text([this, &demands, &asked, &carried, &spread, &planning] {
+    const session::TrafficView traffic = level_.traffic();
+    demands.set(static_cast<double>(traffic.demands));
+    asked.set(traffic.demand_bps);
+    carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
+    spread.set(static_cast<double>(traffic.spread));
+    planning.set(traffic.plan_seconds);
+  });
   metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));
     const auto status = level_.status(now());

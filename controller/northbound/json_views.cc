@@ -95,7 +95,9 @@ std::string to_json(const std::vector<session::PathView>& paths) {
                    {"names", p.names},
                    {"first_plane", p.first_plane},
                    {"cost_us", p.cost_us},
-                   {"preference", p.preference}});
+                   {"preference", p.preference},
+                   {"weight", p.weight ? Json(*p.weight) : Json()},
+                   {"allocated_bps", static_cast<std::uint64_t>(p.allocated_bps)}});
   }
   return text_of(out);
 }

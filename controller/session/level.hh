@@ -105,6 +105,16 @@ struct PathView {
   std::uint32_t first_plane = 0;
   std::uint32_t cost_us = 0;
   std::uint32_t preference = 0;
+  std::optional<std::uint32_t> weight = {};  // in 1/1000, where flows are spread
+  double allocated_bps = 0;                  // likewise, to this list; 0: nothing was
+};
+// What tenants ask of a domain's capacities, and what was allocated: the newest plan's.
+struct TrafficView {
+  std::size_t demands = 0;  // of a pair in a tier
+  double demand_bps = 0;
+  double carried_bps = 0;   // of these, by the plan
+  std::size_t spread = 0;   // of them, split over several lists
+  double plan_seconds = 0;  // that the plan took
 };
 // Empty or absent: any.
 struct PathQuery {
@@ -176,6 +186,8 @@ class Level {
   virtual std::vector<NodeView> nodes() const = 0;
   virtual std::vector<LinkView> matrix(Now now) const = 0;
   virtual std::vector<PathView> paths(const PathQuery& query) const = 0;
+  // Domains plan; the global level has nothing to say.
+  virtual TrafficView traffic() const { return {}; }
   virtual std::vector<TenantView> tenants() const = 0;
   // The token's text, or why not.
   virtual std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name,

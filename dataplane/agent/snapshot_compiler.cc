@@ -126,7 +126,7 @@ class Compiler {
     out.expiry_unix_s = static_cast<std::uint32_t>(path.expires_unix_s());
     out.token_epoch = static_cast<std::uint8_t>(path.token_epoch());
     out.preference = path.preference();
-    out.weight = std::max(path.weight(), 1u);
+    out.weight = path.weight();
     out.cost_us = path.cost_us();
     return out;
   }

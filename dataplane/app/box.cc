@@ -47,6 +47,15 @@ agent::AgentConfig agent_config(const BoxConfig& config) {
   return out;
 }
 
+KnownRates rates_of(const BoxConfig& config) {
+  KnownRates out;
+  for (std::size_t i = 0; i < config.lines.size() && i < config.qos.policy.line_bps.size(); ++i)
+    if (const std::uint64_t bps = config.qos.policy.line_bps[i]; bps != 0)
+      out.lines_bps.emplace_back(ids::PlaneId{static_cast<std::uint8_t>(config.lines[i].plane)}, bps);
+  if (config.relay) out.relay_packets_per_s = config.relay_packets_per_s;
+  return out;
+}
+
 }  // namespace
 
 Box::Box(boost::asio::io_context& io, BoxConfig config)
@@ -58,6 +67,7 @@ Box::Box(boost::asio::io_context& io, BoxConfig config)
       started_(base::monotonic_now()),
       slas_([this](ids::NodeId node) { return name_of(node); }),
       agent_(std::make_unique<agent::Agent>(io, agent_config(config_))),
+      reporter_(rates_of(config_)),
       tenants_(config_.tenants, config_.workers, config_.forwarding.offloads),
       alive_(std::make_shared<std::atomic<bool>>(true)) {
   forwarder::ForwarderOptions options;

@@ -75,6 +75,8 @@ void read(base::ConfigTable& root, BoxConfig& config) {
   if (!config.metrics.empty() && !base::split_address(config.metrics))
     root.problem("metrics", "\"" + config.metrics + "\" is not an address", "ADDRESS:PORT");
   config.relay = root.boolean("relay", false);
+  config.relay_packets_per_s =
+      static_cast<std::uint32_t>(root.integer("relay_packets_per_s", {0, 1'000'000'000}, 0));
   config.workers = static_cast<unsigned>(root.integer("workers", {1, 16}, 1));
   if (!forwarder::valid_worker_count(config.workers))
     root.problem("workers", "is " + std::to_string(config.workers), "1, 2, 4, 8 or 16");
@@ -101,6 +103,7 @@ state_dir = "/var/lib/qanat/city"   # keys, certificate, last signed configurati
 socket = "/run/qanat/qanatd.sock"   # local HTTP interface: status, peers, paths, counters, events
 # metrics = "10.0.0.1:9464"           # GET /metrics over TCP too, for Prometheus on another host
 relay = false                       # carry other boxes' datagrams
+# relay_packets_per_s = 200000      # of these it carries so many: the controller plans no more over it
 workers = 1                         # forwarding threads: 1, 2, 4, 8 or 16, at most one per CPU
 
 [controller]

@@ -58,6 +58,7 @@ struct BoxConfig {
   std::string socket;
   std::string metrics;  // TCP address for Prometheus; empty: on the socket only
   bool relay = false;
+  std::uint32_t relay_packets_per_s = 0;  // that it carries for others; 0: not known
   unsigned workers = 1;
   ForwardingSettings forwarding;
   std::vector<std::string> controllers;

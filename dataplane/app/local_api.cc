@@ -108,6 +108,7 @@ json paths_json(Box& box, const std::optional<std::string>& to, const std::optio
                    {"preference", p.preference},
                    {"bytes", p.bytes},
                    {"packets", p.packets},
+                   {"weight", p.weight ? json(*p.weight) : json()},
                    {"managed", pipe_json(p.pipe)}});
   }
   return out;

@@ -35,6 +35,14 @@ void TelemetryReporter::append(const forwarder::Status& status, const packet::Dr
       report.set_probes_lost(a.lost);
       report.set_alive(alive);
     }
+  if (demands_.append(status, now, out)) {
+    for (const auto& [plane, bps] : rates_.lines_bps) {
+      auto& line = *out.add_lines();
+      line.set_plane(plane.value);
+      line.set_rate_kbps(static_cast<std::uint32_t>(bps / 1000));
+    }
+    out.set_relay_packets_per_s(rates_.relay_packets_per_s);
+  }
   if (!full) return;
   for (const forwarder::PathStatus& p : status.paths) {
     auto& report = *out.add_paths();
@@ -46,6 +54,7 @@ void TelemetryReporter::append(const forwarder::Status& status, const packet::Dr
     report.set_alive(p.state == path::State::Alive);
     report.set_active(p.active);
     report.set_bytes_sent(p.bytes);
+    report.set_capacity_kbps(static_cast<std::uint32_t>(p.capacity_bps / 1000));
   }
   const auto add = [&](std::string name, std::uint64_t value) {
     auto& counter = *out.add_counters();

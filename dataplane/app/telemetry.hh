@@ -2,7 +2,11 @@
 // now and then. In a mesh most adjacencies were not asked anything since the last report.
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "base/time.hh"
+#include "dataplane/app/demand_meter.hh"
 #include "dataplane/forwarder/counters.hh"
 #include "dataplane/forwarder/status.hh"
 #include "dataplane/packet/drop_reason.hh"
@@ -13,16 +17,26 @@ class Telemetry;
 
 namespace qanat::app {
 
+// What the box's operator says it carries.
+struct KnownRates {
+  std::vector<std::pair<ids::PlaneId, std::uint64_t>> lines_bps;
+  std::uint32_t relay_packets_per_s = 0;  // 0: not said
+};
+
 class TelemetryReporter {
  public:
   // The controller believes a report for 10 s (telemetry::Matrix::kFresh): all of it is said twice as often.
   static constexpr base::Duration kEverything = std::chrono::seconds(5);
+
+  explicit TelemetryReporter(KnownRates rates = {}) : rates_(std::move(rates)) {}
 
   // `status` was taken (Forwarder::status(now, true)): what is left out here has nothing new in its interval.
   void append(const forwarder::Status& status, const packet::DropCounters& drops,
               const forwarder::Counters& counters, base::Time now, proto::v1::Telemetry& out);
 
  private:
+  KnownRates rates_;
+  DemandMeter demands_;
   base::Time next_full_{};
 };
 

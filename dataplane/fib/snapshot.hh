@@ -3,6 +3,7 @@
 // to it. Lookups are noexcept and allocate nothing.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -54,7 +55,7 @@ struct CandidatePath {
   std::uint32_t expiry_unix_s = 0;
   std::uint8_t token_epoch = 0;
   std::uint32_t preference = 0;  // 0 is used first
-  std::uint32_t weight = 1;
+  std::uint32_t weight = 1;      // see SrPolicy::weighted
   std::uint32_t cost_us = 0;
 
   std::span<const ids::Sid> list() const noexcept { return {segments.data(), count}; }
@@ -68,6 +69,11 @@ struct SrPolicy {
   ids::NodeId endpoint;
   ids::Tier tier = ids::Tier::Bulk;
   std::vector<CandidatePath> paths;  // ascending preference, then id
+
+  // Flows are spread over the paths by their weights; else the one that is used first and lives carries all.
+  bool weighted() const noexcept {
+    return std::any_of(paths.begin(), paths.end(), [](const CandidatePath& p) { return p.weight > 1; });
+  }
 };
 
 struct TenantMember {

@@ -39,6 +39,14 @@ std::size_t Forwarder::backlog(ids::NodeId peer) const {
   return bytes;
 }
 
+// Of a flow whose policy is spread by weights.
+std::optional<std::size_t> Forwarder::pinned_pipe(const PeerState& to, const qos::QueuedPacket& packet) {
+  const std::uint32_t policy = routes_.policy(to.id, packet.tier);
+  if (policy == path::kNoPath || !routes_.policies()[policy].weighted) return std::nullopt;
+  const Route* route = choose(policy, packet.bucket);
+  return route == nullptr ? std::nullopt : to.managed->pipe_of(route->probe);
+}
+
 // The way of a segment that waits; nothing: not yet. A way without a route: it can go nowhere any more.
 std::optional<Forwarder::Way> Forwarder::way_of(const qos::QueuedPacket& packet, base::Time now) {
   PeerState* to = peer(packet.key.peer);
@@ -49,7 +57,7 @@ std::optional<Forwarder::Way> Forwarder::way_of(const qos::QueuedPacket& packet,
     if (managed->usable != 0) {
       const std::size_t mine = scheduler_.backlog_bytes(packet.tier, to->id);
       const std::size_t others = packet.tier == Tier::Scavenger ? backlog(to->id) - mine : 0;
-      way.pipe = managed->bundle.choose(packet.tier, mine, others, now);
+      way.pipe = managed->bundle.choose(packet.tier, mine, others, now, pinned_pipe(*to, packet));
       if (way.pipe) way.route = managed->pipes[*way.pipe].routes[static_cast<std::size_t>(packet.tier)];
       const bool yields =
           packet.tier == Tier::Scavenger && way.pipe && !managed->pipes[*way.pipe].yielder.ready(now);
@@ -61,7 +69,7 @@ std::optional<Forwarder::Way> Forwarder::way_of(const qos::QueuedPacket& packet,
   }
   if (way.route == nullptr) {
     way.pipe.reset();
-    way.route = choose(routes_.policy(to->id, packet.tier));
+    way.route = choose(routes_.policy(to->id, packet.tier), packet.bucket);
   }
   if (way.route == nullptr) return way;
   if (const qos::TokenBucket* line = policy_->line(way.route->line); line != nullptr && !line->ready(now)) {

@@ -13,6 +13,7 @@ constexpr base::Duration kSessionTick = std::chrono::milliseconds{50};
 // The node with the greater id lets the other begin, so that two boxes that learn of each other at once make one
 // session, not two.
 constexpr base::Duration kPoliteness = std::chrono::milliseconds{500};
+constexpr base::Duration kLimitedFor = std::chrono::seconds{1};  // after something waited for a path
 
 }  // namespace
 
@@ -201,8 +202,12 @@ Status Forwarder::status(base::Time now, bool take) {
       s.preference = route.preference;
       s.packets = route.packets;
       s.bytes = route.bytes;
-      if (const PeerState* to = peer(policy.endpoint); to != nullptr && to->managed != nullptr)
+      if (policy.weighted) s.weight = route.weight;
+      if (const PeerState* to = peer(policy.endpoint); to != nullptr && to->managed != nullptr) {
         s.pipe = pipe_status(*to->managed, route.probe);
+        s.limited = now - to->managed->limited < kLimitedFor;
+        if (s.limited && s.pipe && s.pipe->measured) s.capacity_bps = s.pipe->rate_bps;
+      }
       out.paths.push_back(std::move(s));
     }
     std::stable_sort(out.paths.begin() + static_cast<std::ptrdiff_t>(first), out.paths.end(),

@@ -198,6 +198,8 @@ class Forwarder {
   // The first of `count` that follow one another.
   std::uint64_t next_sequence(PeerState& peer, ids::Tier tier, std::uint8_t bucket, std::size_t count);
   Route* choose(std::uint32_t policy);
+  // The same for a flow, where the policy is spread by weights.
+  Route* choose(std::uint32_t policy, std::uint8_t bucket);
   // How segments that are too large for their path are sent.
   struct Cut {
     std::uint16_t inner_mtu = 0;  // 0: whole
@@ -218,6 +220,7 @@ class Forwarder {
   // egress.cc
   bool must_queue(const PeerState& to, ids::Vni vni) const;
   std::size_t backlog(ids::NodeId peer) const;
+  std::optional<std::size_t> pinned_pipe(const PeerState& to, const qos::QueuedPacket& packet);
   std::optional<Way> way_of(const qos::QueuedPacket& packet, base::Time now);
   // Whatever may leave now, leaves.
   void pump(base::Time now);
@@ -237,6 +240,7 @@ class Forwarder {
   void forget_managed(PeerState& to);
   static std::optional<PipeStatus> pipe_status(const ManagedPeer& managed, std::uint32_t probe);
   std::vector<std::uint32_t> wanted_probes(const PeerState& to);
+  std::optional<double> bulk_share(ids::NodeId to, std::uint32_t probe);
   void refresh_pipes(PeerState& to, base::Time now);
 
   // acks.cc

@@ -42,7 +42,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
   ids::Tier tier = asked ? *asked : classifier_.tier(vni, view, body, now);
   if (tier == ids::Tier::Critical) tier = policy_->admit(tier, vni, 2 * body.size(), now);  // copies count
   const std::uint32_t policy = routes_.policy(endpoint, tier);
-  Route* route = choose(policy);
+  Route* route = choose(policy, bucket);
   Route* second = nullptr;
   if (tier == ids::Tier::Critical && route != nullptr) {
     const CopyPair& pair = copies(policy);
@@ -187,6 +187,23 @@ Route* Forwarder::choose(std::uint32_t policy) {
   if (policy == path::kNoPath) return nullptr;
   const std::uint32_t probe = chosen(policy);
   return probe == path::kNoPath ? nullptr : routes_.route(policy, probe);
+}
+
+// A flow keeps its route while weights and what lives stay as they are.
+Route* Forwarder::choose(std::uint32_t policy, std::uint8_t bucket) {
+  if (policy == path::kNoPath || !routes_.policies()[policy].weighted) return choose(policy);
+  const auto weight = [this](std::uint32_t r) -> std::uint64_t {
+    const Route& route = routes_.routes()[r];
+    return usable(route.probe) ? route.weight : 0;
+  };
+  std::uint64_t total = 0;
+  for (const std::uint32_t r : routes_.policies()[policy].routes) total += weight(r);
+  std::uint64_t at = (2 * bucket + 1) * total;  // 512ths of it
+  for (const std::uint32_t r : routes_.policies()[policy].routes) {
+    if (at < 512 * weight(r)) return &routes_.routes()[r];
+    at -= 512 * weight(r);
+  }
+  return choose(policy);
 }
 
 bool Forwarder::prepare(Sender& sender, PeerState& peer, Route& route, std::uint8_t bucket, ids::Tier tier,

@@ -73,6 +73,7 @@ std::optional<PipeStatus> Forwarder::pipe_status(const ManagedPeer& managed, std
   const path::Pipe& pipe = managed.bundle.pipe(*i);
   PipeStatus out;
   out.rate_bps = pipe.bandwidth() * 8;
+  out.measured = pipe.congestion().measured();
   out.srtt = pipe.rtt();
   out.queue = pipe.congestion().queue_delay();
   out.loss_ppm = static_cast<std::uint32_t>(pipe.loss() * 1e6);
@@ -92,9 +93,15 @@ std::vector<std::uint32_t> Forwarder::wanted_probes(const PeerState& to) {
         std::find(probes.begin(), probes.end(), probe) == probes.end())
       probes.push_back(probe);
   };
+  const auto add_weighted = [&](std::uint32_t policy) {
+    if (routes_.policies()[policy].weighted)
+      for (const std::uint32_t r : routes_.policies()[policy].routes)
+        if (routes_.routes()[r].weight != 0) add(routes_.routes()[r].probe);
+  };
   const std::uint32_t bulk = routes_.policy(to.id, Tier::Bulk);
   if (bulk != path::kNoPath) {
     add(chosen(bulk), true);
+    add_weighted(bulk);
     for (const std::uint32_t r : routes_.policies()[bulk].routes) {
       const Route& route = routes_.routes()[r];
       const bool apart = std::all_of(probes.begin(), probes.end(), [&](std::uint32_t p) {
@@ -106,6 +113,7 @@ std::vector<std::uint32_t> Forwarder::wanted_probes(const PeerState& to) {
   for (const Tier tier : ids::kTiers)
     if (const std::uint32_t policy = routes_.policy(to.id, tier); policy != path::kNoPath) {
       add(chosen(policy), true);
+      add_weighted(policy);
       if (tier != Tier::Critical) continue;
       const CopyPair& pair = copies(policy);
       if (pair.second == nullptr) continue;
@@ -113,6 +121,14 @@ std::vector<std::uint32_t> Forwarder::wanted_probes(const PeerState& to) {
       add(pair.second->probe);
     }
   return probes;
+}
+
+// What striping may give to a way at most, against the others; nothing: as much as it takes.
+std::optional<double> Forwarder::bulk_share(ids::NodeId to, std::uint32_t probe) {
+  const std::uint32_t policy = routes_.policy(to, Tier::Bulk);
+  if (policy == path::kNoPath || !routes_.policies()[policy].weighted) return std::nullopt;
+  const Route* route = routes_.route(policy, probe);
+  return route == nullptr ? 0 : route->weight;
 }
 
 void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
@@ -165,6 +181,7 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
     pipe.lives = std::find(wanted.begin(), wanted.end(), pipe.probe) != wanted.end();
     managed.bundle.set_usable(i, pipe.lives, now);
     managed.usable += pipe.lives ? 1 : 0;
+    managed.bundle.set_share(i, bulk_share(to.id, pipe.probe));
     for (const Tier tier : ids::kTiers) {
       const std::uint32_t policy = routes_.policy(to.id, tier);
       Route*& route = pipe.routes[static_cast<std::size_t>(tier)];

@@ -62,6 +62,8 @@ const Route* RouteTable::first_adjacency(ids::NodeId peer, ids::PlaneId plane) c
 
 void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& policy) {
   PolicyRoutes out{policy.endpoint, policy.tier, {}};
+  // `critical` goes by its best way and a second one, whatever the load.
+  out.weighted = policy.tier != ids::Tier::Critical && policy.weighted();
   for (const fib::CandidatePath& path : policy.paths) {
     const Route* first = first_adjacency(path.first_hop(), path.first_plane);
     if (first == nullptr) continue;
@@ -75,6 +77,7 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
     route.planes = first->planes;
     route.direct = path.direct();
     route.preference = path.preference;
+    route.weight = path.weight;
     const auto index = static_cast<std::uint32_t>(routes_.size());
     if (route.direct) {
       route.probe = first->probe;

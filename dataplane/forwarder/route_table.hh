@@ -38,6 +38,7 @@ struct Route {
   std::uint16_t mtu = 0;       // largest tenant's packet that fits a datagram of this route now
   std::uint32_t probe = 0;     // the prober's path that speaks for it
   std::uint32_t preference = 0;
+  std::uint32_t weight = 1;   // of a weighted policy's flows; see fib::SrPolicy
   std::uint64_t packets = 0;  // sent on it
   std::uint64_t bytes = 0;
 };
@@ -58,6 +59,7 @@ struct PolicyRoutes {
   std::vector<std::uint32_t> routes;  // best first
   // Largest tenant's packet for this endpoint: the least over the routes in use and in reserve (DESIGN §3).
   std::uint16_t inner_mtu = packet::kInnerMtu;
+  bool weighted = false;
 };
 
 class RouteTable {

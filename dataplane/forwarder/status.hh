@@ -42,6 +42,7 @@ struct PeerStatus {
 // A managed path, by the lead's own pipe on it.
 struct PipeStatus {
   double rate_bps = 0;  // that it is known to carry
+  bool measured = false;
   base::Duration srtt{};
   base::Duration queue{};  // that stands on the way
   std::uint32_t loss_ppm = 0;
@@ -63,8 +64,11 @@ struct PathStatus {
   std::uint32_t loss_ppm = 0;
   std::uint16_t mtu = 0;  // bytes of a datagram
   std::uint32_t preference = 0;
+  std::optional<std::uint32_t> weight;  // of 1,000 flows, where the controller spreads them
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
+  bool limited = false;            // something had to wait for its peer's paths within the last second
+  double capacity_bps = 0;         // of it, all workers' together, while something waits; 0: nothing does
   std::optional<PipeStatus> pipe;  // while it is managed
 };
 

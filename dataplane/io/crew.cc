@@ -57,6 +57,8 @@ void add_traffic(forwarder::Status& to, const forwarder::Status& from) {
       if (p.endpoint == f.endpoint && p.tier == f.tier && p.id == f.id) {
         p.packets += f.packets;
         p.bytes += f.bytes;
+        p.limited |= f.limited;
+        p.capacity_bps += f.capacity_bps;
       }
 }
 

@@ -76,6 +76,7 @@ void Bundle::refresh(base::Time now) {
       c.ready = false;
       continue;
     }
+    c.share = m.share;
     c.ready = m.pipe->ready(now);
     c.ready_at = m.pipe->ready_at();
     c.latency = m.pipe->latency();
@@ -95,9 +96,9 @@ void Bundle::refresh(base::Time now) {
 }
 
 std::optional<std::size_t> Bundle::choose(ids::Tier tier, std::uint64_t backlog, std::uint64_t urgent,
-                                          base::Time now) {
+                                          base::Time now, std::optional<std::size_t> pinned) {
   refresh(now);
-  return scheduler_.choose(tier, preferred_[index(tier)], candidates_, backlog, urgent, now);
+  return scheduler_.choose(tier, pinned.value_or(preferred_[index(tier)]), candidates_, backlog, urgent, now);
 }
 
 void Bundle::sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes,
@@ -119,7 +120,10 @@ void Bundle::sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::
   pipes_[pipe].pipe->on_sent(space, counter, static_cast<std::uint32_t>(wire_bytes), kept, now);
   last_pipe_ = pipe;
   if (protectable && kept.copy != kNoCopy) protection_.on_packet(tier, bucket, plain, now);
-  if (tier == ids::Tier::Bulk) scheduler_.note_backlog(backlog > 0, now);
+  if (tier == ids::Tier::Bulk) {
+    scheduler_.note_sent(pipe, wire_bytes);
+    scheduler_.note_backlog(backlog > 0, now);
+  }
   if (backlog == 0 && lost_waiting() == 0)
     for (Member& m : pipes_)
       if (m.pipe != nullptr && m.pipe->has_window()) m.pipe->on_app_limited();

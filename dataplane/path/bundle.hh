@@ -73,14 +73,17 @@ class Bundle {
   void set_usable(std::size_t pipe, bool usable, base::Time now);
   // The prober's choice for the tier.
   void set_preferred(ids::Tier tier, std::size_t pipe) { preferred_[static_cast<std::size_t>(tier)] = pipe; }
+  // The pipe's weight when bulk is striped (Candidate::share).
+  void set_share(std::size_t pipe, std::optional<double> share) { pipes_[pipe].share = share; }
   std::size_t size() const { return pipes_.size(); }
   bool has(std::size_t pipe) const { return pipe < pipes_.size() && pipes_[pipe].pipe != nullptr; }
   Pipe& pipe(std::size_t pipe) { return *pipes_[pipe].pipe; }
   const Pipe& pipe(std::size_t pipe) const { return *pipes_[pipe].pipe; }
 
   // The pipe for the tier's next datagram, or nothing while it has to wait. `backlog`, `urgent`: see Scheduler.
+  // `pinned`: instead of the tier's preferred one.
   std::optional<std::size_t> choose(ids::Tier tier, std::uint64_t backlog, std::uint64_t urgent,
-                                    base::Time now);
+                                    base::Time now, std::optional<std::size_t> pinned = std::nullopt);
   // It left as `counter` of `space`, `wire_bytes` long. `plain` is copied if it may have to go again. `backlog`: bytes
   // that still wait for this peer, whatever the tier. `protectable`: its repairs fit the path.
   void sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::size_t wire_bytes, ids::Tier tier,
@@ -118,6 +121,7 @@ class Bundle {
   struct Member {
     std::unique_ptr<Pipe> pipe;
     bool usable = true;
+    std::optional<double> share;
     double told_loss = 0;              // by probes; fades, since it may have been a queue's
     double queue = 0, queue_mean = 0;  // seconds, for coupling
   };

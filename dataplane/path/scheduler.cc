@@ -1,6 +1,7 @@
 #include "dataplane/path/scheduler.hh"
 
 #include <algorithm>
+#include <numeric>
 
 namespace qanat::path {
 namespace {
@@ -53,6 +54,28 @@ bool Scheduler::worth(std::size_t pipe, std::size_t best, std::span<const Candid
   return p.rate >= std::max(options_.least_gain, options_.gain_per_rtt * longer) * better;
 }
 
+void Scheduler::note_sent(std::size_t pipe, std::size_t bytes) {
+  if (sent_.size() <= pipe) sent_.resize(pipe + 1, 0);
+  sent_[pipe] += static_cast<double>(bytes);
+  if (std::accumulate(sent_.begin(), sent_.end(), 0.0) > kShareMemory)
+    for (double& sent : sent_) sent /= 2;
+}
+
+// Against those pipes that could carry instead: a share of pipes that are dead, or not worth it, is nobody's to wait for.
+bool Scheduler::above_share(std::size_t pipe, std::size_t best, std::span<const Candidate> pipes) const {
+  if (!pipes[pipe].share) return false;
+  double shares = 0, sent = 0;
+  for (std::size_t i = 0; i < pipes.size(); ++i) {
+    if (!pipes[i].usable || !pipes[i].share || !worth(i, best, pipes)) continue;
+    shares += *pipes[i].share;
+    sent += i < sent_.size() ? sent_[i] : 0;
+  }
+  if (shares <= 0) return false;
+  if (*pipes[pipe].share <= 0) return true;
+  const double most = options_.over_share * *pipes[pipe].share / shares * sent;
+  return pipe < sent_.size() && sent_[pipe] > most + static_cast<double>(options_.least_share_bytes);
+}
+
 std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferred,
                                              std::span<const Candidate> pipes, std::uint64_t backlog,
                                              std::uint64_t urgent, base::Time now) {
@@ -83,7 +106,7 @@ std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferr
   // Earliest arrival among those with room …
   std::optional<std::size_t> chosen;
   for (std::size_t i = 0; i < pipes.size(); ++i)
-    if (pipes[i].usable && pipes[i].ready && worth(i, *best, pipes) &&
+    if (pipes[i].usable && pipes[i].ready && worth(i, *best, pipes) && !above_share(i, *best, pipes) &&
         (!chosen || pipes[i].latency < pipes[*chosen].latency))
       chosen = i;
   if (!chosen || *chosen == *best) return chosen;

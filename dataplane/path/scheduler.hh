@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/time.hh"
 #include "identifiers/ids/tier.hh"
@@ -21,6 +22,7 @@ struct Candidate {
   double rate = 0;           // bytes/s
   bool settled = true;       // its rate is measured, not a guess
   double loss = 0;           // share, whatever is sent
+  std::optional<double> share = std::nullopt;  // of striped bulk, against the others'; nothing: what it takes
 };
 
 struct SchedulerOptions {
@@ -28,7 +30,9 @@ struct SchedulerOptions {
       std::chrono::milliseconds{250};           // a pipe that much later than the best is not striped over
   std::uint64_t most_reorder_bytes = 8u << 20;  // the receiver's resequencer
   double least_gain = 0.07;                     // a pipe that adds less is not worth its latency
-  double most_late_rtts = 2;   // of the best pipe: later, and TCP takes seconds to fill the longer round trip
+  double most_late_rtts = 2;  // of the best pipe: later, and TCP takes seconds to fill the longer round trip
+  double over_share = 1.5;    // a pipe takes this much of its share before it waits for the others
+  std::uint64_t least_share_bytes = 64u << 10;  // and this much beside, so that a burst does not wait
   double gain_per_rtt = 0.12;  // nor one that adds less than this for each best round trip that it is later
   base::Duration promote_after = std::chrono::milliseconds{40};   // of backlog without a break
   base::Duration demote_after = std::chrono::milliseconds{1000};  // without any
@@ -39,7 +43,8 @@ struct SchedulerOptions {
 //  critical    | the preferred one; copies are the caller's. Waits for no pacer.
 //  interactive | the preferred one, or the first other usable one with room if that arrives earlier than its turn comes
 //  bulk        | pinned to the preferred one; striped once it stays backlogged: the earliest arrival among pipes with
-//              | room, except those that would finish later than the better ones drain the backlog
+//              | room, except those that would finish later than the better ones drain the backlog, and those that
+//              | had more than their share lately; a share of 0 is left out while another carries anything
 //  scavenger   | as bulk when pinned, and only while nothing else waits
 class Scheduler {
  public:
@@ -53,13 +58,19 @@ class Scheduler {
   std::optional<std::size_t> choose_again(std::span<const Candidate> pipes) const;
   // Whether bulk still waited after the last one left.
   void note_backlog(bool waits, base::Time now);
+  // Bulk left by this pipe.
+  void note_sent(std::size_t pipe, std::size_t bytes);
   // Over more than one pipe, so that the receiver has to put in order.
   bool striping() const { return striping_; }
 
  private:
   bool worth(std::size_t pipe, std::size_t best, std::span<const Candidate> pipes) const;
 
+  bool above_share(std::size_t pipe, std::size_t best, std::span<const Candidate> pipes) const;
+
+  static constexpr double kShareMemory = 4e6;  // bytes: older ones count half
   SchedulerOptions options_;
+  std::vector<double> sent_;  // bulk's bytes by pipe, of late
   bool striping_ = false;
   bool backlogged_ = false;
   base::Time noted_{};       // when note_backlog() was told last

@@ -203,6 +203,59 @@ TEST_P(Repair, CutIsRepairedWithinTheBound) {
 INSTANTIATE_TEST_SUITE_P(Cuts, Repair,
                          ::testing::Values(Cut{true, true}, Cut{true, false}, Cut{false, true}));
 
+// Flows are spread over the lists by their weights, each keeps its own, and a dead list's go by the others.
+TEST(ForwardingStory, WeightsSpreadFlows) {
+  const Overlay overlay = square(0, 1, 2);
+  Network net(overlay);
+  const auto weigh = [](SnapshotParts& parts) {
+    for (fib::SrPolicy& policy : parts.policies)
+      for (fib::CandidatePath& path : policy.paths)
+        path.weight = path.count == 1 ? 250 : path.count == 2 ? 750 : 0;
+  };
+  for (const std::uint32_t node : {2u, 3u, 4u}) net.start(node);
+  net.start(1, weigh);
+  const auto send = [&] {
+    for (std::uint16_t flow = 0; flow < 400; ++flow) {
+      PacketMaker p;
+      p.source = Overlay::tenant_address(1);
+      p.destination = Overlay::tenant_address(4);
+      p.protocol = 17;
+      p.payload.assign(100, 0x5a);
+      Octets packet = p.make();
+      packet[20] = static_cast<std::uint8_t>(40 + flow / 256);
+      packet[21] = static_cast<std::uint8_t>(flow);
+      net.send(1, kVni, packet);
+      net.run_for(milliseconds{1});
+    }
+  };
+  send();
+  net.run_for(seconds{2});
+  // Of bulk: over the relay, directly, and over both relays.
+  const auto packets = [&](std::size_t segments) {
+    std::uint64_t sum = 0;
+    for (const auto& path : net.at(1).status(net.now()).paths)
+      if (path.tier == ids::Tier::Bulk && path.segments.size() == segments) sum += path.packets;
+    return sum;
+  };
+  const std::uint64_t direct = packets(1), relayed = packets(2);
+  send();
+  EXPECT_NEAR(static_cast<double>(packets(1) - direct), 100, 40) << net.drops_text(1);
+  EXPECT_NEAR(static_cast<double>(packets(2) - relayed), 300, 40);
+  EXPECT_EQ(packets(3), 0u) << "a weight of 0";
+  const std::uint64_t first = packets(1) - direct;
+  const std::uint64_t before = packets(1);
+  send();
+  EXPECT_EQ(packets(1) - before, first) << "a flow keeps its list";
+  net.set_down(1, 4, 1, true);
+  net.set_down(4, 1, 1, true);
+  net.run_for(seconds{2});
+  const std::uint64_t dead = packets(1), others = packets(2);
+  send();
+  EXPECT_EQ(packets(1), dead);
+  EXPECT_EQ(packets(2) - others, 400u);
+  EXPECT_EQ(packets(3), 0u);
+}
+
 // 300 s of traffic over two rekeyings: not one packet is lost or repeated.
 TEST(ForwardingStory, RekeyingLosesNothing) {
   const Overlay overlay = square(0, 1, 2);

@@ -31,6 +31,17 @@ std::string joined(const json& list, const char* separator) {
 
 std::string yes(const json& object, const char* key) { return object.value(key, false) ? "yes" : "no"; }
 
+// Of a list, where the controller spreads the flows.
+std::string weight(const json& path) {
+  const auto it = path.find("weight");
+  return it != path.end() && it->is_number() ? fmt::format("{:.1f} %", it->get<double>() / 10) : "";
+}
+
+std::string allocated(const json& path) {
+  const double bps = path.value("allocated_bps", 0.0);
+  return bps > 0 ? fmt::format("{:.1f} Mbit/s", bps * 1e-6) : "";
+}
+
 struct Daemon {
   std::string kind;
   std::string name;
@@ -156,8 +167,8 @@ int show_paths(const Options& options, const std::string& from, const std::strin
     return 0;
   }
   if (box) {
-    Table table{
-        {"TIER", "", "PATH", ">PLANE", ">RTT", ">LOSS", "ALIVE", ">RATE", ">QUEUE", ">PREFERENCE", ">SENT"}};
+    Table table{{"TIER", "", "PATH", ">PLANE", ">RTT", ">LOSS", "ALIVE", ">RATE", ">QUEUE", ">PREFERENCE",
+                 ">WEIGHT", ">SENT"}};
     for (const json& p : paths) {
       // A path whose bottleneck is ours to respect is measured by its own traffic too.
       const json pipe = p.value("managed", json());
@@ -166,15 +177,16 @@ int show_paths(const Options& options, const std::string& from, const std::strin
                  from + " > " + joined(p["names"], " > "), text(p, "first_plane"),
                  milliseconds(p.value("rtt_us", 0.0)), percent(p.value("loss_ppm", 0.0)), yes(p, "alive"),
                  managed ? fmt::format("{:.1f} Mbit/s", pipe.value("rate_bps", 0.0) * 1e-6) : "",
-                 managed ? milliseconds(pipe.value("queue_us", 0.0)) : "", text(p, "preference"),
+                 managed ? milliseconds(pipe.value("queue_us", 0.0)) : "", text(p, "preference"), weight(p),
                  bytes(p.value("bytes", 0.0))});
     }
     fmt::print("{}* in use\n", table.text(terminal_width()));
   } else {
-    Table table{{"TIER", "PATH", "SEGMENTS", ">PLANE", ">COST", ">PREFERENCE"}};
+    Table table{{"TIER", "PATH", "SEGMENTS", ">PLANE", ">COST", ">PREFERENCE", ">WEIGHT", ">ALLOCATED"}};
     for (const json& p : paths)
       table.row({text(p, "tier"), from + " > " + joined(p["names"], " > "), joined(p["segments"], " "),
-                 text(p, "first_plane"), milliseconds(p.value("cost_us", 0.0)), text(p, "preference")});
+                 text(p, "first_plane"), milliseconds(p.value("cost_us", 0.0)), text(p, "preference"),
+                 weight(p), allocated(p)});
     fmt::print("{}", table.text(terminal_width()));
   }
   return 0;

@@ -102,5 +102,36 @@ TEST(Scheduler, APipeThatDelaysMoreThanItBringsIsNotStripedOver) {
   EXPECT_FALSE(s.choose(Tier::Bulk)) << "each loss costs a recovery";
 }
 
+TEST(Scheduler, AShareOfNothingIsLeftOutWhileAnotherCarries) {
+  Story s;
+  s.stripe();
+  s.pipes[0].share = 1000;
+  s.pipes[1].share = 0;
+  EXPECT_EQ(s.choose(Tier::Bulk), 0u);
+  s.pipes[0].ready = false;
+  EXPECT_FALSE(s.choose(Tier::Bulk)) << "the other has room, but no share";
+  s.pipes[0].usable = false;
+  EXPECT_EQ(s.choose(Tier::Bulk), 1u) << "nobody else is left";
+}
+
+TEST(Scheduler, StripingKeepsToSharesLoosely) {
+  Story s;
+  s.stripe();
+  s.pipes[0].share = 300;
+  s.pipes[1].share = 700;
+  double sent[2] = {};
+  for (int i = 0; i < 4000; ++i) {
+    const auto pipe = s.choose(Tier::Bulk);
+    ASSERT_TRUE(pipe);
+    s.scheduler.note_sent(*pipe, 1500);
+    sent[*pipe] += 1500;
+  }
+  EXPECT_NEAR(sent[0] / (sent[0] + sent[1]), 0.45, 0.05)
+      << "one and a half of its share, though always earlier";
+  // Who cannot carry its share holds nobody up.
+  s.pipes[1].usable = false;
+  EXPECT_EQ(s.choose(Tier::Bulk), 0u);
+}
+
 }  // namespace
 }  // namespace qanat::path

@@ -1,0 +1,59 @@
+// CapacityBook: what can be full in a domain, as far as anybody knows: lines by their operators' word, relays by theirs, ways
+// by what their headends could get through while something waited.
+#pragma once
+
+#include <compare>
+#include <map>
+#include <vector>
+
+#include "base/time.hh"
+#include "controller/paths/segment_route.hh"
+#include "identifiers/ids/node_id.hh"
+
+namespace qanat::domain {
+
+class CapacityBook {
+ public:
+  // A way that nothing waits for any more still has the capacity it had.
+  static constexpr base::Duration kWayLives = std::chrono::seconds(120);
+
+  enum class Kind : std::uint8_t {
+    Line,   // what leaves a node on a plane
+    Relay,  // what a relay carries, in packets/s
+    Way     // a route from its headend to its endpoint
+  };
+  struct Key {
+    Kind kind{};
+    ids::NodeId node;        // or the headend
+    ids::NodeId endpoint{};  // of a way
+    paths::Route route{};    // of a way; a line's plane is its planes[0]
+    auto operator<=>(const Key&) const = default;
+  };
+
+  // 0: not known any more.
+  void set_line(ids::NodeId node, ids::PlaneId plane, double bps) { set(line(node, plane), bps); }
+  void set_relay(ids::NodeId relay, double packets_per_s) { set(relay_of(relay), packets_per_s); }
+  void measured(ids::NodeId headend, ids::NodeId endpoint, const paths::Route& route, double bps,
+                base::Time now);
+  void forget(ids::NodeId node);
+  void expire(base::Time now);
+
+  // What a route uses of that which is known to have an end; none twice.
+  std::vector<Key> used_by(ids::NodeId headend, ids::NodeId endpoint, const paths::Route& route) const;
+  // bits/s, or a relay's packets/s. Of a key that used_by() gave.
+  double of(const Key& key) const { return known_.at(key).capacity; }
+  bool empty() const { return known_.empty(); }
+
+ private:
+  struct Known {
+    double capacity = 0;
+    base::Time until = base::Time::max();
+  };
+  static Key line(ids::NodeId node, ids::PlaneId plane);
+  static Key relay_of(ids::NodeId relay) { return {.kind = Kind::Relay, .node = relay}; }
+  void set(const Key& key, double capacity);
+
+  std::map<Key, Known> known_;
+};
+
+}  // namespace qanat::domain

@@ -1,0 +1,73 @@
+// Domain, traffic: what nodes say of it, and how pairs' flows are split for it. Without demand nothing is computed or sent.
+#include "controller/domain/domain.hh"
+#include "controller/domain/traffic_plan.hh"
+
+namespace qanat::domain {
+
+void Domain::note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now) {
+  const ids::NodeId node{member};
+  for (const auto& d : telemetry.demands()) {
+    if (d.tier() >= ids::kTierCount || !membership_.current().contains(d.peer())) continue;
+    demands_.on_report({node, ids::NodeId{d.peer()}, static_cast<ids::Tier>(d.tier())},
+                       {std::uint64_t{d.kbps()} * 1000, d.packet_bytes(), d.limited()}, now.mono);
+  }
+  for (const auto& line : telemetry.lines())
+    if (line.plane() <= ids::PlaneId::kMax)
+      capacities_.set_line(node, ids::PlaneId{static_cast<std::uint8_t>(line.plane())},
+                           1e3 * line.rate_kbps());
+  if (telemetry.relay_packets_per_s() != 0) capacities_.set_relay(node, telemetry.relay_packets_per_s());
+  for (const auto& path : telemetry.paths()) {
+    if (path.capacity_kbps() == 0) continue;
+    // Numbers of lists are those of the configuration that the node acknowledged.
+    for (const auto& policy : rollouts_[member].held.policies())
+      if (policy.endpoint() == path.endpoint() && policy.tier() == path.tier())
+        for (const auto& held : policy.paths())
+          if (const auto route = route_of(held, policy.endpoint()); route && held.path_id() == path.path_id())
+            capacities_.measured(node, ids::NodeId{path.endpoint()}, *route, 1e3 * path.capacity_kbps(),
+                                 now.mono);
+  }
+}
+
+// The last step is not everywhere yet.
+bool Domain::spreading() const {
+  for (const auto& [id, rollout] : rollouts_)
+    if (rollout.respread && rollout.connected && (rollout.dirty || rollout.inflight.version() != 0))
+      return true;
+  return false;
+}
+
+void Domain::plan_traffic(Now now) {
+  planned_ = now.mono;
+  demands_.expire(now.mono);
+  capacities_.expire(now.mono);
+  if (demands_.empty() && spreads_.empty()) {
+    traffic_ = {};
+    return;
+  }
+  if (now.mono - started_ < kTrafficWarmUp || spreading()) return;
+  const base::Time began = config_.stopwatch ? config_.stopwatch() : base::Time{};
+  const auto usable = [this](const Pair& pair, const paths::Route& route) {
+    return engine_.evaluate(pair, route).state == telemetry::LinkState::Usable;
+  };
+  TrafficPlan plan = domain::plan_traffic({demands_, capacities_, selections_, spreads_, usable, now.mono});
+  for (auto& [id, rollout] : rollouts_) rollout.respread = false;
+  const auto change = [&](const SpreadKey& key) {
+    if (!move_budget_.spend(rules_, pairs_.size(), now)) return false;
+    if (const auto at = rollouts_.find(key.first.first); at != rollouts_.end())
+      at->second.dirty = at->second.respread = true;
+    return true;
+  };
+  std::erase_if(spreads_, [&](const auto& s) { return !plan.spreads.contains(s.first) && change(s.first); });
+  for (auto& [key, spread] : plan.spreads) {
+    const auto held = spreads_.find(key);
+    if (held != spreads_.end() && held->second.parts == spread.parts)
+      held->second.allocated_bps = spread.allocated_bps;
+    else if (change(key))
+      spreads_[key] = std::move(spread);
+  }
+  const base::Time ended = config_.stopwatch ? config_.stopwatch() : base::Time{};
+  traffic_ = {plan.demands, plan.demand_bps, plan.carried_bps, spreads_.size(),
+              std::chrono::duration<double>(ended - began).count()};
+}
+
+}  // namespace qanat::domain

@@ -1,0 +1,262 @@
+#include "controller/domain/traffic_plan.hh"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "controller/te/steps.hh"
+
+namespace qanat::domain {
+namespace {
+
+using ids::Tier;
+
+constexpr int kRounds = 16;
+
+bool spreads_at_will(Tier tier) { return tier == Tier::Bulk || tier == Tier::Scavenger; }
+
+class Planner {
+ public:
+  explicit Planner(const TrafficQuestion& question) : q_(question) {
+    gather();
+    find_resources();
+  }
+
+  TrafficPlan run() && {
+    TrafficPlan out;
+    out.demands = asks_.size();
+    for (const Ask& ask : asks_) out.demand_bps += ask.bps;
+    if (!concern()) {
+      out.carried_bps = out.demand_bps;
+      return out;
+    }
+    allocate();
+    prefer_earlier();
+    const te::Flows next = first_step();
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      const Ask& ask = asks_[i];
+      double carried = std::accumulate(next[i].begin(), next[i].end(), 0.0);
+      if (auto spread = spread_of(ask, next[i])) {
+        carried = spread->allocated_bps;
+        out.spreads[ask.key] = std::move(*spread);
+      }
+      out.carried_bps += std::min(ask.bps, carried);
+    }
+    return out;
+  }
+
+ private:
+  struct Ask {
+    SpreadKey key;
+    double bps = 0;
+    std::uint32_t packet_bytes = 0;
+    std::vector<paths::Route> routes;  // usable, the first one first
+    const Spread* held = nullptr;      // null: by preference
+    bool concerned = false;
+  };
+
+  void gather() {
+    for (const auto& [key, row] : q_.demands.rows()) {
+      const Pair pair{key.from.value, key.to.value};
+      const auto chosen = q_.selections.find(pair);
+      if (chosen == q_.selections.end()) continue;
+      Ask ask{.key = {pair, key.tier}, .bps = row.bps(q_.now), .packet_bytes = row.packet_bytes()};
+      for (const paths::Choice& choice : chosen->second)
+        if (q_.usable(pair, choice.route)) ask.routes.push_back(choice.route);
+      if (ask.routes.empty()) continue;
+      const auto held = q_.held.find(ask.key);
+      if (held != q_.held.end() && share_of(ask, &held->second) > 0) ask.held = &held->second;
+      asks_.push_back(std::move(ask));
+    }
+  }
+  // Of the split that is left on usable routes.
+  static std::uint32_t share_of(const Ask& ask, const Spread* held) {
+    std::uint32_t sum = 0;
+    for (const auto& route : ask.routes) sum += held->of(route);
+    return sum;
+  }
+  double part(const Ask& ask, std::size_t route) const {
+    if (ask.held == nullptr) return route == 0 ? 1 : 0;
+    return static_cast<double>(ask.held->of(ask.routes[route])) / share_of(ask, ask.held);
+  }
+
+  void find_resources() {
+    double bits = 0, packets = 0;
+    for (const Ask& ask : asks_) {
+      bits += ask.bps;
+      packets += ask.bps / (8.0 * ask.packet_bytes);
+    }
+    const double bits_per_packet = packets > 0 ? bits / packets : 8.0 * telemetry::DemandBook::kUsualPacket;
+    std::map<CapacityBook::Key, te::Resource> known;
+    for (const Ask& ask : asks_) {
+      te::Demand demand{.tier = ask.key.second, .rate = ask.bps, .paths = {}};
+      for (const auto& route : ask.routes) {
+        std::vector<te::Resource> uses;
+        for (const auto& key : q_.capacities.used_by(ids::NodeId{ask.key.first.first},
+                                                     ids::NodeId{ask.key.first.second}, route)) {
+          const auto [at, fresh] = known.emplace(key, static_cast<te::Resource>(capacities_.size()));
+          if (fresh)
+            capacities_.push_back(q_.capacities.of(key) *
+                                  (key.kind == CapacityBook::Kind::Relay ? bits_per_packet : 1));
+          uses.push_back(at->second);
+        }
+        demand.paths.push_back(std::move(uses));
+      }
+      demands_.push_back(std::move(demand));
+    }
+  }
+
+  // Whose first list is near full when everybody goes by it; false: nobody's.
+  bool concern() {
+    std::vector<double> load(capacities_.size(), 0);
+    for (std::size_t i = 0; i < asks_.size(); ++i)
+      for (const te::Resource r : demands_[i].paths.front()) load[r] += asks_[i].bps;
+    bool any = false;
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      const double most = asks_[i].held != nullptr ? kRelaxed : kNearFull;
+      const auto& first = demands_[i].paths.front();
+      asks_[i].concerned = std::any_of(first.begin(), first.end(),
+                                       [&](te::Resource r) { return load[r] > most * capacities_[r]; });
+      any |= asks_[i].concerned;
+    }
+    return any;
+  }
+
+  // Who would not gain, or for whom delay comes first, keeps to its first list; interactive leaves it for what does not fit.
+  void allocate() {
+    std::vector<std::vector<std::vector<te::Resource>>> ways;
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      te::Demand& demand = demands_[i];
+      ways.push_back(demand.paths);
+      if (!asks_[i].concerned || !spreads_at_will(demand.tier)) demand.paths.resize(1);
+      if (asks_[i].concerned && spreads_at_will(demand.tier)) demand.rate *= kWouldGrow;
+    }
+    te::Allocation allocation(capacities_, demands_);
+    bool again = false;
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      te::Demand& demand = demands_[i];
+      if (demand.tier != Tier::Interactive || ways[i].size() == 1 || allocation.rate(i) >= demand.rate * 0.99)
+        continue;
+      demand.paths = ways[i];
+      again = true;
+    }
+    if (again) allocation = te::Allocation(capacities_, demands_);
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      target_.emplace_back(allocation.flows(i).begin(), allocation.flows(i).end());
+      allowed_.push_back(target_.back().size());
+      target_.back().resize(ways[i].size(), 0);
+      demands_[i].paths = std::move(ways[i]);
+    }
+  }
+
+  std::vector<double> load_of(const te::Flows& flows) const {
+    std::vector<double> load(capacities_.size(), 0);
+    for (std::size_t i = 0; i < flows.size(); ++i)
+      for (std::size_t p = 0; p < flows[i].size(); ++p)
+        for (const te::Resource r : demands_[i].paths[p]) load[r] += flows[i][p];
+    return load;
+  }
+
+  // The allocation says how much everybody gets; where all of it fits by earlier lists, it goes by these: tier by tier, a
+  // little for everybody in turn. Where it does not, as it was levelled.
+  void prefer_earlier() {
+    te::Flows flows;
+    for (const auto& target : target_) flows.emplace_back(target.size(), 0);
+    std::vector<double> load(capacities_.size(), 0);
+    for (const Tier tier : ids::kTiers)
+      for (int round = 0; round < kRounds; ++round)
+        for (std::size_t i = 0; i < asks_.size(); ++i) {
+          if (demands_[i].tier != tier) continue;
+          double left = std::accumulate(target_[i].begin(), target_[i].end(), 0.0) / kRounds;
+          const double enough = left * 1e-6;
+          for (const double full : {kComfortable, 1.0})
+            for (std::size_t p = 0; p < allowed_[i] && left > enough; ++p)
+              left -= pour(demands_[i].paths[p], left, full, flows[i][p], load);
+          if (left > enough) return;
+        }
+    target_ = std::move(flows);
+  }
+  double pour(const std::vector<te::Resource>& path, double amount, double full, double& flow,
+              std::vector<double>& load) const {
+    for (const te::Resource r : path) amount = std::min(amount, full * capacities_[r] - load[r]);
+    if (amount <= 0) return 0;
+    for (const te::Resource r : path) load[r] += amount;
+    flow += amount;
+    return amount;
+  }
+
+  // From as much as the present splits can carry.
+  te::Flows first_step() const {
+    te::Flows from;
+    for (std::size_t i = 0; i < asks_.size(); ++i) {
+      auto& flow = from.emplace_back();
+      for (std::size_t p = 0; p < asks_[i].routes.size(); ++p)
+        flow.push_back(demands_[i].rate * part(asks_[i], p));
+    }
+    const std::vector<double> load = load_of(from);
+    for (std::size_t i = 0; i < from.size(); ++i) {
+      double fits = 1;
+      for (std::size_t p = 0; p < from[i].size(); ++p)
+        if (from[i][p] > 0)
+          for (const te::Resource r : demands_[i].paths[p])
+            fits = std::min(fits, capacities_[r] / std::max(load[r], 1.0));
+      for (double& f : from[i]) f *= fits;
+    }
+    const te::Steps steps = te::plan_steps(capacities_, demands_, from, target_, 1);
+    return steps.steps.empty() ? from : steps.steps.front();
+  }
+
+  // Nothing: by preference.
+  std::optional<Spread> spread_of(const Ask& ask, const std::vector<double>& flow) const {
+    const double total = std::accumulate(flow.begin(), flow.end(), 0.0);
+    if (!ask.concerned || total <= 0) return std::nullopt;
+    Spread fresh;
+    std::uint32_t sum = 0;
+    for (std::size_t p = 0; p < flow.size(); ++p) {
+      const auto grains = static_cast<std::uint32_t>(flow[p] / total * Spread::kWhole / kGrain);
+      fresh.parts.push_back({ask.routes[p], grains * kGrain});
+      sum += grains * kGrain;
+    }
+    // What rounding left goes to the largest.
+    const auto largest = std::max_element(flow.begin(), flow.end()) - flow.begin();
+    fresh.parts[static_cast<std::size_t>(largest)].permille += Spread::kWhole - sum;
+    if (fresh.parts.front().permille == Spread::kWhole) return std::nullopt;
+    fresh.allocated_bps = carried(fresh, flow);
+    if (ask.held == nullptr || share_of(ask, ask.held) != Spread::kWhole) return fresh;
+    bool near = true;
+    Spread kept;
+    for (const auto& part : fresh.parts) {
+      const std::uint32_t before = ask.held->of(part.route);
+      near &= (before == 0) == (part.permille == 0) &&
+              std::max(before, part.permille) - std::min(before, part.permille) <= 2 * kGrain;
+      kept.parts.push_back({part.route, before});
+    }
+    if (!near) return fresh;
+    kept.allocated_bps = carried(kept, flow);
+    return kept;
+  }
+  // At these parts, so much goes before a way has more than its flow.
+  static double carried(const Spread& spread, const std::vector<double>& flow) {
+    double most = std::accumulate(flow.begin(), flow.end(), 0.0);
+    for (std::size_t p = 0; p < flow.size(); ++p)
+      if (const double share = spread.parts[p].permille; share > 0)
+        most = std::min(most, flow[p] * Spread::kWhole / share);
+    return most;
+  }
+
+  const TrafficQuestion& q_;
+  std::vector<Ask> asks_;
+  std::vector<double> capacities_;
+  std::vector<te::Demand> demands_;  // of asks_
+  te::Flows target_;
+  std::vector<std::size_t> allowed_;  // of each demand's paths, the first so many
+};
+
+}  // namespace
+
+TrafficPlan plan_traffic(const TrafficQuestion& question) { return Planner(question).run(); }
+
+}  // namespace qanat::domain

@@ -1,0 +1,42 @@
+// TrafficPlan: from what is asked for and what can be full to how each pair's flows are split. Pure. Where nothing is near
+// full nothing is split; what does not fit a pair's first list overflows to the next (private before Internet, where planes
+// have prices), and where all of them are full everybody gets a fair share (controller/te).
+#pragma once
+
+#include <functional>
+
+#include "controller/domain/capacity_book.hh"
+#include "controller/domain/config_compiler.hh"
+#include "controller/domain/spread.hh"
+#include "controller/telemetry/demand_book.hh"
+
+namespace qanat::domain {
+
+struct TrafficQuestion {
+  const telemetry::DemandBook& demands;
+  const CapacityBook& capacities;
+  const Selections& selections;
+  const Spreads& held;  // in force now
+  std::function<bool(const Pair&, const paths::Route&)> usable;
+  base::Time now;
+};
+
+struct TrafficPlan {
+  Spreads spreads;        // the next step's: nothing is overloaded on the way there, whoever switches first
+  double demand_bps = 0;  // of all that was reported
+  double carried_bps = 0;
+  std::size_t demands = 0;
+};
+
+// Above this share of a capacity by what goes over first lists, its pairs are split; until it is below the other one again.
+inline constexpr double kNearFull = 0.8, kRelaxed = 0.7;
+// What a pair whose ways are full is thought to want beyond what it gets: it would send more if it could.
+inline constexpr double kWouldGrow = 1.25;
+// Earlier lists are filled up to here before later ones get anything.
+inline constexpr double kComfortable = 0.9;
+// Splits are in these, and a difference of twice as much is not worth telling a node.
+inline constexpr std::uint32_t kGrain = 20;  // 1/1000
+
+TrafficPlan plan_traffic(const TrafficQuestion& question);
+
+}  // namespace qanat::domain

@@ -1,0 +1,368 @@
+// Traffic: what boxes report becomes a split of flows over lists. The demand book, the plan by itself, and a whole domain in
+// which two pairs share a relay's line that is too narrow for both.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "controller/domain/traffic_plan.hh"
+#include "tests/unit/controller/one_domain.hh"
+
+namespace qanat::domain {
+namespace {
+
+using ids::NodeId;
+using ids::PlaneId;
+using ids::Tier;
+using telemetry::DemandBook;
+
+constexpr base::Time kStart{1000s};
+constexpr double kMbit = 1e6;
+
+paths::Route direct(std::uint8_t plane = 1) {
+  paths::Route route;
+  route.planes[0] = PlaneId{plane};
+  return route;
+}
+paths::Route over(std::uint32_t relay, std::uint8_t in = 1, std::uint8_t out = 1) {
+  paths::Route route = direct(in);
+  route.relay_count = 1;
+  route.relays[0] = NodeId{relay};
+  route.planes[1] = PlaneId{out};
+  return route;
+}
+
+TEST(DemandBook, RisesFastFallsSlowlyAndForgets) {
+  DemandBook book;
+  const DemandBook::Key key{NodeId{1}, NodeId{2}, Tier::Bulk};
+  book.on_report(key, {0, 0, false}, kStart);
+  EXPECT_TRUE(book.empty()) << "nothing is no row";
+  book.on_report(key, {100'000'000, 1400, true}, kStart);
+  const auto& row = book.rows().at(key);
+  EXPECT_NEAR(row.bps(kStart), 0, 1);
+  EXPECT_NEAR(row.bps(kStart + 3s), 63 * kMbit, kMbit);
+  EXPECT_EQ(row.packet_bytes(), 1400u);
+  EXPECT_TRUE(row.limited());
+  book.on_report(key, {100'000'000, 1400, false}, kStart + 20s);
+  book.on_report(key, {0, 0, false}, kStart + 30s);
+  EXPECT_NEAR(row.bps(kStart + 45s), 37 * kMbit, 2 * kMbit) << "a pause is no end";
+  book.expire(kStart + 60s);
+  EXPECT_FALSE(book.empty());
+  book.expire(kStart + 180s);
+  EXPECT_TRUE(book.empty());
+  book.on_report(key, {100'000'000, 1400, false}, kStart + 200s);
+  book.expire(kStart + 230s);
+  book.expire(kStart + 400s);
+  EXPECT_TRUE(book.empty()) << "a box that is gone repeats nothing";
+  book.on_report(key, {1'000'000, 1400, false}, kStart);
+  book.forget(NodeId{2});
+  EXPECT_TRUE(book.empty());
+}
+
+TEST(CapacityBook, KnowsWhatARouteUses) {
+  CapacityBook book;
+  EXPECT_TRUE(book.used_by(NodeId{1}, NodeId{2}, over(9)).empty()) << "nothing is known to have an end";
+  book.set_line(NodeId{1}, PlaneId{1}, 5e6);
+  book.set_line(NodeId{9}, PlaneId{1}, 6e6);
+  book.set_line(NodeId{9}, PlaneId{2}, 7e6);
+  book.set_relay(NodeId{9}, 1000);
+  book.measured(NodeId{9}, NodeId{2}, direct(), 3e6, kStart);
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, over(9)).size(), 4u)
+      << "our line, the relay's, the relay, and the link behind it";
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, direct(2)).size(), 0u);
+  book.expire(kStart + CapacityBook::kWayLives);
+  book.set_line(NodeId{9}, PlaneId{1}, 0);
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, over(9)).size(), 2u);
+  book.forget(NodeId{9});
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, over(9)).size(), 1u);
+}
+
+// Pairs (1, 3) and (2, 3): first over relay 9, then directly.
+struct World {
+  DemandBook demands;
+  CapacityBook capacities;
+  Selections selections{{{1, 3}, {{over(9), 10}, {direct(), 20}}}, {{2, 3}, {{over(9), 10}, {direct(), 20}}}};
+  Spreads held;
+
+  void ask(std::uint32_t from, double bps, Tier tier = Tier::Bulk) {
+    const DemandBook::Key key{NodeId{from}, NodeId{3}, tier};
+    for (int i = 0; i < 2; ++i)
+      demands.on_report(key, {static_cast<std::uint64_t>(bps), 1000, false}, kStart + i * 60s);
+  }
+  TrafficPlan plan() const {
+    return plan_traffic({demands, capacities, selections, held,
+                         [](const Pair&, const paths::Route&) { return true; }, kStart + 60s});
+  }
+  // As the domain does it, until nothing changes any more.
+  TrafficPlan settle() {
+    TrafficPlan out = plan();
+    for (int i = 0; i < 10; ++i) {
+      held = out.spreads;
+      out = plan();
+    }
+    return out;
+  }
+  // What a plan's spreads put on each capacity.
+  std::map<CapacityBook::Key, double> loads(const TrafficPlan& plan) const {
+    std::map<CapacityBook::Key, double> out;
+    for (const auto& [key, spread] : plan.spreads)
+      for (const auto& part : spread.parts)
+        for (const auto& used :
+             capacities.used_by(NodeId{key.first.first}, NodeId{key.first.second}, part.route))
+          out[used] += spread.allocated_bps * part.permille / Spread::kWhole;
+    return out;
+  }
+};
+
+TEST(TrafficPlan, WithoutDemandOrWithRoomThereIsNone) {
+  World w;
+  w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
+  EXPECT_TRUE(w.plan().spreads.empty());
+  w.ask(1, 30 * kMbit);
+  w.ask(2, 40 * kMbit);
+  const TrafficPlan plan = w.plan();
+  EXPECT_TRUE(plan.spreads.empty()) << "70 of 100";
+  EXPECT_EQ(plan.demands, 2u);
+  EXPECT_NEAR(plan.carried_bps, plan.demand_bps, 1);
+}
+
+TEST(TrafficPlan, WhatDoesNotFitTheFirstListGoesByTheSecond) {
+  World w;
+  w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
+  w.ask(1, 80 * kMbit);
+  w.ask(2, 80 * kMbit);
+  const TrafficPlan plan = w.settle();
+  ASSERT_EQ(plan.spreads.size(), 2u);
+  EXPECT_NEAR(plan.carried_bps, 160 * kMbit, kMbit);
+  double relayed = 0;
+  for (const auto& [key, spread] : plan.spreads) {
+    EXPECT_NEAR(spread.of(over(9)), 450, 60) << "90 of the 200 they might want, in halves";
+    relayed += spread.allocated_bps * spread.of(over(9)) / Spread::kWhole;
+  }
+  EXPECT_LE(relayed, 100 * kMbit);
+  EXPECT_GE(relayed, 80 * kMbit) << "the better list is filled first";
+}
+
+TEST(TrafficPlan, WhereEverythingIsFullTheyShareAndHigherTiersGoFirst) {
+  World w;
+  w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
+  w.capacities.set_line(NodeId{1}, PlaneId{1}, 1000 * kMbit);
+  w.capacities.measured(NodeId{1}, NodeId{3}, direct(), 20 * kMbit, kStart + 60s);
+  w.capacities.measured(NodeId{2}, NodeId{3}, direct(), 20 * kMbit, kStart + 60s);
+  w.ask(1, 200 * kMbit);
+  w.ask(2, 200 * kMbit);
+  const TrafficPlan fair = w.settle();
+  ASSERT_EQ(fair.spreads.size(), 2u);
+  for (const auto& [key, spread] : fair.spreads) EXPECT_NEAR(spread.allocated_bps, 70 * kMbit, 4 * kMbit);
+  w.ask(1, 60 * kMbit, Tier::Interactive);
+  const TrafficPlan plan = w.settle();
+  EXPECT_FALSE(plan.spreads.contains({{1, 3}, Tier::Interactive}))
+      << "it keeps to its first list, where it fits";
+  double bulk = 0;
+  for (const auto& [key, spread] : plan.spreads) bulk += spread.allocated_bps;
+  EXPECT_NEAR(bulk, 80 * kMbit, 5 * kMbit);
+  EXPECT_NEAR(plan.carried_bps, 140 * kMbit, 5 * kMbit);
+}
+
+TEST(TrafficPlan, ARelaysPacketRateIsACapacity) {
+  World w;
+  w.capacities.set_relay(NodeId{9}, 5000);  // 40 Mbit/s of 1,000 bytes
+  w.ask(1, 50 * kMbit);
+  const TrafficPlan plan = w.settle();
+  ASSERT_EQ(plan.spreads.size(), 1u);
+  const Spread& spread = plan.spreads.begin()->second;
+  EXPECT_LE(spread.allocated_bps * spread.of(over(9)) / Spread::kWhole, 40 * kMbit);
+}
+
+TEST(TrafficPlan, ASplitStaysUntilItIsNotNeededByFar) {
+  World w;
+  w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
+  w.ask(1, 85 * kMbit);
+  w.held = w.plan().spreads;
+  ASSERT_EQ(w.held.size(), 1u);
+  w.ask(1, 84 * kMbit);
+  EXPECT_EQ(w.plan().spreads.begin()->second.parts, w.held.begin()->second.parts) << "hardly different";
+  w.demands = {};
+  w.ask(1, 75 * kMbit);
+  EXPECT_EQ(w.plan().spreads.size(), 1u) << "less than where it began";
+  w.demands = {};
+  w.ask(1, 50 * kMbit);
+  EXPECT_TRUE(w.plan().spreads.empty());
+}
+
+TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacity) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 100; ++round) {
+    World w;
+    w.selections.clear();
+    for (std::uint32_t node = 1; node <= 8; ++node)
+      for (std::uint8_t plane = 1; plane <= 2; ++plane)
+        if (random() % 3 != 0)
+          w.capacities.set_line(NodeId{node}, PlaneId{plane}, (10 + random() % 90) * kMbit);
+    for (std::uint32_t relay = 7; relay <= 8; ++relay)
+      if (random() % 2 != 0) w.capacities.set_relay(NodeId{relay}, 1000 + random() % 20'000);
+    for (std::uint32_t from = 1; from <= 6; ++from)
+      for (std::uint32_t to = 1; to <= 6; ++to) {
+        if (from == to || random() % 3 == 0) continue;
+        paths::Choices choices{{direct(1), 10}, {over(7), 12}, {over(8, 2, 1), 13}, {direct(2), 20}};
+        std::shuffle(choices.begin(), choices.end(), random);
+        choices.resize(1 + random() % 4);
+        w.selections[{from, to}] = choices;
+        for (const Tier tier : ids::kTiers)
+          if (random() % 2 == 0)
+            w.demands.on_report({NodeId{from}, NodeId{to}, tier},
+                                {(1 + random() % 60) * 1'000'000ull,
+                                 200u + static_cast<std::uint32_t>(random() % 1200), false},
+                                kStart);
+      }
+    double bits = 0, packets = 0;
+    for (const auto& [key, row] : w.demands.rows()) {
+      bits += row.bps(kStart + 60s);
+      packets += row.bps(kStart + 60s) / (8.0 * row.packet_bytes());
+    }
+    for (int step = 0; step < 4; ++step) {
+      const TrafficPlan plan = w.plan();
+      for (const auto& [used, load] : w.loads(plan)) {
+        const double unit = used.kind == CapacityBook::Kind::Relay ? bits / packets : 1;
+        ASSERT_LE(load, w.capacities.of(used) * unit * (1 + 1e-6)) << "round " << round << " step " << step;
+      }
+      for (const auto& [key, spread] : plan.spreads) {
+        std::uint32_t sum = 0;
+        for (const auto& part : spread.parts) sum += part.permille;
+        ASSERT_EQ(sum, Spread::kWhole);
+      }
+      ASSERT_LE(plan.carried_bps, plan.demand_bps * (1 + 1e-6));
+      w.held = plan.spreads;
+    }
+  }
+}
+
+// A second city; both hold the list over the relay first.
+class TrafficInADomain : public OneDomain {
+ protected:
+  Box town_{"town"};
+  TrafficInADomain() {
+    boxes_.push_back(&town_);
+    rtt_[{&town_, &far_}] = 100'000;
+    rtt_[{&town_, &relay_}] = 20'000;
+  }
+  void report(const Box& from, std::uint32_t kbps) {
+    Envelope e;
+    auto& demand = *e.mutable_telemetry()->add_demands();
+    demand.set_peer(far_.id);
+    demand.set_tier(2);
+    demand.set_kbps(kbps);
+    demand.set_packet_bytes(1400);
+    d_->level->on_envelope(from.id, e, now_);
+  }
+  void line(const Box& of, std::uint32_t kbps) {
+    Envelope e;
+    auto& line = *e.mutable_telemetry()->add_lines();
+    line.set_plane(1);
+    line.set_rate_kbps(kbps);
+    d_->level->on_envelope(of.id, e, now_);
+  }
+  void carry(std::uint32_t kbps, base::Duration time) {
+    for (base::Duration t{}; t < time; t += 5s) {
+      for (const Box* box : {&city_, &town_}) report(*box, kbps);
+      run(5s);
+    }
+  }
+  const proto::v1::SrPolicy* bulk(const Box& box) const {
+    for (const auto& p : box.held.policies())
+      if (p.endpoint() == far_.id && p.tier() == 2) return &p;
+    return nullptr;
+  }
+  static std::vector<std::uint32_t> weights(const proto::v1::SrPolicy& policy) {
+    std::vector<std::uint32_t> out;
+    for (const auto& path : policy.paths()) out.push_back(path.weight());
+    return out;
+  }
+  std::uint64_t version() const { return city_.held.version(); }
+};
+
+TEST_F(TrafficInADomain, SpreadsTwoPairsOverWhatIsLeft) {
+  run(20s);
+  ASSERT_EQ(bulk(city_)->paths_size(), 2);
+  ASSERT_EQ(city_.first_list(far_.id), over_relay());
+  const std::uint64_t quiet = version();
+  line(relay_, 100'000);
+  carry(30'000, 20s);
+  EXPECT_EQ(version(), quiet) << "there is room: nothing is sent";
+  EXPECT_EQ(d_->level->traffic().demands, 2u);
+  carry(80'000, 40s);
+  for (const Box* box : {&city_, &town_}) {
+    const auto w = weights(*bulk(*box));
+    EXPECT_NEAR(w[0], 450, 80);
+    EXPECT_EQ(w[0] + w[1], Spread::kWhole);
+    EXPECT_EQ(weights(*box->policy(far_.id)), (std::vector<std::uint32_t>{1, 1}))
+        << "interactive did not ask";
+  }
+  double relayed = 0;
+  for (const auto& path : d_->level->paths({"", "far", Tier::Bulk}))
+    if (path.names.size() == 2) relayed += path.allocated_bps;
+  EXPECT_LE(relayed, 100 * kMbit);
+  EXPECT_GE(relayed, 80 * kMbit);
+  const auto traffic = d_->level->traffic();
+  EXPECT_EQ(traffic.spread, 2u);
+  EXPECT_NEAR(traffic.carried_bps / traffic.demand_bps, 1, 0.02);
+
+  const std::uint64_t spread = version();
+  carry(80'000, 30s);
+  EXPECT_LE(version(), spread + 1) << "what does not change is not sent again";
+  carry(0, 120s);
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "by preference again";
+  EXPECT_EQ(d_->level->traffic().demands, 0u);
+}
+
+TEST_F(TrafficInADomain, AFreezeKeepsSplitsAndARestartTrustsThem) {
+  run(20s);
+  line(relay_, 100'000);
+  policy::Rules rules;
+  rules.freezes.push_back({0, now_.unix_s + 3600, "a fair"});
+  d_->level->set_rules(rules, now_);
+  carry(80'000, 30s);
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
+  d_->level->set_rules({}, now_);
+  carry(80'000, 30s);
+  const auto split = weights(*bulk(city_));
+  EXPECT_NE(split, (std::vector<std::uint32_t>{1, 1}));
+
+  const std::uint64_t before = version();
+  d_->level = std::make_unique<Domain>(DomainConfig{.name = "d1", .domain = 1, .probe_plan = {}}, d_->store,
+                                       d_->authority, d_->members, now_);
+  d_->members.level = d_->level.get();
+  for (Box* box : boxes_) d_->connect(*box);
+  run(14s);
+  EXPECT_EQ(weights(*bulk(city_)), split);
+  EXPECT_EQ(version(), before) << "one that has just started changes nothing";
+  run(30s);
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "nobody spoke of traffic since";
+}
+
+TEST_F(TrafficInADomain, NonsenseIsPassedOver) {
+  run(20s);
+  Envelope e;
+  for (const std::uint32_t peer : {0u, 99u, 0xffffffffu}) {
+    auto& demand = *e.mutable_telemetry()->add_demands();
+    demand.set_peer(peer);
+    demand.set_tier(2);
+    demand.set_kbps(1000);
+  }
+  auto& demand = *e.mutable_telemetry()->add_demands();
+  demand.set_peer(far_.id);
+  demand.set_tier(9);
+  demand.set_kbps(1000);
+  auto& path = *e.mutable_telemetry()->add_paths();
+  path.set_path_id(4711);
+  path.set_endpoint(far_.id);
+  path.set_tier(2);
+  path.set_capacity_kbps(1);
+  auto& line = *e.mutable_telemetry()->add_lines();
+  line.set_plane(4000);
+  d_->level->on_envelope(city_.id, e, now_);
+  run(10s);
+  EXPECT_EQ(d_->level->traffic().demands, 0u);
+}
+
+}  // namespace
+}  // namespace qanat::domain
