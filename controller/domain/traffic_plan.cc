@@ -53,8 +53,8 @@ class Planner {
     SpreadKey key;
     double bps = 0;
     std::uint32_t packet_bytes = 0;
-    std::vector<paths::Route> routes;  // usable, the first one first
-    const Spread* held = nullptr;      // null: by preference
+    std::vector<paths::Route> routes{};  // usable, the first one first
+    const Spread* held = nullptr;        // null: by preference
     bool concerned = false;
   };
 
