@@ -86,6 +86,8 @@ void Installation::start(const Box& box, std::size_t number) {
     run("ip -n " + netns + " link set " + device + " up");
     lines += "[[line]]\nplane = " + plane + "\naddress = \"10." + plane + ".0." + id +
              "\"\nport = 7700\nname = \"p" + plane + "\"\n";
+    if (const auto rate = box.rates.find(p); rate != box.rates.end())
+      lines += "rate = \"" + rate->second + "\"\n";
   }
   const json token = controller("POST", "/v1/join-tokens",
                                 json{{"node", box.name}, {"relay", box.relay}, {"ttl_s", 600}}.dump());

@@ -19,6 +19,7 @@ class Installation {
     std::string name;
     std::vector<int> planes;
     bool relay = false;
+    std::map<int, std::string> rates = {};  // of its lines, by plane
   };
   // Enrols every box, puts them all into tenant 100 and starts them. Box i (from 1) is 10.PLANE.0.i and 100.96.i.1.
   explicit Installation(const std::vector<Box>& boxes);
