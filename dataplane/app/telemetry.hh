@@ -28,7 +28,8 @@ class TelemetryReporter {
   // The controller believes a report for 10 s (telemetry::Matrix::kFresh): all of it is said twice as often.
   static constexpr base::Duration kEverything = std::chrono::seconds(5);
 
-  explicit TelemetryReporter(KnownRates rates = {}) : rates_(std::move(rates)) {}
+  TelemetryReporter() = default;
+  explicit TelemetryReporter(KnownRates rates) : rates_(std::move(rates)) {}
 
   // `status` was taken (Forwarder::status(now, true)): what is left out here has nothing new in its interval.
   void append(const forwarder::Status& status, const packet::DropCounters& drops,
