@@ -2,8 +2,12 @@
 // planes; each life of the boxes sees two deaths, so that no path is held down for having died before.
 //
 //   bench_failover NETNS_A NETNS_B LINKEM_SOCKET TRIALS DELAY_US…(one way, by plane)
-//     a line a trial: {"kind":"two_way|one_way|gray","outage_ms","gap_ms","switched"}, and at the end
-//     {"trials","critical_sent","critical_lost","critical_dup"}
+//     a line a trial: {"kind":"two_way|one_way|gray","outage_ms","gap_ms","switched"} and what else was seen meanwhile, in
+//     ms: "injected": when the link's emulator had answered; "gap_from": when the gap began, both since we asked it;
+//     "down", "moved": when the sending box said that the path is down, and moved the flow (-1: never);
+//     "critical_gap": the longest of critical's; "send_gap": of the flow's own sending; "waiter", "wait": the thread of
+//     boxes, load or emulator that waited longest for a CPU during the gap; "pause": how late the witness of that was.
+//     At the end {"trials","critical_sent","critical_lost","critical_dup"}
 //
 // outage = the largest gap between two arrivals − the way back's delay, which no report can beat − how much longer the
 // backup takes (the gap that a switch without any loss would show).
@@ -19,11 +23,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "bench/failover/witness.hh"
 #include "dataplane/io/netns.hh"
 #include "tests/support/test_box.hh"
 
@@ -50,7 +56,11 @@ int udp(const std::string& netns, int dscp) {
 class Flow {
  public:
   Flow(const std::string& a, const std::string& b, std::uint16_t port, int dscp)
-      : from_(udp(a, dscp)), to_(udp(b, dscp)), arrivals_(kMostPackets), counts_(kMostPackets) {
+      : from_(udp(a, dscp)),
+        to_(udp(b, dscp)),
+        arrivals_(kMostPackets),
+        sendings_(kMostPackets),
+        counts_(kMostPackets) {
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_port = htons(port);
@@ -64,6 +74,7 @@ class Flow {
       std::uint8_t packet[120] = {};
       while (!stop_ && sent_ < kMostPackets) {
         const std::uint32_t number = sent_;
+        sendings_[number] = Clock::now();
         std::memcpy(packet, &number, sizeof number);
         ::sendto(from_, packet, sizeof packet, 0, reinterpret_cast<const sockaddr*>(&at), sizeof at);
         ++sent_;
@@ -96,14 +107,17 @@ class Flow {
     done_ = true;
     receiving_.join();
   }
+  struct Gap {
+    Clock::time_point from, until;
+    double ms() const { return std::chrono::duration<double, std::milli>(until - from).count(); }
+  };
   // Between two arrivals, of which the later one came in the interval.
-  Clock::duration largest_gap(Clock::time_point begin, Clock::time_point end) const {
-    const std::size_t n = received_.load(std::memory_order_acquire);
-    Clock::duration most{};
-    for (std::size_t i = 1; i < n; ++i)
-      if (arrivals_[i] >= begin && arrivals_[i] <= end)
-        most = std::max(most, arrivals_[i] - arrivals_[i - 1]);
-    return most;
+  Gap largest_gap(Clock::time_point begin, Clock::time_point end) const {
+    return largest(arrivals_, received_.load(std::memory_order_acquire), begin, end);
+  }
+  // The same of the packets' leaving.
+  Gap largest_send_gap(Clock::time_point begin, Clock::time_point end) const {
+    return largest(sendings_, sent_, begin, end);
   }
   std::uint32_t sent() const { return sent_; }
   std::uint32_t lost() const {
@@ -116,9 +130,19 @@ class Flow {
   }
 
  private:
+  static Gap largest(const std::vector<Clock::time_point>& times, std::size_t n, Clock::time_point begin,
+                     Clock::time_point end) {
+    Gap most{begin, begin};
+    for (std::size_t i = 1; i < n; ++i)
+      if (times[i] >= begin && times[i] <= end && times[i] - times[i - 1] > most.until - most.from)
+        most = {times[i - 1], times[i]};
+    return most;
+  }
+
   int from_;
   int to_;
   std::vector<Clock::time_point> arrivals_;
+  std::vector<Clock::time_point> sendings_;
   std::vector<std::uint16_t> counts_;
   std::atomic<std::uint32_t> sent_{0};
   std::atomic<std::size_t> received_{0};
@@ -126,6 +150,30 @@ class Flow {
   std::atomic<bool> done_{false};
   std::thread sending_;
   std::thread receiving_;
+};
+
+// When a box said what, of its bulk paths.
+class Diary {
+ public:
+  void note(const forwarder::Event& e) {
+    const std::lock_guard lock(mutex_);
+    events_.push_back(e);
+  }
+  // ms after `begin` of the first event of this kind since; -1: none.
+  double first(forwarder::Event::Kind kind, Clock::time_point begin) {
+    const std::lock_guard lock(mutex_);
+    for (const forwarder::Event& e : events_) {
+      const Clock::time_point at{e.at.time_since_epoch()};  // CLOCK_MONOTONIC both
+      const bool other = e.kind == forwarder::Event::Kind::PathSwitched && e.tier != ids::Tier::Bulk;
+      if (e.kind == kind && at >= begin && !other)
+        return std::chrono::duration<double, std::milli>(at - begin).count();
+    }
+    return -1;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<forwarder::Event> events_;
 };
 
 int alive(test::TestBox& box) {
@@ -179,11 +227,13 @@ int main(int argc, char** argv) {
     for (const std::uint8_t p : all)
       overlay.add_lists({head * 1000 + p * 10u, head, {}, p, p, {ids::Sid::end(ids::NodeId{end})}});
 
+  const bench::Witness witness({::getpid(), bench::server_of(socket)});
   std::mt19937 random(static_cast<unsigned>(::getpid()));
   std::uint64_t sent = 0, lost = 0, twice = 0;
   int done = 0;
   while (done < trials) {
-    test::TestBox box_a(overlay, 1, a);
+    Diary diary;
+    test::TestBox box_a(overlay, 1, a, 1, {}, false, [&](const forwarder::Event& e) { diary.note(e); });
     test::TestBox box_b(overlay, 2, b);
     for (int i = 0; i < 300 && (alive(box_a) != planes || alive(box_b) != planes); ++i)
       std::this_thread::sleep_for(milliseconds{50});
@@ -198,16 +248,29 @@ int main(int argc, char** argv) {
       if (plane == 0) break;
       const auto begin = Clock::now();
       set_link(socket, plane, kind.direction, kind.on);
+      const auto injected = Clock::now();
       broken.push_back(plane);
       std::this_thread::sleep_for(kFault);
       const int backup = active(box_a);
       const double delay = std::atof(argv[4 + plane]),
                    other = std::atof(argv[4 + (backup == 0 ? plane : backup)]);
-      const double gap =
-          std::chrono::duration<double, std::milli>(flow.largest_gap(begin, Clock::now())).count();
+      const auto end = Clock::now();
+      const Flow::Gap gap = flow.largest_gap(begin, end);
       const double longer = std::max(0.0, other - delay) * 1e-3;
-      std::printf("{\"kind\":\"%s\",\"outage_ms\":%.1f,\"gap_ms\":%.1f,\"switched\":%s}\n", kind.name,
-                  std::max(0.0, gap - other * 1e-3 - longer), gap, backup != plane ? "true" : "false");
+      const auto since = [&](Clock::time_point t) {
+        return std::chrono::duration<double, std::milli>(t - begin).count();
+      };
+      const bench::Witness::Wait wait = witness.longest_wait(gap.from, gap.until);
+      std::printf(
+          "{\"kind\":\"%s\",\"outage_ms\":%.1f,\"gap_ms\":%.1f,\"switched\":%s,\"injected\":%.1f,"
+          "\"gap_from\":%.1f,\"down\":%.1f,\"moved\":%.1f,\"critical_gap\":%.1f,\"send_gap\":%.1f,"
+          "\"waiter\":\"%s\",\"wait\":%.1f,\"pause\":%.1f}\n",
+          kind.name, std::max(0.0, gap.ms() - other * 1e-3 - longer), gap.ms(),
+          backup != plane ? "true" : "false", since(injected), since(gap.from),
+          diary.first(forwarder::Event::Kind::PathDown, begin),
+          diary.first(forwarder::Event::Kind::PathSwitched, begin), critical.largest_gap(begin, end).ms(),
+          flow.largest_send_gap(begin, end).ms(), wait.thread.c_str(), wait.ms,
+          witness.longest_pause_ms(gap.from, gap.until));
       std::fflush(stdout);
     }
     critical.finish();

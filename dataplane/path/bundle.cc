@@ -82,6 +82,7 @@ void Bundle::refresh(base::Time now) {
     c.latency = m.pipe->latency();
     c.rtt = m.pipe->least_rtt();
     c.rate = m.pipe->bandwidth();
+    c.loss_lately = m.pipe->loss_lately();
     c.settled =
         m.pipe->congestion().measured() &&
         (m.pipe->congestion().state() != Congestion::State::Startup || m.pipe->counts().acked > kTried);
@@ -124,9 +125,16 @@ void Bundle::sent(std::size_t pipe, SpaceKey space, std::uint64_t counter, std::
     scheduler_.note_sent(pipe, wire_bytes);
     scheduler_.note_backlog(backlog > 0, now);
   }
-  if (backlog == 0 && lost_waiting() == 0)
-    for (Member& m : pipes_)
-      if (m.pipe != nullptr && m.pipe->has_window()) m.pipe->on_app_limited();
+  // What waits for another pipe does not wait for this one: one that carries copies only, say, was never filled.
+  const bool waits = backlog != 0 || lost_waiting() != 0;
+  for (std::size_t i = 0; i < pipes_.size(); ++i)
+    if (has(i) && pipes_[i].pipe->has_window() && !(waits && is_asked(i))) pipes_[i].pipe->on_app_limited();
+}
+
+bool Bundle::is_asked(std::size_t pipe) const {
+  if (scheduler_.striping()) return true;
+  return preferred_[index(ids::Tier::Interactive)] == pipe || preferred_[index(ids::Tier::Bulk)] == pipe ||
+         preferred_[index(ids::Tier::Scavenger)] == pipe;
 }
 
 void Bundle::collect_lost(base::Time now) {
@@ -165,9 +173,9 @@ std::optional<Bundle::Again> Bundle::next_lost(base::Time now) {
     return std::nullopt;
   }
   refresh(now);
-  const auto pipe = scheduler_.choose_again(candidates_);
-  if (!pipe) return std::nullopt;
   const Kept& kept = again_[again_next_];
+  const auto pipe = scheduler_.choose_again(candidates_, kept.attempts);
+  if (!pipe) return std::nullopt;
   return Again{*pipe, kept.tier, kept.bucket, slab_.bytes(kept.copy).first(kept.bytes)};
 }
 
@@ -193,7 +201,7 @@ std::optional<Bundle::Repair> Bundle::next_repair(base::Time now) {
     if (i == last_pipe_ ? !chosen : apart) chosen = i;
   }
   if (!chosen && !(has(last_pipe_) && candidates_[last_pipe_].usable))
-    chosen = scheduler_.choose_again(candidates_);
+    chosen = scheduler_.choose_again(candidates_, 1);
   if (!chosen) return std::nullopt;
   return Repair{*chosen, repair_->tier, repair_->bucket, repair_->body};
 }

@@ -125,6 +125,7 @@ class Bundle {
     double told_loss = 0;              // by probes; fades, since it may have been a queue's
     double queue = 0, queue_mean = 0;  // seconds, for coupling
   };
+  bool is_asked(std::size_t pipe) const;  // what has to wait may be waiting for it
   void collect_lost(base::Time now);
   void refresh(base::Time now);
   void couple(base::Time now);

@@ -50,7 +50,8 @@ struct Heard {
   // What left by then (our clock) would have been heard by now, as another path's probe that left then was, `slack`
   // ago at least. Their raw one-way delays differ by the same clock offset: it cancels, and so does what stops all.
   base::Time overtaken = base::Time::min();
-  base::Duration behind{};  // how long the next probe should have been there, by the same measure
+  // How long the next probe should have been there, beside one of another path that left no earlier.
+  base::Duration behind{};
 };
 
 // How this direction has been of late: spread of its delay, and usual loss.
@@ -78,6 +79,11 @@ class Liveness {
   base::Time next_timeout() const;
 
   std::uint32_t last_confirmed() const { return confirmed_; }
+  // When that probe left; Time::max(): it did not yet, or long ago.
+  base::Time sent_at(std::uint32_t sequence) const {
+    const Sent& sent = ring_[sequence % ring_.size()];
+    return sent.sequence == sequence ? sent.at : base::Time::max();
+  }
   base::Time since() const { return since_; }  // of the present state
 
  private:

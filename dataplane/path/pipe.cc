@@ -11,6 +11,7 @@ constexpr base::Duration kFarAckDelay =
 constexpr base::Duration kSpaceIdle = std::chrono::seconds{5};
 constexpr unsigned kSilentPtos = 3;
 constexpr double kLossMemory = 1.0 / 1024;  // of a datagram
+constexpr double kLatelyMemory = 1.0 / 32;
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 }  // namespace
@@ -117,6 +118,7 @@ void Pipe::lose(Sent& sent) {
   ++counts_.lost;
   counts_.lost_bytes += sent.bytes;
   loss_ += (1 - loss_) * kLossMemory;
+  loss_lately_ += (1 - loss_lately_) * kLatelyMemory;
   if (lost_next_ == lost_.size()) {
     lost_.clear();
     lost_next_ = 0;
@@ -215,7 +217,10 @@ bool Pipe::on_ack(const packet::Ack& ack, base::Time now) {
   if (newest == nullptr) return true;
   counts_.acked += acked;
   counts_.acked_bytes += acked_bytes;
-  for (std::uint64_t i = 0; i < acked; ++i) loss_ -= loss_ * kLossMemory;
+  for (std::uint64_t i = 0; i < acked; ++i) {
+    loss_ -= loss_ * kLossMemory;
+    loss_lately_ -= loss_lately_ * kLatelyMemory;
+  }
   reorder_extra_ -= reorder_extra_ / 1024;
   delivered_ += acked_bytes;
   delivered_at_ = std::max(delivered_at_, arrived);
@@ -300,10 +305,14 @@ std::optional<Kept> Pipe::poll_lost() {
 }
 
 void Pipe::abandon() {
-  for (Space& space : spaces_) {
-    for (std::uint64_t i = space.head; i != space.tail; ++i)
-      if (Sent& s = space.at(i); s.fate == Fate::UnderWay) lose(s);
-    space.head = space.tail;
+  for (;;) {
+    Space* oldest = nullptr;
+    for (Space& space : spaces_)
+      if (space.head != space.tail &&
+          (oldest == nullptr || space.at(space.head).at < oldest->at(oldest->head).at))
+        oldest = &space;
+    if (oldest == nullptr) break;
+    if (Sent& s = oldest->at(oldest->head++); s.fate == Fate::UnderWay) lose(s);
   }
   loss_due_ = base::Time::max();
 }

@@ -82,7 +82,7 @@ class Pipe {
   base::Time next_timeout() const;
   // A lost datagram; the caller takes over what was kept.
   std::optional<Kept> poll_lost();
-  // Gives everything under way up as lost: the path is dead, or its keys are gone.
+  // Gives everything under way up as lost, oldest first: the path is dead, or its keys are gone.
   void abandon();
 
   base::Duration rtt() const { return smoothed_rtt_; }  // initial_rtt until measured
@@ -90,8 +90,9 @@ class Pipe {
   // One way and through the queue, as far as a sender can know.
   base::Duration latency() const;
   base::Time last_sent() const { return last_sent_; }
-  double loss() const { return loss_; }  // share, smoothed over about a thousand datagrams
-  double bandwidth() const;              // bytes/s; a guess until measured
+  double loss() const { return loss_; }                // share, smoothed over about a thousand datagrams
+  double loss_lately() const { return loss_lately_; }  // over about thirty
+  double bandwidth() const;                            // bytes/s; a guess until measured
   std::uint64_t in_flight() const { return in_flight_; }
   std::size_t tracked() const { return tracked_; }
   const Congestion& congestion() const { return congestion_; }
@@ -152,7 +153,7 @@ class Pipe {
   base::Time loss_due_ = base::Time::max();
   base::Time last_sent_{}, last_acked_{};
   unsigned ptos_ = 0;
-  double loss_ = 0;
+  double loss_ = 0, loss_lately_ = 0;
   Counts counts_;
 };
 

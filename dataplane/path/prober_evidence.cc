@@ -27,6 +27,8 @@ void Prober::compare(const Path& path, const packet::ProbeReport& report, Heard&
   const auto slack_us =
       std::chrono::duration_cast<std::chrono::microseconds>(path.liveness.slack(path.estimate.jitter()))
           .count();
+  const base::Time next = path.liveness.sent_at(report.last_sequence + 1);
+  const std::uint64_t next_us = next == base::Time::max() ? UINT64_MAX : to_us(next);
   std::uint64_t overtaken = 0;
   std::int64_t behind = 0;
   for (const std::uint32_t p : peers_.at(path.config.peer).paths) {
@@ -36,7 +38,7 @@ void Prober::compare(const Path& path, const packet::ProbeReport& report, Heard&
     for (const Path::Arrival& a : other.arrivals) {
       if (a.transmit_us <= report.last_transmit_us) continue;
       const std::int64_t expected = a.at_us + apart;
-      behind = std::max(behind, written - expected);
+      if (a.transmit_us >= next_us) behind = std::max(behind, written - expected);
       if (expected + slack_us <= written) overtaken = std::max(overtaken, a.transmit_us);
     }
   }

@@ -15,6 +15,7 @@ std::optional<std::size_t> earliest(std::span<const Candidate> pipes) {
 
 constexpr double kRecoveries = 2.5;      // round trips that a lossy path adds, now and then
 constexpr double kLossyFromHere = 0.02;  // share; below, in proportion
+constexpr double kRecovery = 0.015;  // seconds beside the round trip: ack delay, reorder window, and a batch
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -122,11 +123,19 @@ std::optional<std::size_t> Scheduler::choose(ids::Tier tier, std::size_t preferr
   return chosen;
 }
 
-std::optional<std::size_t> Scheduler::choose_again(std::span<const Candidate> pipes) const {
+std::optional<std::size_t> Scheduler::choose_again(std::span<const Candidate> pipes,
+                                                   unsigned attempts) const {
   std::optional<std::size_t> chosen;
-  for (std::size_t i = 0; i < pipes.size(); ++i)
-    if (pipes[i].usable && pipes[i].ready && (!chosen || pipes[i].latency < pipes[*chosen].latency))
-      chosen = i;
+  double least = 0;
+  for (std::size_t i = 0; i < pipes.size(); ++i) {
+    const Candidate& p = pipes[i];
+    if (!p.usable || !p.ready) continue;
+    const double again = std::min(1.0, p.loss_lately * attempts);
+    const double arrives = seconds(p.latency) + again * (seconds(p.rtt) + kRecovery);
+    if (chosen && arrives >= least) continue;
+    chosen = i;
+    least = arrives;
+  }
   return chosen;
 }
 

@@ -22,6 +22,7 @@ struct Candidate {
   double rate = 0;           // bytes/s
   bool settled = true;       // its rate is measured, not a guess
   double loss = 0;           // share, whatever is sent
+  double loss_lately = 0;    // of the newest few datagrams
   std::optional<double> share = std::nullopt;  // of striped bulk, against the others'; nothing: what it takes
 };
 
@@ -54,8 +55,9 @@ class Scheduler {
   // included; `urgent`: bytes of other tiers that do. Nothing: wait until a pipe has room.
   std::optional<std::size_t> choose(ids::Tier tier, std::size_t preferred, std::span<const Candidate> pipes,
                                     std::uint64_t backlog, std::uint64_t urgent, base::Time now);
-  // The way by which a lost datagram arrives earliest, if one has room.
-  std::optional<std::size_t> choose_again(std::span<const Candidate> pipes) const;
+  // The way by which a lost datagram, sent `attempts` times already, arrives earliest, if one has room: that it is lost
+  // again costs another recovery.
+  std::optional<std::size_t> choose_again(std::span<const Candidate> pipes, unsigned attempts) const;
   // Whether bulk still waited after the last one left.
   void note_backlog(bool waits, base::Time now);
   // Bulk left by this pipe.

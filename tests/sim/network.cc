@@ -199,6 +199,11 @@ void Network::run_until(base::Time until) {
       std::uint32_t node = 0;
       auto datagrams = take_arrivals(node);
       arrive(node, std::move(datagrams));
+      const bool more = !flights_.empty() && flights_.top().arrives <= now_;
+      if (node != 0 && !more) {
+        at(node).on_drained(now_);
+        collect(node);
+      }
     } else {
       auto& f = at(timer_node);
       f.set_unix_time(

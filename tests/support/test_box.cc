@@ -11,7 +11,8 @@
 namespace qanat::test {
 
 TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers,
-                 const std::map<std::uint32_t, std::string>& tenants, bool af_xdp) {
+                 const std::map<std::uint32_t, std::string>& tenants, bool af_xdp,
+                 std::function<void(const forwarder::Event&)> on_event) {
   const auto snapshot = overlay.snapshot(node);
   std::vector<io::CrewTun> tuns;
   auto options = overlay.options(node);
@@ -38,9 +39,11 @@ TestBox::TestBox(const Overlay& overlay, std::uint32_t node, const std::string& 
   io::CrewOptions crew;
   crew.workers = workers;
   crew.af_xdp.assign(options.lines.size(), af_xdp);
-  crew_ = std::make_unique<io::Crew>(std::move(options), crew, [this](const forwarder::Event& e) {
-    if (e.kind == forwarder::Event::Kind::PathSwitched) ++switches_;
-  });
+  crew_ = std::make_unique<io::Crew>(std::move(options), crew,
+                                     [this, on_event = std::move(on_event)](const forwarder::Event& e) {
+                                       if (e.kind == forwarder::Event::Kind::PathSwitched) ++switches_;
+                                       if (on_event) on_event(e);
+                                     });
   crew_->set_tuns(tuns);
   crew_->post([snapshot](forwarder::Forwarder& f, base::Time now) { f.set_snapshot(snapshot, now); });
   crew_->start();

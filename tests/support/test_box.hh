@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,9 +17,10 @@ class TestBox {
  public:
   // Serves the tenants that `node` is a member of, through devices qt<vni>.
   // `tenants`: namespaces of those whose device stands elsewhere.
-  // `af_xdp`: transit by AF_XDP on every line.
+  // `af_xdp`: transit by AF_XDP on every line. `on_event` is called by the lead's worker.
   TestBox(const Overlay& overlay, std::uint32_t node, const std::string& netns, unsigned workers = 1,
-          const std::map<std::uint32_t, std::string>& tenants = {}, bool af_xdp = false);
+          const std::map<std::uint32_t, std::string>& tenants = {}, bool af_xdp = false,
+          std::function<void(const forwarder::Event&)> on_event = {});
   ~TestBox();
 
   forwarder::Status status();

@@ -113,6 +113,17 @@ TEST(Pipe, AbandonLosesAllAtOnce) {
   EXPECT_EQ(s.pipe.counts().acked, 0u) << "resolved already";
 }
 
+TEST(Pipe, AbandonLosesTheOldestFirstWhateverItsSpace) {
+  Story s;
+  for (std::uint8_t i = 0; i < 6; ++i) {
+    Kept kept;
+    kept.bucket = i;
+    s.pipe.on_sent({1, i % 3u}, i / 3u, kBytes, kept, kStart + i * 1ms);
+  }
+  s.pipe.abandon();
+  for (std::uint8_t i = 0; i < 6; ++i) EXPECT_EQ(s.pipe.poll_lost()->bucket, i);
+}
+
 TEST(Pipe, AcksOfStrangersAreCounted) {
   Story s;
   packet::Ack ack{.receiver = 9, .space = 9};
@@ -224,6 +235,23 @@ TEST(Bundle, WhatIsTooLateIsGivenUp) {
   EXPECT_FALSE(bundle.next_lost(kStart + 90ms));
   EXPECT_EQ(bundle.counts().given_up, 1u);
   EXPECT_EQ(bundle.copies(), 0u);
+}
+
+// Copies of `critical` alone never fill a path: while bulk waits for another pipe, they say nothing of what it carries.
+TEST(Bundle, APipeOfCopiesAloneIsNotMeasuredByThem) {
+  Bundle bundle(BundleOptions{}, kStart);
+  bundle.add_pipe(at_20ms(), kStart);
+  bundle.add_pipe(at_20ms(), kStart);
+  AckTracker tracker(1, 1);
+  base::Time now = kStart;
+  for (std::uint64_t c = 0; c < 400; ++c, now += 5ms) {
+    bundle.sent(1, {1, 1}, c, 200, ids::Tier::Critical, 0, std::vector<std::uint8_t>{1}, 5000, now);
+    if (c < 4) continue;
+    tracker.on_received(c - 4, true, false, now);
+    if (const auto ack = tracker.poll(now)) EXPECT_TRUE(bundle.on_ack(*ack, now));
+  }
+  EXPECT_EQ(bundle.pipe(1).congestion().state(), Congestion::State::Startup);
+  EXPECT_GT(bundle.pipe(1).congestion().pacing_rate(), 1'000'000u) << "bytes/s, of 40,000 offered";
 }
 
 TEST(Bundle, CopiesAreBounded) {

@@ -133,5 +133,18 @@ TEST(Scheduler, StripingKeepsToSharesLoosely) {
   EXPECT_EQ(s.choose(Tier::Bulk), 0u);
 }
 
+TEST(Scheduler, WhatWasLostGoesWhereItIsNotLostAgain) {
+  Story s;
+  EXPECT_EQ(s.scheduler.choose_again(s.pipes, 1), 0u);
+  s.pipes[0].loss_lately = 0.1;
+  EXPECT_EQ(s.scheduler.choose_again(s.pipes, 1), 0u) << "another try is still sooner";
+  s.pipes[0].loss_lately = 0.3;
+  EXPECT_EQ(s.scheduler.choose_again(s.pipes, 1), 1u);
+  s.pipes[0].loss_lately = 0.15;
+  EXPECT_EQ(s.scheduler.choose_again(s.pipes, 2), 1u) << "lost twice";
+  s.pipes[1].ready = false;
+  EXPECT_EQ(s.scheduler.choose_again(s.pipes, 2), 0u);
+}
+
 }  // namespace
 }  // namespace qanat::path
