@@ -101,10 +101,13 @@ void read_filter(base::ConfigTable& root, GatewayConfig& config) {
         filter.requests = true;
       else if (stage == "answer")
         filter.answers = true;
+      else if (stage == "stream")
+        filter.streams = true;
       else
-        table->problem("ask", "\"" + stage + "\" is not a stage", "request, answer");
+        table->problem("ask", "\"" + stage + "\" is not a stage", "request, answer, stream");
     }
   }
+  filter.window_bytes = static_cast<std::size_t>(table->integer("window_bytes", {64, 65'536}, 512));
   const std::string on_failure = table->string("on_failure", "refuse");
   filter.open = on_failure == "pass";
   if (!filter.open && on_failure != "refuse") table->problem("on_failure", "neither of two", "refuse, pass");
@@ -238,7 +241,8 @@ node = "far1"
 
 # [filter]                                 # a program of yours that is asked whether texts may pass
 # url = "http://127.0.0.1:9900/check"
-# ask = ["request"]                        # and "answer": whole ones; a stream is delivered as it comes
+# ask = ["request"]                        # and "answer": whole ones; "stream": window by window
+# window_bytes = 512                       # of a stream's text, held back at most
 # on_failure = "refuse"                    # or "pass", when it does not answer
 # timeout = "1s"
 

@@ -15,6 +15,8 @@ constexpr std::uint64_t kFramesBeside = 1024;
 constexpr std::size_t kMaxKept = 64 * 1024;
 constexpr std::size_t kBytesPerToken = 4;  // of text whose tokens nobody counted
 
+}  // namespace
+
 void write_event(std::string& text, std::string_view name, std::string_view data) {
   text.clear();
   if (!name.empty()) text.append("event: ").append(name).append("\n");
@@ -26,8 +28,6 @@ void write_event(std::string& text, std::string_view name, std::string_view data
   }
   text.append("\n");
 }
-
-}  // namespace
 
 Answer::Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot,
                const RequestScan& scan, const Bounds& bounds)

@@ -12,9 +12,14 @@
 #include "base/sse.hh"
 #include "gateway/meter/delivery.hh"
 #include "gateway/meter/journal.hh"
+#include "gateway/relay/errc.hh"
 #include "gateway/relay/request_scan.hh"
+#include "gateway/relay/stream_window.hh"
 
 namespace qanat::relay {
+
+// One server-sent event, in `text` alone.
+void write_event(std::string& text, std::string_view name, std::string_view data);
 
 class Answer {
  public:
@@ -23,7 +28,8 @@ class Answer {
     Completed,   // all of it is with the client
     ClientGone,  //
     Broken,      // the pool broke off or talked nonsense: error() says how
-    Withheld,    // the check said no, and nothing was sent
+    Withheld,    // the check said no, or nothing in mid-stream: no more was sent
+    Cut,         // the content filter ended the stream: what was sent stays
   };
 
   // What the call may come to at most, which is what was held for it, and the guess at its prompt where the pool tells none.
@@ -42,6 +48,13 @@ class Answer {
   using Check = std::function<boost::asio::awaitable<bool>(const std::string& body)>;
   boost::asio::awaitable<End> whole(base::HttpStream& upstream, std::function<void()> on_first,
                                     Check may_pass = nullptr);
+
+  // Forwards a stream behind `window`; `screen` is asked about what it holds. `on_first` runs when the pool's first event is
+  // there. Withheld: there was no verdict.
+  enum class Screened : std::uint8_t { Pass, Hit, Failed };
+  using Screen = std::function<boost::asio::awaitable<Screened>(const std::string& question)>;
+  boost::asio::awaitable<End> screened(base::HttpStream& upstream, std::function<void()> on_first,
+                                       StreamWindow window, Screen screen);
 
   bool started() const { return started_; }  // the client has been sent something
   const std::string& error() const { return error_; }
@@ -65,6 +78,11 @@ class Answer {
     End,    // of the stream, or of the client
   };
   Next forward();
+  boost::asio::awaitable<bool> begin();
+  boost::asio::awaitable<bool> release(std::vector<StreamWindow::Frame> frames);
+  boost::asio::awaitable<End> cut(StreamWindow& window);
+  boost::asio::awaitable<End> withhold();
+  boost::asio::awaitable<void> break_off(Errc code, std::string message);
   std::uint64_t prompt_tokens() const;
 
   base::Responder& out_;

@@ -39,9 +39,10 @@ class Call {
   boost::asio::awaitable<bool> prepare();
   // False: it was answered here, as a repeat of another call.
   boost::asio::awaitable<bool> first_of_its_kind();
-  // The content filter's word on the request, and on a whole answer.
+  // The content filter's word on the request, on a whole answer, and on a stream's window.
   boost::asio::awaitable<bool> passes_filter();
   boost::asio::awaitable<bool> passes_answer(const std::string& body, std::optional<Errc>& withheld);
+  boost::asio::awaitable<Answer::Screened> screen(const std::string& question, std::optional<Errc>& withheld);
   boost::asio::awaitable<bool> place_and_admit();
   boost::asio::awaitable<bool> within_rates();
   void tell_rates();

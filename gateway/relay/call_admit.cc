@@ -128,6 +128,17 @@ asio::awaitable<bool> Call::passes_answer(const std::string& body, std::optional
   co_return false;
 }
 
+asio::awaitable<Answer::Screened> Call::screen(const std::string& question, std::optional<Errc>& withheld) {
+  auto verdict = co_await relay_.filter->ask(ContentFilter::Stage::Stream, id_, key_, scan_.model, question);
+  if (verdict.allowed) co_return Answer::Screened::Pass;
+  if (verdict.failed) {
+    withheld = Errc::FilterFailed;
+    co_return Answer::Screened::Failed;
+  }
+  filter_reason_ = std::move(verdict.reason);
+  co_return Answer::Screened::Hit;
+}
+
 asio::awaitable<bool> Call::place_and_admit() {
   wish_ = relay_.defaults;
   wish_.demand.prompt_tokens = relay_.estimate_prompt(request_.body.size());

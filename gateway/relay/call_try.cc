@@ -302,7 +302,11 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
   Answer::Check may_pass;
   if (relay_.filter)
     may_pass = [this, &withheld](const std::string& body) { return passes_answer(body, withheld); };
-  if (scan_.stream)
+  if (scan_.stream && relay_.filter && relay_.filter->asks(ContentFilter::Stage::Stream))
+    end = co_await answer.screened(
+        upstream, on_first, StreamWindow(relay_.filter->window_bytes()),
+        [this, &withheld](const std::string& question) { return screen(question, withheld); });
+  else if (scan_.stream)
     end = co_await answer.stream(upstream, on_first);
   else
     end = co_await answer.whole(upstream, on_first, may_pass);
@@ -333,6 +337,10 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
       note(option, "the content filter refused the answer");
       outcome = meter::Outcome::Refused;
       break;
+    case Answer::End::Cut:
+      pool.breaker.on_success();
+      note(option, "the content filter ended the stream: " + filter_reason_);
+      break;
     case Answer::End::Broken:
       pool.breaker.on_failure(base::monotonic_now());
       note(option, "broke off: " + answer.error());
@@ -340,7 +348,7 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
       break;
   }
   settle(option, outcome, &answer, end);
-  if (withheld)
+  if (withheld && !answer.started())
     co_await refuse(relay_, out_, *withheld,
                     *withheld == Errc::FilterFailed
                         ? "the content filter does not answer, and nothing passes without it"

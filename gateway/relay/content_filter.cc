@@ -79,7 +79,7 @@ asio::awaitable<ContentFilter::Verdict> ContentFilter::ask(Stage stage, const st
                                                            const std::string& model,
                                                            const std::string& body) {
   std::string text = R"({"stage":")";
-  text += stage == Stage::Request ? "request" : "answer";
+  text += stage == Stage::Request ? "request" : stage == Stage::Answer ? "answer" : "stream";
   text += R"(","call":)" + json_string(call) + R"(,"tenant":)" + json_string(key.tenant);
   text += R"(,"project":)" + json_string(key.project) + R"(,"model":)" + json_string(model);
   text += R"(,"body":)" + body + "}";

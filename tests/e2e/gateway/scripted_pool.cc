@@ -218,7 +218,9 @@ bool ScriptedPool::stream(int fd, std::string_view script, std::string_view) {
                 "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"))
     return false;
   // drip: a token every 50 ms, for a minute; torrent: more than any socket holds, 16 KiB a token.
-  const bool slow = script == "slow", drip = script == "drip", torrent = script == "torrent";
+  // poisoned: a word of two tokens that a filter may know, the 120th and the 121st of 200.
+  const bool poisoned = script == "poisoned", slow = script == "slow" || poisoned, drip = script == "drip",
+             torrent = script == "torrent";
   const std::uint64_t tokens = script == "never_ends" ? 1'000'000
                                : torrent              ? kTorrentTokens
                                : drip                 ? 1200
@@ -230,7 +232,8 @@ bool ScriptedPool::stream(int fd, std::string_view script, std::string_view) {
     if (script == "usage_on_content" && i == tokens) more = usage(kPrompt, tokens, kCached);
     if (slow) more = usage(kPrompt, i, kCached);
     if (script == "claims_too_much") more = usage(1'000'000'000, 1'000'000, 0);
-    if (!send_all(fd, chunk(content(more, text)))) return false;
+    const bool first = poisoned && i == 120, second = poisoned && i == 121;
+    if (!send_all(fd, chunk(content(more, first ? "poi" : second ? "son " : text)))) return false;
     if (slow || drip) std::this_thread::sleep_for(std::chrono::milliseconds(drip ? 50 : 3));
     if (i != 3) continue;
     if (script == "error_after_200")

@@ -102,7 +102,8 @@ class FilterProgram {
           ++asked_;
           const json question = json::parse(in.body, nullptr, false);
           const bool refused = question.is_discarded() ||
-                               question.at("body").dump().find("word word") != std::string::npos ||
+                               (question.at("stage") == "answer" &&
+                                question.at("body").dump().find("word word") != std::string::npos) ||
                                question.at("body").dump().find("poison") != std::string::npos;
           if (broken_)
             co_await out.json(500, "{}");
@@ -158,6 +159,46 @@ TEST_F(Metering, AFilterSaysWhatPasses) {
   more_ += "on_failure = \"pass\"\n";
   start_gateway();
   EXPECT_EQ(code(body("")), "200") << "as configured";
+}
+
+TEST_F(Metering, AFilterSeesAStreamBeforeItsClientDoes) {
+  const unsigned port = support::free_port();
+  FilterProgram filter(port);
+  gateway_.reset();
+  more_ = "[filter]\nurl = \"http://127.0.0.1:" + std::to_string(port) +
+          "/check\"\nask = [\"stream\"]\nwindow_bytes = 100\ntimeout = \"5s\"\n";
+  start_gateway();
+  // What it has nothing against comes whole, and costs what it does without a filter.
+  const Seen clean = streams(1, body("slow", true, 300)).at(0);
+  EXPECT_TRUE(clean.chat.done());
+  EXPECT_EQ(clean.chat.tokens(), 200u);
+  EXPECT_EQ(filter.asked_, 19) << "full at 20 tokens, then at every tenth";
+  books(1);
+  EXPECT_EQ(latest()["tokens_out"], 200);
+  // The word is the 120th and 121st token.
+  const Seen cut = streams(1, body("poisoned", true, 300)).at(0);
+  EXPECT_EQ(cut.chat.finish_reason(), "content_filter");
+  EXPECT_EQ(cut.chat.failure(true), "");
+  EXPECT_TRUE(cut.chat.done());
+  EXPECT_EQ(cut.chat.tokens(), 100u) << "the window had the rest";
+  books(2);
+  const json line = latest();
+  EXPECT_EQ(line["outcome"], "completed");
+  EXPECT_EQ(line["tokens_out"], 100) << "what was delivered, and no more";
+  EXPECT_EQ(line["tokens_in"], 40);
+  // Silent in mid-stream: an error that the client can name; before the first byte: 503.
+  const Seen left = streams(1, body("slow", true, 300), 0, [&](std::uint64_t tokens) {
+                      if (tokens > 0) filter.broken_ = true;
+                    }).at(0);
+  EXPECT_NE(left.chat.failure(true).find("content_filter_failed"), std::string::npos)
+      << left.chat.failure(true);
+  EXPECT_GT(left.chat.tokens(), 0u);
+  books(3);
+  EXPECT_EQ(latest()["tokens_out"], left.chat.tokens());
+  const Seen none = streams(1, body("")).at(0);
+  EXPECT_EQ(none.status, 503) << none.body;
+  books(4);
+  EXPECT_EQ(latest()["amount_nano"], 0);
 }
 
 }  // namespace
