@@ -371,6 +371,7 @@ void GatewayService::add_admin_routes(base::HttpServer& server) {
   route("GET", "/metrics", metrics_text);
   s->valves->add_routes(server);
   s->grades->add_admin_routes(server);
+  s->audit->add_admin_routes(server);
 }
 
 }  // namespace qanat::app

@@ -178,6 +178,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_oidc(root, config);
   read_filter(root, config);
   read_artefacts(root, config);
+  read_audit(root, config.journal, config.audit);
   read_console(root, config.console);
   access::read_access_config(root, config.access);
 }
@@ -272,6 +273,11 @@ node = "far1"
 # name = "harbour"
 # token_file = "/etc/qanat/supplier-harbour"
 # pools = ["far1-h20"]
+
+# [audit]                                  # the tree of all calls: qanat-gateway.toml(5)
+# key = "/var/lib/qanat/city-audit-key"    # signs its checkpoints; made if it is not there
+# checkpoint_every = "10m"
+# witnesses = []                           # "NAME=PUBLIC KEY": who may cosign them (`qanat audit cosign`)
 
 # [traces]                                 # an OpenTelemetry collector: spans of calls that are traced
 # endpoint = "http://127.0.0.1:4318"

@@ -8,6 +8,7 @@
 
 #include "base/time.hh"
 #include "gateway/access/access_config.hh"
+#include "gateway/app/audit_desk.hh"
 #include "gateway/app/console.hh"
 #include "gateway/app/oidc_keys.hh"
 #include "gateway/app/valve_config.hh"
@@ -47,6 +48,7 @@ struct GatewayConfig {
   };
   std::vector<Peer> peers;
   std::vector<std::pair<std::string, std::uint32_t>> quotas;  // of tenants: fine-tunes at once
+  AuditConfig audit;                                          // who signs the tree of calls
   ConsoleConfig console;                                      // the admin API over TCP, with pages
   access::AccessConfig access;                                // DNS, proxy, published services
 };

@@ -129,6 +129,7 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   grades = std::make_shared<GradeDesk>(
       GradeDesk::Wiring{io, c.name, config.defaults, registry, *relay, *ledger, *valves});
   for (const meter::Settlement& s : cut_short) grades->cut_short(s);
+  audit = std::make_shared<AuditDesk>(io, config.audit, *relay, *ledger, metrics);
 }
 
 void GatewayService::State::take(const admit::KeyStore::Kept& kept) {
@@ -224,6 +225,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   s.reconciler->start();
   s.valves->start();
   s.grades->start();
+  s.audit->start();
   if (s.oidc_keys) s.oidc_keys->start();
   if (s.registries) s.registries->start();
   if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
@@ -254,6 +256,7 @@ void GatewayService::stop() {
   state_->reconciler->stop();
   state_->valves->stop();
   state_->grades->stop();
+  state_->audit->stop();
   if (state_->oidc_keys) state_->oidc_keys->stop();
   if (state_->registries) state_->registries->stop();
 }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "gateway/admit/key_store.hh"
+#include "gateway/app/audit_desk.hh"
 #include "gateway/app/gateway_service.hh"
 #include "gateway/app/grade_desk.hh"
 #include "gateway/app/jobs_api.hh"
@@ -45,6 +46,7 @@ struct GatewayService::State {
   std::unique_ptr<JournalSync> journal_sync;
   std::shared_ptr<ValveDesk> valves;
   std::shared_ptr<GradeDesk> grades;
+  std::shared_ptr<AuditDesk> audit;
   std::unique_ptr<OidcKeys> oidc_keys;
   std::unique_ptr<RegistryFollower> registries;
   std::unique_ptr<JobsApi> jobs;              // where artefacts are kept

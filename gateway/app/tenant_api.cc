@@ -261,6 +261,7 @@ void GatewayService::add_tenant_routes(base::HttpServer& server) {
   route("/qanat/v1/bill", bill);
   route("/qanat/v1/usage", usage);
   s->grades->add_tenant_routes(server);
+  s->audit->add_tenant_routes(server);
 }
 
 }  // namespace qanat::app

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/http_server.hh"
+#include "gateway/audit/audit_tree.hh"
 #include "gateway/jobs/artefact/site_store.hh"
-#include "gateway/jobs/contract/audit_tree.hh"
 #include "gateway/jobs/contract/contract.hh"
 #include "gateway/jobs/express/mover.hh"
 #include "gateway/jobs/job_book.hh"
@@ -113,10 +113,10 @@ class Desk {
   // The same judgement, and no leaf: where could it be used?
   boost::asio::awaitable<Result<void>> could_use(File file, Caller caller, PoolSite at, std::string purpose);
 
-  const AuditTree& tree() const { return tree_; }
+  const audit::AuditTree& tree() const { return tree_; }
 
  private:
-  AuditTree tree_;
+  audit::AuditTree tree_;
 };
 
 // 429 with the account and what is left of its budget.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/meter/call_leaf.hh"
+
 namespace qanat::meter {
 namespace {
 
@@ -131,10 +133,12 @@ Ledger::Ledger(const std::string& where, std::string gateway)
   {
     Batch alone(*store_);  // two gateways may start at once
     store_->execute(schema(store_->shared()).c_str());
+    CallAudit::create(*store_);
     alone.commit();
   }
   add_columns(*store_);
   queries_ = std::make_unique<Queries>(*store_);
+  audit_ = std::make_unique<CallAudit>(*store_, gateway_);
 }
 
 Ledger::~Ledger() = default;
@@ -153,11 +157,13 @@ void Ledger::post(const std::string& call, const std::string& kind, const std::s
 std::size_t Ledger::settle(std::span<const Settlement> settlements) {
   std::size_t settled = 0;
   Batch transaction(*store_);
-  for (const Settlement& s : settlements) {
+  audit_->begin();
+  for (const Settlement& given : settlements) {
+    Settlement s = given;
     const Call& c = s.call;
-    const std::uint64_t delivered = std::min(s.delivered_tokens, kMaxCallTokens);
-    const std::uint64_t prompt = std::min(s.prompt_tokens, kMaxCallTokens);
-    const std::uint64_t cached = std::min(s.cached_tokens, prompt);
+    const std::uint64_t delivered = s.delivered_tokens = std::min(s.delivered_tokens, kMaxCallTokens);
+    const std::uint64_t prompt = s.prompt_tokens = std::min(s.prompt_tokens, kMaxCallTokens);
+    const std::uint64_t cached = s.cached_tokens = std::min(s.cached_tokens, prompt);
     Query& q = queries_->insert_call;
     q.bind(c.id).bind(c.tenant).bind(c.project).bind(c.key).bind(c.model).bind(c.pool).bind(c.path);
     q.bind(std::int64_t{c.local}).bind(c.price.currency).bind(c.price.input_nano).bind(c.price.output_nano);
@@ -166,12 +172,14 @@ std::size_t Ledger::settle(std::span<const Settlement> settlements) {
     q.bind(c.price.cached_nano).bind(i64(cached)).bind(gateway_).run();
     if (store_->changes() == 0) continue;
     ++settled;
+    const auto amount = static_cast<std::int64_t>(charge(c.price, prompt, delivered, cached));
     if (delivered != 0 || prompt != 0)
-      post(c.id, "charge", tenant_account(c), "pool:" + c.pool, prompt, delivered,
-           static_cast<std::int64_t>(charge(c.price, prompt, delivered, cached)));
+      post(c.id, "charge", tenant_account(c), "pool:" + c.pool, prompt, delivered, amount);
     square(c.id);
+    audit_->append(std::move(s), amount);
   }
   transaction.commit();
+  audit_->committed();
   return settled;
 }
 
@@ -304,6 +312,14 @@ std::optional<Ledger::Row> Ledger::call(const std::string& id, const std::string
   q.bind(id).bind(tenant);
   if (!q.step()) return std::nullopt;
   return read(q).row;
+}
+
+Ledger::RowState Ledger::held_against(const CallAudit::Leaf& leaf) {
+  if (leaf.call.empty()) return RowState::Same;
+  const auto row = call(leaf.call);
+  if (!row) return RowState::Missing;
+  return leaf_of(row->settlement, row->amount_nano, leaf.secret) == leaf.text ? RowState::Same
+                                                                              : RowState::Differs;
 }
 
 std::vector<Ledger::Row> Ledger::latest(std::size_t limit) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "gateway/meter/call.hh"
+#include "gateway/meter/call_audit.hh"
 #include "gateway/meter/store.hh"
 
 namespace qanat::meter {
@@ -90,6 +91,11 @@ class Ledger {
   std::optional<Row> call(const std::string& id, const std::string& tenant = {});
   std::vector<Row> latest(std::size_t limit);
   Store& store() { return *store_; }
+  // The tree of the calls that this gateway settled.
+  CallAudit& audit() { return *audit_; }
+  // Whether the call's row and charge are still what its leaf says.
+  enum class RowState : std::uint8_t { Same, Differs, Missing };
+  RowState held_against(const CallAudit::Leaf& leaf);
 
  private:
   struct Queries;
@@ -101,6 +107,7 @@ class Ledger {
   std::unique_ptr<Store> store_;
   std::string gateway_;
   std::unique_ptr<Queries> queries_;
+  std::unique_ptr<CallAudit> audit_;
 };
 
 }  // namespace qanat::meter

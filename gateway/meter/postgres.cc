@@ -122,6 +122,8 @@ class PostgresStore::One final : public Prepared {
   int row_ = -1;
 };
 
+std::string PostgresStore::stored(std::string_view text) const { return storable(text); }
+
 PostgresStore::PostgresStore(std::string conninfo) : conninfo_(std::move(conninfo)) { connect(); }
 
 PostgresStore::~PostgresStore() { PQfinish(connection_); }

@@ -26,6 +26,8 @@ class PostgresStore final : public Store {
   void commit() override;
   void rollback() noexcept override;
   bool shared() const override { return true; }
+  // The server keeps nothing that is no UTF-8.
+  std::string stored(std::string_view text) const override;
 
  private:
   class One;

@@ -24,6 +24,7 @@ class SqliteStore final : public Store {
   }
   void rollback() noexcept override { transaction_.reset(); }
   bool shared() const override { return false; }
+  std::string stored(std::string_view text) const override { return std::string(text); }
 
  private:
   class One final : public Prepared {

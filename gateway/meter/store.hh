@@ -40,6 +40,8 @@ class Store {
   virtual void rollback() noexcept = 0;
   // Other gateways write it too.
   virtual bool shared() const = 0;
+  // A text as it will be read back.
+  virtual std::string stored(std::string_view text) const = 0;
 };
 
 inline constexpr std::string_view kPostgres = "postgres:";

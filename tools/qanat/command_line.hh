@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "tools/qanat/audit_commands.hh"
 #include "tools/qanat/commands.hh"
 
 namespace qanat::cli {
@@ -70,6 +71,7 @@ struct Arguments {
   InviteRequest invite;
   JoinRequest join;
   ApplyRequest apply;
+  AuditRequest audit;
   std::uint64_t number = 0;
   TokenCreate token;
   WhatIfRequest what_if;

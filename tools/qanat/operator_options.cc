@@ -115,16 +115,60 @@ void add_intent_commands(CLI::App& app, Arguments& a, Action& action) {
   with_controller(command(app, o, action, "history", "versions of what was wanted, and whose they are",
                           "qanat history", [&o] { return show_history(o); }),
                   o);
-  CLI::App* audit = noun(app, "audit", "who changed what");
+  CLI::App* audit = noun(app, "audit", "who changed what; and what calls cost, provably");
   CLI::App* list = command(*audit, o, action, "list", "every change, who, from where, and what came of it",
                            "qanat audit list", [&a] { return list_audit(a.options, a.number); });
   list->add_option("--after", a.number, "later than this line")->type_name("LINE");
   with_controller(list, o);
-  CLI::App* verify =
-      command(*audit, o, action, "verify", "follow the chain of hashes; exit status 1 where it is broken",
-              "qanat audit verify --head 5f2c…", [&a] { return verify_audit(a.options, a.first); });
+  CLI::App* verify = command(
+      *audit, o, action, "verify",
+      "what a gateway said of its calls, offline; without a file, the controller's chain of hashes. "
+      "Exit status 1 where it is broken",
+      "qanat audit verify calls.jsonl --signed-by n3Yq… --witness 8Zk2…\n"
+      "  qanat audit verify --head 5f2c…",
+      [&a] {
+        return a.audit.file.empty() ? verify_audit(a.options, a.first) : verify_calls(a.options, a.audit);
+      });
+  verify->add_option("file", a.audit.file, "an export or a proof; - is standard input")->type_name("FILE");
+  verify->add_option("--signed-by", a.audit.key, "the gateway's public key, as you know it")
+      ->type_name("KEY");
+  verify->add_option("--witness", a.audit.witnesses, "who must have cosigned the last checkpoint")
+      ->type_name("KEY");
   verify->add_option("--head", a.first, "a hash noted earlier: still in the chain?")->type_name("HASH");
   with_controller(verify, o);
+  const auto at_gateway = [&](CLI::App* sub) {
+    with_gateway(sub, o);
+    sub->add_option("--socket", o.socket, "a gateway's Unix socket, for who runs it")->type_name("PATH");
+  };
+  CLI::App* proof =
+      command(*audit, o, action, "proof", "that a call is in the gateway's audit tree, as a document",
+              "qanat audit proof call-0123456789abcdef > proof.json",
+              [&a] { return print_proof(a.options, a.audit); });
+  proof->add_option("call", a.audit.call, "its id")->required();
+  at_gateway(proof);
+  CLI::App* checkpoint =
+      command(*audit, o, action, "checkpoint", "the latest one, signed, as a document",
+              "qanat audit checkpoint --now", [&a] { return print_checkpoint(a.options, a.audit); });
+  checkpoint->add_flag("--now", a.audit.now, "of the tree as it is now; for who runs the gateway");
+  at_gateway(checkpoint);
+  CLI::App* consistency =
+      command(*audit, o, action, "consistency", "that one checkpoint is another's beginning, as a document",
+              "qanat audit consistency 1200 3400", [&a] { return print_consistency(a.options, a.audit); });
+  consistency->add_option("from", a.audit.from, "leaves of the earlier one")->required();
+  consistency->add_option("to", a.audit.to, "of the later one (the latest)");
+  at_gateway(consistency);
+  CLI::App* everything =
+      command(*audit, o, action, "export", "every checkpoint and leaf, held against the books",
+              "qanat audit export > calls.jsonl", [&a] { return export_calls(a.options); });
+  with_socket(everything, o);
+  CLI::App* cosign =
+      command(*audit, o, action, "cosign",
+              "sign the latest checkpoint as its witness, if all that were signed before are its beginning",
+              "qanat audit cosign --identity witness.pem", [&a] { return cosign_calls(a.options, a.audit); });
+  cosign->add_option("--identity", a.audit.identity, "the witness's key; made if it is not there")
+      ->required()
+      ->type_name("FILE");
+  at_gateway(cosign);
   add_token_commands(app, a, action);
   add_what_if(app, a, action);
 }

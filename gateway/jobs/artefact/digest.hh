@@ -1,22 +1,13 @@
 // Digest: the SHA-256 that is a chunk's or an artefact's name: who has the name can check the bytes.
 #pragma once
 
-#include <array>
-#include <compare>
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <string_view>
+#include "gateway/audit/digest.hh"
 
 namespace qanat::jobs {
 
-struct Digest {
-  std::array<std::uint8_t, 32> bytes{};
-  auto operator<=>(const Digest&) const = default;
-};
-
-Digest sha256(std::string_view bytes);
-std::string to_string(const Digest& digest);  // 64 hexadecimal digits, lower case
-std::optional<Digest> parse_digest(std::string_view text) noexcept;
+using audit::Digest;
+using audit::parse_digest;
+using audit::sha256;
+using audit::to_string;
 
 }  // namespace qanat::jobs

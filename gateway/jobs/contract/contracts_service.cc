@@ -48,7 +48,7 @@ awaitable<std::string> ContractsService::report(std::string contract, std::strin
     return JobBook(l.store(), desk_.gateway).use_rows(contract, artefact);
   };
   const auto rows = co_await desk_.ledger.query(work);
-  const AuditTree& tree = desk_.tree();
+  const audit::AuditTree& tree = desk_.tree();
   const Digest root = tree.root();
   ordered_json uses = ordered_json::array();
   std::uint64_t allowed = 0;
@@ -58,7 +58,7 @@ awaitable<std::string> ContractsService::report(std::string contract, std::strin
     // A row that is not in the tree yet was written while this was read.
     if (row.number >= tree.size()) continue;
     const auto path = tree.inclusion(row.number);
-    const bool proved = included(AuditTree::leaf_hash(leaf), row.number, tree.size(), path, root);
+    const bool proved = audit::included(audit::leaf_hash(leaf), row.number, tree.size(), path, root);
     all &= proved;
     allowed += row.allowed ? 1 : 0;
     ordered_json use = ordered_json::parse(leaf);
@@ -216,7 +216,7 @@ struct ContractsService::Routes {
   }
 
   static awaitable<void> audit(Self self, Caller, base::Request&, base::Responder& out) {
-    const AuditTree& tree = self->desk_.tree();
+    const audit::AuditTree& tree = self->desk_.tree();
     const ordered_json body{{"size", tree.size()}, {"root", to_string(tree.root())}};
     co_await out.json(200, body.dump());
   }

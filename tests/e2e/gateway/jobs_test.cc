@@ -2,7 +2,7 @@
 #include <atomic>
 #include <csignal>
 
-#include "gateway/jobs/contract/audit_tree.hh"
+#include "gateway/audit/audit_tree.hh"
 #include "tests/e2e/gateway/jobs_world.hh"
 
 namespace qanat::e2e {
@@ -157,7 +157,7 @@ TEST_F(Jobs, AContractIsEnforcedAndItsReportEqualsTheTree) {
   EXPECT_EQ(report["equals_audit_tree"], true);
   EXPECT_EQ(report["allowed"], 1);
   EXPECT_GE(report["refused"].get<int>(), 4);
-  jobs::AuditTree tree;
+  audit::AuditTree tree;
   for (const json& use : report["uses"]) {
     nlohmann::ordered_json leaf;
     for (const char* field :

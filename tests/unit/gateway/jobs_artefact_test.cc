@@ -1,4 +1,4 @@
-// Artefacts, as values: manifests, forms, training files, tickets; contracts and the tree of their uses.
+// Artefacts, as values: manifests, forms, training files, tickets; contracts.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -6,7 +6,6 @@
 #include "gateway/jobs/artefact/manifest.hh"
 #include "gateway/jobs/artefact/multipart.hh"
 #include "gateway/jobs/artefact/ticket.hh"
-#include "gateway/jobs/contract/audit_tree.hh"
 #include "gateway/jobs/contract/contract.hh"
 
 namespace qanat::jobs {
@@ -163,54 +162,6 @@ RC_GTEST_PROP(Contract, TotalAndOneTextEach, (const std::string& middle)) {
   const std::string text = "qanat-contract-1\nid c\nartefact " + std::string(64, 'a') + "\nowner o\nusers " +
                            middle + "\nsites \npurposes \nuses 0\nexpires 0\nclass open\nissued 0\n";
   if (const auto parsed = parse_contract(text)) RC_ASSERT(serialize(*parsed) == text);
-}
-
-// The leaves and roots that Certificate Transparency's implementations test with.
-TEST(AuditTree, HasTheRootsOfTheRfcsReferenceTrees) {
-  using namespace std::string_literals;
-  const std::string leaves[] = {"",
-                                "\0"s,
-                                "\x10",
-                                "\x20\x21",
-                                "\x30\x31",
-                                "\x40\x41\x42\x43",
-                                "\x50\x51\x52\x53\x54\x55\x56\x57",
-                                "`abcdefghijklmno"};
-  AuditTree tree;
-  EXPECT_EQ(to_string(tree.root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  for (const std::string& leaf : leaves) {
-    tree.append(leaf);
-    if (tree.size() == 1)
-      EXPECT_EQ(to_string(tree.root()), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
-    if (tree.size() == 2)
-      EXPECT_EQ(to_string(tree.root()), "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125");
-    if (tree.size() == 3)
-      EXPECT_EQ(to_string(tree.root()), "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77");
-  }
-  EXPECT_EQ(to_string(tree.root()), "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328");
-}
-
-TEST(AuditTree, ProvesEveryLeafAndEveryEarlierTree) {
-  AuditTree tree;
-  std::vector<Digest> roots;
-  for (int i = 0; i < 33; ++i) {
-    tree.append("leaf " + std::to_string(i));
-    roots.push_back(tree.root());
-    for (std::uint64_t leaf = 0; leaf < tree.size(); ++leaf) {
-      const Digest hash = AuditTree::leaf_hash("leaf " + std::to_string(leaf));
-      auto path = tree.inclusion(leaf);
-      EXPECT_TRUE(included(hash, leaf, tree.size(), path, tree.root()));
-      EXPECT_FALSE(included(AuditTree::leaf_hash("other"), leaf, tree.size(), path, tree.root()));
-      EXPECT_FALSE(included(hash, leaf, tree.size(), path, sha256("")));
-      path.push_back(hash);
-      EXPECT_FALSE(included(hash, leaf, tree.size(), path, tree.root()));
-      const auto proof = tree.consistency(leaf + 1);
-      EXPECT_TRUE(consistent(leaf + 1, tree.size(), roots[leaf], tree.root(), proof))
-          << leaf << " " << tree.size();
-      if (leaf + 1 < tree.size())
-        EXPECT_FALSE(consistent(leaf + 1, tree.size(), sha256("x"), tree.root(), proof));
-    }
-  }
 }
 
 }  // namespace

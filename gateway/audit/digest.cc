@@ -1,8 +1,8 @@
-#include "gateway/jobs/artefact/digest.hh"
+#include "gateway/audit/digest.hh"
 
 #include <openssl/sha.h>
 
-namespace qanat::jobs {
+namespace qanat::audit {
 
 Digest sha256(std::string_view bytes) {
   Digest digest;
@@ -35,4 +35,4 @@ std::optional<Digest> parse_digest(std::string_view text) noexcept {
   return digest;
 }
 
-}  // namespace qanat::jobs
+}  // namespace qanat::audit
