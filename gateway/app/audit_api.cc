@@ -212,7 +212,8 @@ struct AuditDesk::Routes {
     meter::Cosignature by{"", text("public_key"), text("signature"), asked["unix_s"].get<std::int64_t>()};
     const auto witness = self->config_.witnesses.find(by.public_key);
     if (witness == self->config_.witnesses.end())
-      co_return void(co_await out.error(403, "forbidden", "no witness of this gateway has this key",
+      co_return void(co_await out.error(403, "forbidden",
+                                        "no witness of this gateway has the key " + by.public_key,
                                         "[audit] witnesses in its configuration names them"));
     by.name = witness->second;
     const auto work = [by, size = asked["size"].get<std::uint64_t>()](meter::Ledger& l) {

@@ -178,6 +178,20 @@ class SharedLedger : public GatewayLab {
     return totals;
   }
 
+  // Leaves of the gateway's own audit tree, each with its call as it is in the books.
+  std::uint64_t audited(const Gateway& g) {
+    ask(g, "POST", "/v1/audit/checkpoint");
+    std::uint64_t next = 0;
+    for (json page;
+         !(page = ask(g, "GET", "/v1/audit/leaves?from=" + std::to_string(next)))["leaves"].empty();)
+      for (const json& leaf : page["leaves"]) {
+        EXPECT_EQ(leaf["row"], "same") << leaf;
+        EXPECT_EQ(leaf["number"], next++);
+      }
+    EXPECT_EQ(ask(g, "GET", "/v1/audit/checkpoint")["size"], next) << g.name;
+    return next;
+  }
+
   std::unique_ptr<PrivatePostgres> postgres_;
   std::unique_ptr<ScriptedPool> pool_;
   std::vector<Gateway> gateways_;
@@ -281,6 +295,9 @@ TEST_F(SharedLedger, PostgresGoneStopsNoCallAndLosesNoLine) {
   const json totals = books(gateways_[0], calls);
   EXPECT_EQ(totals["calls"], calls);
   EXPECT_EQ(totals["tokens_billed"], calls * 5) << "none unbilled, none billed twice";
+  std::uint64_t leaves = 0;
+  for (const Gateway& g : gateways_) leaves += audited(g) - 1;
+  EXPECT_EQ(leaves, calls) << "a leaf for each, in one tree";
 }
 
 }  // namespace
