@@ -125,7 +125,8 @@ void AuditCheck::proof(const json& document) {
   const json fields = json::parse(leaf, nullptr, false);
   if (!fields.is_object() || text_of(fields, "call") != call)
     return problem("the leaf is another call's than " + call);
-  for (const auto& [name, opened] : document.value("opened", json::object()).items())
+  const json all = document.value("opened", json::object());
+  for (const auto& [name, opened] : all.items())
     if (text_of(fields, name.c_str()) != commitment(text_of(opened, "salt"), text_of(opened, "value")))
       problem("call " + call + ": " + name + " is not " + text_of(opened, "value"));
 }

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "gateway/meter/call_leaf.hh"
+#include "gateway/meter/sql_integer.hh"
 
 namespace qanat::meter {
 namespace {
@@ -14,9 +15,6 @@ using audit::Digest;
 
 // A row for each whole subtree of 2^8, 2^16, 2^24 and 2^32 leaves.
 constexpr unsigned kBits = 8, kLevels = 4;
-
-std::int64_t i64(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t u64(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 
 // 128 bits, in hexadecimal.
 std::string fresh_secret() {

@@ -1,12 +1,8 @@
 // CallAudit's checkpoints: made, kept, cosigned, and held against the rows.
 #include "gateway/meter/call_audit.hh"
+#include "gateway/meter/sql_integer.hh"
 
 namespace qanat::meter {
-namespace {
-
-std::int64_t i64(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-}  // namespace
 
 std::optional<CallAudit::Signed> CallAudit::checkpoint(std::int64_t now_unix_ms, const Sign& sign) {
   const std::uint64_t leaves = size();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gateway/meter/call_leaf.hh"
+#include "gateway/meter/sql_integer.hh"
 
 namespace qanat::meter {
 namespace {
@@ -31,8 +32,6 @@ CREATE INDEX IF NOT EXISTS pool_usage_by_call ON pool_usage(call);
 CREATE INDEX IF NOT EXISTS pool_usage_by_state ON pool_usage(state);
 )sql";
 
-std::int64_t i64(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t u64(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 std::string tenant_account(const Call& call) { return "tenant:" + call.tenant + "/" + call.project; }
 
 // SQLite sums in 64 bits; the halves of 2^31 rows still fit.
