@@ -116,6 +116,30 @@ void read_filter(base::ConfigTable& root, GatewayConfig& config) {
   config.filter = std::move(filter);
 }
 
+void read_admission(base::ConfigTable& root, GatewayConfig& config) {
+  auto table = root.table("admission");
+  if (!table) return;
+  relay::TurnsConfig admission;
+  admit::FairQueue::Rules& rules = admission.rules;
+  rules.max_calls = static_cast<std::uint32_t>(table->integer("max_calls", {0, 1'000'000}, 0));
+  rules.max_waiting = static_cast<std::uint32_t>(table->integer("max_waiting", {0, 100'000}, 1024));
+  rules.others.max_calls = static_cast<std::uint32_t>(table->integer("tenant_max_calls", {0, 1'000'000}, 0));
+  admission.max_wait = table->duration("max_wait", std::chrono::milliseconds{1}, std::chrono::minutes{10},
+                                       std::chrono::seconds{10});
+  for (base::ConfigTable& each : table->tables("tenant")) {
+    const std::string name = each.string("name");
+    admit::FairQueue::Share share;
+    share.weight = static_cast<std::uint32_t>(each.integer("weight", {1, 1000}, 1));
+    share.max_calls =
+        static_cast<std::uint32_t>(each.integer("max_calls", {0, 1'000'000}, rules.others.max_calls));
+    if (!name.empty() && !admit::valid_name(name))
+      each.problem("name", "not a tenant's name", "1 to 63 of a-z, 0-9, \".\", \"_\", \"-\"");
+    if (!rules.tenants.emplace(name, share).second)
+      each.problem("name", "is given twice", "one [[admission.tenant]] for each");
+  }
+  config.admission = std::move(admission);
+}
+
 void read_artefacts(base::ConfigTable& root, GatewayConfig& config) {
   auto artefacts = root.table("artefacts");
   if (!artefacts) return;
@@ -177,6 +201,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_valves(root, config.pools, config.valves);
   read_oidc(root, config);
   read_filter(root, config);
+  read_admission(root, config);
   read_artefacts(root, config);
   read_audit(root, config.journal, config.audit);
   read_console(root, config.console);
@@ -246,6 +271,16 @@ node = "far1"
 # window_bytes = 512                       # of a stream's text, held back at most
 # on_failure = "refuse"                    # or "pass", when it does not answer
 # timeout = "1s"
+
+# [admission]                              # calls at once; who comes later waits, and tenants take turns
+# max_calls = 200                          # of all tenants; 0: no limit
+# tenant_max_calls = 0                     # of each tenant that is not named
+# max_wait = "10s"                         # or the call's own ttft
+# max_waiting = 1024
+# [[admission.tenant]]
+# name = "lab"
+# weight = 3                               # of the places, when they are few
+# max_calls = 0
 
 # [artefacts]                              # files, transfers, fine-tunes; a folder is all they need
 # folder = "/var/lib/qanat/city-artefacts"

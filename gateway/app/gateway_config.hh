@@ -15,6 +15,7 @@
 #include "gateway/jobs/jobs_config.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/relay/content_filter.hh"
+#include "gateway/relay/turns.hh"
 #include "gateway/resolve/directory.hh"
 #include "gateway/resolve/registry.hh"
 
@@ -40,6 +41,7 @@ struct GatewayConfig {
   std::vector<ValveConfig> valves;
   std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
   std::optional<relay::FilterConfig> filter;        // who is asked about texts
+  std::optional<relay::TurnsConfig> admission;      // how many calls at once, and who waits how long
   std::vector<resolve::RegistrySource> registries;  // which list more pools
   jobs::SiteConfig data;                            // artefacts; without a folder neither files nor jobs
   jobs::ExpressConfig express;                      // what transfers may take, and cost

@@ -96,6 +96,7 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   relay->stall = config.stall;
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
   if (config.filter) relay->filter = std::make_unique<relay::ContentFilter>(io, *config.filter, metrics);
+  if (config.admission) relay->turns = std::make_unique<relay::Turns>(io, *config.admission, metrics);
   if (config.oidc) {
     tokens = std::make_unique<admit::TokenVerifier>(config.oidc->rules);
     relay->tokens = tokens.get();

@@ -44,6 +44,9 @@ class Call {
   boost::asio::awaitable<bool> passes_answer(const std::string& body, std::optional<Errc>& withheld);
   boost::asio::awaitable<Answer::Screened> screen(const std::string& question, std::optional<Errc>& withheld);
   boost::asio::awaitable<bool> place_and_admit();
+  void place();
+  // A place among the calls in flight, waited for where there is none, and the call placed anew then; false: refused.
+  boost::asio::awaitable<bool> take_turn();
   boost::asio::awaitable<bool> within_rates();
   void tell_rates();
   // What was held and taken for it is free again but for what it cost.
@@ -101,6 +104,7 @@ class Call {
   std::vector<place::PrefixHash> prefix_;
   std::string repeat_key_;      // empty: the caller gave no Idempotency-Key
   std::uint64_t most_out_ = 0;  // completion tokens that are held for
+  Turns::Turn turn_;
   admit::Accounts::Hold hold_;
   std::uint64_t rated_ = 0;  // tokens taken of the key's minute
   std::string id_;

@@ -139,13 +139,18 @@ asio::awaitable<Answer::Screened> Call::screen(const std::string& question, std:
   co_return Answer::Screened::Hit;
 }
 
-asio::awaitable<bool> Call::place_and_admit() {
+void Call::place() {
   wish_ = relay_.defaults;
   wish_.demand.prompt_tokens = relay_.estimate_prompt(request_.body.size());
   wish_.demand.output_tokens =
       std::min<std::uint64_t>(scan_.max_tokens.value_or(kUsualOutput), kUsualOutput) * scan_.n;
   decision_ = place_call(relay_, target_, wish_, random_);
+}
+
+asio::awaitable<bool> Call::place_and_admit() {
+  place();
   co_await wait_for_warmth();
+  if (relay_.turns && !decision_.order.empty() && !co_await take_turn()) co_return false;
   prefer_warm();
   relay_.log.put(id_, key_.tenant, why_);
   if (decision_.order.empty()) {

@@ -103,10 +103,10 @@ asio::awaitable<void> Call::run() {
       if (wanted) --wanted->now;
     }
   } wanting(relay_, target_.request.model);
-  if (!co_await place_and_admit()) co_return;
   out_.on_disconnect([cancel = cancel_] {
     if (*cancel) (*cancel)();
   });
+  if (!co_await place_and_admit()) co_return;
   const auto& order = decision_.order;
   const place::Option* last = nullptr;
   for (std::size_t at = 0; at < order.size() && try_count_ < kMaxTries;) {

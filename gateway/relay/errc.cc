@@ -32,6 +32,7 @@ std::string_view to_string(Errc code) {
     case Errc::NoPoolReady: return "no_pool_ready";
     case Errc::PoolStarting: return "pool_starting";
     case Errc::TooManyCalls: return "rate_limit_exceeded";
+    case Errc::GatewayFull: return "gateway_full";
     case Errc::BudgetExceeded: return "insufficient_quota";
     case Errc::PoolRefused: return "pool_refused";
     case Errc::PoolFailed: return "pool_failed";
@@ -58,6 +59,7 @@ int status_of(Errc code) {
     case Errc::NothingFits:
     case Errc::NoPoolReady:
     case Errc::PoolStarting:
+    case Errc::GatewayFull:
     case Errc::FilterFailed:
     case Errc::LedgerAway: return 503;
     case Errc::TooManyCalls:

@@ -21,6 +21,7 @@ enum class Errc {
   NoPoolReady,     // pools would fit, but none can take the call now
   PoolStarting,    // placeholders would fit, and none is warm in time for the call
   TooManyCalls,    // the key's limit, or the gateway's
+  GatewayFull,     // no place among the gateway's calls in time
   BudgetExceeded,  // not enough is left of the budget
   PoolRefused,     // the pool answered with an error of its own
   PoolFailed,      // the pool broke off, or could not be reached

@@ -101,7 +101,11 @@ std::string explain(const Explanation& e) {
         R"(","sla":{"ttft_ms":)", ms(e.wish.ttft), R"(,"tpot_ms":)", ms(e.wish.tpot),
         R"(},"demand":{"prompt_tokens":)", e.wish.demand.prompt_tokens, R"(,"output_tokens":)",
         e.wish.demand.output_tokens, R"(},"prefix":{"blocks":)", e.prefix_blocks, R"(,"warm":)",
-        e.prefix_warm, R"(},"candidates":)", candidates_json(e.decision), R"(,"order":[)");
+        e.prefix_warm, "}");
+  if (e.queued)
+    write(out, R"(,"queued":{"waited_ms":)", ms(e.queued->time), R"(,"behind":)", e.queued->behind,
+          R"(,"limit":")", e.queued->limit, R"("})");
+  write(out, R"(,"candidates":)", candidates_json(e.decision), R"(,"order":[)");
   for (const std::size_t i : e.decision.order) write(out, text(e.decision.options[i].instance), ",");
   if (out.back() == ',') out.pop_back();
   write(out, R"(],"tries":[)");

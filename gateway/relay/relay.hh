@@ -25,6 +25,7 @@
 #include "gateway/relay/call_log.hh"
 #include "gateway/relay/content_filter.hh"
 #include "gateway/relay/escrow.hh"
+#include "gateway/relay/turns.hh"
 #include "gateway/resolve/registry.hh"
 #include "identifiers/ids/tier.hh"
 
@@ -97,6 +98,7 @@ struct Relay {
   admit::TokenVerifier* tokens = nullptr;           // where tenants may sign in; not owned
   std::unique_ptr<Escrow> escrow{};                 // where the ledger is shared
   std::unique_ptr<ContentFilter> filter{};          // where one is configured
+  std::unique_ptr<Turns> turns{};                   // where places are limited
   // What a tenant's name for a model stands for now; it is the call's for good. nullopt: it is not for this tenant. May be
   // empty.
   std::function<std::optional<std::string>(const std::string& tenant, const std::string& model)>
