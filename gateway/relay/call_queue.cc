@@ -9,7 +9,7 @@ namespace asio = boost::asio;
 namespace {
 
 // Not what is learned of prompts: calls that entered before it was would pay more than those that came after.
-constexpr std::uint64_t kBytesPerToken = 4;
+constexpr std::uint64_t kBodyBytesPerToken = 4;
 
 }  // namespace
 
@@ -20,7 +20,7 @@ asio::awaitable<bool> Call::take_turn() {
                                         key_.id,
                                         key_.max_calls,
                                         resolve::tier_of(target_),
-                                        request_.body.size() / kBytesPerToken + wish_.demand.output_tokens};
+                                        request_.body.size() / kBodyBytesPerToken + wish_.demand.output_tokens};
   base::Duration at_most = turns.max_wait();
   if (target_.request.query.contains("ttft")) at_most = std::min(at_most, wish_.ttft);
   const Turns::Waited waited = co_await turns.take(caller, at_most, turn_, *cancel_);
