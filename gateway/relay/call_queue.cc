@@ -15,12 +15,13 @@ constexpr std::uint64_t kBodyBytesPerToken = 4;
 
 asio::awaitable<bool> Call::take_turn() {
   Turns& turns = *relay_.turns;
-  const admit::FairQueue::Caller caller{key_.tenant,
-                                        key_.project,
-                                        key_.id,
-                                        key_.max_calls,
-                                        resolve::tier_of(target_),
-                                        request_.body.size() / kBodyBytesPerToken + wish_.demand.output_tokens};
+  const admit::FairQueue::Caller caller{
+      key_.tenant,
+      key_.project,
+      key_.id,
+      key_.max_calls,
+      resolve::tier_of(target_),
+      request_.body.size() / kBodyBytesPerToken + wish_.demand.output_tokens};
   base::Duration at_most = turns.max_wait();
   if (target_.request.query.contains("ttft")) at_most = std::min(at_most, wish_.ttft);
   const Turns::Waited waited = co_await turns.take(caller, at_most, turn_, *cancel_);

@@ -14,6 +14,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "tests/e2e/gateway/gateway_lab.hh"
@@ -60,8 +62,13 @@ class PrivatePostgres {
   void start() {
     pid_ = run({programs_ + "/postgres", "-D", folder_ + "/data", "-k", folder_, "-h", "", "-c", "fsync=off",
                 "-c", "shared_buffers=8MB"});
-    for (int i = 0; i < 200 && !std::filesystem::exists(folder_ + "/.s.PGSQL.5432"); ++i)
-      std::this_thread::sleep_for(milliseconds(50));
+    // The socket is there before the server takes anybody; its last line in this file says when it does.
+    const auto ready = [&] {
+      std::ifstream file(folder_ + "/data/postmaster.pid");
+      const std::string text((std::istreambuf_iterator<char>(file)), {});
+      return text.find("\nready") != std::string::npos;
+    };
+    for (int i = 0; i < 400 && !ready(); ++i) std::this_thread::sleep_for(milliseconds(50));
   }
   // At once, connections and all.
   void stop() {
@@ -69,6 +76,7 @@ class PrivatePostgres {
     ::kill(pid_, SIGQUIT);
     ::waitpid(std::exchange(pid_, 0), nullptr, 0);
     std::filesystem::remove(folder_ + "/.s.PGSQL.5432");
+    std::filesystem::remove(folder_ + "/data/postmaster.pid");
   }
   std::string ledger() const { return "postgres:host=" + folder_ + " dbname=postgres user=qanat"; }
 
