@@ -236,7 +236,6 @@ class Bench {
       wait("change " + std::to_string(n) + " to arrive at all of tenant " + std::to_string(t), 20s,
            [&] { return arrived >= kMembers; });
       swarm.on_applied = {};
-      if (getenv("DBG")) std::fprintf(stderr, "%d %zu\n", n, arrived);
       run(100ms);
     }
     std::sort(took_ms.begin(), took_ms.end());

@@ -106,8 +106,7 @@ void Forwarder::on_tun_packet(ids::Vni vni, packet::MutableBytes frame, base::Ti
     if (other == nullptr) return drops_.count(DropReason::NoAdjacency);
   }
   Sender copy;
-  const bool copied = second != nullptr && sender.route != second &&
-                      second->mtu >= std::min<std::size_t>(segmenter->segment_bytes(0), inner_mtu) &&
+  const bool copied = second != nullptr && sender.route != second && second->mtu >= inner_mtu &&
                       prepare(copy, *to, *second, bucket, tier, view.ecn(), now);
 
   // 4. Segment and seal, each straight into its place in a train; `critical` twice, for two routes.

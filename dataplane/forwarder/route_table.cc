@@ -146,7 +146,7 @@ path::ProberConfig RouteTable::prober_config() const {
 void RouteTable::refresh_mtu(const PathChoice& choice) {
   for (Route& route : routes_)
     route.mtu = static_cast<std::uint16_t>(std::min(
-        packet::kInnerMtu, choice.paths[route.probe].mtu - route.overhead - packet::kPathOverheadBytes));
+        packet::kInnerMtu, choice.paths[route.probe].mtu - route.overhead - packet::kSealedOverheadBytes));
   for (std::size_t i = 0; i < policies_.size(); ++i) {
     PolicyRoutes& policy = policies_[i];
     const std::uint32_t chosen = choice.chosen[i];

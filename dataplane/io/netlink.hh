@@ -14,7 +14,7 @@ namespace qanat::io {
 
 // What one device should look like. Prefixes are "100.96.1.1/32" or "fd71::1:1/128".
 struct DeviceState {
-  unsigned mtu = 1398;
+  unsigned mtu = 1340;
   unsigned queue_length = 4000;   // packets; what is dropped inside the kernel we never see
   unsigned gso_max_segments = 0;  // 0: the kernel's own limit
   std::vector<std::string> addresses;

@@ -33,11 +33,7 @@ inline constexpr std::size_t kSealedOverheadBytes = kMinSealedBytes;  // around 
 inline constexpr std::size_t kMaxSegments = 8;
 inline constexpr std::size_t kMinSegments = 2;
 inline constexpr std::uint8_t kInitialHopLimit = 16;
-// A repair is so much longer than the longest packet that it protects (§10): what a path carries leaves room for it.
-inline constexpr std::size_t kRepairRoomBytes = 24;
-// What a path's datagrams carry of a tenant's packet, less a list's own (routed_overhead_bytes).
-inline constexpr std::size_t kPathOverheadBytes = kSealedOverheadBytes + kRepairRoomBytes;
-inline constexpr std::size_t kInnerMtu = 1472 - kPathOverheadBytes;  // direct, over an IPv4 underlay of 1500
+inline constexpr std::size_t kInnerMtu = 1340;         // over an IPv4 underlay of 1500
 inline constexpr std::size_t kMaxPacketBytes = 65535;  // of a tenant's packet, before any path is known
 inline constexpr std::uint8_t kControlBucket = 255;    // probes and relayed handshakes
 inline constexpr std::size_t kFlowBuckets = 255;       // 0 … 254 carry tenants' flows

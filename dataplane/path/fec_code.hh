@@ -42,7 +42,6 @@ struct RepairHeader {
 };
 // What a repair's packet is longer than the longest packet that it protects.
 inline constexpr std::size_t kRepairOverhead = RepairHeader::kBytes + kSymbolPrefix;
-static_assert(kRepairOverhead == packet::kRepairRoomBytes);
 
 // How a stream is protected: one repair after every so many packets, over the last `window`. every = 0: not at all.
 struct FecPlan {

@@ -197,7 +197,7 @@ TEST_F(Mtu, WhatIsTooLargeIsAnswered) {
     const std::uint8_t* icmp = answer.data() + view->transport_offset;
     EXPECT_EQ(icmp[0], v6 ? 2 : 3);
     const std::size_t asked = packet::load_be16(icmp + 6);
-    EXPECT_EQ(asked, v6 ? 1280u : mtu() - packet::kPathOverheadBytes);
+    EXPECT_EQ(asked, v6 ? 1280u : mtu() - packet::kSealedOverheadBytes);
     // What it asks for arrives.
     const Octets smaller = udp(asked, v6);
     EXPECT_EQ(carried(smaller), smaller);
@@ -219,7 +219,7 @@ TEST_F(Mtu, SuperPacketsAreCutSmallerAndASynPromisesLess) {
   p.options = {1, 2, 4, 0x05, 0xb4, 0, 0, 0};  // the MSS of 1460 stands at an odd offset
   const Octets got = carried(p.make());
   ASSERT_FALSE(got.empty());
-  EXPECT_EQ(packet::load_be16(&got[43]), mtu() - packet::kPathOverheadBytes - 40);
+  EXPECT_EQ(packet::load_be16(&got[43]), mtu() - packet::kSealedOverheadBytes - 40);
   const auto view = packet::IpView::parse(got);
   EXPECT_TRUE(packet::transport_checksum_valid(*view, got));
 }
@@ -247,19 +247,6 @@ TEST_F(Mtu, DownAtOnceUpSlowly) {
   EXPECT_GE(path.paths.size(), 1u);
 }
 
-// What a relay's header leaves.
-TEST_F(Mtu, AListCarriesLessThanADirectPath) {
-  overlay.add_lists({110, 1, {}, 0, 1, {Sid::end(NodeId{2}), Sid::end(NodeId{4})}});
-  overlay.add_lists({210, 4, {}, 0, 1, {Sid::end(NodeId{2}), Sid::end(NodeId{1})}});
-  start_all();
-  const std::size_t fits = packet::kInnerMtu - packet::routed_overhead_bytes(2);
-  EXPECT_EQ(carried(udp(fits, false)).size(), fits) << drops();
-  EXPECT_TRUE(carried(udp(fits + 1, false)).empty());
-  ASSERT_EQ(net.received(1).size(), 1u);
-  const Octets answer = net.received(1).front().bytes;
-  EXPECT_EQ(packet::load_be16(answer.data() + 26), fits);
-}
-
 // Inner MTU = the least over active and backup lists: a flow never has to shrink because of a switch.
 TEST_F(Mtu, ANarrowBackupCountsBeforeItIsNeeded) {
   overlay.add_lists({100, 1, {}, 0, 1, {Sid::end(NodeId{4})}});
@@ -279,9 +266,8 @@ TEST_F(Mtu, ANarrowBackupCountsBeforeItIsNeeded) {
     return true;
   };
   EXPECT_EQ(carried_super(1288, payload), payload);
-  const std::size_t fits = 1352u - packet::routed_overhead_bytes(2) - packet::kRepairRoomBytes;
-  EXPECT_LE(largest, fits) << "already fits the backup, and so do its repairs";
-  EXPECT_GT(largest, fits - 3 * path::kSearchStep);
+  EXPECT_LE(largest, 1352u - packet::routed_overhead_bytes(2)) << "already fits the backup";
+  EXPECT_GT(largest, 1352u - packet::routed_overhead_bytes(2) - 3 * path::kSearchStep);
 }
 
 // The relay knows its next link: the headend hears of it, sealed by that relay, at the first padded probe.

@@ -16,7 +16,10 @@ namespace {
 
 class CallAuditTest : public ::testing::Test {
  protected:
-  ~CallAuditTest() override { std::filesystem::remove(path_); }
+  ~CallAuditTest() override {
+    ledger_.reset();
+    for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + end);
+  }
   void open() { ledger_ = std::make_unique<Ledger>(path_, "city"); }
   CallAudit& audit() { return ledger_->audit(); }
   static Settlement call(int n) {
