@@ -11,18 +11,31 @@ namespace qanat::paths {
 CandidateTable::Lanes CandidateTable::choose_after_best(Index from, std::size_t block, Lanes lanes,
                                                         std::size_t& different) {
   lanes &= marks(from, block).wanted;
-  Lanes anew = 0;
-  for (Lanes left = lanes; left != 0; left &= left - 1) {
-    const auto lane = static_cast<std::size_t>(std::countr_zero(left));
-    const auto to = static_cast<Index>(block * kLanes + lane);
-    const Way best = best_way(from, to);
-    if (best == ways_[from][to][0]) continue;  // the rest follows from it and from what is as before
-    if ((marks(from, block).disjoint >> lane & 1) != 0 && best.exists() && replace_best(from, to, best)) {
+  Lanes anew = 0, other = 0;
+  std::array<Way, kLanes> best;
+  const auto each = [&](Lanes left, const auto& look) {
+    for (; left != 0; left &= left - 1) {
+      const auto lane = static_cast<std::size_t>(std::countr_zero(left));
+      look(lane, static_cast<Index>(block * kLanes + lane));
+    }
+  };
+  each(lanes, [&](std::size_t lane, Index to) {
+    best[lane] = best_way(from, to);
+    const Ways& ways = ways_[from][to];
+    if (best[lane] == ways[0]) return;  // the rest follows from it and from what is as before
+    other |= Lanes{1} << lane;
+    for (const std::uint16_t relay :
+         {ways[0].first, ways[0].second, ways[1].first, ways[2].first, ways[3].first})
+      if (relay != kNoRelay) __builtin_prefetch(&direct_[node_of(relay)][to]);
+  });
+  each(other, [&](std::size_t lane, Index to) {
+    if ((marks(from, block).disjoint >> lane & 1) != 0 && best[lane].exists() &&
+        replace_best(from, to, best[lane])) {
       ++different;
     } else {
       anew |= Lanes{1} << lane;
     }
-  }
+  });
   return anew;
 }
 
@@ -54,6 +67,21 @@ bool CandidateTable::replace_best(Index from, Index to, Way best) {
   };
 
   Ways& ways = ways_[from][to];
+  const Way old = ways[0];
+  std::array<std::uint16_t, 2> freed;
+  std::size_t freed_count = 0, lost = 0;
+  for (const std::uint16_t relay : {old.first, old.second}) {
+    if (relay == kNoRelay && old.hops() > 1) continue;  // not the direct way: no second relay
+    if (!uses(best, relay) && (relay == kNoRelay || is_near(from, relay))) freed[freed_count++] = relay;
+    if (relay == kNoRelay) break;
+  }
+  for (std::size_t rank = 1; rank < kMaxLists; ++rank) lost += uses(best, ways[rank].first);
+  if (lost > freed_count) return false;
+  if (freed_count == 0) {
+    ways[0] = best;
+    return true;
+  }
+
   std::array<Backup, kMaxLists + 1> backups;
   std::size_t count = 0;
   const auto keep = [&](const Backup& backup) {  // in order
@@ -61,26 +89,22 @@ bool CandidateTable::replace_best(Index from, Index to, Way best) {
     for (; at > 0 && backup < backups[at - 1]; --at) backups[at] = backups[at - 1];
     backups[at] = backup;
   };
-  Backup third;
-  for (std::size_t rank = 1; rank < kMaxLists; ++rank) {
-    third = over(ways[rank].first);
-    if (!uses(best, third.relay)) keep(third);
+  const Backup third = over(ways[kMaxLists - 1].first);
+  for (std::size_t at = 0; at < freed_count; ++at) {
+    const Backup free = over(freed[at]);
+    if (free < third && free.cost < kNoWay && within_limits(freed[at])) keep(free);
   }
-  const Way old = ways[0];
-  for (const std::uint16_t relay : {old.first, old.second}) {
-    if (relay == kNoRelay && old.hops() > 1) continue;  // not the direct way: no second relay
-    if (uses(best, relay) || (relay != kNoRelay && !is_near(from, relay))) continue;
-    const Backup free = over(relay);
-    if (free.cost < kNoWay && within_limits(relay)) keep(free);
-    if (relay == kNoRelay) break;
+  if (count < lost) return false;
+  if (count != 0) {
+    for (std::size_t rank = 1; rank < kMaxLists; ++rank)
+      if (const std::uint16_t relay = ways[rank].first; !uses(best, relay)) keep(over(relay));
+    const std::uint8_t plane = topology_.planes()[0].value;
+    for (std::size_t rank = 1; rank < kMaxLists; ++rank) {
+      const std::uint16_t relay = backups[rank - 1].relay;
+      ways[rank] = relay == kNoRelay ? direct_way(plane) : way_over(relay, plane, plane);
+    }
   }
-  if (count < kMaxLists - 1 || backups[kMaxLists - 2] > third) return false;
-  const std::uint8_t plane = topology_.planes()[0].value;
   ways[0] = best;
-  for (std::size_t rank = 1; rank < kMaxLists; ++rank) {
-    const std::uint16_t relay = backups[rank - 1].relay;
-    ways[rank] = relay == kNoRelay ? direct_way(plane) : way_over(relay, plane, plane);
-  }
   return true;
 }
 

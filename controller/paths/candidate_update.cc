@@ -19,7 +19,11 @@ namespace qanat::paths {
 
 struct CandidateTable::Difference {
   Difference(std::size_t nodes, std::size_t relays, std::size_t blocks)
-      : dirty(nodes, blocks), best(nodes, blocks), moved(relays, blocks), fell(relays, false) {}
+      : dirty(nodes, blocks),
+        best(nodes, blocks),
+        moved(relays, blocks),
+        fell(relays, false),
+        other(relays, false) {}
   // A bit for each column. Dense: all of it is cleared for every change.
   class Bits {
    public:
@@ -39,12 +43,12 @@ struct CandidateTable::Difference {
   using Relays = std::vector<std::uint16_t>;  // ascending
   std::map<Index, Relays> rows;               // headends with another cost to these relays
   std::map<Index, Relays> columns;            // endpoints with another cost from these relays
-  std::map<Index, Relays> moved_at;  // of each of `columns`, the relays with another best way on to it
-  Relays moved_rows;                 // relays of `rows` with moved ways
-  Bits dirty;                        // [node][block] pairs whose ways are chosen anew
-  Bits best;                         // [node][block] pairs of which only the best way may be another
-  Bits moved;                        // [relay][block] best ways on that are different now
-  std::vector<bool> fell;            // [relay] and some of them cheaper
+  std::map<Index, Relays> fell_at;  // of each of `columns`, the relays with a cheaper best way on to it
+  Relays moved_rows;                // relays of `rows` with moved ways
+  Bits dirty;                       // [node][block] pairs whose ways are chosen anew
+  Bits best;                        // [node][block] pairs of which only the best way may be another
+  Bits moved;                       // [relay][block] best ways on that are different now
+  std::vector<bool> fell, other;    // [relay] and some of them cheaper, some not
 };
 
 namespace {
@@ -110,6 +114,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
 
   // 2. Best ways on. A way also differs when a link of it does, its cost may be what it was.
   for (const auto& [to, over] : d.columns) {
+    d.fell_at[to];
     for (const std::uint16_t relay : over) Difference::mark(d.moved, relay, to);
     for (std::size_t k = 0; k < r; ++k)
       if (std::binary_search(over.begin(), over.end(), on_relay_[k][to])) Difference::mark(d.moved, k, to);
@@ -117,8 +122,8 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   const auto go_on_again = [&](std::uint16_t relay, Index to, const Difference::Relays& terms) {
     const Index at = node_of(relay);
     if (at == to) return;
-    const Least old{on_[relay][to], on_relay_[relay][to]};
-    const std::uint32_t straight = direct_[at][to];
+    const Least old{on_turned_[to][relay], on_relay_[relay][to]};
+    const std::uint32_t straight = in_[to][relay];
     Least now;
     if ((old.over == kNoRelay && straight > old.cost) ||
         !follow(
@@ -128,11 +133,16 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     } else if (straight <= now.cost) {
       now = {straight, kNoRelay};
     }
+    if (now.cost == old.cost && now.over == old.over) return;
     on_[relay][to] = now.cost;
     on_relay_[relay][to] = now.over;
-    if (now.cost == old.cost && now.over == old.over) return;
     Difference::mark(d.moved, relay, to);
-    if (now.cost < old.cost) d.fell[relay] = true;
+    if (now.cost < old.cost) {
+      d.fell[relay] = true;
+      if (const auto column = d.fell_at.find(to); column != d.fell_at.end()) column->second.push_back(relay);
+    } else {
+      d.other[relay] = true;
+    }
     on_turned_[to][relay] = now.cost;
   };
   for (const auto& [from, over] : d.rows) {
@@ -151,14 +161,17 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
       }
     }
   }
-  for (const auto& [to, over] : d.columns)
-    for (std::uint16_t relay = 0; relay < r; ++relay)
+  for (const auto& [to, over] : d.columns) {
+    for (std::uint16_t relay = 0; relay < r; ++relay) {
+      if (const std::size_t soon = relay + 8u; soon < r) {  // a column: every element in another line
+        __builtin_prefetch(&on_relay_[soon][to]);
+        __builtin_prefetch(&out_[node_of(soon)][over.front()]);
+      }
       if (!d.rows.contains(node_of(relay))) go_on_again(relay, to, over);
+    }
+  }
 
   // 3. Best ways over relays. Headends are independent of each other from here on.
-  for (const auto& [to, over] : d.columns)
-    for (std::uint16_t k = 0; k < r; ++k)
-      if (d.is_moved(k, to)) d.moved_at[to].push_back(k);
   std::vector<Lanes> elsewhere(blocks(),
                                ~Lanes{0});  // but in the columns, which are looked at for every headend
   for (const auto& [to, over] : d.columns) elsewhere[to / kLanes] &= ~(Lanes{1} << to % kLanes);
@@ -169,27 +182,28 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   }
   std::sort(d.moved_rows.begin(), d.moved_rows.end());
   const Difference::Relays none;
-  const auto again = [&](Index from, Index to, const Difference::Relays& moved,
-                         const Difference::Relays& own) {
+  // fell: the relays whose ways on to it may be cheaper now. on: their costs, from where they lie together.
+  const auto again = [&](Index from, Index to, const Difference::Relays& fell, const Difference::Relays& own,
+                         const auto& on) {
     if (from == to) return;
-    constexpr std::size_t kFew = 48;  // of which one by one is cheaper than looking at all
+    constexpr std::size_t kFew = 24;  // of which one by one is cheaper than looking at all
+    const auto differs = [&](std::uint16_t k) {
+      return d.is_moved(k, to) || std::binary_search(own.begin(), own.end(), k);
+    };
     const Least old{via_[from][to], via_relay_[from][to]};
+    const auto sum = [&](std::uint16_t k) { return out_[from][k] + on(k); };
     Least now = old;
-    const auto on = [&](std::uint16_t k) { return on_[k][to]; };
-    bool few = moved.size() + own.size() <= kFew && follow(old, moved, out_[from], on, now);
-    if (few) {
-      for (const std::uint16_t k : own) {
-        const std::uint32_t sum = out_[from][k] + on(k);
-        few = few && (k != old.over || sum <= old.cost);
-        now.offer(sum, k);
-      }
+    if (fell.size() + own.size() > kFew ||
+        (old.over != kNoRelay && differs(old.over) && sum(old.over) > old.cost)) {
+      now.cost = kernels_.least(out_[from], on_turned_[to], out_.stride(), now.over);
+    } else {
+      for (const auto* terms : {&fell, &own})
+        for (const std::uint16_t k : *terms) now.offer(sum(k), k);
     }
-    if (!few) now.cost = kernels_.least(out_[from], on_turned_[to], out_.stride(), now.over);
-    const bool over_moved = now.over != kNoRelay && (d.is_moved(now.over, to) ||
-                                                     std::binary_search(own.begin(), own.end(), now.over));
-    if (now.cost != old.cost || now.over != old.over || over_moved) {
+    if (now.cost != old.cost || now.over != old.over || (now.over != kNoRelay && differs(now.over))) {
       Difference::mark(d.best, from, to);
       __builtin_prefetch(&ways_[from][to]);  // read soon, and far from all others
+      __builtin_prefetch(&direct_[from][to]);
     }
     if (now.cost == old.cost && now.over == old.over) return;
     if (old.over != kNoRelay) --uses_[from][old.over];
@@ -197,31 +211,68 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     via_[from][to] = now.cost;
     via_relay_[from][to] = now.over;
   };
+  // False where no way into a column can be cheaper than the known one. Its cheaper ones end with a changed link a → to, so
+  // they cost what leads to a at least: out, or via and a's work; via_ is that before or after, both are no more.
+  const auto may_fall = [&](Index from, Index to, const Difference::Relays& own) {
+    if (!own.empty()) return true;
+    const std::uint32_t known = via_[from][to];
+    for (const std::uint16_t relay : d.columns.at(to)) {
+      const Index at = node_of(relay);
+      if (at == from || d.columns.contains(at)) return true;
+      if (std::min(out_[from][relay], via_[from][at] + objective_.relay_us) + in_[to][relay] <= known)
+        return true;
+    }
+    return std::any_of(d.moved_rows.begin(), d.moved_rows.end(),
+                       [&](std::uint16_t k) { return out_[from][k] + on_turned_[to][k] <= known; });
+  };
   const auto headend = [&](Index from) {
     const auto row = d.rows.find(from);
     const Difference::Relays& own = row == d.rows.end() ? none : row->second;
-    for (const auto& [to, moved] : d.moved_at) again(from, to, moved, own);
+    if (from + 1u < n) {  // far from each other, so asked for one headend ahead
+      for (const auto& [to, fell] : d.fell_at) {
+        __builtin_prefetch(&via_[from + 1][to]);
+        __builtin_prefetch(&via_relay_[from + 1][to]);
+        __builtin_prefetch(&ways_[from + 1][to]);
+      }
+      for (const std::uint16_t relay : d.moved_rows) {
+        __builtin_prefetch(&out_[from + 1][relay]);
+        __builtin_prefetch(&uses_[from + 1][relay]);
+        __builtin_prefetch(&near_place_[from + 1][relay]);
+      }
+    }
+    for (const auto& [to, fell] : d.fell_at)
+      again(from, to, may_fall(from, to, own) ? fell : none, own,
+            [row = on_turned_[to]](std::uint16_t k) { return row[k]; });
     std::vector<Lanes> look(blocks(), 0);
-    const auto look_for = [&](std::uint16_t relay, const Lanes* which, bool cheaper) {
+    const auto look_for = [&](std::uint16_t relay, const Lanes* which, bool cheaper, bool dearer) {
       const std::uint32_t base = out_[from][relay];
-      const bool used = uses_[from][relay] != 0;
-      if (!used && (base == kNoWay || !cheaper)) return;
+      const bool used = dearer && uses_[from][relay] != 0;
+      cheaper = cheaper && base != kNoWay;
+      if (!used && !cheaper) return;
       for (std::size_t block = 0; block < blocks(); ++block) {
         const Lanes here = (which == nullptr ? ~Lanes{0} : which[block]) & elsewhere[block];
         if (here == 0) continue;
         const std::size_t first = block * kLanes;
-        // base − 1: a sum that equals the known one counts too, for the lower relay wins.
-        Lanes found = kernels_.below(base - 1, on_[relay] + first, via_[from] + first) & here;
-        if (used) found |= kernels_.same(relay, via_relay_[from] + first) & here;
-        look[block] |= found;
+        // base − 1: a sum that equals the known one counts too: it may be the same way, and the lower relay wins.
+        if (cheaper) look[block] |= kernels_.below(base - 1, on_[relay] + first, via_[from] + first) & here;
+        if (used) look[block] |= kernels_.same(relay, via_relay_[from] + first) & here;
+        if (look[block] != 0) __builtin_prefetch(via_relay_[from] + first);
       }
     };
-    for (const std::uint16_t relay : own) look_for(relay, nullptr, true);
-    for (const std::uint16_t relay : d.moved_rows) look_for(relay, d.moved[relay], d.fell[relay]);
+    for (const std::uint16_t relay : own) look_for(relay, nullptr, true, true);
+    for (const std::uint16_t relay : d.moved_rows) {
+      // Over a link that is cheaper now it leads nowhere that the link's far end does not lead at less.
+      const std::uint32_t* on = out_[node_of(relay)];
+      const auto& over = d.rows.find(node_of(relay))->second;
+      const bool leads = d.fell[relay] && std::any_of(over.begin(), over.end(), [&](std::uint16_t next) {
+                           return out_[from][relay] + on[next] <= out_[from][next];
+                         });
+      look_for(relay, d.moved[relay], leads, d.other[relay] || !d.fell[relay]);
+    }
     for (std::size_t block = 0; block < blocks(); ++block) {
       for (Lanes left = look[block]; left != 0; left &= left - 1) {
         const auto to = static_cast<Index>(block * kLanes + static_cast<std::size_t>(std::countr_zero(left)));
-        if (to < n) again(from, to, d.moved_rows, own);
+        if (to < n) again(from, to, d.moved_rows, own, [&](std::uint16_t k) { return on_[k][to]; });
       }
     }
   };
@@ -239,7 +290,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
       for (std::size_t block = 0; block < blocks(); ++block)
         d.dirty[from][block] |= marks(from, block).further & d.moved[relay][block];
     }
-    for (const auto& [to, moved] : d.moved_at) {
+    for (const auto& [to, over] : d.columns) {
       if ((marks(from, to / kLanes).further >> to % kLanes & 1) == 0) continue;
       if (std::any_of(near_[from].begin(), near_[from].end(),
                       [&, at = to](const Near& near) { return d.is_moved(near.relay, at); }))
@@ -270,7 +321,7 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   });
 
   // A block of endpoints at a time, as when everything is chosen: ways to it stay in the cache for all headends.
-  constexpr std::size_t kParts = 8;  // of its headends, so that no thread gets all of a busy block
+  constexpr std::size_t kParts = 7;  // of its headends, so that no thread gets all of a busy block
   parallel_(blocks() * kParts, [&](std::size_t task) {
     const std::size_t block = task / kParts, part = task % kParts;
     std::size_t here = 0;
