@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 #include "base/clock.hh"
 #include "controller/northbound/json_views.hh"
 #include "controller/session/listener.hh"
+#include "controller/store/store.hh"
 
 namespace qanat::northbound {
 
@@ -67,6 +66,7 @@ Desk::Desk(boost::asio::io_context& io, session::Level& level, const session::Li
     : access(store),
       events(io),
       level_(level),
+      store_(store),
       intents_(level, store, now()),
       audit_(store),
       accounts_(store, access) {
@@ -143,16 +143,21 @@ void Desk::Routes::change(std::string_view method, std::string_view pattern, Nee
                [desk = &desk, guarded = guarded, need, handler = std::move(handler)](
                    Request& in, Responder& out) -> Answer {
                  const Caller caller = desk->caller_of(in, guarded).value_or(Caller{});
-                 const Reply reply = desk->run(handler, in, caller, need);
-                 // What it says to members stands in their outboxes: it leaves before the log's write is waited for.
-                 co_await boost::asio::post(boost::asio::use_awaitable);
-                 desk->record(in, caller, reply);
+                 const Reply reply = desk->change(handler, in, caller, need);
                  if (reply.code.empty()) {
                    co_await out.json(reply.status, reply.body);
                  } else {
                    co_await out.error(reply.status, reply.code, reply.message, reply.hint);
                  }
                });
+}
+
+// The change, what members are told of it and its line in the log are durable together, before anybody hears of them.
+Reply Desk::change(const Change& handler, Request& in, const Caller& caller, Need need) {
+  const store::Batch batch(store_);
+  Reply reply = run(handler, in, caller, need);
+  record(in, caller, reply);
+  return reply;
 }
 
 // Who only stands by changes nothing, the log included.

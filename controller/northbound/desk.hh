@@ -95,6 +95,7 @@ class Desk {
 
   std::optional<Caller> caller_of(const Request& in, bool guarded) const;
   void note_refusal(int status, std::string_view code, const Request& head);
+  Reply change(const Change& handler, Request& in, const Caller& caller, Need need);
   Reply run(const Change& handler, Request& in, const Caller& caller, Need need);
   void record(const Request& in, const Caller& caller, const Reply& reply);
   static Answer or_leader(const Look& handler, Request& in, Responder& out, const Caller& caller);
@@ -110,6 +111,7 @@ class Desk {
   Reply replied(const Intents::Outcome& outcome, std::string_view hint, Reply missing = {}) const;
 
   session::Level& level_;
+  store::Store& store_;
   Intents intents_;
   std::optional<Intents::Settled> settled_;  // the last canary
   AuditLog audit_;

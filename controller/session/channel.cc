@@ -4,6 +4,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -101,6 +102,7 @@ bool Channel::write(const proto::v1::Envelope& envelope) {
 
 asio::awaitable<void> Channel::drain() {
   const auto self = shared_from_this();
+  co_await asio::post(asio::use_awaitable);
   while (!outbox_.empty() && !closed_) {
     const auto [error, size] = co_await asio::async_write(stream_, asio::buffer(outbox_.front()), kAwait);
     if (error) {

@@ -32,7 +32,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
                                                        base::Duration limit);
   // The next envelope. Errors: those of framing.hh, Closed at the end of the stream, Timeout, or the system's.
   boost::asio::awaitable<base::Result<proto::v1::Envelope>> read(base::Duration limit);
-  // Queues it. False when the queue is over its bound (the channel is then closed at once) or already closed.
+  // Queues it; nothing leaves before the caller has come back to the event loop. False when the queue is over its bound (the channel is then closed at once) or already closed.
   bool write(const proto::v1::Envelope& envelope);
   // Closes once what is queued has been written, within a second.
   void finish();

@@ -65,10 +65,37 @@ Database::Database(const std::string& file) {
     throw StoreError("state database " + file + ": open: " + why);
   }
   sqlite3_busy_timeout(db_, 2000);
-  execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;");
+  execute(
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;");
+  if (file != ":memory:") checkpointer_.emplace(file);
+  sqlite3_commit_hook(
+      db_,
+      [](void* self) {
+        ++static_cast<Database*>(self)->commits_;
+        return 0;
+      },
+      this);
+  sqlite3_wal_hook(db_, &Database::on_logged, this);
 }
 
-Database::~Database() { sqlite3_close(db_); }
+Database::~Database() {
+  checkpointer_.reset();  // the last handle to close takes the log with it
+  sqlite3_close(db_);
+}
+
+int Database::on_logged(void* self, sqlite3* db, const char*, int pages) {
+  auto& database = *static_cast<Database*>(self);
+  database.log_pages_ = pages;
+  database.checkpointer_->on_commit(pages);
+  // It does not come to its turn: now this commit waits for the file.
+  if (pages >= Checkpointer::kMost)
+    sqlite3_wal_checkpoint_v2(db, nullptr, SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  return SQLITE_OK;
+}
+
+bool Database::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
+
+std::int64_t Database::changes() const { return sqlite3_total_changes64(db_); }
 
 void Database::execute(std::string_view sql) {
   char* message = nullptr;
@@ -88,14 +115,14 @@ std::int64_t Database::user_version() {
 Transaction::~Transaction() {
   if (db_ == nullptr) return;
   try {
-    db_->execute("ROLLBACK");
+    db_->execute(inner_ ? "ROLLBACK TO part; RELEASE part" : "ROLLBACK");
   } catch (const StoreError&) {
     // the transaction is already gone, which is what was wanted
   }
 }
 
 void Transaction::commit() {
-  db_->execute("COMMIT");
+  db_->execute(inner_ ? "RELEASE part" : "COMMIT");
   db_ = nullptr;
 }
 

@@ -256,4 +256,18 @@ std::vector<std::pair<std::string, std::string>> SqliteStore::values_of(std::str
   return out;
 }
 
+void SqliteStore::begin_batch() {
+  changed_before_ = db_.changes();
+  batch_.emplace(db_);
+}
+
+// A full disk makes SQLite take the whole transaction back at once: nothing is lost by that where nothing was in it yet.
+void SqliteStore::end_batch() {
+  if (db_.in_transaction())
+    batch_->commit();
+  else if (db_.changes() != changed_before_)
+    throw StoreError("state database: a batch was taken back");
+  batch_.reset();
+}
+
 }  // namespace qanat::store

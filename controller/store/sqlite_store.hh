@@ -39,8 +39,15 @@ class SqliteStore final : public Store {
   std::vector<std::pair<std::string, std::string>> values_of(std::string_view prefix, std::string_view after,
                                                              std::size_t limit) override;
 
+  std::uint64_t commits() const { return db_.commits(); }
+
  private:
+  void begin_batch() override;
+  void end_batch() override;
+
   Database db_;
+  std::optional<Transaction> batch_;
+  std::int64_t changed_before_ = 0;  // rows, when the batch began
 };
 
 }  // namespace qanat::store

@@ -57,7 +57,7 @@ struct RelayKeyRow {
   std::array<std::uint8_t, 32> key{};
 };
 
-// A call that returned is durable; one that throws StoreError has changed nothing.
+// A call that returned is durable (in a Batch: with it); one that throws StoreError has changed nothing.
 class Store {
  public:
   virtual ~Store() = default;
@@ -112,6 +112,27 @@ class Store {
   virtual std::vector<std::pair<std::string, std::string>> values_of(std::string_view prefix,
                                                                      std::string_view after,
                                                                      std::size_t limit) = 0;
+
+ private:
+  friend class Batch;
+  // Between them, calls may become durable together at the end. Throws StoreError where they did not.
+  virtual void begin_batch() {}
+  virtual void end_batch() {}
+};
+
+// While it lives, what is written becomes durable at its end, together, with one wait for the disk; where the store keeps no
+// transactions open, each call for itself. Nobody is told of it before: no turn of the event loop is taken in between, and
+// sessions write in later turns. A batch that cannot be ended ends the process, which then knows more than its disk; what
+// nobody was told has not happened. One at a time.
+class Batch {
+ public:
+  explicit Batch(Store& store) : store_(store) { store_.begin_batch(); }
+  ~Batch();
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+ private:
+  Store& store_;
 };
 
 }  // namespace qanat::store

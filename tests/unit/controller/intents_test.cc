@@ -119,6 +119,24 @@ TEST_F(InForce, EveryChangeIsAVersionAndEveryVersionCanBeHadAgain) {
   EXPECT_TRUE(std::get<Problems>(intents_->restore(9, Intents::Run::Real, by_, now_)).empty());
 }
 
+TEST_F(InForce, AChangeItsConfigurationsAndItsLineInTheLogWaitForTheDiskOnce) {
+  AuditLog log(d_->store);
+  d_->members.out.clear();
+  const std::uint64_t before = d_->store.commits();
+  {
+    const store::Batch batch(d_->store);
+    session::TenantView tenant{.name = "lab", .vni = 7, .members = {}};
+    tenant.members.push_back({"city", {"100.96.1.1/32"}, {}, {}});
+    tenant.members.push_back({"far", {"100.96.2.1/32"}, {}, {}});
+    EXPECT_EQ(std::get<Applied>(intents_->put_tenant(tenant, by_, now_)).version, 1u);
+    log.add({.caller = {"alice"}, .from = "unix", .action = "PUT", .body = "{}", .result = "version 1"},
+            now_.unix_s);
+    EXPECT_EQ(d_->store.commits(), before) << "nothing is written by halves";
+  }
+  EXPECT_EQ(d_->store.commits(), before + 1);
+  EXPECT_EQ(d_->members.out[city_.id].size() + d_->members.out[far_.id].size(), 2u);
+}
+
 TEST_F(InForce, SingleTenantsAreVersionsToo) {
   session::TenantView tenant{.name = "shop", .vni = 7, .members = {}};
   EXPECT_EQ(std::get<Applied>(intents_->put_tenant(tenant, by_, now_)).version, 1u);
