@@ -18,7 +18,7 @@ namespace qanat::store {
 class Checkpointer {
  public:
   static constexpr int kWorthwhile = 1000;  // pages, of 4 KiB, from which the log is moved
-  static constexpr int kMost = 8000;        // pages: the log grows no further, a commit moves it itself
+  static constexpr int kMost = 4000;        // pages: the log grows no further, a commit moves it itself
   // It begins when there was no commit for so long, or after so many of these.
   static constexpr base::Duration kPause = std::chrono::milliseconds(20);
   static constexpr int kMostPauses = 25;

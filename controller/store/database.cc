@@ -66,7 +66,8 @@ Database::Database(const std::string& file) {
   }
   sqlite3_busy_timeout(db_, 2000);
   execute(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;");
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA "
+      "wal_autocheckpoint=0;");
   if (file != ":memory:") checkpointer_.emplace(file);
   sqlite3_commit_hook(
       db_,

@@ -81,7 +81,7 @@ TEST_F(StoreOfOneFile, TheLogIsMovedBetweenCommitsAndNeverGrowsOverItsBound) {
   };
   // Without a pause.
   int most = 0;
-  for (int n = 0; n < 60; ++n) {
+  for (int n = 0; n < 25; ++n) {
     write(n % 8, 200);
     most = std::max(most, db.log_pages());
   }
@@ -98,14 +98,14 @@ TEST_F(StoreOfOneFile, TheLogIsMovedBetweenCommitsAndNeverGrowsOverItsBound) {
 
 // The child says on a pipe what has returned; it dies in the middle of whatever it is doing, checkpoints included.
 TEST_F(StoreOfOneFile, WhatReturnedIsThereAfterAKill) {
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 3; ++round) {
     int ends[2];
     ASSERT_EQ(pipe(ends), 0);
     const pid_t child = fork();
     if (child == 0) {
       close(ends[0]);
       SqliteStore store(file_);
-      const std::string content(60'000, 'x');
+      const std::string content(6'000, 'x');
       for (std::uint64_t n = 1;; ++n) {
         {
           const Batch batch(store);
@@ -127,7 +127,8 @@ TEST_F(StoreOfOneFile, WhatReturnedIsThereAfterAKill) {
     const std::uint64_t count = std::stoull(store.value("count").value_or("0"));
     EXPECT_GE(count, said);
     ASSERT_EQ(store.pushed().size(), 10u);
-    for (const Pushed& row : store.pushed()) EXPECT_EQ(row.version, count) << "a batch is not there by halves";
+    for (const Pushed& row : store.pushed())
+      EXPECT_EQ(row.version, count) << "a batch is not there by halves";
   }
 }
 
