@@ -12,16 +12,19 @@ constexpr double kStartupHold =
     2;  // of what fits the path, under way: more than doubling takes only fills its buffer
 constexpr double kDrainGain = 0.75;
 constexpr double kProbeExtra = 0.25;
-constexpr double kCruiseGain = 0.99;    // the greatest of ten rates is a little more than the path carries
-constexpr double kGrowth = 1.25;        // Startup: a round that brings less is not growth
-constexpr unsigned kFullRounds = 3;     // that many of them: the path is full
-constexpr unsigned kCycle = 6;          // Cruise: probe, drain, four quiet rounds
-constexpr unsigned kCrowdedRounds = 8;  // a queue of our own would have drained in a cycle
-constexpr unsigned kGrownRounds = 4;    // nor would it have grown while we held back
+constexpr double kCruiseGain = 0.99;     // the greatest of ten rates is a little more than the path carries
+constexpr double kGrowth = 1.25;         // Startup: a round that brings less is not growth
+constexpr unsigned kFullRounds = 3;      // that many of them: the path is full
+constexpr unsigned kCycle = 6;           // Cruise: probe, drain, four quiet rounds
+constexpr unsigned kStandingRounds = 4;  // of a queue that stays: it is time to hold back
+constexpr unsigned kResistedRounds = 2;  // in which it stays all the same: it is not ours
+constexpr double kHeldBack = 0.95;       // of what came through: less than that drains a queue of our own
+constexpr double kOurs = 0.7;  // of what we spared the path, by which a queue of our own shrinks at least
 constexpr std::uint64_t kInitialWindow = 32 * 1500;
 constexpr base::Duration kRttMemory = 10s;
-constexpr base::Duration kAckDelay = 6ms;  // AckTracker's most, and the far end's batch
-constexpr base::Duration kLookEvery = 8s;  // a look costs a fair share of two rounds
+constexpr base::Duration kAckDelay = 6ms;     // AckTracker's most, and the far end's batch
+constexpr base::Duration kLookEvery = 8s;     // a look costs a fair share of two rounds
+constexpr base::Duration kFirstLook = 500ms;  // a path that lost rate may have been taken for a shared one
 
 double seconds(base::Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -99,7 +102,8 @@ void Congestion::take_rtt(const AckEvent& event) {
 void Congestion::enter(State state, base::Time now) {
   state_ = state;
   cycle_ = 0;
-  crowded_rounds_ = grown_rounds_ = 0;
+  standing_rounds_ = resisted_rounds_ = 0;
+  sent_share_ = sending_share_ = 1;
   if (state == State::Drain) gain_ = 1 / kStartupGain;
   if (state == State::Cruise) {
     gain_ = kCruiseGain;
@@ -111,7 +115,7 @@ void Congestion::enter(State state, base::Time now) {
   if (state == State::Compete) {
     const double rtt = seconds(std::max(smoothed_rtt_, least_rtt_));
     cubic_.reset(std::max(uncrowded_rate_ * rtt / 2, bandwidth_ * rtt), now);
-    look_at_ = now + kLookEvery;
+    look_at_ = now + kFirstLook;
     most_queue_ = queue_delay_;
     joining_ = true;
   }
@@ -146,9 +150,10 @@ void Congestion::cruise_round(base::Time now) {
   const bool probed = cycle_ == 1;  // this round's acks are those of the probe
   // What was offered was little for long: what the path carries is not known.
   if (!limited_ && queue_delay_ <= target() / 2 && now - proven_at_ > kRttMemory) return start_again(now);
-  if (queue_delay_ > target() || (draining_ && queue_delay_ > target() / 4)) {
+  const bool too_much = queue_delay_ > target() || standing_rounds_ >= kStandingRounds;
+  if (too_much || (draining_ && queue_delay_ > target() / 4 + jitter_)) {
     // Down to what it carries now, and below that until the queue is gone, about a round from here.
-    if (queue_delay_ > target()) slow_to(rates_.most(2));
+    if (too_much) slow_to(rates_.most(2));
     proven_at_ = now;
     gain_ = std::clamp(1 - seconds(queue_delay_) / seconds(least_rtt_), 0.4, 0.9);
     draining_ = true;
@@ -189,9 +194,7 @@ void Congestion::cruise_round(base::Time now) {
   ++cycle_;
 }
 
-bool Congestion::crowded() const {
-  return crowded_rounds_ >= kCrowdedRounds || grown_rounds_ >= kGrownRounds;
-}
+bool Congestion::crowded() const { return resisted_rounds_ >= kResistedRounds; }
 
 void Congestion::on_round(const AckEvent& event) {
   // 1. Loss that is there whatever we send: the lesser of what quiet rounds and what draining rounds see.
@@ -200,11 +203,15 @@ void Congestion::on_round(const AckEvent& event) {
   // 2. Is somebody else there?
   if (round_queue_ != base::Duration::max()) {
     if (round_queue_ <= std::max(target() / 2, most_queue_ / 10)) {
-      crowded_rounds_ = grown_rounds_ = 0;
+      standing_rounds_ = resisted_rounds_ = 0;
       uncrowded_rate_ = bandwidth_;
     } else {
-      ++crowded_rounds_;
-      grown_rounds_ = round_queue_ >= last_round_queue_ ? grown_rounds_ + 1 : 0;
+      ++standing_rounds_;
+      const double before = seconds(last_round_queue_), now = seconds(round_queue_);
+      const double spared = (1 - sent_share_) * (seconds(least_rtt_) + before);
+      const bool steady =
+          round_queue_ > target() / 2 + 2 * jitter_;  // more than chance makes of an empty one
+      if (sent_share_ < kHeldBack && steady && now > before - kOurs * spared) ++resisted_rounds_;
     }
     last_round_queue_ = round_queue_;
   }
@@ -226,6 +233,12 @@ void Congestion::on_round(const AckEvent& event) {
       break;
     case State::Compete: break;  // only a look ends it: between two losses even a shared queue may run empty
   }
+  // What a queue of two rounds let through is what the path carries; before, it may be what it carried.
+  sent_share_ = sending_share_;
+  const double through =
+      static_cast<double>(round_acked_) / std::max(seconds(event.now - round_began_), 1e-6);
+  sending_share_ = standing_rounds_ >= 2 ? gain_ * bandwidth_ / std::max(through, 1.0) : 1;
+  round_began_ = event.now;
   rates_.advance();
   round_lost_ = round_acked_ = 0;
   round_queue_ = base::Duration::max();

@@ -41,8 +41,8 @@ struct LossEvent {
   base::Time newest_lost_sent;  // a congestion event lasts a round: what was sent before is part of it
 };
 
-// state \ event | queue short      | queue above target      | queue not drained  | congestive loss    | silence (PTO × 3)
-//               |                  |                         | for 8 rounds †     | (≥ threshold)      |
+// state \ event | queue short      | queue above target, or  | queue stays, held  | congestive loss    | silence (PTO × 3)
+//               |                  | above half for 4 rounds | back for 2 rounds †| (≥ threshold)      |
 // --------------+------------------+-------------------------+--------------------+--------------------+------------------
 // Startup       | 2.9 × a round    | Drain                   | –                  | Drain              | Startup, least window
 // Drain         | Cruise           | Drain                   | Compete            | Drain              | Startup, least window
@@ -52,7 +52,8 @@ struct LossEvent {
 //
 // *: and Startup again, when two probes in a row brought more and left no queue; or a backlog comes after ten seconds in
 //    which too little was offered to know.
-// †: or did not even get shorter in four of them, one after the other.
+// †: rounds, after two with a queue, that confirm what left slower than the path delivered. A queue of our own shrinks
+//    then by at least most of what was spared.
 // ‡: slow start until the first congestion, as a new flow's, unless other pipes of ours share the bottleneck.
 class Congestion {
  public:
@@ -136,8 +137,11 @@ class Congestion {
   unsigned cycle_ = 0;                                  // Cruise: rounds since the last probe began
   unsigned full_rounds_ = 0;                            // Startup: without growth
   double full_rate_ = 0;
-  unsigned crowded_rounds_ = 0;  // since the queue was last nearly empty
-  unsigned grown_rounds_ = 0;    // of them the newest, each with no less than the one before
+  unsigned standing_rounds_ = 0;  // since the queue was last nearly empty
+  unsigned resisted_rounds_ = 0;  // of them those that confirm that we spared the path something, for nothing
+  double sent_share_ = 1;         // of what came through: what acks confirm now
+  double sending_share_ = 1;      // and what leaves now
+  base::Time round_began_{};
   base::Duration last_round_queue_{};
   double uncrowded_rate_ = 0;  // bandwidth when it was
   bool limited_ = false;       // the newest sample was the application's limit

@@ -98,6 +98,34 @@ TEST(Multipath, TheQueueStaysShortWhenTheRateChangesUnannounced) {
   EXPECT_LE(queue[queue.size() * 99 / 100], 15) << "ms, outside a second after each step";
 }
 
+// As `bench/run qos` does it: a short path, two flows, delays that vary, and 100 ms of buffer, which only somebody who
+// takes the queue for another's would fill.
+TEST(Multipath, ALineThatLosesRateIsNotTakenForASharedOne) {
+  for (const std::uint64_t seed : {1u, 2u, 4u, 10u}) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const auto line = [&](int rate) {
+      const std::string spec = std::to_string(rate) + "mbit,delay=5ms~uniform(" +
+                               (seed % 2 == 0 ? "500" : "1") + "us),limit=100ms";
+      return LinkSpec{spec, spec};
+    };
+    Scenario s = flow_over({line(50)}, false, 14s);
+    s.seed = seed;
+    s.warm_up = 1s;
+    s.flows.push_back(s.flows[0]);
+    s.urgent_every = 2ms;
+    s.changes = {{5s + seed * 7ms, 0, line(20).forward}, {10s + seed * 11ms, 0, line(50).forward}};
+    const Result r = run(s);
+    std::vector<double> queue;
+    for (std::size_t i = 0; i < r.urgent_ms.size(); ++i) {
+      const double t = r.urgent_at_s[i];
+      if (!(t < 2 || (t >= 5 && t < 6.1) || (t >= 10 && t < 11.1))) queue.push_back(r.urgent_ms[i] - 5);
+    }
+    ASSERT_GT(queue.size(), 4000u);
+    std::sort(queue.begin(), queue.end());
+    EXPECT_LE(queue[queue.size() * 99 / 100], 20) << "ms";
+  }
+}
+
 TEST(Multipath, TheSameSeedGivesTheSameFigures) {
   const Scenario s = flow_over({link(20, 20, 0.02), link(20, 60)}, true, 3s);
   const Result a = run(s), b = run(s);

@@ -133,16 +133,34 @@ TEST(Congestion, AQueueThatNeverDrainsIsSomebodyElses) {
   EXPECT_EQ(p.control.state(), State::Compete);
 }
 
-TEST(Congestion, OneThatGrowsWhileWeHoldBackIsTakenForThatSooner) {
-  Path growing, shrinking;
-  growing.settle(kRate);
+TEST(Congestion, OneThatShrinksWhenWeHoldBackMayBeOurs) {
+  Path staying, shrinking;
+  staying.settle(kRate);
   shrinking.settle(kRate);
   for (int i = 0; i < 7; ++i) {
-    growing.round(0.5 * kRate, 20ms + i * 3ms);
-    shrinking.round(0.5 * kRate, 41ms - i * 3ms);
+    staying.round(0.5 * kRate, 41ms - i * 3ms);
+    shrinking.round(0.5 * kRate, 60ms / (1 << i));
   }
-  EXPECT_EQ(growing.control.state(), State::Compete);
-  EXPECT_EQ(shrinking.control.state(), State::Cruise) << "it drains, so it may be ours";
+  EXPECT_EQ(staying.control.state(), State::Compete);
+  EXPECT_EQ(shrinking.control.state(), State::Cruise);
+}
+
+TEST(Congestion, APathThatLosesRateFillsItsQueueAndIsStillAlone) {
+  Path p;
+  p.settle(kRate);
+  for (int i = 1; i <= 3; ++i) p.round(0.4 * kRate, i * 25ms);  // until what is sent less arrives
+  for (int i = 2; i <= 5; ++i) p.round(0.4 * kRate, 75ms / (1 << i));
+  EXPECT_EQ(p.control.state(), State::Cruise);
+  EXPECT_NEAR(p.control.bandwidth(), 0.4 * kRate, 0.05 * kRate);
+}
+
+TEST(Congestion, AQueueThatStaysBelowItsTargetIsDrainedToo) {
+  Path p;
+  p.settle(kRate);
+  for (int i = 0; i < 5; ++i) p.round(0.9 * kRate, 4ms);
+  EXPECT_LT(static_cast<double>(p.control.pacing_rate()), 0.95 * kRate)
+      << "it was asked for more than it carries";
+  EXPECT_EQ(p.control.state(), State::Cruise);
 }
 
 TEST(Congestion, WhoJoinsOthersStartsAsANewFlowDoes) {
@@ -166,7 +184,7 @@ TEST(Congestion, WhoJoinsOthersStartsAsANewFlowDoes) {
 TEST(Congestion, CompeteGrowsUntilTheQueueOverflowsAndAnswersOnceARound) {
   Path p;
   p.settle(kRate);
-  p.rounds(12, 0.5 * kRate, 30ms);
+  p.rounds(15, 0.5 * kRate, 30ms);  // the first look, half a second on, is over
   ASSERT_EQ(p.control.state(), State::Compete);
   const std::uint64_t before = p.control.window();
   p.rounds(3, 0.5 * kRate, 30ms);
@@ -184,7 +202,7 @@ TEST(Congestion, CompeteEndsWhenTheQueueEmptiesDuringALook) {
   p.settle(kRate);
   p.rounds(12, 0.5 * kRate, 30ms);
   ASSERT_EQ(p.control.state(), State::Compete);
-  p.rounds(300, 0.5 * kRate);  // the other one left; a look comes every 8 s
+  p.rounds(300, 0.5 * kRate);  // the other one left; a look comes soon, and then every 8 s
   EXPECT_EQ(p.control.state(), State::Cruise);
 }
 
