@@ -1,6 +1,7 @@
 #include "controller/app/service.hh"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <system_error>
 
 #include "base/clock.hh"
@@ -73,6 +74,7 @@ void Service::stop() {
 void Service::make_domain(boost::asio::io_context& io, const Settings& settings) {
   domain::DomainConfig config{.name = settings.name, .domain = settings.domain, .probe_plan = {}};
   config.stopwatch = base::monotonic_now;
+  config.elsewhere = [this](std::function<void()> work) { boost::asio::post(planning_, std::move(work)); };
   config.probe_plan.set_active_interval_ms(settings.active_interval_ms);
   config.probe_plan.set_mesh_interval_ms(settings.mesh_interval_ms);
   config.probe_plan.set_report_interval_ms(settings.report_interval_ms);

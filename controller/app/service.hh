@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -39,6 +40,7 @@ class Service {
   void report();
 
   store::Store& store_;
+  boost::asio::thread_pool planning_{1};  // plans of traffic: hundreds of milliseconds may pass
   session::Authority authority_;
   std::string name_;
   std::uint64_t door_serial_ = 0;

@@ -205,7 +205,7 @@ void Domain::on_timer(Now now) {
     if (rollout.inflight.version() == 0 || now.mono - rollout.sent < kAckLimit) continue;
     members_.close(id, "no_acknowledgement", "a configuration was not acknowledged within 10 s", true);
   }
-  if (now.mono - planned_ >= kTraffic) plan_traffic(now);
+  run_traffic(now);
   judge_canary(now);
   push(now);
   if (!acknowledged_.empty()) store_.set_acknowledged(std::exchange(acknowledged_, {}));

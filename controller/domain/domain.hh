@@ -3,6 +3,7 @@
 // Works with and without the global level above it: what that gave is kept.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
+#include "controller/domain/traffic_plan.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
@@ -38,6 +40,8 @@ struct DomainConfig {
   std::uint32_t mesh_probes_per_s = 100;
   session::RandomSource random = session::system_random();
   std::function<base::Time()> stopwatch{};  // what a plan of traffic takes is told by it; none: 0
+  // Runs work on another thread, one after the other; none: at once.
+  std::function<void(std::function<void()>)> elsewhere{};
 };
 
 class Domain final : public session::Level {
@@ -61,6 +65,8 @@ class Domain final : public session::Level {
   // Between two plans of traffic, while there is any to speak of; not before the boxes have told of it after a start.
   static constexpr base::Duration kTraffic = std::chrono::seconds(3);
   static constexpr base::Duration kTrafficWarmUp = std::chrono::seconds(15);
+  // A plan counts so long after what it was made of, however soon it was ready: the same ticks give the same bytes.
+  static constexpr base::Duration kPlanTime = std::chrono::milliseconds(500);
 
   // All three outlive it.
   Domain(DomainConfig config, store::Store& store, session::Authority& authority, session::Members& members,
@@ -144,7 +150,9 @@ class Domain final : public session::Level {
   void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
   // domain_traffic.cc
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
+  void run_traffic(Now now);
   void plan_traffic(Now now);
+  void apply_traffic(TrafficPlan plan, double seconds, Now now);
   bool spreading() const;
   void rotate_keys(Now now);
   // domain_keys.cc
@@ -192,6 +200,14 @@ class Domain final : public session::Level {
   telemetry::DemandBook demands_;
   CapacityBook capacities_;
   Spreads spreads_;
+  // A plan on its way. Written by whom `elsewhere` runs until it is done, by us before and after.
+  struct Planning {
+    std::atomic<bool> done = false;
+    TrafficPlan plan;
+    double seconds = 0;
+  };
+  std::shared_ptr<Planning> planning_;  // null: none
+  double gather_seconds_ = 0;
   session::TrafficView traffic_;
   base::Time planned_{};
   RelayKeys relay_keys_;

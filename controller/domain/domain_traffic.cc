@@ -36,6 +36,15 @@ bool Domain::spreading() const {
   return false;
 }
 
+void Domain::run_traffic(Now now) {
+  if (planning_) {
+    if (now.mono < planned_ + kPlanTime || !planning_->done.load(std::memory_order_acquire)) return;
+    const auto planned = std::exchange(planning_, nullptr);
+    apply_traffic(std::move(planned->plan), planned->seconds, now);
+  }
+  if (now.mono - planned_ >= kTraffic) plan_traffic(now);
+}
+
 void Domain::plan_traffic(Now now) {
   planned_ = now.mono;
   demands_.expire(now.mono);
@@ -45,11 +54,27 @@ void Domain::plan_traffic(Now now) {
     return;
   }
   if (now.mono - started_ < kTrafficWarmUp || spreading()) return;
-  const base::Time began = config_.stopwatch ? config_.stopwatch() : base::Time{};
+  const auto clock = config_.stopwatch ? config_.stopwatch : [] { return base::Time{}; };
+  const base::Time began = clock();
   const auto usable = [this](const Pair& pair, const paths::Route& route) {
     return engine_.evaluate(pair, route).state == telemetry::LinkState::Usable;
   };
-  TrafficPlan plan = domain::plan_traffic({demands_, capacities_, selections_, spreads_, usable, now.mono});
+  planning_ = std::make_shared<Planning>();
+  auto work = [planning = planning_, clock,
+               question = gather({demands_, capacities_, selections_, spreads_, usable}, now.mono)] {
+    const base::Time start = clock();
+    planning->plan = domain::plan_traffic(question);
+    planning->seconds = std::chrono::duration<double>(clock() - start).count();
+    planning->done.store(true, std::memory_order_release);
+  };
+  gather_seconds_ = std::chrono::duration<double>(clock() - began).count();
+  if (config_.elsewhere)
+    config_.elsewhere(std::move(work));
+  else
+    work();
+}
+
+void Domain::apply_traffic(TrafficPlan plan, double seconds, Now now) {
   for (auto& [id, rollout] : rollouts_) rollout.respread = false;
   const auto change = [&](const SpreadKey& key) {
     if (!move_budget_.spend(rules_, pairs_.size(), now)) return false;
@@ -59,15 +84,14 @@ void Domain::plan_traffic(Now now) {
   };
   std::erase_if(spreads_, [&](const auto& s) { return !plan.spreads.contains(s.first) && change(s.first); });
   for (auto& [key, spread] : plan.spreads) {
+    if (!selections_.contains(key.first)) continue;  // not any more
     const auto held = spreads_.find(key);
     if (held != spreads_.end() && held->second.parts == spread.parts)
       held->second.allocated_bps = spread.allocated_bps;
     else if (change(key))
       spreads_[key] = std::move(spread);
   }
-  const base::Time ended = config_.stopwatch ? config_.stopwatch() : base::Time{};
-  traffic_ = {plan.demands, plan.demand_bps, plan.carried_bps, spreads_.size(),
-              std::chrono::duration<double>(ended - began).count()};
+  traffic_ = {plan.demands, plan.demand_bps, plan.carried_bps, spreads_.size(), seconds, gather_seconds_};
 }
 
 }  // namespace qanat::domain

@@ -49,27 +49,16 @@ class Planner {
   }
 
  private:
-  struct Ask {
-    SpreadKey key;
-    double bps = 0;
-    std::uint32_t packet_bytes = 0;
-    std::vector<paths::Route> routes{};  // usable, the first one first
-    const Spread* held = nullptr;        // null: by preference
+  struct Ask : TrafficAsk {
+    const Spread* held = nullptr;  // null: by preference
     bool concerned = false;
   };
 
   void gather() {
-    for (const auto& [key, row] : q_.demands.rows()) {
-      const Pair pair{key.from.value, key.to.value};
-      const auto chosen = q_.selections.find(pair);
-      if (chosen == q_.selections.end()) continue;
-      Ask ask{.key = {pair, key.tier}, .bps = row.bps(q_.now), .packet_bytes = row.packet_bytes()};
-      for (const paths::Choice& choice : chosen->second)
-        if (q_.usable(pair, choice.route)) ask.routes.push_back(choice.route);
-      if (ask.routes.empty()) continue;
+    for (const TrafficAsk& asked : q_.asks) {
+      Ask& ask = asks_.emplace_back(Ask{asked});
       const auto held = q_.held.find(ask.key);
       if (held != q_.held.end() && share_of(ask, &held->second) > 0) ask.held = &held->second;
-      asks_.push_back(std::move(ask));
     }
   }
   // Of the split that is left on usable routes.

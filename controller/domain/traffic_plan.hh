@@ -1,25 +1,11 @@
-// TrafficPlan: from what is asked for and what can be full to how each pair's flows are split. Pure. Where nothing is near
+// TrafficPlan: from what is asked for and what can be full to how each pair's flows are split. Pure, and on any thread. Where nothing is near
 // full nothing is split; what does not fit a pair's first list overflows to the next (private before Internet, where planes
 // have prices), and where all of them are full everybody gets a fair share (controller/te).
 #pragma once
 
-#include <functional>
-
-#include "controller/domain/capacity_book.hh"
-#include "controller/domain/config_compiler.hh"
-#include "controller/domain/spread.hh"
-#include "controller/telemetry/demand_book.hh"
+#include "controller/domain/traffic_question.hh"
 
 namespace qanat::domain {
-
-struct TrafficQuestion {
-  const telemetry::DemandBook& demands;
-  const CapacityBook& capacities;
-  const Selections& selections;
-  const Spreads& held;  // in force now
-  std::function<bool(const Pair&, const paths::Route&)> usable;
-  base::Time now;
-};
 
 struct TrafficPlan {
   Spreads spreads;        // the next step's: nothing is overloaded on the way there, whoever switches first

@@ -232,13 +232,16 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& carried = metrics_.gauge("qanat_traffic_satisfied_ratio", "Of that, what the newest plan carries");
   auto& spread = metrics_.gauge("qanat_traffic_spread", "Policies whose flows are split over several lists");
   auto& planning = metrics_.gauge("qanat_traffic_plan_seconds", "What the newest plan took to compute");
-  metrics_.before_text([this, &demands, &asked, &carried, &spread, &planning] {
+  auto& gathering =
+      metrics_.gauge("qanat_traffic_gather_seconds", "What gathering it took, while nothing else went on");
+  metrics_.before_text([this, &demands, &asked, &carried, &spread, &planning, &gathering] {
     const session::TrafficView traffic = level_.traffic();
     demands.set(static_cast<double>(traffic.demands));
     asked.set(traffic.demand_bps);
     carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
     spread.set(static_cast<double>(traffic.spread));
     planning.set(traffic.plan_seconds);
+    gathering.set(traffic.hold_seconds);
   });
   metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));

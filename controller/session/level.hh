@@ -114,7 +114,8 @@ struct TrafficView {
   double demand_bps = 0;
   double carried_bps = 0;   // of these, by the plan
   std::size_t spread = 0;   // of them, split over several lists
-  double plan_seconds = 0;  // that the plan took
+  double plan_seconds = 0;  // that the plan took, on a thread of its own
+  double hold_seconds = 0;  // that gathering what it is made of kept everything else waiting
 };
 // Empty or absent: any.
 struct PathQuery {

@@ -2,7 +2,9 @@
 // which two pairs share a relay's line that is too narrow for both.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
+#include <set>
 
 #include "controller/domain/traffic_plan.hh"
 #include "tests/unit/controller/one_domain.hh"
@@ -82,6 +84,7 @@ struct World {
   CapacityBook capacities;
   Selections selections{{{1, 3}, {{over(9), 10}, {direct(), 20}}}, {{2, 3}, {{over(9), 10}, {direct(), 20}}}};
   Spreads held;
+  std::set<paths::Route> dead;
 
   void ask(std::uint32_t from, double bps, Tier tier = Tier::Bulk) {
     const DemandBook::Key key{NodeId{from}, NodeId{3}, tier};
@@ -89,8 +92,10 @@ struct World {
       demands.on_report(key, {static_cast<std::uint64_t>(bps), 1000, false}, kStart + i * 60s);
   }
   TrafficPlan plan() const {
-    return plan_traffic({demands, capacities, selections, held,
-                         [](const Pair&, const paths::Route&) { return true; }, kStart + 60s});
+    return plan_traffic(
+        gather({demands, capacities, selections, held,
+                [this](const Pair&, const paths::Route& route) { return !dead.contains(route); }},
+               kStart + 60s));
   }
   // As the domain does it, until nothing changes any more.
   TrafficPlan settle() {
@@ -112,6 +117,24 @@ struct World {
     return out;
   }
 };
+
+TEST(TrafficQuestion, AsksForPairsWithListsOverThoseThatWork) {
+  World w;
+  for (std::uint32_t peer = 10; peer < 40; ++peer)
+    w.selections[{1, peer}] = {{direct(), 20}};  // who send nothing
+  w.selections[{4, 3}] = {{direct(2), 10}};
+  for (const std::uint32_t from : {1u, 2u, 3u, 4u}) w.ask(from, from * kMbit);
+  w.dead = {over(9), direct(2)};
+  const TrafficQuestion question =
+      gather({w.demands, w.capacities, w.selections, w.held,
+              [&](const Pair&, const paths::Route& route) { return !w.dead.contains(route); }},
+             kStart + 60s);
+  ASSERT_EQ(question.asks.size(), 2u) << "3 has no lists, and 4 none that works";
+  for (const TrafficAsk& ask : question.asks) {
+    EXPECT_NEAR(ask.bps, ask.key.first.first * kMbit, 1000);
+    EXPECT_EQ(ask.routes, std::vector{direct()});
+  }
+}
 
 TEST(TrafficPlan, WithoutDemandOrWithRoomThereIsNone) {
   World w;
@@ -337,6 +360,28 @@ TEST_F(TrafficInADomain, AFreezeKeepsSplitsAndARestartTrustsThem) {
   EXPECT_EQ(version(), before) << "one that has just started changes nothing";
   run(30s);
   EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "nobody spoke of traffic since";
+}
+
+TEST_F(TrafficInADomain, PlansElsewhereAndWaitsForNobody) {
+  run(20s);
+  std::vector<std::function<void()>> waiting;
+  DomainConfig config{.name = "d1", .domain = 1, .probe_plan = {}};
+  config.elsewhere = [&](std::function<void()> work) { waiting.push_back(std::move(work)); };
+  d_->level = std::make_unique<Domain>(config, d_->store, d_->authority, d_->members, now_);
+  d_->members.level = d_->level.get();
+  for (Box* box : boxes_) d_->connect(*box);
+  line(relay_, 100'000);
+  carry(80'000, 40s);
+  EXPECT_EQ(waiting.size(), 1u) << "one at a time";
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
+  EXPECT_EQ(city_.first_list(far_.id), over_relay()) << "all else goes on";
+  waiting.front()();
+  run(1s);
+  EXPECT_NE(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
+  carry(80'000, 10s);
+  EXPECT_EQ(waiting.size(), 2u) << "and then the next";
+  d_->level.reset();
+  waiting.back()();  // who asked for it is gone
 }
 
 TEST_F(TrafficInADomain, NonsenseIsPassedOver) {
