@@ -184,7 +184,7 @@ class ConfigCompiler::One {
   void add_tenants() {
     const auto own = all_.tenants_of_.find(node_);
     if (own == all_.tenants_of_.end()) return;
-    for (const auto* tenant : own->second) *out_.config.add_tenants() = *tenant;
+    for (const auto* tenant : own->second) *out_.config.add_tenants() = all_.resolved(*tenant);
   }
 
   void add_relay_keys() {
@@ -210,25 +210,33 @@ class ConfigCompiler::One {
 ConfigCompiler::ConfigCompiler(const World& world, base::UnixSeconds now) : world_(world), now_(now) {
   for (const auto& [name, id] : world.own_names) ring_.push_back(id);
   std::sort(ring_.begin(), ring_.end());
-  tenants_.reserve(world.tenants.size());  // tenants_of_ points into it
-  for (const auto& tenant : world.tenants) {
-    proto::v1::Tenant& out = tenants_.emplace_back(tenant);
-    out.clear_members();
-    for (const auto& member : tenant.members()) {
+  for (const auto* tenant : world.tenants) {
+    for (const auto& member : tenant->members()) {
       const std::uint32_t id = id_of(member, world.own_names);
       if (!world.nodes.contains(id)) continue;
-      auto& added = *out.add_members();
-      added = member;
-      added.set_node_id(id);
-      added.clear_node();
-    }
-    std::sort(out.mutable_members()->pointer_begin(), out.mutable_members()->pointer_end(),
-              [](const auto* a, const auto* b) { return a->node_id() < b->node_id(); });
-    for (const auto& member : out.members()) {
-      auto& own = tenants_of_[member.node_id()];
-      if (own.empty() || own.back() != &out) own.push_back(&out);
+      auto& own = tenants_of_[id];
+      if (own.empty() || own.back() != tenant) own.push_back(tenant);
     }
   }
+}
+
+const proto::v1::Tenant& ConfigCompiler::resolved(const proto::v1::Tenant& tenant) const {
+  const auto [at, fresh] = resolved_.try_emplace(&tenant);
+  if (!fresh) return at->second;
+  proto::v1::Tenant& out = at->second;
+  out = tenant;
+  out.clear_members();
+  for (const auto& member : tenant.members()) {
+    const std::uint32_t id = id_of(member, world_.own_names);
+    if (!world_.nodes.contains(id)) continue;
+    auto& added = *out.add_members();
+    added = member;
+    added.set_node_id(id);
+    added.clear_node();
+  }
+  std::sort(out.mutable_members()->pointer_begin(), out.mutable_members()->pointer_end(),
+            [](const auto* a, const auto* b) { return a->node_id() < b->node_id(); });
+  return out;
 }
 
 Compiled ConfigCompiler::compile(std::uint32_t node) const { return One(*this, node).run(); }

@@ -35,8 +35,8 @@ struct World {
   const Selections* selections = nullptr;
   const Spreads* spreads = nullptr;  // null: none
   const RelayKeys* relay_keys = nullptr;
-  std::vector<proto::v1::Tenant> tenants;  // members by name (own) or by id (from the global level)
-  std::vector<std::uint32_t> denied;       // ascending
+  std::vector<const proto::v1::Tenant*> tenants;  // members by name (own) or by id (from the global level)
+  std::vector<std::uint32_t> denied;              // ascending
   // Cross-domain policies of our headends, from the global level; path ids are given here.
   std::map<std::uint32_t, const proto::v1::DomainDirective::HeadendPolicies*> directives;
   proto::v1::ProbePlan probe_plan;
@@ -53,7 +53,7 @@ struct Compiled {
       false;  // a list was left out because a relay is not ready for it: compile again after its next ack
 };
 
-// Of one moment, for as many nodes as are asked for: what is the same for all of them is found out once.
+// Of one moment, for as many nodes as are asked for: what is the same for several is found out once. On one thread.
 class ConfigCompiler {
  public:
   // The world outlives it.
@@ -62,11 +62,13 @@ class ConfigCompiler {
 
  private:
   class One;
+  const proto::v1::Tenant& resolved(const proto::v1::Tenant& tenant) const;
   const World& world_;
   base::UnixSeconds now_;
-  std::vector<std::uint32_t> ring_;         // own nodes, ascending
-  std::vector<proto::v1::Tenant> tenants_;  // members by number, ascending, those that exist
-  std::map<std::uint32_t, std::vector<const proto::v1::Tenant*>> tenants_of_;
+  std::vector<std::uint32_t> ring_;                                            // own nodes, ascending
+  std::map<std::uint32_t, std::vector<const proto::v1::Tenant*>> tenants_of_;  // as the world has them
+  // Members by number, ascending, those that exist: of the tenants that a node asked for belongs to.
+  mutable std::map<const proto::v1::Tenant*, proto::v1::Tenant> resolved_;
 };
 Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now);
 

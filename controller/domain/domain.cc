@@ -218,13 +218,15 @@ std::map<std::string, std::uint32_t> Domain::own_names() const {
 }
 
 // The global level's word on a VNI counts.
-std::vector<proto::v1::Tenant> Domain::tenants_in_force() const {
-  std::vector<proto::v1::Tenant> out(directive_.tenants().begin(), directive_.tenants().end());
-  for (const auto& tenant : tenants_) {
-    const bool taken =
-        std::any_of(out.begin(), out.end(), [&](const auto& t) { return t.vni() == tenant.vni(); });
-    if (!taken) out.push_back(tenant);
+std::vector<const proto::v1::Tenant*> Domain::tenants_in_force() const {
+  std::vector<const proto::v1::Tenant*> out;
+  std::set<std::uint32_t> taken;
+  for (const auto& tenant : directive_.tenants()) {
+    out.push_back(&tenant);
+    taken.insert(tenant.vni());
   }
+  for (const auto& tenant : tenants_)
+    if (!taken.contains(tenant.vni())) out.push_back(&tenant);
   return out;
 }
 

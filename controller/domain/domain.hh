@@ -88,6 +88,7 @@ class Domain final : public session::Level {
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
   session::TrafficView traffic() const override { return traffic_; }
   std::vector<session::TenantView> tenants() const override;
+  std::vector<session::TenantView> tenants_like(const session::TenantView& tenant) const override;
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
                                                                       std::uint64_t ttl_s, Now now) override;
   std::vector<std::string> put_tenant(const session::TenantView& tenant, Now now) override;
@@ -145,7 +146,7 @@ class Domain final : public session::Level {
   void settle_pairs();
   void steer(Now now);
   std::map<std::string, std::uint32_t> own_names() const;
-  std::vector<proto::v1::Tenant> tenants_in_force() const;
+  std::vector<const proto::v1::Tenant*> tenants_in_force() const;
   void recompute(Now now);
   void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
   // domain_traffic.cc

@@ -70,6 +70,14 @@ std::vector<TenantView> Domain::tenants() const {
   return out;
 }
 
+std::vector<TenantView> Domain::tenants_like(const TenantView& tenant) const {
+  std::vector<TenantView> out;
+  const auto name = [this](std::uint32_t node) { return name_of(node); };
+  for (const auto& held : tenants_)
+    if (held.name() == tenant.name || held.vni() == tenant.vni) out.push_back(view_of(held, name, false));
+  return out;
+}
+
 std::variant<std::string, std::vector<std::string>> Domain::mint_join_token(const std::string& name,
                                                                             bool relay, std::uint64_t ttl_s,
                                                                             Now now) {
@@ -159,7 +167,10 @@ void Domain::set_rules(const policy::Rules& rules, Now now) {
 }
 
 std::function<session::WhatIfAnswer()> Domain::what_if(const session::WhatIf& question, Now now) const {
-  Frozen frozen{.nodes = {}, .links = links_.links(), .pairs = pairs_, .selections = selections_};
+  Frozen frozen;
+  frozen.links = links_.links();
+  frozen.pairs = pairs_;
+  frozen.selections = selections_;
   frozen.numbers = own_names();
   frozen.rules = rules_;
   frozen.now = now.unix_s;
@@ -168,8 +179,8 @@ std::function<session::WhatIfAnswer()> Domain::what_if(const session::WhatIf& qu
     node.relay = member.record.relay();
     frozen.nodes.push_back(node);
   }
-  for (const auto& tenant : tenants_in_force())
-    frozen.tenants[tenant.name()] = member_ids(tenant, frozen.numbers);
+  for (const auto* tenant : tenants_in_force())
+    frozen.tenants[tenant->name()] = member_ids(*tenant, frozen.numbers);
   return [frozen = std::move(frozen), question] { return answer(frozen, question); };
 }
 

@@ -46,8 +46,8 @@ void Domain::settle_pairs() {
         if (from != to) pairs_.insert({from, to});
   } else {
     const auto names = own_names();
-    for (const auto& tenant : tenants_in_force()) {
-      const auto ids = member_ids(tenant, names);
+    for (const auto* tenant : tenants_in_force()) {
+      const auto ids = member_ids(*tenant, names);
       for (const std::uint32_t from : ids)
         for (const std::uint32_t to : ids)
           if (from != to && members.contains(from) && members.contains(to)) pairs_.insert({from, to});

@@ -124,7 +124,10 @@ void Global::set_rules(const policy::Rules& rules, Now) {
 }
 
 std::function<session::WhatIfAnswer()> Global::what_if(const session::WhatIf& question, Now now) const {
-  domain::Frozen frozen{.nodes = {}, .links = links_.links(), .pairs = pairs_, .selections = selections_};
+  domain::Frozen frozen;
+  frozen.links = links_.links();
+  frozen.pairs = pairs_;
+  frozen.selections = selections_;
   frozen.numbers = node_by_name_;
   frozen.rules = rules_;
   frozen.now = now.unix_s;

@@ -92,13 +92,13 @@ Intents::Outcome Intents::restore(std::uint64_t version, Run run, const By& by, 
 // By itself, without a look at all the others: tenants change often, and there may be many.
 Intents::Outcome Intents::put_tenant(const session::TenantView& tenant, const By& by, session::Now now) {
   read_head();
-  const auto all = current().tenants;
+  const auto like = level_.tenants_like(tenant);
   Problems problems = level_.tenant_problems({tenant});
-  for (const auto& other : all)
+  for (const auto& other : like)
     if (other.vni == tenant.vni && other.name != tenant.name)
       problems.push_back(fmt::format("vni {} is that of tenant '{}'", tenant.vni, other.name));
   if (!problems.empty()) return problems;
-  const auto* held = find(all, tenant.name);
+  const auto* held = find(like, tenant.name);
   const std::string before = held == nullptr ? "" : text_of(tenant_json(*held)),
                     after = text_of(tenant_json(tenant));
   Applied applied{.version = version_, .changed = before != after, .differences = {}};
@@ -109,7 +109,7 @@ Intents::Outcome Intents::put_tenant(const session::TenantView& tenant, const By
   applied.differences = {
       {held == nullptr ? Kind::Added : Kind::Changed, "tenant " + tenant.name, before, after}};
   if (needs_whole()) {
-    Intent next{all, rules_};
+    Intent next = current();
     std::erase_if(next.tenants, [&](const auto& t) { return t.name == tenant.name; });
     next.tenants.push_back(tenant);
     keep("intent", to_json(next), "tenant " + tenant.name, by, now);

@@ -190,6 +190,14 @@ class Level {
   // Domains plan; the global level has nothing to say.
   virtual TrafficView traffic() const { return {}; }
   virtual std::vector<TenantView> tenants() const = 0;
+  // Of those that this level keeps itself, who has this one's name or its VNI.
+  virtual std::vector<TenantView> tenants_like(const TenantView& tenant) const {
+    std::vector<TenantView> out;
+    for (auto& held : tenants())
+      if (!held.from_parent && (held.name == tenant.name || held.vni == tenant.vni))
+        out.push_back(std::move(held));
+    return out;
+  }
   // The token's text, or why not.
   virtual std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name,
                                                                               bool relay, std::uint64_t ttl_s,
