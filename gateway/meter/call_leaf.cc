@@ -9,21 +9,23 @@ namespace {
 void append_quoted(std::string& to, std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   to += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\') {
-      to += "\\u00";
-      to += kDigits[byte >> 4];
-      to += kDigits[byte & 15];
-    } else {
-      to += c;
-    }
+  std::size_t plain = 0;  // from here on, what may stand as it is
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\') continue;
+    to.append(text, plain, i - plain);
+    to += "\\u00";
+    to += kDigits[byte >> 4];
+    to += kDigits[byte & 15];
+    plain = i + 1;
   }
+  to.append(text, plain);
   to += '"';
 }
 
 class Line {
  public:
+  Line() { line_.reserve(1024); }
   Line& text(std::string_view name, std::string_view value) {
     begin(name);
     append_quoted(line_, value);
@@ -38,10 +40,11 @@ class Line {
   std::string finish() { return std::move(line_ += '}'); }
 
  private:
+  // `name` is one of ours, and plain.
   void begin(std::string_view name) {
-    line_ += line_.empty() ? '{' : ',';
-    append_quoted(line_, name);
-    line_ += ':';
+    line_ += line_.empty() ? "{\"" : ",\"";
+    line_ += name;
+    line_ += "\":";
   }
   std::string line_;
 };

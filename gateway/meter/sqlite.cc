@@ -11,6 +11,12 @@ namespace {
                     (file && *file ? std::string(" (") + file + ")" : std::string()));
 }
 
+// SQLite counts what it allocates behind a lock, and nobody asks. Before its first use, or without effect.
+void count_no_memory() {
+  static const int once = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  static_cast<void>(once);
+}
+
 }  // namespace
 
 Statement::Statement(sqlite3* database, std::string_view sql) : database_(database) {
@@ -58,6 +64,7 @@ std::string Statement::text(int column) const {
 }
 
 Database::Database(const std::string& path) {
+  count_no_memory();
   if (sqlite3_open_v2(path.c_str(), &handle_,
                       SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                       nullptr) != SQLITE_OK) {
