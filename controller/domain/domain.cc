@@ -236,6 +236,7 @@ void Domain::leave(MemberId member, Now) {
   links_.forget(ids::NodeId{member});
   vitals_.forget(ids::NodeId{member});
   demands_.forget(ids::NodeId{member});
+  forecast_.forget(ids::NodeId{member});
   capacities_.forget(ids::NodeId{member});
   std::erase_if(selections_,
                 [member](const auto& s) { return s.first.first == member || s.first.second == member; });

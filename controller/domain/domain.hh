@@ -14,6 +14,7 @@
 #include "controller/domain/canary.hh"
 #include "controller/domain/capacity_book.hh"
 #include "controller/domain/config_compiler.hh"
+#include "controller/domain/demand_forecast.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/traffic_plan.hh"
@@ -153,7 +154,8 @@ class Domain final : public session::Level {
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void run_traffic(Now now);
   void plan_traffic(Now now);
-  void apply_traffic(TrafficPlan plan, double seconds, Now now);
+  struct Planning;
+  void apply_traffic(Planning& planned, Now now);
   bool spreading() const;
   void rotate_keys(Now now);
   // domain_keys.cc
@@ -199,12 +201,14 @@ class Domain final : public session::Level {
   std::set<Pair> pairs_;      // that get lists
   std::set<Pair> unsettled_;  // whose last computation changed them: once more, until it does not
   telemetry::DemandBook demands_;
+  DemandForecast forecast_;
   CapacityBook capacities_;
   Spreads spreads_;
   // A plan on its way. Written by whom `elsewhere` runs until it is done, by us before and after.
   struct Planning {
     std::atomic<bool> done = false;
     TrafficPlan plan;
+    double rise_bps = 0;
     double seconds = 0;
   };
   std::shared_ptr<Planning> planning_;  // null: none

@@ -40,7 +40,7 @@ void Domain::run_traffic(Now now) {
   if (planning_) {
     if (now.mono < planned_ + kPlanTime || !planning_->done.load(std::memory_order_acquire)) return;
     const auto planned = std::exchange(planning_, nullptr);
-    apply_traffic(std::move(planned->plan), planned->seconds, now);
+    apply_traffic(*planned, now);
   }
   if (now.mono - planned_ >= kTraffic) plan_traffic(now);
 }
@@ -49,7 +49,9 @@ void Domain::plan_traffic(Now now) {
   planned_ = now.mono;
   demands_.expire(now.mono);
   capacities_.expire(now.mono);
-  if (demands_.empty() && spreads_.empty()) {
+  forecast_.observe(demands_, now.mono, now.unix_s);
+  auto expected = forecast_.expected(now.unix_s);
+  if (demands_.empty() && spreads_.empty() && expected.empty()) {
     traffic_ = {};
     return;
   }
@@ -61,9 +63,11 @@ void Domain::plan_traffic(Now now) {
   };
   planning_ = std::make_shared<Planning>();
   auto work = [planning = planning_, clock,
-               question = gather({demands_, capacities_, selections_, spreads_, usable}, now.mono)] {
+               question = gather({demands_, capacities_, selections_, spreads_, usable, std::move(expected)},
+                                 now.mono)] {
     const base::Time start = clock();
     planning->plan = domain::plan_traffic(question);
+    planning->rise_bps = question.rise_bps;
     planning->seconds = std::chrono::duration<double>(clock() - start).count();
     planning->done.store(true, std::memory_order_release);
   };
@@ -74,7 +78,8 @@ void Domain::plan_traffic(Now now) {
     work();
 }
 
-void Domain::apply_traffic(TrafficPlan plan, double seconds, Now now) {
+void Domain::apply_traffic(Planning& planned, Now now) {
+  TrafficPlan& plan = planned.plan;
   for (auto& [id, rollout] : rollouts_) rollout.respread = false;
   const auto change = [&](const SpreadKey& key) {
     if (!move_budget_.spend(rules_, pairs_.size(), now)) return false;
@@ -91,7 +96,8 @@ void Domain::apply_traffic(TrafficPlan plan, double seconds, Now now) {
     else if (change(key))
       spreads_[key] = std::move(spread);
   }
-  traffic_ = {plan.demands, plan.demand_bps, plan.carried_bps, spreads_.size(), seconds, gather_seconds_};
+  traffic_ = {plan.demands,    plan.demand_bps, plan.carried_bps, spreads_.size(),
+              planned.seconds, gather_seconds_, planned.rise_bps, forecast_.size()};
 }
 
 }  // namespace qanat::domain

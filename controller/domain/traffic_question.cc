@@ -1,22 +1,43 @@
 #include "controller/domain/traffic_question.hh"
 
+#include <algorithm>
+
 namespace qanat::domain {
 
 TrafficQuestion gather(const TrafficState& state, base::Time now) {
   TrafficQuestion out{.asks = {}, .capacities = state.capacities, .held = state.held};
   out.asks.reserve(state.demands.rows().size());
-  auto chosen = state.selections.begin();  // both are in the order of pairs
-  for (const auto& [key, row] : state.demands.rows()) {
+  auto chosen = state.selections.begin();  // all three are in the order of pairs
+  auto row = state.demands.rows().begin();
+  auto ahead = state.expected.begin();
+  const auto rows_end = state.demands.rows().end();
+  while (row != rows_end || ahead != state.expected.end()) {
+    telemetry::DemandBook::Key key;
+    double bps = 0, expected = 0;
+    std::uint32_t packet_bytes = telemetry::DemandBook::kUsualPacket;
+    const bool now_too = ahead == state.expected.end() || (row != rows_end && row->first <= ahead->first);
+    const bool later_too = row == rows_end || (ahead != state.expected.end() && ahead->first <= row->first);
+    if (later_too) {
+      key = ahead->first;
+      expected = ahead++->second;
+    }
+    if (now_too) {
+      key = row->first;
+      bps = row->second.bps(now);
+      packet_bytes = row++->second.packet_bytes();
+    }
     const Pair pair{key.from.value, key.to.value};
     for (int next = 0; chosen != state.selections.end() && chosen->first < pair && next < 8; ++next) ++chosen;
     if (chosen != state.selections.end() && chosen->first < pair) chosen = state.selections.lower_bound(pair);
     if (chosen == state.selections.end()) break;
     if (chosen->first != pair) continue;
-    TrafficAsk ask{.key = {pair, key.tier}, .bps = row.bps(now), .packet_bytes = row.packet_bytes()};
+    TrafficAsk ask{.key = {pair, key.tier}, .bps = std::max(bps, expected), .packet_bytes = packet_bytes};
     ask.routes.reserve(chosen->second.size());
     for (const paths::Choice& choice : chosen->second)
       if (state.usable(pair, choice.route)) ask.routes.push_back(choice.route);
-    if (!ask.routes.empty()) out.asks.push_back(std::move(ask));
+    if (ask.routes.empty()) continue;
+    out.rise_bps += ask.bps - bps;
+    out.asks.push_back(std::move(ask));
   }
   return out;
 }

@@ -14,7 +14,7 @@ namespace qanat::domain {
 
 struct TrafficAsk {
   SpreadKey key;
-  double bps = 0;
+  double bps = 0;  // what it asks for now, or will by the time of day, if that is more
   std::uint32_t packet_bytes = 0;
   std::vector<paths::Route> routes{};  // usable, the first one first; one at least
 };
@@ -22,7 +22,8 @@ struct TrafficAsk {
 struct TrafficQuestion {
   std::vector<TrafficAsk> asks;  // by key
   CapacityBook capacities;
-  Spreads held;  // in force now
+  Spreads held;         // in force now
+  double rise_bps = 0;  // of what is asked, what is expected only
 };
 
 struct TrafficState {
@@ -31,6 +32,7 @@ struct TrafficState {
   const Selections& selections;
   const Spreads& held;
   std::function<bool(const Pair&, const paths::Route&)> usable;
+  std::map<telemetry::DemandBook::Key, double> expected{};  // bits/s
 };
 TrafficQuestion gather(const TrafficState& state, base::Time now);
 

@@ -234,7 +234,10 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& planning = metrics_.gauge("qanat_traffic_plan_seconds", "What the newest plan took to compute");
   auto& gathering =
       metrics_.gauge("qanat_traffic_gather_seconds", "What gathering it took, while nothing else went on");
-  metrics_.before_text([this, &demands, &asked, &carried, &spread, &planning, &gathering] {
+  auto& rise =
+      metrics_.gauge("qanat_traffic_rise_bps", "Of what these ask for, what is expected by the time of day");
+  auto& forecasts = metrics_.gauge("qanat_traffic_forecasts", "Pairs and tiers whose days are followed");
+  metrics_.before_text([this, &demands, &asked, &carried, &spread, &planning, &gathering, &rise, &forecasts] {
     const session::TrafficView traffic = level_.traffic();
     demands.set(static_cast<double>(traffic.demands));
     asked.set(traffic.demand_bps);
@@ -242,6 +245,8 @@ void Desk::add_metrics(const session::Listener& listener) {
     spread.set(static_cast<double>(traffic.spread));
     planning.set(traffic.plan_seconds);
     gathering.set(traffic.hold_seconds);
+    rise.set(traffic.rise_bps);
+    forecasts.set(static_cast<double>(traffic.forecasts));
   });
   metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));

@@ -112,10 +112,12 @@ struct PathView {
 struct TrafficView {
   std::size_t demands = 0;  // of a pair in a tier
   double demand_bps = 0;
-  double carried_bps = 0;   // of these, by the plan
-  std::size_t spread = 0;   // of them, split over several lists
-  double plan_seconds = 0;  // that the plan took, on a thread of its own
-  double hold_seconds = 0;  // that gathering what it is made of kept everything else waiting
+  double carried_bps = 0;     // of these, by the plan
+  std::size_t spread = 0;     // of them, split over several lists
+  double plan_seconds = 0;    // that the plan took, on a thread of its own
+  double hold_seconds = 0;    // that gathering what it is made of kept everything else waiting
+  double rise_bps = 0;        // of demand_bps, what is expected by the time of day and not asked for yet
+  std::size_t forecasts = 0;  // pairs and tiers whose days are followed
 };
 // Empty or absent: any.
 struct PathQuery {

@@ -136,6 +136,82 @@ TEST(TrafficQuestion, AsksForPairsWithListsOverThoseThatWork) {
   }
 }
 
+TEST(TrafficQuestion, AsksForWhatIsExpectedWhereThatIsMore) {
+  World w;
+  w.selections[{4, 3}] = {{direct(), 10}};
+  w.ask(1, 10 * kMbit);
+  w.ask(2, 10 * kMbit);
+  const TrafficQuestion question = gather({w.demands,
+                                           w.capacities,
+                                           w.selections,
+                                           w.held,
+                                           [](const Pair&, const paths::Route&) { return true; },
+                                           {{{NodeId{1}, NodeId{3}, Tier::Bulk}, 4 * kMbit},
+                                            {{NodeId{2}, NodeId{3}, Tier::Bulk}, 40 * kMbit},
+                                            {{NodeId{4}, NodeId{3}, Tier::Bulk}, 50 * kMbit},
+                                            {{NodeId{7}, NodeId{3}, Tier::Bulk}, 60 * kMbit}}},
+                                          kStart + 60s);
+  ASSERT_EQ(question.asks.size(), 3u) << "7 has no lists";
+  EXPECT_NEAR(question.asks[0].bps, 10 * kMbit, 1000);
+  EXPECT_NEAR(question.asks[1].bps, 40 * kMbit, 1000);
+  EXPECT_NEAR(question.asks[2].bps, 50 * kMbit, 1000);
+  EXPECT_NEAR(question.rise_bps, 80 * kMbit, 2000);
+}
+
+// Days of a quarter of an hour of 80 Mbit/s at ten o'clock and 20 at all other times.
+struct Days {
+  static constexpr base::UnixSeconds kMidnight = 20'000 * 86'400;
+  const DemandBook::Key key{NodeId{1}, NodeId{3}, Tier::Bulk};
+  DemandForecast forecast;
+
+  static double asked(std::size_t slot) {
+    return (slot % DemandForecast::kSlotsADay == 40 ? 80 : 20) * kMbit;
+  }
+  void pass(std::size_t from, std::size_t to) {
+    for (std::size_t slot = from; slot < to; ++slot) {
+      DemandBook book;
+      for (const base::Duration t : {0s, 60s})
+        book.on_report(key, {static_cast<std::uint64_t>(asked(slot)), 1000, false}, kStart + t);
+      for (const int minute : {0, 5, 10}) forecast.observe(book, kStart + 60s, at(slot) + 60 * minute);
+    }
+  }
+  static base::UnixSeconds at(std::size_t slot) {
+    return kMidnight + static_cast<base::UnixSeconds>(slot) * DemandForecast::kSlot;
+  }
+};
+
+TEST(DemandForecast, KnowsTheTideADayLater) {
+  Days d;
+  d.pass(0, 96);
+  EXPECT_EQ(d.forecast.expected(d.key, Days::at(96)), 0) << "the day's last quarter is not over";
+  d.pass(96, 136);
+  EXPECT_NEAR(d.forecast.expected(d.key, Days::at(135) + 600), 20 * kMbit, 3 * kMbit);
+  EXPECT_NEAR(d.forecast.expected(d.key, Days::at(136) - DemandForecast::kAhead), 80 * kMbit, 8 * kMbit);
+  EXPECT_EQ(d.forecast.expected(Days::at(135)).size(), 1u);
+  EXPECT_EQ(d.forecast.expected({NodeId{1}, NodeId{2}, Tier::Bulk}, Days::at(135)), 0);
+}
+
+TEST(DemandForecast, IsBoundedAndBelievesNoClockThatJumps) {
+  Days d;
+  d.pass(0, 100);
+  d.forecast.observe({}, kStart, Days::at(102));
+  EXPECT_EQ(d.forecast.size(), 0u) << "two quarters of an hour that nobody saw";
+  d.pass(103, 104);
+  d.forecast.observe({}, kStart, Days::at(90));
+  EXPECT_EQ(d.forecast.size(), 0u);
+  d.pass(91, 92);
+  for (std::size_t slot = 92; slot < 92 + DemandForecast::kIdle + 1; ++slot)
+    d.forecast.observe({}, kStart, Days::at(slot));
+  EXPECT_EQ(d.forecast.size(), 0u) << "two days without demand";
+  DemandBook many;
+  for (std::uint32_t peer = 2; peer < 6000; ++peer)
+    many.on_report({NodeId{1}, NodeId{peer}, Tier::Bulk}, {1'000'000, 1000, false}, kStart);
+  d.forecast.observe(many, kStart, Days::at(400));
+  EXPECT_EQ(d.forecast.size(), DemandForecast::kMost);
+  d.forecast.forget(NodeId{1});
+  EXPECT_EQ(d.forecast.size(), 0u);
+}
+
 TEST(TrafficPlan, WithoutDemandOrWithRoomThereIsNone) {
   World w;
   w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
@@ -382,6 +458,30 @@ TEST_F(TrafficInADomain, PlansElsewhereAndWaitsForNobody) {
   EXPECT_EQ(waiting.size(), 2u) << "and then the next";
   d_->level.reset();
   waiting.back()();  // who asked for it is gone
+}
+
+TEST_F(TrafficInADomain, MakesRoomBeforeTheTideOfYesterdayComesAgain) {
+  run(20s);
+  line(relay_, 100'000);
+  constexpr std::size_t kTide = 40;  // of the day's quarters
+  const auto quarter = [&](std::size_t slot, std::uint32_t kbps) {
+    now_.unix_s = Days::at(slot);
+    for (const Box* box : {&city_, &town_}) report(*box, kbps);
+    run(8s);
+  };
+  for (std::size_t slot = kTide - 1; slot < kTide - 1 + 96; ++slot)
+    quarter(slot, slot == kTide ? 80'000 : 30'000);
+  run(10s);
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "30 Mbit/s each fit";
+  quarter(kTide - 1 + 96, 30'000);
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "and do for another quarter";
+  EXPECT_EQ(d_->level->traffic().rise_bps, 0);
+  now_.unix_s = Days::at(kTide + 96) - DemandForecast::kAhead;
+  for (const Box* box : {&city_, &town_}) report(*box, 30'000);
+  run(10s);
+  EXPECT_NE(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
+  EXPECT_GT(d_->level->traffic().rise_bps, 40 * kMbit);
+  EXPECT_EQ(d_->level->traffic().forecasts, 2u);
 }
 
 TEST_F(TrafficInADomain, NonsenseIsPassedOver) {
