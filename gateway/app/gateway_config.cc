@@ -200,6 +200,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_registries(root, config);
   read_valves(root, config.pools, config.valves);
   read_oidc(root, config);
+  read_tls(root, config.tls);
   read_filter(root, config);
   read_admission(root, config);
   read_artefacts(root, config);
@@ -264,6 +265,21 @@ node = "far1"
 # max_calls = 0                            # in flight, of each who signed in; 0: no limit
 # ca_file = "/etc/ssl/certs/ca-certificates.crt"
 # refresh = "10m"
+
+# [tls]                                    # the tenants' API over TLS 1.3 too
+# listen = ["100.96.1.1:8443"]
+# certificate_file = "/etc/qanat/gateway.pem"
+# key_file = "/etc/qanat/gateway-key.pem"
+# client_ca_file = "/etc/qanat/ca.pem"     # whose clients' certificates may take the place of keys
+# revoked = []                             # their serial numbers
+
+# [[client]]                               # who shows a certificate with this name needs no key
+# identity = "qanat:node:17"               # its subjectAltName: a URI or a DNS name
+# tenant = "lab"
+# project = "default"
+# max_calls = 0
+# max_calls_per_minute = 0
+# max_tokens_per_minute = 0
 
 # [filter]                                 # a program of yours that is asked whether texts may pass
 # url = "http://127.0.0.1:9900/check"

@@ -11,6 +11,7 @@
 #include "gateway/app/audit_desk.hh"
 #include "gateway/app/console.hh"
 #include "gateway/app/oidc_keys.hh"
+#include "gateway/app/tls_config.hh"
 #include "gateway/app/valve_config.hh"
 #include "gateway/jobs/jobs_config.hh"
 #include "gateway/place/decide.hh"
@@ -40,6 +41,7 @@ struct GatewayConfig {
   std::vector<resolve::PoolConfig> pools;
   std::vector<ValveConfig> valves;
   std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
+  std::optional<TlsConfig> tls;                     // the API over TLS, for clients' certificates too
   std::optional<relay::FilterConfig> filter;        // who is asked about texts
   std::optional<relay::TurnsConfig> admission;      // how many calls at once, and who waits how long
   std::vector<resolve::RegistrySource> registries;  // which list more pools

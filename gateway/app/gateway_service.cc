@@ -102,6 +102,8 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
     relay->tokens = tokens.get();
     oidc_keys = std::make_unique<OidcKeys>(io, *config.oidc, *tokens, metrics);
   }
+  if (config.tls && !config.tls->clients.empty())
+    relay->clients = std::make_unique<admit::ClientCertificates>(config.tls->clients, config.tls->revoked);
   if (!config.dataplane_socket.empty()) {
     carrier = std::make_unique<base::HttpClient>(io);
     relay->on_crossed = [this](const relay::Crossing& crossing) { tell_carrier(crossing); };

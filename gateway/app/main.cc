@@ -42,6 +42,11 @@ int main(int argc, char** argv) {
           tenants.listen_tcp(address);
           base::log_info("{}: listening on {}", config.name, address);
         }
+        if (config.tls)
+          for (const std::string& address : config.tls->listen) {
+            tenants.listen_tcp(address, config.tls->context);
+            base::log_info("{}: listening on {}, TLS", config.name, address);
+          }
         admin.listen_unix(config.socket);
         daemon.drain(
             config.drain, [&tenants] { tenants.drain(); }, [&tenants] { return tenants.connections() == 0; });

@@ -162,8 +162,19 @@ asio::awaitable<const admit::KeyInfo*> within_scope(Relay& relay, const base::Re
   co_return nullptr;
 }
 
+asio::awaitable<const admit::KeyInfo*> by_certificate(Relay& relay, const base::PeerIdentity& peer,
+                                                      base::Responder& out) {
+  const auto client = relay.clients->verify(peer, base::unix_now());
+  if (client) co_return *client;
+  relay.metrics.certificate_refused(to_string(client.error())).add();
+  co_await refuse(relay, out, Errc::BadKey, message_of(client.error()));
+  co_return nullptr;
+}
+
 asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request& request,
                                                     base::Responder& out) {
+  if (relay.clients && request.identity && !request.headers.find("authorization"))
+    co_return co_await by_certificate(relay, *request.identity, out);
   const auto key = relay.accounts.authenticate(request.headers.find("authorization"));
   if (key && (*key)->expires_unix_ms != 0 &&
       (*key)->expired(static_cast<std::int64_t>(base::unix_now_ms()))) {

@@ -26,7 +26,7 @@ std::string error_json(Errc code, std::string_view message, std::string_view par
 // Answers it, with the code's status, and counts it.
 boost::asio::awaitable<void> refuse(Relay& relay, base::Responder& out, Errc code, std::string_view message,
                                     std::string_view param = {});
-// The caller's key, or a refusal already sent (null).
+// The caller's key, or a refusal already sent (null). A key counts before a client certificate, also one that is not good.
 boost::asio::awaitable<const admit::KeyInfo*> authenticate(Relay& relay, base::Request& request,
                                                            base::Responder& out);
 // Places one call without dispatching it.

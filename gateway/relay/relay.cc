@@ -69,6 +69,12 @@ base::Counter& RelayMetrics::token_refused(std::string_view reason) {
                           "Tokens of the identity provider not believed", {{"reason", std::string(reason)}});
 }
 
+base::Counter& RelayMetrics::certificate_refused(std::string_view reason) {
+  return registry.counter("qanat_gateway_certificates_refused_total",
+                          "Requests with a client certificate that is good for nobody",
+                          {{"reason", std::string(reason)}});
+}
+
 base::Counter& RelayMetrics::budget_alerts(int percent) {
   return registry.counter("qanat_gateway_budget_alerts_total", "Budgets that came to 80 % or to their end",
                           {{"percent", std::to_string(percent)}});

@@ -14,6 +14,7 @@
 #include "base/http_client.hh"
 #include "base/metrics.hh"
 #include "gateway/admit/accounts.hh"
+#include "gateway/admit/client_certificates.hh"
 #include "gateway/admit/rates.hh"
 #include "gateway/admit/repeats.hh"
 #include "gateway/admit/token_verifier.hh"
@@ -57,6 +58,7 @@ struct RelayMetrics {
   base::Counter& refused(std::string_view code);
   base::Counter& budget_alerts(int percent);
   base::Counter& token_refused(std::string_view reason);
+  base::Counter& certificate_refused(std::string_view reason);
   base::Counter& graded(meter::Miss miss);
   base::MetricsRegistry& registry;
   base::Counter& delivered_tokens;
@@ -94,11 +96,12 @@ struct Relay {
   admit::Rates rates{};
   place::HedgeBudget hedge{};
   meter::GradeBook grades{};
-  base::Duration stall = std::chrono::seconds{60};  // a pool silent for so long in mid-stream has gone
-  admit::TokenVerifier* tokens = nullptr;           // where tenants may sign in; not owned
-  std::unique_ptr<Escrow> escrow{};                 // where the ledger is shared
-  std::unique_ptr<ContentFilter> filter{};          // where one is configured
-  std::unique_ptr<Turns> turns{};                   // where places are limited
+  base::Duration stall = std::chrono::seconds{60};       // a pool silent for so long in mid-stream has gone
+  admit::TokenVerifier* tokens = nullptr;                // where tenants may sign in; not owned
+  std::unique_ptr<admit::ClientCertificates> clients{};  // where certificates may take keys' place
+  std::unique_ptr<Escrow> escrow{};                      // where the ledger is shared
+  std::unique_ptr<ContentFilter> filter{};               // where one is configured
+  std::unique_ptr<Turns> turns{};                        // where places are limited
   // What a tenant's name for a model stands for now; it is the call's for good. nullopt: it is not for this tenant. May be
   // empty.
   std::function<std::optional<std::string>(const std::string& tenant, const std::string& model)>

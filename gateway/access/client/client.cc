@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "base/file.hh"
 #include "base/http_client.hh"
 #include "base/sse.hh"
 
@@ -27,6 +28,11 @@ base::HttpClientOptions options_of(const Access& access) {
   base::HttpClientOptions options;
   options.connect_timeout = access.connect_within;
   options.read_timeout = access.silence;
+  if (access.ca_file.empty()) return options;
+  std::optional<base::TlsIdentity> own;
+  if (!access.certificate_file.empty())
+    own = {base::read_file(access.certificate_file), base::read_file(access.certificate_key_file)};
+  options.tls = base::client_context(base::read_file(access.ca_file), own);
   return options;
 }
 
@@ -140,6 +146,9 @@ Access from_environment() {
   access.api = environment("QANAT_GATEWAY");
   access.proxy = environment("QANAT_PROXY");
   access.key = environment("QANAT_KEY");
+  access.ca_file = environment("QANAT_CA");
+  access.certificate_file = environment("QANAT_CERTIFICATE");
+  access.certificate_key_file = environment("QANAT_CERTIFICATE_KEY");
   return access;
 }
 

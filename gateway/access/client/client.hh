@@ -21,8 +21,12 @@ struct Access {
   std::string key;    // "sk-qanat-…", or an identity provider's token
   std::chrono::milliseconds connect_within{3000};
   std::chrono::milliseconds silence{60'000};  // an answer that stops for so long has broken off
+  // Of an api "https://…": PEM files. Functions throw std::system_error where one cannot be used.
+  std::string ca_file;           // the CAs that the gateway's certificate may come from
+  std::string certificate_file;  // shown in place of a key, where the gateway takes it; empty: none
+  std::string certificate_key_file;
 };
-// QANAT_GATEWAY, QANAT_PROXY and QANAT_KEY; what is not set is empty.
+// QANAT_GATEWAY, QANAT_PROXY, QANAT_KEY, QANAT_CA, QANAT_CERTIFICATE and QANAT_CERTIFICATE_KEY; what is not set is empty.
 Access from_environment();
 
 enum class Problem : std::uint8_t {
