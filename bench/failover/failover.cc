@@ -5,7 +5,8 @@
 //     a line a trial: {"kind":"two_way|one_way|gray","outage_ms","gap_ms","switched"} and what else was seen meanwhile, in
 //     ms: "injected": when the link's emulator had answered; "gap_from": when the gap began, both since we asked it;
 //     "down", "moved": when the sending box said that the path is down, and moved the flow (-1: never);
-//     "critical_gap": the longest of critical's; "send_gap": of the flow's own sending; "waiter", "wait": the thread of
+//     "critical_gap": the longest of critical's; "send_gap": of the flow's own sending; "acks_before", "acks", "resent":
+//     of the managed path, before and meanwhile (0: the flow was not managed); "waiter", "wait": the thread of
 //     boxes, load or emulator that waited longest for a CPU during the gap; "pause": how late the witness of that was.
 //     At the end {"trials","critical_sent","critical_lost","critical_dup"}
 //
@@ -246,6 +247,8 @@ int main(int argc, char** argv) {
       std::this_thread::sleep_for(milliseconds{200 + random() % 100});
       const int plane = active(box_a);
       if (plane == 0) break;
+      const auto acks = box_b.counter(forwarder::Counter::AcksSent);
+      const auto resent = box_a.counter(forwarder::Counter::PacketsResent);
       const auto begin = Clock::now();
       set_link(socket, plane, kind.direction, kind.on);
       const auto injected = Clock::now();
@@ -264,13 +267,16 @@ int main(int argc, char** argv) {
       std::printf(
           "{\"kind\":\"%s\",\"outage_ms\":%.1f,\"gap_ms\":%.1f,\"switched\":%s,\"injected\":%.1f,"
           "\"gap_from\":%.1f,\"down\":%.1f,\"moved\":%.1f,\"critical_gap\":%.1f,\"send_gap\":%.1f,"
+          "\"acks_before\":%llu,\"acks\":%llu,\"resent\":%llu,"
           "\"waiter\":\"%s\",\"wait\":%.1f,\"pause\":%.1f}\n",
           kind.name, std::max(0.0, gap.ms() - other * 1e-3 - longer), gap.ms(),
           backup != plane ? "true" : "false", since(injected), since(gap.from),
           diary.first(forwarder::Event::Kind::PathDown, begin),
           diary.first(forwarder::Event::Kind::PathSwitched, begin), critical.largest_gap(begin, end).ms(),
-          flow.largest_send_gap(begin, end).ms(), wait.thread.c_str(), wait.ms,
-          witness.longest_pause_ms(gap.from, gap.until));
+          flow.largest_send_gap(begin, end).ms(), static_cast<unsigned long long>(acks),
+          static_cast<unsigned long long>(box_b.counter(forwarder::Counter::AcksSent) - acks),
+          static_cast<unsigned long long>(box_a.counter(forwarder::Counter::PacketsResent) - resent),
+          wait.thread.c_str(), wait.ms, witness.longest_pause_ms(gap.from, gap.until));
       std::fflush(stdout);
     }
     critical.finish();

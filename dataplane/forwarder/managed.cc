@@ -186,6 +186,8 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
       const std::uint32_t policy = routes_.policy(to.id, tier);
       Route*& route = pipe.routes[static_cast<std::size_t>(tier)];
       route = policy == path::kNoPath ? nullptr : routes_.route(policy, pipe.probe);
+      // What carries a copy of `critical`, whatever the way, is none of the other tiers' policies.
+      managed.bundle.set_open(i, tier, policy == path::kNoPath || route != nullptr || tier == Tier::Critical);
       if (route == nullptr) route = &routes_.routes()[routes_.probe_routes()[pipe.probe]];
     }
   }

@@ -66,12 +66,12 @@ void Bundle::set_usable(std::size_t i, bool usable, base::Time now) {
   collect_lost(now);
 }
 
-void Bundle::refresh(base::Time now) {
+void Bundle::refresh(ids::Tier tier, base::Time now) {
   refreshed_ = now;
   for (std::size_t i = 0; i < pipes_.size(); ++i) {
     Candidate& c = candidates_[i];
     const Member& m = pipes_[i];
-    c.usable = m.pipe != nullptr && m.usable;
+    c.usable = m.pipe != nullptr && m.usable && m.open[index(tier)];
     if (!c.usable) {
       c.ready = false;
       continue;
@@ -98,7 +98,7 @@ void Bundle::refresh(base::Time now) {
 
 std::optional<std::size_t> Bundle::choose(ids::Tier tier, std::uint64_t backlog, std::uint64_t urgent,
                                           base::Time now, std::optional<std::size_t> pinned) {
-  refresh(now);
+  refresh(tier, now);
   return scheduler_.choose(tier, pinned.value_or(preferred_[index(tier)]), candidates_, backlog, urgent, now);
 }
 
@@ -172,8 +172,8 @@ std::optional<Bundle::Again> Bundle::next_lost(base::Time now) {
     again_next_ = 0;
     return std::nullopt;
   }
-  refresh(now);
   const Kept& kept = again_[again_next_];
+  refresh(kept.tier, now);
   const auto pipe = scheduler_.choose_again(candidates_, kept.attempts);
   if (!pipe) return std::nullopt;
   return Again{*pipe, kept.tier, kept.bucket, slab_.bytes(kept.copy).first(kept.bytes)};
@@ -190,7 +190,7 @@ void Bundle::resent(const Again& again, SpaceKey space, std::uint64_t counter, s
 std::optional<Bundle::Repair> Bundle::next_repair(base::Time now) {
   if (!repair_) repair_ = protection_.poll_repair();
   if (!repair_) return std::nullopt;
-  refresh(now);
+  refresh(repair_->tier, now);
   // Another pipe if it has room and is not much later: what takes a packet then leaves its repair.
   std::optional<std::size_t> chosen;
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
@@ -289,7 +289,7 @@ std::uint8_t Bundle::hold(ids::Tier tier) const {
   if (tier == ids::Tier::Critical || tier == ids::Tier::Interactive) return 0;
   base::Duration least = base::Duration::max(), most{}, rtt{};
   for (const Member& m : pipes_) {
-    if (m.pipe == nullptr || !m.usable) continue;
+    if (m.pipe == nullptr || !m.usable || !m.open[index(tier)]) continue;
     least = std::min(least, m.pipe->latency());
     most = std::max(most, m.pipe->latency());
     rtt = std::max(rtt, m.pipe->rtt());

@@ -75,6 +75,10 @@ class Bundle {
   void set_preferred(ids::Tier tier, std::size_t pipe) { preferred_[static_cast<std::size_t>(tier)] = pipe; }
   // The pipe's weight when bulk is striped (Candidate::share).
   void set_share(std::size_t pipe, std::optional<double> share) { pipes_[pipe].share = share; }
+  // Whether packets of this tier may go by it, lost ones that go again included; true until told.
+  void set_open(std::size_t pipe, ids::Tier tier, bool open) {
+    pipes_[pipe].open[static_cast<std::size_t>(tier)] = open;
+  }
   std::size_t size() const { return pipes_.size(); }
   bool has(std::size_t pipe) const { return pipe < pipes_.size() && pipes_[pipe].pipe != nullptr; }
   Pipe& pipe(std::size_t pipe) { return *pipes_[pipe].pipe; }
@@ -121,13 +125,14 @@ class Bundle {
   struct Member {
     std::unique_ptr<Pipe> pipe;
     bool usable = true;
+    std::array<bool, ids::kTierCount> open = {true, true, true, true};
     std::optional<double> share;
     double told_loss = 0;              // by probes; fades, since it may have been a queue's
     double queue = 0, queue_mean = 0;  // seconds, for coupling
   };
   bool is_asked(std::size_t pipe) const;  // what has to wait may be waiting for it
   void collect_lost(base::Time now);
-  void refresh(base::Time now);
+  void refresh(ids::Tier tier, base::Time now);
   void couple(base::Time now);
   void measure(base::Time now);
   void take_overdue(base::Time now);

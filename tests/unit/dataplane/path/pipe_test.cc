@@ -227,6 +227,23 @@ TEST(Bundle, WhatADeadPathHeldGoesByTheOthersAtOnce) {
   EXPECT_EQ(bundle.choose(ids::Tier::Bulk, 100, 0, kStart + 1ms), 1u);
 }
 
+// What carries only copies of `critical` may die with the path whose packets it would take.
+TEST(Bundle, NothingGoesByAPipeThatItsTierHasNoPartIn) {
+  Bundle bundle(BundleOptions{}, kStart);
+  for (int i = 0; i < 3; ++i) bundle.add_pipe(at_20ms(), kStart);
+  bundle.set_open(1, ids::Tier::Bulk, false);
+  for (const std::size_t only : {2u, 0u}) bundle.set_usable(only, only == 0, kStart);
+  bundle.sent(0, {1, 0}, 0, 200, ids::Tier::Bulk, 42, std::vector<std::uint8_t>{1}, 0, kStart);
+  bundle.set_usable(0, false, kStart + 1ms);
+  EXPECT_FALSE(bundle.next_lost(kStart + 1ms));
+  EXPECT_FALSE(bundle.choose(ids::Tier::Bulk, 100, 0, kStart + 1ms));
+  EXPECT_EQ(bundle.choose(ids::Tier::Critical, 100, 0, kStart + 1ms), 1u);
+  bundle.set_usable(2, true, kStart + 2ms);
+  const auto again = bundle.next_lost(kStart + 2ms);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->pipe, 2u);
+}
+
 TEST(Bundle, WhatIsTooLateIsGivenUp) {
   Bundle bundle(BundleOptions{}, kStart);
   bundle.add_pipe(at_20ms(), kStart);
