@@ -150,8 +150,11 @@ void Congestion::cruise_round(base::Time now) {
   const bool probed = cycle_ == 1;  // this round's acks are those of the probe
   // What was offered was little for long: what the path carries is not known.
   if (!limited_ && queue_delay_ <= target() / 2 && now - proven_at_ > kRttMemory) return start_again(now);
-  const bool too_much = queue_delay_ > target() || standing_rounds_ >= kStandingRounds;
-  if (too_much || (draining_ && queue_delay_ > target() / 4 + jitter_)) {
+  // Who offers less than the path carries has no queue there: acks, say, whose own acks meet one on the way back. What
+  // stands below the target is drained once: what holding back does not shorten is no queue, or not ours.
+  const bool too_much = !limited_ && (queue_delay_ > target() || standing_rounds_ == kStandingRounds);
+  const bool patient = standing_rounds_ < 2 * kStandingRounds;
+  if (too_much || (draining_ && patient && queue_delay_ > target() / 4 + jitter_)) {
     // Down to what it carries now, and below that until the queue is gone, about a round from here.
     if (too_much) slow_to(rates_.most(2));
     proven_at_ = now;

@@ -163,6 +163,15 @@ TEST(Congestion, AQueueThatStaysBelowItsTargetIsDrainedToo) {
   EXPECT_EQ(p.control.state(), State::Cruise);
 }
 
+// TCP's acks, say: their own acks wait in the queue that the data made, the other way.
+TEST(Congestion, WhoOffersLittleHasNoQueueToDrain) {
+  Path p;
+  p.settle(kRate);
+  for (int i = 0; i < 12; ++i) p.round(0.1 * kRate, 30ms, 0, true);
+  EXPECT_EQ(p.control.state(), State::Cruise);
+  EXPECT_GE(static_cast<double>(p.control.pacing_rate()), 0.7 * kRate);
+}
+
 TEST(Congestion, WhoJoinsOthersStartsAsANewFlowDoes) {
   Path p, pair;
   for (Path* one : {&p, &pair}) {
