@@ -67,11 +67,11 @@ ValveDesk::ValveDesk(Wiring wiring, const std::vector<ValveConfig>& valves,
     }
   }
   for (const auto& [id, text] : dispatches_) {
-    const json kept = json::parse(text);
+    const json dispatch = json::parse(text);
     place::ValveSettings settings;
-    settings.mode = place::parse_valve_mode(kept.at("mode").get<std::string>()).value_or(settings.mode);
-    Line& line = line_for(kept.at("model").get<std::string>(), settings);
-    for (const json& p : kept.at("placeholders")) {
+    settings.mode = place::parse_valve_mode(dispatch.at("mode").get<std::string>()).value_or(settings.mode);
+    Line& line = line_for(dispatch.at("model").get<std::string>(), settings);
+    for (const json& p : dispatch.at("placeholders")) {
       ValveRemote remote;
       p.at("pool").get_to(remote.pool);
       bool known = false;

@@ -1,4 +1,4 @@
-// Three controllers on etcd that stand in for each other (issue 6, acceptance 4): their leader is killed, paused past its
+// Three controllers on etcd that stand in for each other: their leader is killed, paused past its
 // lease, and cut off from etcd, under traffic and under an operator who changes something all the time.
 //
 //   hq: etcd ──(plane 2)── c1, c2, c3 ──(plane 2)── city, relay1, far1

@@ -1,4 +1,4 @@
-// Kill -9 any one daemon under load (issue 2, acceptance 5): traffic does not stop when controllers die, whoever
+// Kill -9 any one daemon under load: traffic does not stop when controllers die, whoever
 // restarts takes part again within 10 s, and the ledger is exact.
 //
 //              hq: global, domain1, domain2
@@ -78,7 +78,7 @@ TEST_F(Recovery, TrafficGoesOnWhenEveryControllerDiesAndTheyTakePartAgain) {
   EXPECT_EQ(totals().at("sum_nano"), 0);
 }
 
-// Issue 6, acceptance 5: QANAT_HEADLESS_SECONDS=180 is the whole of it; the suite does one failure and one restart.
+// QANAT_HEADLESS_SECONDS=180 is the whole of it; the suite does one failure and one restart.
 TEST_F(Recovery, APathIsRepairedWithoutAnyController) {
   const char* asked = std::getenv("QANAT_HEADLESS_SECONDS");
   const auto headless = std::chrono::seconds(asked == nullptr ? 3 : std::atoi(asked));
