@@ -1,5 +1,5 @@
-// Three controllers on etcd that stand in for each other: their leader is killed, paused past its
-// lease, and cut off from etcd, under traffic and under an operator who changes something all the time.
+// Three controllers on etcd that stand in for each other: their leader is killed, paused past its lease, and cut
+// off from etcd, under traffic and under an operator who changes something all the time.
 //
 //   hq: etcd ──(plane 2)── c1, c2, c3 ──(plane 2)── city, relay1, far1
 //   city ──(plane 1) 40 ms── far1;  city ──5 ms── relay1 ──5 ms── far1
