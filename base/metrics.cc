@@ -133,6 +133,15 @@ Histogram& MetricsRegistry::histogram(std::string_view name, std::string_view he
   return state_->series<Histogram>(name, help, std::move(labels), bounds);
 }
 
+void MetricsRegistry::remove(std::string_view name, Labels labels) {
+  const std::lock_guard lock{state_->mutex};
+  std::sort(labels.begin(), labels.end());
+  const auto family = state_->families.find(name);
+  if (family == state_->families.end()) return;
+  family->second.series.erase(labels);
+  if (family->second.series.empty()) state_->families.erase(family);
+}
+
 void MetricsRegistry::before_text(std::function<void()> callback) {
   const std::lock_guard lock{state_->mutex};
   state_->before_text.push_back(std::move(callback));

@@ -62,6 +62,8 @@ class MetricsRegistry {
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds,
                        Labels labels = {});
+  // Takes a series out; references to it are void.
+  void remove(std::string_view name, Labels labels);
   // Called before each text(), to set gauges from state that lives elsewhere.
   void before_text(std::function<void()> callback);
   // Prometheus text exposition format 0.0.4.

@@ -206,6 +206,7 @@ void Domain::on_timer(Now now) {
     members_.close(id, "no_acknowledgement", "a configuration was not acknowledged within 10 s", true);
   }
   run_traffic(now);
+  watch_slas(now);
   judge_canary(now);
   push(now);
   if (!acknowledged_.empty()) store_.set_acknowledged(std::exchange(acknowledged_, {}));

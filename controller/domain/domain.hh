@@ -16,6 +16,7 @@
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/demand_forecast.hh"
 #include "controller/domain/move_budget.hh"
+#include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/traffic_plan.hh"
 #include "controller/paths/engine.hh"
@@ -88,6 +89,7 @@ class Domain final : public session::Level {
   std::vector<session::LinkView> matrix(Now now) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
   session::TrafficView traffic() const override { return traffic_; }
+  std::vector<session::SlaView> slas() const override;
   std::vector<session::TenantView> tenants() const override;
   std::vector<session::TenantView> tenants_like(const session::TenantView& tenant) const override;
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
@@ -157,6 +159,12 @@ class Domain final : public session::Level {
   struct Planning;
   void apply_traffic(Planning& planned, Now now);
   bool spreading() const;
+  // domain_sla.cc
+  void watch_slas(Now now);
+  void begin_sla_look(Now now);
+  std::optional<WayFigures> way_of(const Pair& pair) const;
+  session::SlaView sla_view(const SlaWatch::Key& key, const SlaWatch::State& state) const;
+  void tell(const SlaWatch::News& news) const;
   void rotate_keys(Now now);
   // domain_keys.cc
   void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
@@ -215,6 +223,19 @@ class Domain final : public session::Level {
   double gather_seconds_ = 0;
   session::TrafficView traffic_;
   base::Time planned_{};
+  SlaWatch sla_watch_;
+  // A look at all promises, over as many ticks as it takes.
+  struct SlaLook {
+    struct Tenant {
+      std::vector<policy::Sla> slas;
+      std::vector<std::uint32_t> members;
+    };
+    base::Time began{};
+    bool under_way = false;
+    std::vector<Tenant> tenants{};
+    std::size_t tenant = 0, row = 0;  // whose pairs are next
+  };
+  SlaLook sla_look_;
   RelayKeys relay_keys_;
   std::map<MemberId, Rollout> rollouts_;
   std::vector<std::pair<MemberId, std::uint64_t>> acknowledged_;  // not yet in the store

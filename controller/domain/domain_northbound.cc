@@ -161,6 +161,7 @@ void Domain::steer(Now now) {
 
 void Domain::set_rules(const policy::Rules& rules, Now now) {
   rules_ = rules;
+  sla_look_ = {};
   everything_ = true;
   recompute(now);
   push(now);

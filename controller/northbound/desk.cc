@@ -71,6 +71,7 @@ Desk::Desk(boost::asio::io_context& io, session::Level& level, const session::Li
       audit_(store),
       accounts_(store, access) {
   add_metrics(listener);
+  add_sla_metrics();
 }
 
 Desk::~Desk() { stop(); }
@@ -191,6 +192,7 @@ void Desk::add_routes(HttpServer& server, bool guarded) {
   add_look_routes(routes);
   add_change_routes(routes);
   add_account_routes(routes);
+  add_sla_routes(routes);
 }
 
 void Desk::add_metrics(const session::Listener& listener) {

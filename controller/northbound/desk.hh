@@ -73,6 +73,8 @@ class Desk {
   void stop();
   // Ends a canary whose time is up, or that failed. To be called often.
   void on_timer(session::Now now);
+  // To those who listen; what became of a promise is kept in the audit log, too.
+  void on_event(const session::Event& event);
 
   Access access;
   EventStream events;
@@ -91,7 +93,9 @@ class Desk {
   void add_look_routes(Routes& routes);
   void add_change_routes(Routes& routes);
   void add_account_routes(Routes& routes);
+  void add_sla_routes(Routes& routes);
   void add_metrics(const session::Listener& listener);
+  void add_sla_metrics();
 
   std::optional<Caller> caller_of(const Request& in, bool guarded) const;
   void note_refusal(int status, std::string_view code, const Request& head);
@@ -117,6 +121,8 @@ class Desk {
   AuditLog audit_;
   Accounts accounts_;
   base::MetricsRegistry metrics_;
+  base::Counter* violations_ = nullptr;
+  std::vector<base::Labels> promised_;  // whose series there are
   base::LogGate gate_{std::chrono::seconds{1}};
   boost::asio::thread_pool thinking_{1};  // what-if
   std::size_t questions_ = 0;

@@ -1,7 +1,6 @@
 #include "controller/northbound/northbound.hh"
 
 #include "controller/northbound/desk.hh"
-#include "controller/northbound/json_views.hh"
 #include "controller/northbound/page.hh"
 #include "ui/pages.hh"
 
@@ -52,9 +51,7 @@ Northbound::Northbound(boost::asio::io_context& io, session::Level& level, const
     owner_->desk.add_routes(*server, guarded);
     add_page(*server);
   }
-  level.on_event([owner = owner_.get()](const session::Event& event) {
-    owner->desk.events.publish(event.kind, to_json(event));
-  });
+  level.on_event([owner = owner_.get()](const session::Event& event) { owner->desk.on_event(event); });
 }
 
 Northbound::~Northbound() { stop(); }

@@ -37,7 +37,7 @@ struct RouteRule {
   bool operator==(const RouteRule&) const = default;
 };
 
-// A promise to a tenant for one tier, between all its members; 0: none. Judged, not enforced: the tiers share their ways.
+// A promise to a tenant for one tier, between all its members; 0: none. Watched, not enforced: the tiers share their ways.
 struct Sla {
   std::string tenant;
   ids::Tier tier = ids::Tier::Interactive;

@@ -16,6 +16,7 @@
 #include "base/time.hh"
 #include "base/tls.hh"
 #include "controller/session/canary.hh"
+#include "controller/session/sla.hh"
 #include "identifiers/ids/sid.hh"
 #include "identifiers/ids/tier.hh"
 
@@ -191,6 +192,8 @@ class Level {
   virtual std::vector<PathView> paths(const PathQuery& query) const = 0;
   // Domains plan; the global level has nothing to say.
   virtual TrafficView traffic() const { return {}; }
+  // What became of tenants' promises, term by term; the global level judges none.
+  virtual std::vector<SlaView> slas() const { return {}; }
   virtual std::vector<TenantView> tenants() const = 0;
   // Of those that this level keeps itself, who has this one's name or its VNI.
   virtual std::vector<TenantView> tenants_like(const TenantView& tenant) const {

@@ -184,6 +184,10 @@ void add_sla_commands(CLI::App& app, Arguments& a, Action& action) {
               "qanat sla watch city --json", [&a] { return watch_slas(a.options, a.sla.node); });
   watch->add_option("node", a.sla.node, "the box")->required();
   with_socket(watch, o);
+  with_controller(
+      command(*slas, o, action, "status", "what becomes of promises to tenants, at a domain's controller",
+              "qanat sla status", [&o] { return show_promises(o); }),
+      o);
 }
 
 void add_call_commands(CLI::App& app, Arguments& a, Action& action) {

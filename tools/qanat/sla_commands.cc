@@ -1,4 +1,6 @@
-// qanat sla: what applications asked of the network at one box, whether it is kept, and word of it as it changes.
+// qanat sla: what applications asked of the network at one box, whether it is kept, and word of it as it changes; and what
+// becomes of a controller's promises to tenants.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -130,6 +132,31 @@ int list_slas(const Options& options, const std::string& node) {
 int delete_sla(const Options& options, const std::string& node, const std::string& name) {
   ask(box_called(options, node), "DELETE", target(name));
   if (!options.json) fmt::print("{} is watched no longer\n", name);
+  return 0;
+}
+
+int show_promises(const Options& options) {
+  const json promises = ask(find_controller(options), "GET", "/v1/slas");
+  if (options.json) {
+    fmt::print("{}\n", promises.dump(2));
+    return 0;
+  }
+  Table table({"TENANT", "TIER", "TERM", "STATE", "SINCE", ">PAIRS", ">BROKEN", "WORST", ">NOW", ">LIMIT"});
+  for (const json& sla : promises) {
+    const auto figure = [&](const char* key) -> std::string {
+      if (sla[key].is_null()) return "";
+      const double value = sla[key].get<double>();
+      return sla.value("term", "") == "loss" ? percent(value) : milliseconds(value);
+    };
+    const std::string from = sla.value("from", "");
+    const auto since = static_cast<std::time_t>(sla.value("since_unix_s", 0LL));
+    table.row({sla.value("tenant", ""), sla.value("tier", ""), sla.value("term", ""), sla.value("state", ""),
+               since == 0 ? "" : fmt::format("{:%Y-%m-%d %H:%M:%SZ}", fmt::gmtime(since)),
+               std::to_string(sla.value("pairs", 0ULL)), std::to_string(sla.value("broken", 0ULL)),
+               from.empty() ? "" : from + " to " + sla.value("to", ""), figure("worst"), figure("limit")});
+  }
+  fmt::print("{}", table.empty() ? "nothing is promised; [[slas]] in the file of `qanat apply`\n"
+                                 : table.text(terminal_width()));
   return 0;
 }
 

@@ -1,0 +1,146 @@
+// Promises to tenants, watched: what is broken for a while is told, with what and how much, and told again when it is well.
+#include "tests/unit/controller/one_domain.hh"
+
+namespace qanat {
+namespace {
+
+using session::SlaView;
+
+class Promises : public OneDomain {
+ protected:
+  std::vector<session::Event> told_;
+
+  void SetUp() override {
+    OneDomain::SetUp();
+    ASSERT_TRUE(
+        d_->level
+            ->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+            .empty());
+    d_->level->on_event([this](const session::Event& event) {
+      if (event.kind.starts_with("sla_")) told_.push_back(event);
+    });
+    run(6s);  // until what was measured counts
+  }
+  // As OneDomain's, with the wall clock going on.
+  void run(std::chrono::seconds time) {
+    for (; time > 0s; time -= 1s) {
+      OneDomain::run(1s);
+      ++now_.unix_s;
+    }
+  }
+  void promise(std::uint32_t most_rtt_us) {
+    policy::Rules rules;
+    rules.slas.push_back({.tenant = "lab", .tier = ids::Tier::Interactive, .most_rtt_us = most_rtt_us});
+    d_->level->set_rules(rules, now_);
+  }
+  void set_rtt(std::uint32_t rtt_us) {
+    rtt_[{&city_, &relay_}] = rtt_[{&relay_, &far_}] = rtt_us;
+    rtt_[{&city_, &far_}] = rtt_us == 0 ? 0 : 100'000;
+  }
+  SlaView view(const std::string& term) const {
+    for (const auto& sla : d_->level->slas())
+      if (sla.term == term) return sla;
+    ADD_FAILURE() << "no term " << term;
+    return {};
+  }
+  static std::string field(const session::Event& event, const std::string& key) {
+    for (const auto& [name, value] : event.fields)
+      if (name == key) return value;
+    return "";
+  }
+};
+
+TEST_F(Promises, WhatIsBrokenIsToldAndToldAgainWhenItIsWell) {
+  promise(60'000);
+  run(12s);
+  EXPECT_TRUE(told_.empty());
+  EXPECT_EQ(view("latency").state, SlaView::State::Kept);
+  EXPECT_EQ(view("latency").pairs, 2u);
+  EXPECT_EQ(view("latency").worst, 40'000u);
+
+  set_rtt(45'000);
+  const auto began = now_;
+  run(15s);
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0].kind, "sla_broken");
+  EXPECT_EQ(field(told_[0], "tenant"), "lab");
+  EXPECT_EQ(field(told_[0], "tier"), "interactive");
+  EXPECT_EQ(field(told_[0], "term"), "latency");
+  EXPECT_EQ(field(told_[0], "limit"), "60000");
+  EXPECT_EQ(field(told_[0], "unit"), "us");
+  EXPECT_GT(std::stoul(field(told_[0], "worst")), 60'000u);
+  EXPECT_EQ(field(told_[0], "pairs"), "2");
+  EXPECT_EQ(field(told_[0], "broken"), "2");
+  EXPECT_EQ(view("latency").state, SlaView::State::Broken);
+  EXPECT_GE(view("latency").since, began.unix_s);
+  EXPECT_EQ(view("path").state, SlaView::State::Kept);
+
+  set_rtt(20'000);
+  run(9s);
+  EXPECT_EQ(told_.size(), 1u) << "well again for so short a time is no news";
+  run(20s);
+  ASSERT_EQ(told_.size(), 2u);
+  EXPECT_EQ(told_[1].kind, "sla_kept");
+  EXPECT_GE(std::stoul(field(told_[1], "broken_s")), 10u);
+  EXPECT_EQ(view("latency").broken, 0u);
+}
+
+TEST_F(Promises, APairWithoutAnyWayBreaksThePathAlone) {
+  promise(60'000);
+  run(12s);
+  set_rtt(0);
+  run(10s);
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(field(told_[0], "term"), "path");
+  EXPECT_EQ(field(told_[0], "limit"), "");
+  EXPECT_EQ(field(told_[0], "from"), "city");
+  EXPECT_EQ(view("latency").pairs, 0u);
+}
+
+TEST_F(Promises, WhatIsNotPromisedAnyMoreIsForgotten) {
+  promise(30'000);
+  run(5s);
+  ASSERT_EQ(told_.size(), 1u) << "broken from the start";
+  promise(50'000);
+  run(5s);
+  EXPECT_EQ(view("latency").state, SlaView::State::Unknown) << "another promise, not watched long enough";
+  run(8s);
+  EXPECT_EQ(view("latency").state, SlaView::State::Kept);
+  EXPECT_EQ(told_.size(), 1u);
+  d_->level->set_rules({}, now_);
+  run(2s);
+  EXPECT_TRUE(d_->level->slas().empty());
+}
+
+TEST(SlaWatch, SecondsDecideAndNotLooks) {
+  const policy::Sla sla{.tenant = "lab", .most_loss_ppm = 1000};
+  domain::SlaWatch watch;
+  Now now{base::Time{} + 1s, 1'000};
+  const auto look = [&](std::uint32_t loss_ppm, base::Duration later) {
+    now.mono += later;
+    now.unix_s +=
+        static_cast<base::UnixSeconds>(std::chrono::duration_cast<std::chrono::seconds>(later).count());
+    watch.begin({sla});
+    watch.judge(sla, {1, 2}, domain::WayFigures{.loss_ppm = loss_ppm});
+    return watch.end(now);
+  };
+  EXPECT_TRUE(look(0, 1s).empty());
+  EXPECT_TRUE(look(0, 10s).empty());
+  EXPECT_TRUE(look(2000, 1s).empty());
+  EXPECT_TRUE(look(2000, 2s).empty());
+  EXPECT_TRUE(look(500, 1s).empty()) << "it was well in between: anew";
+  EXPECT_TRUE(look(2000, 1s).empty());
+  const auto broken = look(3000, 3s);
+  ASSERT_EQ(broken.size(), 1u);
+  EXPECT_EQ(broken[0].state.is, SlaView::State::Broken);
+  EXPECT_EQ(broken[0].state.since, 1'016u) << "the first look that said so";
+  EXPECT_EQ(broken[0].state.last.worst, 3000u);
+  EXPECT_TRUE(look(0, 1s).empty());
+  EXPECT_TRUE(look(0, 9s).empty());
+  const auto kept = look(0, 1s);
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].before_since, 1'016u);
+}
+
+}  // namespace
+}  // namespace qanat
