@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "gateway/jobs/tuning/tuning_service.hh"
 
@@ -21,6 +22,7 @@ struct TuningService::Tune {
   nlohmann::ordered_json events = nlohmann::ordered_json::array(),
                          checkpoints = nlohmann::ordered_json::array();
   File file;
+  std::vector<std::string> wanted;  // pools or sites that its tenant named; empty: any
   std::string contract_header;
   std::string pool_job;        // its name at the pool where it runs
   std::uint64_t begun_at = 0;  // step at which it began there
@@ -28,6 +30,7 @@ struct TuningService::Tune {
   int deaf = 0;
   meter::Nano held = 0;  // of what it may cost, what is not billed yet; in its tenant's budgets
   bool busy = false, yielding = false;
+  int idle = 0;  // rounds that it has waited
 
   Caller caller() const {
     Caller c;

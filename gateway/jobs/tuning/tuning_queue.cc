@@ -47,6 +47,15 @@ const TuningJob* TuningQueue::find(const std::string& job) const {
   return found == jobs_.end() ? nullptr : &found->second;
 }
 
+void TuningQueue::allow(const std::string& id, const std::string& pool, std::uint64_t to_move,
+                        double seconds) {
+  TuningJob* job = at(id);
+  if (!job || job->pools.empty()) return;
+  if (std::find(job->pools.begin(), job->pools.end(), pool) == job->pools.end()) job->pools.push_back(pool);
+  job->to_move[pool] = to_move;
+  job->seconds[pool] = seconds;
+}
+
 void TuningQueue::on_staged(const std::string& id) {
   TuningJob* job = at(id);
   if (!job || job->state != TuningState::Staging) return;

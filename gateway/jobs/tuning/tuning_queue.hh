@@ -76,6 +76,8 @@ class TuningQueue {
   void set_quota(const std::string& tenant, std::uint32_t places) { quotas_[tenant] = places; }
 
   void add(TuningJob job);
+  // One more of the pools that a job names may have it; a job that names none has them all.
+  void allow(const std::string& job, const std::string& pool, std::uint64_t to_move, double seconds);
   void on_staged(const std::string& job);
   // It cannot be brought there; the pool is left alone for this job from now on.
   void on_stage_failed(const std::string& job);

@@ -80,47 +80,29 @@ struct TuningService::Routes {
     job.tenant = caller.tenant;
     job.priority = *priority;
     job.cheapest = text_of(own, "prefer") == "cost";
-    const auto wanted = own.value("pools", std::vector<std::string>());
-    Errc refused = Errc::NoRoute;
-    std::string said;
+    t->file = *file;
+    t->tenant = caller.tenant;
+    t->project = caller.project;
+    t->key = caller.key;
+    t->wanted = own.value("pools", std::vector<std::string>());
+    auto [offers, refused, said] = co_await self->survey(t, {});
     double fastest = 0;
     ordered_json prices = ordered_json::object();
     std::int64_t dearest = 0;
-    for (const PoolSite& pool : desk.pools()) {
-      const bool named = wanted.empty() || std::find(wanted.begin(), wanted.end(), pool.id) != wanted.end() ||
-                         std::find(wanted.begin(), wanted.end(), pool.site) != wanted.end();
-      if (!named || !pool.alive ||
-          std::find(pool.models.begin(), pool.models.end(), model) == pool.models.end())
-        continue;
-      const auto allowed = co_await desk.could_use(*file, caller, pool, "finetune");
-      if (!allowed) {
-        refused = errc_of(allowed.error());
-        continue;
-      }
-      t->file = *file;
-      const auto estimate =
-          co_await self->ask(t, pool, "POST", "/v1/fine_tuning/estimate", t->request.dump());
-      const json answer = estimate ? json::parse(estimate->body, nullptr, false) : json();
-      if (!estimate || estimate->status != 200 || !answer.is_object()) {
-        if (answer.is_object()) said = answer.value("error", json::object()).value("message", "");
-        continue;
-      }
-      const Place to{pool.origin, pool.id};
-      const auto missing = co_await desk.mover.survey(to, file->artefact);
-      if (!missing) continue;  // it keeps no artefacts, or does not trust us
-      job.to_move[pool.id] = *missing;
-      job.seconds[pool.id] = answer.value("seconds", 1.0);
-      job.tokens = answer.value("tokens", 1ULL);
-      job.steps = answer.value("steps", 1ULL);
-      if (fastest == 0 || job.seconds[pool.id] < fastest) fastest = job.seconds[pool.id];
-      job.pools.push_back(pool.id);
-      prices[pool.id] = pool.nano_per_token;
-      dearest = std::max(dearest, pool.nano_per_token);
+    for (const Offer& offer : offers) {
+      job.to_move[offer.pool] = offer.to_move;
+      job.seconds[offer.pool] = offer.seconds;
+      job.tokens = offer.tokens;
+      job.steps = offer.steps;
+      if (fastest == 0 || offer.seconds < fastest) fastest = offer.seconds;
+      job.pools.push_back(offer.pool);
+      prices[offer.pool] = offer.nano_per_token;
+      dearest = std::max(dearest, offer.nano_per_token);
     }
     if (job.pools.empty()) {
       // A refusal by a contract is a use that was refused: it is in the tree.
       if (!clause(refused).empty()) {
-        const auto pool = wanted.empty() ? std::nullopt : desk.find_pool(wanted.front());
+        const auto pool = t->wanted.empty() ? std::nullopt : desk.find_pool(t->wanted.front());
         const auto first = desk.pools();
         const PoolSite at = pool ? *pool : first.empty() ? PoolSite{} : first.front();
         const auto recorded = co_await desk.use(*file, caller, at, "finetune", t->id);
@@ -134,9 +116,6 @@ struct TuningService::Routes {
     }
     t->held = meter::Nano{dearest} * static_cast<meter::Nano>(job.tokens);
     if (auto lack = co_await desk.hold(caller, t->held)) co_return co_await refuse(out, std::move(*lack));
-    t->tenant = caller.tenant;
-    t->project = caller.project;
-    t->key = caller.key;
     t->created_ms = unix_ms();
     t->doc["id"] = t->id;
     t->doc["object"] = "fine_tuning.job";

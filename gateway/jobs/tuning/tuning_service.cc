@@ -24,6 +24,7 @@ namespace {
 
 constexpr base::Duration kTick = std::chrono::milliseconds{150};
 constexpr int kStageTries = 20;  // before another pool is tried
+constexpr int kLookAgain = 10;   // rounds of waiting, after which pools that were not there before are asked
 
 }  // namespace
 
@@ -46,6 +47,7 @@ awaitable<void> TuningService::keep(TunePtr t) {
   body["file"] = t->file.id;
   body["project"] = t->project;
   body["key"] = t->key;
+  body["wanted"] = t->wanted;
   body["pool_job"] = t->pool_job;
   body["begun_at"] = t->begun_at;
   if (const TuningJob* job = queue_.find(t->id)) {
@@ -236,6 +238,11 @@ awaitable<void> TuningService::run(Self self) {
     for (const auto& [id, t] : now) {
       const TuningJob* job = queue_.find(id);
       const bool runs = job->state == TuningState::Running || job->state == TuningState::Yielding;
+      t->idle = job->state == TuningState::Waiting ? t->idle + 1 : 0;
+      if (t->idle == kLookAgain && !t->busy) {
+        t->idle = 0;
+        spawn(t, look_again(self, t));
+      }
       if (t->busy || !runs || t->pool_job.empty()) continue;
       if (t->yielding) {
         t->yielding = false;
@@ -266,6 +273,7 @@ awaitable<void> TuningService::take_up() {
     t->checkpoints = j["checkpoints"];
     t->project = j.value("project", "default");
     t->key = j.value("key", "");
+    t->wanted = j.value("wanted", std::vector<std::string>());
     t->pool_job = j.value("pool_job", "");
     t->begun_at = j.value("begun_at", std::uint64_t{0});
     const auto file = co_await desk_.find_file(j.value("file", ""), t->tenant);

@@ -37,9 +37,25 @@ class TuningService : public std::enable_shared_from_this<TuningService> {
   template <class T>
   using awaitable = boost::asio::awaitable<T>;
 
+  // What a pool that would take a job says of it.
+  struct Offer {
+    std::string pool;
+    std::uint64_t to_move = 0;  // bytes that are missing there
+    double seconds = 1;
+    std::uint64_t tokens = 1, steps = 1;
+    std::int64_t nano_per_token = 0;
+  };
+  struct Survey {
+    std::vector<Offer> offers;
+    Errc refused = Errc::NoRoute;  // by a contract, of those that were
+    std::string said;              // a pool's own reason
+  };
+
   awaitable<void> run(Self self);
   awaitable<void> take_up();
   void see_pools();
+  awaitable<Survey> survey(TunePtr tune, std::vector<std::string> known);
+  awaitable<void> look_again(Self self, TunePtr tune);
   awaitable<void> stage(Self self, TunePtr tune);
   awaitable<void> begin(Self self, TunePtr tune);
   awaitable<void> listen(Self self, TunePtr tune);

@@ -276,5 +276,29 @@ TEST_F(Jobs, AFineTuneSurvivesItsPoolAndItsModelIsSwitchedEverywhere) {
   EXPECT_EQ(ask(port_, clinic_), "none") << "another tenant's name is nobody's";
 }
 
+// Away when the job came, back when the only pool that took it dies: asked then, at no more than was agreed.
+TEST_F(Jobs, APoolThatWasAwayTakesAJobWhoseOwnIsLost) {
+  start("", "time_scale = 500\n");
+  far_->end(SIGKILL);
+  wait_for_pools(1);
+  const json job = call("POST", "/v1/fine_tuning/jobs",
+                        {{"model", kModel},
+                         {"training_file", put("wards", 100'000)},
+                         {"x_qanat", {{"dataset_tokens", 3'000'000}, {"checkpoint_steps", 40}}}});
+  ASSERT_EQ(job["http"], 200) << job.dump();
+  EXPECT_EQ(job["x_qanat"]["pools"], json::array({"local"}));
+  const std::string at = "/v1/fine_tuning/jobs/" + job["id"].get<std::string>();
+  wait_for(
+      at, [](const json& j) { return has(j, "status", "running"); }, 20);
+  far_->start();
+  local_->end(SIGKILL);
+  const json done = wait_for(
+      at, [](const json& j) { return has(j, "status", "succeeded"); }, 30);
+  EXPECT_EQ(done["x_qanat"]["ran_at"], "far");
+  EXPECT_EQ(done["x_qanat"]["moves"], 2);
+  EXPECT_EQ(done["x_qanat"]["pools"], json::array({"local", "far"}));
+  EXPECT_EQ(done["x_qanat"]["at_most_nano"], job["x_qanat"]["at_most_nano"]);
+}
+
 }  // namespace
 }  // namespace qanat::e2e

@@ -133,6 +133,21 @@ TEST_F(Queue, WhatCannotBeStagedGoesElsewhere) {
   EXPECT_EQ(turn(), (Said{"stage a near"}));
 }
 
+TEST_F(Queue, APoolThatIsAllowedLaterTakesWhatTheOthersLost) {
+  TuningJob job;
+  job.id = "a";
+  job.tokens = 100'000;
+  job.pools = {"near"};
+  queue_.add(job);
+  EXPECT_EQ(turn(), (Said{"stage a near", "start a near"}));
+  queue_.on_pool_gone("near");
+  EXPECT_EQ(turn(), Said{}) << "nobody else was asked";
+  queue_.allow("a", "far", 0, 10);
+  queue_.allow("a", "far", 0, 10);
+  EXPECT_EQ(queue_.find("a")->pools, (Said{"near", "far"}));
+  EXPECT_EQ(turn(), (Said{"stage a far", "start a far"}));
+}
+
 // Whatever happens: no pool has more than its places, no job is at two, and none is lost.
 TEST_F(Queue, HoldsItsInvariantsUnderAnyEvents) {
   std::mt19937 random(7);
