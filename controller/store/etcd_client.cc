@@ -1,5 +1,6 @@
 #include "controller/store/etcd_client.hh"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <exception>
@@ -43,8 +44,17 @@ json parsed(const std::string& body) {
 }
 
 // gRPC's codes for "not now": Unknown (no leader), DeadlineExceeded, ResourceExhausted, Aborted, Unavailable.
-bool passing(std::int64_t code) { return code == 2 || code == 4 || code == 8 || code == 10 || code == 14; }
+constexpr std::int64_t kPassing[] = {2, 4, 8, 10, 14};
 constexpr std::int64_t kUnauthenticated = 16;
+
+std::int64_t code_of(const base::ClientResponse& reply) {
+  const json error = json::parse(reply.body, nullptr, false);
+  return error.is_object() ? number_of(error, "code") : 0;
+}
+
+bool passing(const base::ClientResponse& reply) {
+  return reply.status >= 500 || std::ranges::find(kPassing, code_of(reply)) != std::end(kPassing);
+}
 
 }  // namespace
 
@@ -96,21 +106,23 @@ std::string EtcdClient::call(std::string_view path, const std::string& body) {
     if (!s.config.user.empty() && s.token.empty()) {
       const json who = {{"name", s.config.user}, {"password", s.config.password}};
       const auto reply = s.post("/v3/auth/authenticate", who.dump());
-      if (reply && reply->status == 200) s.token = parsed(reply->body).value("token", "");
-      if (reply && reply->status != 200)
-        throw EtcdRefused("etcd: sign in as " + s.config.user + ": " + reply->body.substr(0, 200));
+      if (!reply || reply->status != 200) {
+        why = s.config.endpoints[s.at] + ": sign in as " + s.config.user + ": " +
+              (reply ? reply->body.substr(0, 200) : reply.error().message());
+        if (reply && !passing(*reply)) throw EtcdRefused("etcd: " + why);
+        s.at = (s.at + 1) % s.config.endpoints.size();
+        continue;
+      }
+      s.token = parsed(reply->body).value("token", "");
       signed_in = true;
     }
     const auto reply = s.post(path, body);
     if (reply && reply->status == 200) return reply->body;
     why = s.config.endpoints[s.at] + ": ";
     if (reply) {
-      const json error = json::parse(reply->body, nullptr, false);
-      const std::int64_t code = error.is_object() ? number_of(error, "code") : 0;
-      why += error.is_object() ? error.value("message", reply->body) : reply->body.substr(0, 200);
-      const bool expired = code == kUnauthenticated && !s.config.user.empty() && !signed_in;
-      if (!expired && !passing(code) && reply->status < 500)
-        throw EtcdRefused("etcd: " + std::string(path) + ": " + why);
+      why += reply->body.substr(0, 200);
+      const bool expired = code_of(*reply) == kUnauthenticated && !s.config.user.empty() && !signed_in;
+      if (!expired && !passing(*reply)) throw EtcdRefused("etcd: " + std::string(path) + ": " + why);
       s.token.clear();
       if (expired) continue;
     } else {
@@ -193,7 +205,7 @@ base::Result<EtcdNews> parse_news(std::string_view line) {
     for (const json& event : *events) {
       const auto row = event.find("kv");
       if (row == event.end() || !row->is_object()) continue;
-      EtcdChange change{bytes_of(*row, "key"), bytes_of(*row, "value")};
+      EtcdChange change{bytes_of(*row, "key"), bytes_of(*row, "value"), 0, number_of(*row, "mod_revision")};
       if (event.value("type", "PUT") == "DELETE") change.value.reset();
       news.changes.push_back(std::move(change));
     }

@@ -37,7 +37,8 @@ struct EtcdRange {
 struct EtcdChange {
   std::string key;
   std::optional<std::string> value;
-  std::int64_t lease = 0;  // the key goes when it does; 0: stays
+  std::int64_t lease = 0;     // the key goes when it does; 0: stays
+  std::int64_t revision = 0;  // of a change that a watch tells: when it was done
 };
 // What must hold for a transaction to be done: the key was created at this revision (0: is not there).
 struct EtcdGuard {

@@ -82,6 +82,22 @@ void EtcdStore::lead(EtcdGuard guard, std::function<bool()> holds,
 void EtcdStore::commit(std::vector<EtcdChange> changes) {
   if (!guard_) throw StoreError("etcd: this controller does not lead, and only the leader writes");
   for (EtcdChange& change : changes) change.key = role_.prefix + change.key;
+  if (batch_) {
+    batch_->add(changes);
+  } else {
+    write(changes);
+  }
+  apply({std::move(changes), 0, false});
+}
+
+void EtcdStore::begin_batch() { batch_.emplace(); }
+
+void EtcdStore::end_batch() {
+  const auto transactions = std::exchange(batch_, std::nullopt)->take();
+  for (const auto& changes : transactions) write(changes);
+}
+
+void EtcdStore::write(const std::vector<EtcdChange>& changes) {
   const auto give_up = [this](const std::string& why) {
     deposed_(why);
     throw StoreError("etcd: " + why);
@@ -100,7 +116,6 @@ void EtcdStore::commit(std::vector<EtcdChange> changes) {
     }
   }
   if (!outcome->done) give_up("another controller leads");
-  apply({std::move(changes), 0, false});
 }
 
 void EtcdStore::put(std::string key, std::string value) {

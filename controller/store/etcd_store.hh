@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 
+#include "controller/store/etcd_batch.hh"
 #include "controller/store/etcd_client.hh"
 #include "controller/store/store.hh"
 
@@ -75,9 +76,13 @@ class EtcdStore final : public Store {
   // What stands under `folder` ("member/"), by the rest of its key.
   std::vector<std::pair<std::string, const std::string*>> under(std::string_view folder) const;
   std::optional<Member> member(std::uint32_t id) const;
-  // All in one transaction, then in memory.
+  // All in one transaction, then in memory; in a batch in memory, and in a transaction at its end.
   void commit(std::vector<EtcdChange> changes);
   void put(std::string key, std::string value);
+  void begin_batch() override;
+  void end_batch() override;
+  // In one transaction. StoreError where it was not done.
+  void write(const std::vector<EtcdChange>& changes);
 
   EtcdClient client_;
   Role role_;
@@ -86,6 +91,7 @@ class EtcdStore final : public Store {
   std::function<bool()> holds_;
   std::function<void(const std::string&)> deposed_;
   std::uint64_t decisions_ = 0;  // of this epoch
+  std::optional<EtcdBatch> batch_;
 };
 
 }  // namespace qanat::store

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <list>
 #include <nlohmann/json.hpp>
 
 #include "base/http_client.hh"
@@ -34,14 +35,20 @@ base::HttpClientOptions options(const EtcdConfig& config) {
 
 struct EtcdWatch::State {
   State(asio::io_context& context, EtcdConfig c, std::string p)
-      : io(context),
-        config(std::move(c)),
-        prefix(std::move(p)),
-        http(context, options(config)),
-        pause(context) {}
+      : io(context), config(std::move(c)), prefix(std::move(p)), http(context, options(config)) {
+    for (const std::string& endpoint : config.endpoints) members.emplace_back(context, endpoint);
+  }
 
-  asio::awaitable<void> run(std::shared_ptr<State> self);
-  asio::awaitable<void> follow(std::string endpoint);
+  // One member of etcd, and the connection on which it tells.
+  struct Member {
+    Member(asio::io_context& context, std::string at) : endpoint(std::move(at)), pause(context) {}
+    std::string endpoint;
+    asio::steady_timer pause;
+    std::function<void()> cancel;
+  };
+
+  asio::awaitable<void> run(std::shared_ptr<State> self, Member& member);
+  asio::awaitable<void> follow(Member& member);
   asio::awaitable<std::string> sign_in(std::string endpoint);
   void take(std::string_view line);
 
@@ -49,10 +56,9 @@ struct EtcdWatch::State {
   EtcdConfig config;
   std::string prefix;
   base::HttpClient http;
-  asio::steady_timer pause;
+  std::list<Member> members;
   std::int64_t next = 0;  // the first revision not yet seen
   std::function<std::int64_t(const EtcdNews&)> on_news;
-  std::function<void()> cancel;
   bool stopped = false;
 };
 
@@ -64,22 +70,25 @@ EtcdWatch::~EtcdWatch() { stop(); }
 void EtcdWatch::start(std::int64_t revision, std::function<std::int64_t(const EtcdNews&)> on_news) {
   state_->next = revision;
   state_->on_news = std::move(on_news);
-  asio::co_spawn(state_->io, state_->run(state_), asio::detached);
+  for (auto& member : state_->members)
+    asio::co_spawn(state_->io, state_->run(state_, member), asio::detached);
 }
 
 void EtcdWatch::stop() {
   state_->stopped = true;
   state_->on_news = {};
-  state_->pause.cancel();
-  if (state_->cancel) state_->cancel();
+  for (auto& member : state_->members) {
+    member.pause.cancel();
+    if (member.cancel) member.cancel();
+  }
 }
 
-asio::awaitable<void> EtcdWatch::State::run(std::shared_ptr<State> self) {
-  for (std::size_t attempt = 0; !stopped; ++attempt) {
-    co_await follow(config.endpoints[attempt % config.endpoints.size()]);
+asio::awaitable<void> EtcdWatch::State::run(std::shared_ptr<State> self, Member& member) {
+  while (!stopped) {
+    co_await follow(member);
     if (stopped) break;
-    pause.expires_after(kRetry);
-    co_await pause.async_wait(kAwait);
+    member.pause.expires_after(kRetry);
+    co_await member.pause.async_wait(kAwait);
   }
   self.reset();
 }
@@ -97,21 +106,21 @@ asio::awaitable<std::string> EtcdWatch::State::sign_in(std::string endpoint) {
   co_return answer.is_object() ? answer.value("token", "") : std::string();
 }
 
-asio::awaitable<void> EtcdWatch::State::follow(std::string endpoint) {
+asio::awaitable<void> EtcdWatch::State::follow(Member& member) {
+  const std::string token = co_await sign_in(member.endpoint);
+  if (stopped) co_return;
   base::ClientRequest request;
   request.method = "POST";
   request.target = "/v3/watch";
   request.body = watch_request(prefix, next);
-  const std::string token = co_await sign_in(endpoint);
   if (!token.empty()) request.headers.set("authorization", token);
-  if (stopped) co_return;
-  auto stream = co_await http.open(endpoint, std::move(request), &cancel);
+  auto stream = co_await http.open(member.endpoint, std::move(request), &member.cancel);
   if (!stream || stream->status() != 200) {
     const std::string why = stream ? "status " + std::to_string(stream->status()) : stream.error().message();
-    if (!stopped) base::log_debug("etcd: watch {}: {}", endpoint, why);
+    if (!stopped) base::log_debug("etcd: watch {}: {}", member.endpoint, why);
     co_return;
   }
-  cancel = stream->canceller();
+  member.cancel = stream->canceller();
   std::string text;
   while (!stopped) {
     const auto bytes = co_await stream->read_some();
@@ -125,14 +134,21 @@ asio::awaitable<void> EtcdWatch::State::follow(std::string endpoint) {
     }
     text.erase(0, from);
   }
-  cancel = {};
+  member.cancel = {};
 }
 
+// Members tell the same: who tells it first is believed, the others' words are old by then.
 void EtcdWatch::State::take(std::string_view line) {
-  const auto news = parse_news(line);
+  auto news = parse_news(line);
   if (!news || !on_news) return;
-  const std::int64_t read = on_news(*news);
-  next = news->gap ? read + 1 : std::max(next, news->revision + 1);
+  if (news->gap) {
+    next = on_news(*news) + 1;
+    return;
+  }
+  std::erase_if(news->changes, [&](const EtcdChange& change) { return change.revision < next; });
+  if (news->changes.empty()) return;
+  next = news->changes.back().revision + 1;
+  on_news(*news);
 }
 
 }  // namespace qanat::store

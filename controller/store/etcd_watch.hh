@@ -1,5 +1,6 @@
 // EtcdWatch: a standby's ear: what changes under a prefix, as it changes, on the daemon's own io_context.
-// Reconnects to the next endpoint after silence or an error and goes on where it was.
+// It listens to all of etcd's members at once: one that is cut off from the others keeps its connections, and is silent.
+// Each is connected again after silence or an error, and goes on where the news stand.
 #pragma once
 
 #include <cstdint>

@@ -115,15 +115,15 @@ class Store {
 
  private:
   friend class Batch;
-  // Between them, calls may become durable together at the end. Throws StoreError where they did not.
-  virtual void begin_batch() {}
-  virtual void end_batch() {}
+  // Between them, calls become durable together at the end. Throws StoreError where they did not.
+  virtual void begin_batch() = 0;
+  virtual void end_batch() = 0;
 };
 
-// While it lives, what is written becomes durable at its end, together, with one wait for the disk; where the store keeps no
-// transactions open, each call for itself. Nobody is told of it before: no turn of the event loop is taken in between, and
-// sessions write in later turns. A batch that cannot be ended ends the process, which then knows more than its disk; what
-// nobody was told has not happened. One at a time.
+// While it lives, what is written becomes durable at its end, together, with one wait for the disk or for etcd (where it is
+// more than etcd takes at once, the first calls before the last). Nobody is told of it before: no turn of the event loop is
+// taken in between, and sessions write in later turns. A batch that cannot be ended ends the process, which then knows more
+// than its store; what nobody was told has not happened. One at a time.
 class Batch {
  public:
   explicit Batch(Store& store) : store_(store) { store_.begin_batch(); }

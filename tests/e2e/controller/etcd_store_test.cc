@@ -196,6 +196,83 @@ TEST_F(Etcd, ADeposedLeaderWritesNothing) {
   EXPECT_TRUE(two.store.values_of("", "", 99).size() == 1u);
 }
 
+TEST_F(Etcd, ABatchIsOneTransactionAtItsEnd) {
+  Controller one("one");
+  ASSERT_TRUE(one.win());
+  EtcdClient other(config());
+  const auto before = other.range(kPrefix);
+  {
+    const Batch batch(one.store);
+    one.store.set_value("a", "1");
+    one.store.set_values({{"a", "2"}, {"b", "2"}});
+    one.store.set_values({{"b", {}}});
+    one.store.add_join_token("hash", {.name = "city", .expires = 10});
+    one.store.set_pushed({{7, 1, "what", false}});
+    EXPECT_EQ(one.store.value("a"), "2") << "the writer reads its own";
+    EXPECT_FALSE(one.store.value("b"));
+    EXPECT_EQ(other.range(kPrefix).revision, before.revision) << "nobody else has seen anything";
+  }
+  const auto after = other.range(kPrefix);
+  EXPECT_EQ(after.revision, before.revision + 1);
+  EXPECT_EQ(after.rows.size(), before.rows.size() + 3);
+  { const Batch nothing(one.store); }
+  EXPECT_EQ(other.range(kPrefix).revision, after.revision);
+}
+
+// More than etcd takes at once: several transactions, of whole calls in their order.
+TEST_F(Etcd, ALargeBatchIsSeveralTransactionsInTheOrderOfItsCalls) {
+  Controller one("one");
+  ASSERT_TRUE(one.win());
+  EtcdClient other(config());
+  const std::int64_t before = other.range(kPrefix).revision;
+  {
+    const Batch batch(one.store);
+    for (int i = 0; i < 150; ++i)
+      one.store.set_values({{"x" + std::to_string(i), "1"}, {"last", std::to_string(i)}});
+  }
+  const auto after = other.range(kPrefix);
+  EXPECT_EQ(after.revision, before + 2) << "of 98 calls and of 52";
+  for (const auto& row : after.rows) {
+    if (row.key == std::string(kPrefix) + "value/x97") EXPECT_EQ(row.create_revision, before + 1);
+    if (row.key == std::string(kPrefix) + "value/x98") EXPECT_EQ(row.create_revision, before + 2);
+  }
+  EXPECT_EQ(one.store.value("last"), "149");
+  one.leadership.resign();
+  Controller two("two");
+  ASSERT_TRUE(two.win());
+  EXPECT_EQ(two.store.value("last"), "149");
+}
+
+// A batch that etcd does not take: who is ahead of it must not go on, and nothing of it stands.
+TEST_F(Etcd, ABatchOfADeposedLeaderEndsTheProcessAndIsNotThere) {
+  Controller one("one"), two("two");
+  const auto guard = one.leadership.campaign();
+  ASSERT_TRUE(guard);
+  one.lead(*guard, true);
+  EtcdClient(config()).commit({"/never", 0}, {{EtcdStore::leader_key(kPrefix), std::nullopt}});
+  ASSERT_TRUE(two.win());
+  const auto changes = [&] {
+    const Batch batch(one.store);
+    one.store.set_value("a", "1");
+    one.store.set_value("b", "2");
+  };
+  EXPECT_DEATH(changes(), "another controller leads");
+  two.store.load();
+  EXPECT_FALSE(two.store.value("a") || two.store.value("b"));
+}
+
+TEST_F(Etcd, ABatchWhoseLeaseRunsOutBeforeEtcdAnswersEndsTheProcess) {
+  Controller one("one");
+  ASSERT_TRUE(one.win());
+  const auto changes = [&] {
+    const Batch batch(one.store);
+    one.store.set_value("a", "1");
+    etcd_->signal(SIGSTOP);
+  };
+  EXPECT_DEATH(changes(), "the lease has run out");
+  etcd_->signal(SIGCONT);
+}
+
 TEST_F(Etcd, ALeaseRunsOutForItsHolderNoLaterThanForEtcd) {
   Controller one("one"), two("two");
   ASSERT_TRUE(one.win());

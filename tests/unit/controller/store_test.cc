@@ -2,6 +2,7 @@
 // front of the file stays bounded without a commit having to move it.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,23 @@ TEST_F(StoreOfOneFile, WhatFailsInsideABatchIsUndoneAndTheRestStands) {
   EXPECT_EQ(store.value("a"), "1");
   EXPECT_TRUE(store.members().empty());
   EXPECT_EQ(store.tenants().size(), 1u);
+}
+
+TEST_F(StoreOfOneFile, ABatchThatTheDiskDoesNotTakeEndsTheProcessAndIsNotThere) {
+  SqliteStore(file_).set_value("a", "1");
+  const auto changes = [&] {
+    SqliteStore store(file_);
+    signal(SIGXFSZ, SIG_IGN);
+    const Batch batch(store);
+    store.set_value("a", "2");
+    store.set_value("b", std::string(400'000, '2'));
+    const rlimit full{200'000, 200'000};  // writes fail from there on, as on a disk without room
+    setrlimit(RLIMIT_FSIZE, &full);
+  };
+  EXPECT_DEATH(changes(), "this process ends");
+  SqliteStore store(file_);
+  EXPECT_EQ(store.value("a"), "1");
+  EXPECT_FALSE(store.value("b"));
 }
 
 TEST_F(StoreOfOneFile, TheLogIsMovedBetweenCommitsAndNeverGrowsOverItsBound) {
