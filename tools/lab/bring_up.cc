@@ -10,9 +10,11 @@
 #include <system_error>
 
 #include "base/file.hh"
+#include "base/http_client.hh"
 #include "tools/lab/clocks.hh"
 #include "tools/lab/daemon_api.hh"
 #include "tools/lab/daemon_config.hh"
+#include "tools/lab/etcd_keys.hh"
 #include "tools/lab/local_address.hh"
 #include "tools/lab/random_token.hh"
 #include "tools/linkem/netlink.hh"
@@ -184,14 +186,33 @@ class BringUp {
   }
 
   void start_etcd() {
+    if (topology_.etcd.empty()) return;
+    std::vector<std::string> addresses;
+    for (std::size_t i = 0; i < topology_.etcd.size(); ++i) addresses.push_back(etcd_address(topology_, i));
+    const EtcdKeys keys = make_etcd_keys(addresses);
+    const std::string password = random_token();
+    base::write_file(files_.secret("etcd-ca.pem"), keys.ca_pem);
+    base::write_file(files_.secret("etcd.pem"), keys.certificate_pem);
+    base::write_file(files_.secret("etcd-key.pem"), keys.key_pem);
+    base::write_file(files_.secret("etcd-password"), password + "\n");
     for (std::size_t i = 0; i < topology_.etcd.size(); ++i) {
       const std::string& node = topology_.etcd[i].node;
       say(fmt::format("etcd on {}", node));
       std::filesystem::create_directories(files_.state_dir("etcd-" + node));
-      auto command = etcd_command(topology_, i, files_.state_dir("etcd-" + node));
+      auto command = etcd_command(topology_, i, files_);
       command[0] = kEtcd;
       start_daemon("etcd-" + node, node, std::move(command));
     }
+    const std::string& first = topology_.etcd[0].node;
+    const linkem::NetnsScope inside(prefix_ + first);
+    base::HttpClientOptions options;
+    options.tls = base::client_context(keys.ca_pem, std::nullopt);
+    wait_until("etcd to have a leader", state_.process("etcd-" + first), kStartMs, [&] {
+      const auto reply =
+          base::fetch_blocking(etcd_url(topology_, 0), {.target = "/health", .headers = {}}, options);
+      return reply && reply->status == 200;
+    });
+    guard_etcd(etcd_url(topology_, 0), keys.ca_pem, password);
   }
 
   std::optional<std::size_t> controller_index(bool global, int domain) const {

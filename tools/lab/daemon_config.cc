@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "tools/lab/etcd_keys.hh"
+
 namespace qanat::lab {
 namespace {
 
@@ -72,18 +74,32 @@ std::vector<std::string> member_addresses(const Topology& topology, std::size_t 
   return out;
 }
 
-std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, const std::string& folder) {
-  const auto url = [&](std::size_t member, int port) {
-    const Node& node = *topology.node(topology.etcd[member].node);
-    return fmt::format("http://{}:{}", underlay_address(node.planes.back(), node), port);
+std::string etcd_address(const Topology& topology, std::size_t i) {
+  const Node& node = *topology.node(topology.etcd[i].node);
+  return underlay_address(node.planes.back(), node);
+}
+
+std::string etcd_url(const Topology& topology, std::size_t i) {
+  return fmt::format("https://{}:{}", etcd_address(topology, i), kEtcdPort);
+}
+
+std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, const Files& files) {
+  const auto peers_url = [&](std::size_t member) {
+    return fmt::format("https://{}:{}", etcd_address(topology, member), kEtcdPeersPort);
   };
+  const std::string &name = topology.etcd[i].node, ca = files.secret("etcd-ca.pem"),
+                    certificate = files.secret("etcd.pem"), key = files.secret("etcd-key.pem");
   std::vector<std::string> cluster;
   for (std::size_t j = 0; j < topology.etcd.size(); ++j)
-    cluster.push_back(fmt::format("{}={}", topology.etcd[j].node, url(j, kEtcdPeersPort)));
-  return {"etcd", "--name", topology.etcd[i].node, "--data-dir", folder, "--listen-client-urls",
-          url(i, kEtcdPort), "--advertise-client-urls", url(i, kEtcdPort), "--listen-peer-urls",
-          url(i, kEtcdPeersPort), "--initial-advertise-peer-urls", url(i, kEtcdPeersPort),
-          "--initial-cluster", fmt::format("{}", fmt::join(cluster, ",")), "--max-request-bytes", "16777216",
+    cluster.push_back(fmt::format("{}={}", topology.etcd[j].node, peers_url(j)));
+  return {"etcd", "--name", name, "--data-dir", files.state_dir("etcd-" + name), "--listen-client-urls",
+          etcd_url(topology, i), "--advertise-client-urls", etcd_url(topology, i), "--listen-peer-urls",
+          peers_url(i), "--initial-advertise-peer-urls", peers_url(i), "--initial-cluster",
+          fmt::format("{}", fmt::join(cluster, ",")), "--cert-file", certificate, "--key-file", key,
+          "--peer-cert-file", certificate, "--peer-key-file", key, "--peer-client-cert-auth",
+          "--peer-trusted-ca-file", ca, "--max-request-bytes", "16777216",
+          // Its own election is a part of ours: members a few milliseconds apart need not wait for a second.
+          "--heartbeat-interval", "50", "--election-timeout", "500",
           // A record a push: what was overwritten is not kept.
           "--auto-compaction-mode", "revision", "--auto-compaction-retention", "10000"};
 }
@@ -100,11 +116,8 @@ std::string controller_toml(const Topology& topology, std::size_t i, const Files
   const ControllerSpec& self = topology.controllers[i];
   const Node& node = *topology.node(self.node);
   std::string state = files.state_dir(self.name) + "/controller.db";
-  for (std::size_t member = 0; member < topology.etcd.size(); ++member) {
-    const Node& at = *topology.node(topology.etcd[member].node);
-    state = fmt::format("{}http://{}:{}", member == 0 ? "etcd:" : state + ",",
-                        underlay_address(at.planes.back(), at), kEtcdPort);
-  }
+  for (std::size_t member = 0; member < topology.etcd.size(); ++member)
+    state = (member == 0 ? "etcd:" : state + ",") + etcd_url(topology, member);
   // Those that stand in for each other are one controller to everybody else.
   const auto first =
       std::find_if(topology.controllers.begin(), topology.controllers.end(),
@@ -122,6 +135,9 @@ std::string controller_toml(const Topology& topology, std::size_t i, const Files
         "\n[parent]\naddresses = {}\njoin_token_file = \"{}\"\n",
         quoted(member_addresses(topology, static_cast<std::size_t>(global - topology.controllers.data()))),
         files.secret("join-" + first->name));
+  if (!topology.etcd.empty())
+    out += fmt::format("\n[etcd]\nuser = \"{}\"\npassword_file = \"{}\"\nca_file = \"{}\"\n", kEtcdUser,
+                       files.secret("etcd-password"), files.secret("etcd-ca.pem"));
   return out;
 }
 

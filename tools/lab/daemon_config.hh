@@ -35,8 +35,11 @@ std::vector<std::string> southbound_addresses(const Topology& topology, std::siz
 // Where the members of controller `i`'s domain connect: its own addresses and those of all that stand in for it.
 std::vector<std::string> member_addresses(const Topology& topology, std::size_t i);
 
-// The arguments of etcd for member `i` of the lab's; its data in `folder`.
-std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, const std::string& folder);
+// Where member `i` of the lab's etcd is asked.
+std::string etcd_address(const Topology& topology, std::size_t i);
+std::string etcd_url(const Topology& topology, std::size_t i);
+// Its arguments; its keys are among the secrets.
+std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, const Files& files);
 
 // The routing table of a plane's packets: planes are separate networks, so packets from an address of one never
 // leave over another's links.
