@@ -61,9 +61,12 @@ void Domain::plan_traffic(Now now) {
   const auto usable = [this](const Pair& pair, const paths::Route& route) {
     return engine_.evaluate(pair, route).state == telemetry::LinkState::Usable;
   };
+  std::map<std::uint8_t, double> prices;
+  for (const auto& [plane, price] : rules_.prices) prices[plane] = price.at(now.unix_s);
   planning_ = std::make_shared<Planning>();
   auto work = [planning = planning_, clock,
-               question = gather({demands_, capacities_, selections_, spreads_, usable, std::move(expected)},
+               question = gather({demands_, capacities_, selections_, spreads_, usable, std::move(expected),
+                                  std::move(prices)},
                                  now.mono)] {
     const base::Time start = clock();
     planning->plan = domain::plan_traffic(question);
@@ -96,8 +99,8 @@ void Domain::apply_traffic(Planning& planned, Now now) {
     else if (change(key))
       spreads_[key] = std::move(spread);
   }
-  traffic_ = {plan.demands,    plan.demand_bps, plan.carried_bps, spreads_.size(),
-              planned.seconds, gather_seconds_, planned.rise_bps, forecast_.size()};
+  traffic_ = {plan.demands,    plan.demand_bps,  plan.carried_bps, spreads_.size(), planned.seconds,
+              gather_seconds_, planned.rise_bps, forecast_.size(), plan.plane_bps,  plan.cost_per_hour};
 }
 
 }  // namespace qanat::domain

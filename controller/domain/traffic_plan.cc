@@ -31,6 +31,9 @@ class Planner {
     for (const Ask& ask : asks_) out.demand_bps += ask.bps;
     if (!concern()) {
       out.carried_bps = out.demand_bps;
+      for (std::size_t i = 0; i < asks_.size(); ++i)
+        for (std::size_t p = 0; p < asks_[i].routes.size(); ++p)
+          account(out, asks_[i], p, asks_[i].bps * part(asks_[i], p));
       return out;
     }
     allocate();
@@ -43,7 +46,11 @@ class Planner {
         carried = spread->allocated_bps;
         out.spreads[ask.key] = std::move(*spread);
       }
-      out.carried_bps += std::min(ask.bps, carried);
+      carried = std::min(ask.bps, carried);
+      out.carried_bps += carried;
+      const double total = std::accumulate(next[i].begin(), next[i].end(), 0.0);
+      for (std::size_t p = 0; p < next[i].size() && total > 0; ++p)
+        account(out, ask, p, carried * next[i][p] / total);
     }
     return out;
   }
@@ -52,14 +59,38 @@ class Planner {
   struct Ask : TrafficAsk {
     const Spread* held = nullptr;  // null: by preference
     bool concerned = false;
+    // Routes are by price here, those of one price as they came, where the tier spreads at will; `came` says as which.
+    std::vector<std::size_t> came{};
+    std::size_t preferred = 0;  // that came first: the pair's first list
   };
 
   void gather() {
     for (const TrafficAsk& asked : q_.asks) {
       Ask& ask = asks_.emplace_back(Ask{asked});
+      by_price(ask);
       const auto held = q_.held.find(ask.key);
       if (held != q_.held.end() && share_of(ask, &held->second) > 0) ask.held = &held->second;
     }
+  }
+  static void by_price(Ask& ask) {
+    ask.came.resize(ask.routes.size());
+    std::iota(ask.came.begin(), ask.came.end(), 0u);
+    ask.prices.resize(ask.routes.size(), 0);
+    if (!spreads_at_will(ask.key.second) || std::is_sorted(ask.prices.begin(), ask.prices.end())) return;
+    std::stable_sort(ask.came.begin(), ask.came.end(),
+                     [&](std::size_t a, std::size_t b) { return ask.prices[a] < ask.prices[b]; });
+    const TrafficAsk before = ask;
+    for (std::size_t p = 0; p < ask.came.size(); ++p) {
+      ask.routes[p] = before.routes[ask.came[p]];
+      ask.prices[p] = before.prices[ask.came[p]];
+      if (ask.came[p] == 0) ask.preferred = p;
+    }
+  }
+  static void account(TrafficPlan& out, const Ask& ask, std::size_t p, double bps) {
+    if (bps <= 0) return;
+    for (std::size_t hop = 0; hop < ask.routes[p].hops(); ++hop)
+      out.plane_bps[ask.routes[p].planes[hop].value] += bps;
+    out.cost_per_hour += bps / 1e6 * ask.prices[p];
   }
   // Of the split that is left on usable routes.
   static std::uint32_t share_of(const Ask& ask, const Spread* held) {
@@ -68,7 +99,7 @@ class Planner {
     return sum;
   }
   double part(const Ask& ask, std::size_t route) const {
-    if (ask.held == nullptr) return route == 0 ? 1 : 0;
+    if (ask.held == nullptr) return route == ask.preferred ? 1 : 0;
     return static_cast<double>(ask.held->of(ask.routes[route])) / share_of(ask, ask.held);
   }
 
@@ -98,7 +129,7 @@ class Planner {
     }
   }
 
-  // Whose first list is near full when everybody goes by it; false: nobody's.
+  // Whose first list is near full when everybody goes by it, or not the cheapest; false: nobody's.
   bool concern() {
     std::vector<double> load(capacities_.size(), 0);
     for (std::size_t i = 0; i < asks_.size(); ++i)
@@ -107,7 +138,8 @@ class Planner {
     for (std::size_t i = 0; i < asks_.size(); ++i) {
       const double most = asks_[i].held != nullptr ? kRelaxed : kNearFull;
       const auto& first = demands_[i].paths.front();
-      asks_[i].concerned = std::any_of(first.begin(), first.end(),
+      asks_[i].concerned = asks_[i].preferred != 0 ||
+                           std::any_of(first.begin(), first.end(),
                                        [&](te::Resource r) { return load[r] > most * capacities_[r]; });
       any |= asks_[i].concerned;
     }
@@ -212,9 +244,9 @@ class Planner {
     // What rounding left goes to the largest.
     const auto largest = std::max_element(flow.begin(), flow.end()) - flow.begin();
     fresh.parts[static_cast<std::size_t>(largest)].permille += Spread::kWhole - sum;
-    if (fresh.parts.front().permille == Spread::kWhole) return std::nullopt;
+    if (fresh.parts[ask.preferred].permille == Spread::kWhole) return std::nullopt;
     fresh.allocated_bps = carried(fresh, flow);
-    if (ask.held == nullptr || share_of(ask, ask.held) != Spread::kWhole) return fresh;
+    if (ask.held == nullptr || share_of(ask, ask.held) != Spread::kWhole) return as_came(ask, fresh);
     bool near = true;
     Spread kept;
     for (const auto& part : fresh.parts) {
@@ -223,9 +255,14 @@ class Planner {
               std::max(before, part.permille) - std::min(before, part.permille) <= 2 * kGrain;
       kept.parts.push_back({part.route, before});
     }
-    if (!near) return fresh;
+    if (!near) return as_came(ask, fresh);
     kept.allocated_bps = carried(kept, flow);
-    return kept;
+    return as_came(ask, kept);
+  }
+  static Spread as_came(const Ask& ask, const Spread& spread) {
+    Spread out = spread;
+    for (std::size_t p = 0; p < ask.came.size(); ++p) out.parts[ask.came[p]] = spread.parts[p];
+    return out;
   }
   // At these parts, so much goes before a way has more than its flow.
   static double carried(const Spread& spread, const std::vector<double>& flow) {

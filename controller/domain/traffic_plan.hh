@@ -1,6 +1,6 @@
 // TrafficPlan: from what is asked for and what can be full to how each pair's flows are split. Pure, and on any thread. Where nothing is near
-// full nothing is split; what does not fit a pair's first list overflows to the next (private before Internet, where planes
-// have prices), and where all of them are full everybody gets a fair share (controller/te).
+// full nothing is split; what does not fit a pair's first list overflows to the next. Where planes have prices, bulk and
+// scavenger fill the cheapest list first, whatever its delay, and overflow by price; the others keep to their order. And where all of them are full everybody gets a fair share (controller/te).
 #pragma once
 
 #include "controller/domain/traffic_question.hh"
@@ -12,6 +12,8 @@ struct TrafficPlan {
   double demand_bps = 0;  // of all that was reported
   double carried_bps = 0;
   std::size_t demands = 0;
+  std::map<std::uint8_t, double> plane_bps;  // what is carried, over each hop's plane
+  double cost_per_hour = 0;                  // by the planes' prices
 };
 
 // Above this share of a capacity by what goes over first lists, its pairs are split; until it is below the other one again.

@@ -4,6 +4,13 @@
 
 namespace qanat::domain {
 
+double price_of(const paths::Route& route, const std::map<std::uint8_t, double>& prices) {
+  double sum = 0;
+  for (std::size_t hop = 0; hop < route.hops(); ++hop)
+    if (const auto price = prices.find(route.planes[hop].value); price != prices.end()) sum += price->second;
+  return sum;
+}
+
 TrafficQuestion gather(const TrafficState& state, base::Time now) {
   TrafficQuestion out{.asks = {}, .capacities = state.capacities, .held = state.held};
   out.asks.reserve(state.demands.rows().size());
@@ -36,6 +43,7 @@ TrafficQuestion gather(const TrafficState& state, base::Time now) {
     for (const paths::Choice& choice : chosen->second)
       if (state.usable(pair, choice.route)) ask.routes.push_back(choice.route);
     if (ask.routes.empty()) continue;
+    for (const auto& route : ask.routes) ask.prices.push_back(price_of(route, state.prices));
     out.rise_bps += ask.bps - bps;
     out.asks.push_back(std::move(ask));
   }

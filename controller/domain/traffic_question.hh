@@ -17,6 +17,7 @@ struct TrafficAsk {
   double bps = 0;  // what it asks for now, or will by the time of day, if that is more
   std::uint32_t packet_bytes = 0;
   std::vector<paths::Route> routes{};  // usable, the first one first; one at least
+  std::vector<double> prices{};        // of each, for a Mbit/s over an hour
 };
 
 struct TrafficQuestion {
@@ -33,7 +34,10 @@ struct TrafficState {
   const Spreads& held;
   std::function<bool(const Pair&, const paths::Route&)> usable;
   std::map<telemetry::DemandBook::Key, double> expected{};  // bits/s
+  std::map<std::uint8_t, double> prices{};                  // by plane, at the moment; none: nothing
 };
+// The sum of its hops' planes'.
+double price_of(const paths::Route& route, const std::map<std::uint8_t, double>& prices);
 TrafficQuestion gather(const TrafficState& state, base::Time now);
 
 }  // namespace qanat::domain

@@ -239,17 +239,29 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& rise =
       metrics_.gauge("qanat_traffic_rise_bps", "Of what these ask for, what is expected by the time of day");
   auto& forecasts = metrics_.gauge("qanat_traffic_forecasts", "Pairs and tiers whose days are followed");
-  metrics_.before_text([this, &demands, &asked, &carried, &spread, &planning, &gathering, &rise, &forecasts] {
-    const session::TrafficView traffic = level_.traffic();
-    demands.set(static_cast<double>(traffic.demands));
-    asked.set(traffic.demand_bps);
-    carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
-    spread.set(static_cast<double>(traffic.spread));
-    planning.set(traffic.plan_seconds);
-    gathering.set(traffic.hold_seconds);
-    rise.set(traffic.rise_bps);
-    forecasts.set(static_cast<double>(traffic.forecasts));
-  });
+  auto& cost = metrics_.gauge("qanat_traffic_cost_per_hour", "What the newest plan costs, by planes' prices");
+  metrics_.before_text(
+      [this, &cost, &demands, &asked, &carried, &spread, &planning, &gathering, &rise, &forecasts] {
+        const session::TrafficView traffic = level_.traffic();
+        demands.set(static_cast<double>(traffic.demands));
+        asked.set(traffic.demand_bps);
+        carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
+        spread.set(static_cast<double>(traffic.spread));
+        planning.set(traffic.plan_seconds);
+        gathering.set(traffic.hold_seconds);
+        rise.set(traffic.rise_bps);
+        forecasts.set(static_cast<double>(traffic.forecasts));
+        cost.set(traffic.cost_per_hour);
+        for (std::uint8_t plane = 1; plane <= ids::PlaneId::kMax; ++plane) {
+          const auto bps = traffic.plane_bps.find(plane);
+          if (bps == traffic.plane_bps.end() && !planes_seen_.contains(plane)) continue;
+          planes_seen_.insert(plane);
+          metrics_
+              .gauge("qanat_traffic_plane_bps", "Of what the newest plan carries, over each hop's plane",
+                     {{"plane", std::to_string(plane)}})
+              .set(bps == traffic.plane_bps.end() ? 0 : bps->second);
+        }
+      });
   metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));
     const auto status = level_.status(now());

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -121,6 +122,7 @@ class Desk {
   AuditLog audit_;
   Accounts accounts_;
   base::MetricsRegistry metrics_;
+  std::set<std::uint8_t> planes_seen_;  // that have a series
   base::Counter* violations_ = nullptr;
   std::vector<base::Labels> promised_;  // whose series there are
   base::LogGate gate_{std::chrono::seconds{1}};

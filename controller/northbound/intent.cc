@@ -10,6 +10,7 @@
 
 #include "controller/domain/views.hh"
 #include "controller/northbound/object_reader.hh"
+#include "controller/northbound/plane_json.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/policy/tenant_check.hh"
 #include "identifiers/ids/sid.hh"
@@ -147,6 +148,7 @@ class Reading {
         problems_.push_back("planes." + name + ": no plane, 1 to 15");
       const std::uint32_t toll = reader.scaled("toll_ms", 1000, kMostRttMs * 1000);
       if (toll != 0) tolls[static_cast<std::uint8_t>(plane)] = toll;
+      if (const auto price = read_price(reader)) wanted_.prices[static_cast<std::uint8_t>(plane)] = *price;
       reader.finish();
     }
   }
@@ -244,8 +246,8 @@ std::map<std::string, std::string> items_of(const Intent& intent) {
   }
   for (const auto& rule : intent.rules.routes)
     items["route " + rule.from + " " + rule.to] = text_of(json_of(rule));
-  for (const auto& [plane, toll] : intent.rules.tolls_us)
-    items["plane " + std::to_string(plane)] = text_of(Json{{"toll_ms", per(toll, 1000)}});
+  const Json planes = planes_json(intent.rules);
+  for (const auto& [plane, json] : planes.items()) items["plane " + plane] = text_of(json);
   for (const auto& sla : intent.rules.slas)
     items["sla " + sla.tenant + " " + std::string(ids::to_string(sla.tier))] = text_of(json_of(sla));
   for (const auto& freeze : intent.rules.freezes)
@@ -263,7 +265,10 @@ Intent merged(Intent now, const Wanted& wanted) {
   if (wanted.tenants) now.tenants = *wanted.tenants;
   if (wanted.drains) now.rules.drains = *wanted.drains;
   if (wanted.routes) now.rules.routes = *wanted.routes;
-  if (wanted.tolls_us) now.rules.tolls_us = *wanted.tolls_us;
+  if (wanted.tolls_us) {
+    now.rules.tolls_us = *wanted.tolls_us;
+    now.rules.prices = wanted.prices;
+  }
   if (wanted.slas) now.rules.slas = *wanted.slas;
   if (wanted.freezes) now.rules.freezes = *wanted.freezes;
   if (wanted.moves_permille_a_minute) now.rules.moves_permille_a_minute = *wanted.moves_permille_a_minute;
@@ -274,15 +279,13 @@ std::string to_json(const Intent& intent) {
   Json json{{"tenants", Json::object()},
             {"drains", Json::array()},
             {"routes", Json::array()},
-            {"planes", Json::object()},
+            {"planes", planes_json(intent.rules)},
             {"slas", Json::array()},
             {"freezes", Json::array()},
             {"pace", json_of_pace(intent.rules.moves_permille_a_minute)}};
   for (const auto& tenant : intent.tenants) json["tenants"][tenant.name] = tenant_json(tenant);
   for (const auto& drain : intent.rules.drains) json["drains"].push_back(json_of(drain));
   for (const auto& rule : intent.rules.routes) json["routes"].push_back(json_of(rule));
-  for (const auto& [plane, toll] : intent.rules.tolls_us)
-    json["planes"][std::to_string(plane)] = Json{{"toll_ms", per(toll, 1000)}};
   for (const auto& sla : intent.rules.slas) json["slas"].push_back(json_of(sla));
   for (const auto& freeze : intent.rules.freezes) json["freezes"].push_back(json_of(freeze));
   return text_of(json);

@@ -26,6 +26,7 @@ struct Wanted {
   std::optional<std::vector<policy::Drain>> drains;
   std::optional<std::vector<policy::RouteRule>> routes;
   std::optional<std::map<std::uint8_t, std::uint32_t>> tolls_us;
+  std::map<std::uint8_t, policy::PlanePrice> prices;  // with tolls_us
   std::optional<std::vector<policy::Sla>> slas;
   std::optional<std::vector<policy::Freeze>> freezes;
   std::optional<std::uint32_t> moves_permille_a_minute;

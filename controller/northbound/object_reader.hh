@@ -88,6 +88,15 @@ class ObjectReader {
       item.finish();
     }
   }
+  // read(reader) for an object; finishes it.
+  template <class Read>
+  void object(const char* key, Read&& read) {
+    const Json* value = take(key, Json::value_t::object);
+    if (value == nullptr) return;
+    ObjectReader inside(*value, where_ + key + ".", problems_);
+    read(inside);
+    inside.finish();
+  }
   void problem(const char* key, const std::string& what) { problems_.push_back(where_ + key + ": " + what); }
   void finish() {
     if (!json_.is_object()) return;

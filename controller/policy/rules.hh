@@ -47,6 +47,20 @@ struct Sla {
   bool operator==(const Sla&) const = default;
 };
 
+// What a Mbit/s that a plane carries for an hour costs, in whatever currency; less in a window of the day, if it has one.
+struct PlanePrice {
+  double price = 0;
+  double off_peak_price = 0;
+  std::uint32_t off_peak_from_s = 0, off_peak_until_s = 0;  // of the day, UTC; the same: no window
+  double at(base::UnixSeconds now) const {
+    const auto time = static_cast<std::uint32_t>(now % 86'400);
+    const bool over_midnight = off_peak_from_s > off_peak_until_s;
+    const bool after = time >= off_peak_from_s, before = time < off_peak_until_s;
+    return (over_midnight ? after || before : after && before) ? off_peak_price : price;
+  }
+  bool operator==(const PlanePrice&) const = default;
+};
+
 // A time in which nothing changes that need not: operators' changes are refused, and ways move only when they must.
 struct Freeze {
   base::UnixSeconds from = 0;  // 0: since ever
@@ -60,6 +74,7 @@ struct Rules {
   std::vector<Drain> drains;  // maintenance windows are drains with an end
   std::vector<RouteRule> routes;
   std::map<std::uint8_t, std::uint32_t> tolls_us;  // by plane: what ranks it lower, as a round trip's µs
+  std::map<std::uint8_t, PlanePrice> prices;       // by plane; none: it costs nothing
   std::vector<Sla> slas;
   std::vector<Freeze> freezes;
   // Of all pairs, so many may get another best way in a minute where the one they have still serves; 0: no limit.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -119,6 +120,8 @@ struct TrafficView {
   double hold_seconds = 0;    // that gathering what it is made of kept everything else waiting
   double rise_bps = 0;        // of demand_bps, what is expected by the time of day and not asked for yet
   std::size_t forecasts = 0;  // pairs and tiers whose days are followed
+  std::map<std::uint8_t, double> plane_bps = {};  // of carried_bps, over each hop's plane
+  double cost_per_hour = 0;                       // by the planes' prices
 };
 // Empty or absent: any.
 struct PathQuery {

@@ -85,6 +85,7 @@ struct World {
   Selections selections{{{1, 3}, {{over(9), 10}, {direct(), 20}}}, {{2, 3}, {{over(9), 10}, {direct(), 20}}}};
   Spreads held;
   std::set<paths::Route> dead;
+  std::map<std::uint8_t, double> prices;
 
   void ask(std::uint32_t from, double bps, Tier tier = Tier::Bulk) {
     const DemandBook::Key key{NodeId{from}, NodeId{3}, tier};
@@ -93,8 +94,13 @@ struct World {
   }
   TrafficPlan plan() const {
     return plan_traffic(
-        gather({demands, capacities, selections, held,
-                [this](const Pair&, const paths::Route& route) { return !dead.contains(route); }},
+        gather({demands,
+                capacities,
+                selections,
+                held,
+                [this](const Pair&, const paths::Route& route) { return !dead.contains(route); },
+                {},
+                prices},
                kStart + 60s));
   }
   // As the domain does it, until nothing changes any more.
@@ -239,6 +245,36 @@ TEST(TrafficPlan, WhatDoesNotFitTheFirstListGoesByTheSecond) {
   }
   EXPECT_LE(relayed, 100 * kMbit);
   EXPECT_GE(relayed, 80 * kMbit) << "the better list is filled first";
+}
+
+TEST(TrafficPlan, BulkFillsThePrivatePlaneFirstAndOverflowsByPrice) {
+  World
+      w;  // first directly over the Internet, plane 2; then privately, plane 1; then over plane 3, the dearest
+  w.selections = {{{1, 3}, {{direct(2), 10}, {direct(1), 20}, {direct(3), 30}}}};
+  w.prices = {{2, 2}, {3, 5}};
+  w.ask(1, 60 * kMbit);
+  w.ask(1, 5 * kMbit, Tier::Interactive);
+  w.capacities.set_line(NodeId{1}, PlaneId{1}, 100 * kMbit);
+  w.capacities.set_line(NodeId{1}, PlaneId{2}, 100 * kMbit);
+  const TrafficPlan there_is_room = w.settle();
+  ASSERT_EQ(there_is_room.spreads.size(), 1u) << "interactive keeps to its first list";
+  const auto bulk = [](const TrafficPlan& plan) { return plan.spreads.at({{1, 3}, Tier::Bulk}); };
+  EXPECT_EQ(bulk(there_is_room).of(direct(1)), Spread::kWhole);
+  EXPECT_EQ(bulk(there_is_room).parts.front().route, direct(2)) << "in the order of the pair's choices";
+  EXPECT_NEAR(there_is_room.plane_bps.at(1), 60 * kMbit, kMbit);
+  EXPECT_NEAR(there_is_room.plane_bps.at(2), 5 * kMbit, kMbit);
+  EXPECT_NEAR(there_is_room.cost_per_hour, 10, 1);
+
+  w.ask(1, 150 * kMbit);
+  const TrafficPlan overflow = w.settle();
+  EXPECT_NEAR(bulk(overflow).of(direct(1)), 500, 70) << "90 of what it might want, 187";
+  EXPECT_GE(bulk(overflow).of(direct(2)), 380u);
+  EXPECT_LE(bulk(overflow).of(direct(3)), 80u) << "the dearest last";
+  EXPECT_GT(overflow.cost_per_hour, 100);
+
+  w.prices = {{1, 3}, {2, 2}, {3, 5}};
+  w.ask(1, 60 * kMbit);
+  EXPECT_TRUE(w.settle().spreads.empty()) << "the first list is the cheapest one now";
 }
 
 TEST(TrafficPlan, WhereEverythingIsFullTheyShareAndHigherTiersGoFirst) {
@@ -411,6 +447,41 @@ TEST_F(TrafficInADomain, SpreadsTwoPairsOverWhatIsLeft) {
   carry(0, 120s);
   EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "by preference again";
   EXPECT_EQ(d_->level->traffic().demands, 0u);
+}
+
+TEST_F(TrafficInADomain, OffPeakAnotherPlaneIsTheCheaperOne) {
+  // A way over plane 2, longer than the relay's, whose price is higher in the daytime only.
+  const auto on = [this](std::uint32_t plane) {
+    std::uint32_t sum = 0;
+    for (const auto& path : bulk(city_)->paths())
+      if (path.first_plane() == plane) sum += path.weight();
+    return sum;
+  };
+  const auto pass = [&](base::Duration time) {
+    for (base::Duration t{}; t < time; t += 5s) {
+      for (int i = 0; i < 5; ++i) {
+        d_->measure(city_, far_.id, 60'000, true, 2);
+        run(1s);
+      }
+      report(city_, 30'000);
+    }
+  };
+  now_.unix_s = 1'800'000'000 / 86'400 * 86'400 + 12 * 3600;
+  policy::Rules rules;
+  rules.prices[1] = {.price = 1};
+  rules.prices[2] = {
+      .price = 3, .off_peak_price = 0.5, .off_peak_from_s = 22 * 3600, .off_peak_until_s = 6 * 3600};
+  d_->level->set_rules(rules, now_);
+  pass(40s);
+  ASSERT_EQ(bulk(city_)->paths_size(), 3);
+  EXPECT_EQ(on(2), 0u) << "the way without a relay on plane 1 is the cheapest";
+  EXPECT_EQ(on(1), Spread::kWhole);
+  EXPECT_NEAR(d_->level->traffic().cost_per_hour, 30, 1) << "a hop of 1, not the relay's two";
+  now_.unix_s += 11 * 3600;
+  pass(30s);
+  EXPECT_EQ(on(2), Spread::kWhole);
+  EXPECT_NEAR(d_->level->traffic().plane_bps.at(2), 30 * kMbit, kMbit);
+  EXPECT_NEAR(d_->level->traffic().cost_per_hour, 15, 1);
 }
 
 TEST_F(TrafficInADomain, AFreezeKeepsSplitsAndARestartTrustsThem) {
