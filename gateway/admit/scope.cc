@@ -6,10 +6,13 @@
 namespace qanat::admit {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kPaths{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kPaths{{
     {"/v1/chat/", "chat"},
+    {"/v1/completions", "chat"},
+    {"/v1/embeddings", "chat"},
     {"/v1/models", "models"},
     {"/qanat/v1/resolve", "models"},
+    {"/qanat/v1/quote", "models"},
     {"/v1/fine_tuning", "jobs"},
     {"/qanat/v1/models", "jobs"},
     {"/qanat/v1/bill", "account"},

@@ -1,4 +1,4 @@
-// The tenants' API: OpenAI's models and chat completions, and what they may ask of their own calls.
+// The tenants' API: OpenAI's models, chats, completions and embeddings, and what they may ask of their own calls.
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -149,9 +149,24 @@ awaitable<void> usage(StatePtr s, base::Request& in, base::Responder& out) {
   co_await out.json(200, std::move(body));
 }
 
-awaitable<void> chat_when_warm(StatePtr s, base::Request& in, base::Responder& out) {
+awaitable<void> infer_when_warm(StatePtr s, relay::Endpoint endpoint, base::Request& in,
+                                base::Responder& out) {
   co_await s->warm_up();
-  co_await relay::chat(*s->relay, in, out);
+  co_await relay::infer(*s->relay, endpoint, in, out);
+}
+
+std::optional<relay::Endpoint> endpoint_named(std::string_view name) {
+  if (name == "chat") return relay::Endpoint::Chat;
+  if (name == "completions") return relay::Endpoint::Completions;
+  if (name == "embeddings") return relay::Endpoint::Embeddings;
+  return std::nullopt;
+}
+
+awaitable<void> quote(StatePtr s, base::Request& in, base::Responder& out) {
+  if (!s->warm) co_await s->warm_up();
+  const auto endpoint = endpoint_named(in.parameter("of").value_or("chat"));
+  if (endpoint) co_return co_await relay::quote(*s->relay, *endpoint, in, out);
+  co_await relay::refuse(*s->relay, out, Errc::OutOfRange, "'of' is chat, completions or embeddings", "of");
 }
 
 }  // namespace
@@ -209,6 +224,7 @@ std::string bill_json(const meter::Bill& bill, const std::string& tenant) {
                      {"local", l.local},
                      {"price", l.price},
                      {"tokens_in", l.tokens_in},
+                     {"tokens_cached", l.tokens_cached},
                      {"tokens_out", l.tokens_out},
                      {"amount_nano", l.amount_nano},
                      {"outcome", l.outcome},
@@ -224,7 +240,8 @@ std::string bill_json(const meter::Bill& bill, const std::string& tenant) {
 // RFC 4180. Nothing in a line needs quotes but the price's and the model's odd cases; all text has them.
 std::string bill_csv(const meter::Bill& bill) {
   std::string out =
-      "call,started_unix_ms,project,key,model,pool,local,price,tokens_in,tokens_out,amount_nano,outcome,"
+      "call,started_unix_ms,project,key,model,pool,local,price,tokens_in,tokens_cached,tokens_out,amount_"
+      "nano,outcome,"
       "usage_"
       "source\r\n";
   const auto quoted = [](std::string_view text) {
@@ -235,19 +252,25 @@ std::string bill_csv(const meter::Bill& bill) {
   for (const meter::BillLine& l : bill.lines) {
     out += quoted(l.call) + ',' + std::to_string(l.started_unix_ms) + ',' + quoted(l.project) + ',' +
            quoted(l.key) + ',' + quoted(l.model) + ',' + quoted(l.pool) + ',' + (l.local ? "true" : "false") +
-           ',' + quoted(l.price) + ',' + std::to_string(l.tokens_in) + ',' + std::to_string(l.tokens_out) +
-           ',' + std::to_string(l.amount_nano) + ',' + quoted(l.outcome) + ',' + quoted(l.source) + "\r\n";
+           ',' + quoted(l.price) + ',' + std::to_string(l.tokens_in) + ',' + std::to_string(l.tokens_cached) +
+           ',' + std::to_string(l.tokens_out) + ',' + std::to_string(l.amount_nano) + ',' +
+           quoted(l.outcome) + ',' + quoted(l.source) + "\r\n";
   }
   return out;
 }
 
 void GatewayService::add_tenant_routes(base::HttpServer& server) {
   const StatePtr s = state_;
+  using relay::Endpoint;
+  for (const Endpoint endpoint : {Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings})
+    server.route(
+        "POST", relay::path_of(endpoint),
+        [s, endpoint](base::Request& in, base::Responder& out) {
+          return s->warm ? relay::infer(*s->relay, endpoint, in, out) : infer_when_warm(s, endpoint, in, out);
+        },
+        relay::kMaxChatBytes);
   server.route(
-      "POST", "/v1/chat/completions",
-      [s](base::Request& in, base::Responder& out) {
-        return s->warm ? relay::chat(*s->relay, in, out) : chat_when_warm(s, in, out);
-      },
+      "POST", "/qanat/v1/quote", [s](base::Request& in, base::Responder& out) { return quote(s, in, out); },
       relay::kMaxChatBytes);
   const auto route = [&](std::string_view pattern,
                          awaitable<void> (*handler)(StatePtr, base::Request&, base::Responder&)) {

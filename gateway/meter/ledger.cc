@@ -262,8 +262,8 @@ Bill Ledger::bill(const std::string& tenant, std::int64_t since_unix_ms) {
     const Settlement& s = full.row.settlement;
     bill.lines.push_back({s.call.id, s.call.started_unix_ms, s.call.project, s.call.key, s.call.model,
                           s.call.pool, full.row.price, std::string(to_string(s.outcome)),
-                          std::string(to_string(s.source)), s.call.local, full.tokens_in, full.tokens_out,
-                          full.row.amount_nano});
+                          std::string(to_string(s.source)), s.call.local, full.tokens_in, s.cached_tokens,
+                          full.tokens_out, full.row.amount_nano});
     bill.tokens_in += full.tokens_in;
     bill.tokens_out += full.tokens_out;
     bill.total += full.row.amount_nano;

@@ -30,7 +30,7 @@ struct BillLine {
   std::int64_t started_unix_ms = 0;
   std::string project, key, model, pool, price, outcome, source;
   bool local = false;
-  std::uint64_t tokens_in = 0, tokens_out = 0;
+  std::uint64_t tokens_in = 0, tokens_cached = 0, tokens_out = 0;  // cached: of tokens_in
   std::int64_t amount_nano = 0;
 };
 struct Bill {

@@ -34,6 +34,7 @@ Answer::Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Sl
     : out_(out),
       journal_(journal),
       slot_(slot),
+      endpoint_(scan.endpoint),
       include_usage_(scan.include_usage),
       continuous_usage_(scan.continuous_usage),
       bounds_(bounds),
@@ -167,6 +168,32 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
   co_return End::Broken;
 }
 
+bool Answer::on_whole(std::string& body) {
+  if (endpoint_ == Endpoint::Embeddings) {
+    const VectorsScan scan = scan_vectors(body);
+    if (!scan.valid) error_ = "the pool answered without an embedding";
+    if (scan.usage)
+      count_.on_final(*scan.usage);
+    else
+      count_.on_estimate(0);
+    return scan.valid;
+  }
+  const ChunkScan scan = scan_chunk(body);
+  if (!scan.valid) {
+    error_ = "the pool's answer is not JSON";
+    return false;
+  }
+  if (scan.error || !scan.has_choices) {
+    error_ = "the pool answered without a choice";
+    return false;
+  }
+  if (scan.usage)
+    count_.on_final(*scan.usage);
+  else
+    count_.on_estimate((scan.content_bytes + kBytesPerToken - 1) / kBytesPerToken);
+  return true;
+}
+
 asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::function<void()> on_first,
                                            Check may_pass) {
   auto body = co_await upstream.read_all(kMaxAnswerBytes);
@@ -176,19 +203,7 @@ asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::func
     co_return End::Broken;
   }
   const std::size_t bytes = body->size();
-  const ChunkScan scan = scan_chunk(*body);
-  if (!scan.valid) {
-    error_ = "the pool's answer is not JSON";
-    co_return End::Broken;
-  }
-  if (scan.error || !scan.has_choices) {
-    error_ = "the pool answered without a choice";
-    co_return End::Broken;
-  }
-  if (scan.usage)
-    count_.on_final(*scan.usage);
-  else
-    count_.on_estimate((scan.content_bytes + kBytesPerToken - 1) / kBytesPerToken);
+  if (!on_whole(*body)) co_return End::Broken;
   if (may_pass) {
     const bool passes = co_await may_pass(*body);
     if (!passes) co_return End::Withheld;

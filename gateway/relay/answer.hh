@@ -68,6 +68,8 @@ class Answer {
  private:
   void before_write(std::size_t bytes, std::uint64_t tokens);
   void after_write(std::size_t bytes);
+  // Its usage, taken into the count; false: it is no answer, and error_ says why.
+  bool on_whole(std::string& body);
   // One event of the stream: true if `data`, perhaps without its usage now, is for the client.
   bool on_data(std::string& data);
   // Offers the events that are there to the client's socket, until one needs what cannot be done at once.
@@ -88,6 +90,7 @@ class Answer {
   base::Responder& out_;
   meter::Journal& journal_;
   meter::Journal::Slot slot_;
+  Endpoint endpoint_;
   bool include_usage_, continuous_usage_;
   Bounds bounds_;
   std::uint64_t chunks_ = 0;

@@ -24,9 +24,10 @@ inline std::uint64_t most_prompt(std::size_t body_bytes) { return body_bytes + 6
 
 class Call {
  public:
-  Call(Relay& relay, base::Request& request, base::Responder& out)
-      : relay_(relay), request_(request), out_(out) {}
+  Call(Relay& relay, Endpoint endpoint, base::Request& request, base::Responder& out)
+      : relay_(relay), endpoint_(endpoint), request_(request), out_(out) {}
   boost::asio::awaitable<void> run();
+  boost::asio::awaitable<void> quote();  // instead of run()
 
  private:
   // What a try came to.
@@ -45,6 +46,7 @@ class Call {
   boost::asio::awaitable<Answer::Screened> screen(const std::string& question, std::optional<Errc>& withheld);
   boost::asio::awaitable<bool> place_and_admit();
   void place();
+  meter::Nano at_most() const;  // it can cost, wherever in the decision's order it ends up
   // A place among the calls in flight, waited for where there is none, and the call placed anew then; false: refused.
   boost::asio::awaitable<bool> take_turn();
   boost::asio::awaitable<bool> within_rates();
@@ -91,6 +93,7 @@ class Call {
   std::string body_for(const place::Option& option) const;
 
   Relay& relay_;
+  Endpoint endpoint_;
   base::Request& request_;
   base::Responder& out_;
   admit::KeyInfo key_;

@@ -71,7 +71,7 @@ asio::awaitable<bool> Call::prepare() {
   if (!key) co_return false;
   key_ = *key;
 
-  auto scan = scan_request(request_.body);
+  auto scan = scan_request(request_.body, endpoint_);
   if (!scan.has_value()) {
     co_await refuse(relay_, out_, scan.error().code, scan.error().message, scan.error().param);
     co_return false;
@@ -103,7 +103,7 @@ asio::awaitable<bool> Call::prepare() {
   }
   for (const std::string& allowed : key_.scope.c_urls)
     if (auto parsed = c_url::CUrl::parse(allowed)) target_.within.push_back(std::move(*parsed));
-  co_return co_await first_of_its_kind();
+  co_return true;
 }
 
 asio::awaitable<bool> Call::passes_filter() {
@@ -145,6 +145,7 @@ void Call::place() {
   wish_.demand.output_tokens =
       std::min<std::uint64_t>(scan_.max_tokens.value_or(kUsualOutput), kUsualOutput) * scan_.n;
   decision_ = place_call(relay_, target_, wish_, random_);
+  most_out_ = scan_.max_tokens.value_or(relay_.registry.max_context(target_)) * scan_.n;
 }
 
 asio::awaitable<bool> Call::place_and_admit() {
@@ -190,18 +191,14 @@ asio::awaitable<bool> Call::place_and_admit() {
     co_return false;
   }
 
-  // The most it can cost, wherever it ends up: every byte of the body a token, every allowed token generated.
-  most_out_ = scan_.max_tokens.value_or(relay_.registry.max_context(target_)) * scan_.n;
+  // The most it can cost: every byte of the body a token, every allowed token generated.
   if (!co_await within_rates()) co_return false;
-  meter::Nano at_most = 0;
-  for (const std::size_t i : decision_.order)
-    at_most = std::max(
-        at_most, meter::charge(decision_.options[i].price, most_prompt(request_.body.size()), most_out_));
-  auto hold = relay_.accounts.admit(key_, at_most);
+  const meter::Nano most = at_most();
+  auto hold = relay_.accounts.admit(key_, most);
   if (!hold && relay_.escrow && hold.error() == admit::Errc::BudgetExceeded) {
     bool away = false;
     try {
-      auto more = co_await relay_.escrow->admit(relay_.io, key_, at_most);
+      auto more = co_await relay_.escrow->admit(relay_.io, key_, most);
       hold = std::move(more);
     } catch (const meter::StoreError&) {
       away = true;
@@ -304,7 +301,8 @@ asio::awaitable<bool> Call::first_of_its_kind() {
     co_return false;
   }
   std::string key = key_.id + '/' + *given;
-  const std::uint64_t body = std::hash<std::string_view>{}(request_.body);
+  const std::uint64_t body =
+      std::hash<std::string_view>{}(request_.body) + static_cast<std::uint64_t>(endpoint_);
   const admit::Repeats::Found found = relay_.repeats.begin(key, body, id_, base::monotonic_now());
   if (found.seen == admit::Repeats::Seen::First) {
     repeat_key_ = std::move(key);

@@ -102,7 +102,7 @@ void Call::failed(const Leg& leg, std::string error, int status) {
 base::ClientRequest Call::request_for(const place::Option& option) const {
   base::ClientRequest request;
   request.method = "POST";
-  request.target = "/v1/chat/completions";
+  request.target = path_of(endpoint_);
   request.headers.add("content-type", "application/json");
   request.headers.add("accept", scan_.stream ? "text/event-stream" : "application/json");
   request.headers.add("x-qanat-call", id_);

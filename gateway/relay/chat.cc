@@ -90,6 +90,7 @@ asio::awaitable<void> Call::run() {
   } forget{*this};
   arrived_ = base::monotonic_now();
   if (!co_await prepare()) co_return;
+  if (!co_await first_of_its_kind()) co_return;
   if (relay_.filter && !co_await passes_filter()) co_return;
   const struct Wanting {  // what the valve counts as demand, placed or not
     Relay::Wanted* wanted = nullptr;
@@ -134,8 +135,8 @@ asio::awaitable<void> Call::run() {
                   "no pool answered: " + last_error_ + "; see /qanat/v1/calls/" + id_, "model");
 }
 
-asio::awaitable<void> chat(Relay& relay, base::Request& request, base::Responder& out) {
-  Call call(relay, request, out);
+asio::awaitable<void> infer(Relay& relay, Endpoint endpoint, base::Request& request, base::Responder& out) {
+  Call call(relay, endpoint, request, out);
   co_await call.run();
 }
 

@@ -1,4 +1,4 @@
-// chat: POST /v1/chat/completions, from the request to its line in the ledger.
+// infer: a call to a model (chat, completion or embeddings), from the request to its line in the ledger.
 //
 //   1 authenticate   2 scan   3 resolve the target   4 place   5 admit (reserve)   6 try pools in the decision's order
 //   7 deliver (journal before and after each write)   8 settle
@@ -13,13 +13,20 @@
 #include "base/http_server.hh"
 #include "gateway/relay/errc.hh"
 #include "gateway/relay/relay.hh"
+#include "gateway/relay/request_scan.hh"
 
 namespace qanat::relay {
 
 inline constexpr std::size_t kMaxChatBytes = 16 * 1024 * 1024;
 inline constexpr std::string_view kInfer = "infer";  // the service that this API offers
 
-boost::asio::awaitable<void> chat(Relay& relay, base::Request& request, base::Responder& out);
+boost::asio::awaitable<void> infer(Relay& relay, Endpoint endpoint, base::Request& request,
+                                   base::Responder& out);
+
+// POST /qanat/v1/quote: what that call would come to, now: {pool, currency, expected_nano, at_most_nano, at_most:
+// {prompt_tokens, output_tokens}, decision}; pool and amounts are null where nobody takes it.
+boost::asio::awaitable<void> quote(Relay& relay, Endpoint endpoint, base::Request& request,
+                                   base::Responder& out);
 
 // OpenAI's error body; an empty param is null.
 std::string error_json(Errc code, std::string_view message, std::string_view param = {});

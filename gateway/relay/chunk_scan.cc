@@ -59,7 +59,7 @@ void choices(od::value value, ChunkScan& scan) {
 }
 
 // Answers the value's text, trimmed by the caller.
-std::string_view usage(od::value value, ChunkScan& scan) {
+std::string_view usage(od::value value, ChunkScan& scan, bool generates = true) {
   od::json_type type;
   od::object object;
   std::string_view raw;
@@ -77,13 +77,14 @@ std::string_view usage(od::value value, ChunkScan& scan) {
     if (std::move(member).get(field) || field.unescaped_key().get(key)) return raw;
     if (key == "prompt_tokens") {
       if (field.value().get_uint64().get(found.prompt_tokens)) return raw;
+      if (!generates) complete = true;
     } else if (key == "prompt_tokens_details") {
       od::object details;
       if (!field.value().get_object().get(details)) {
         std::uint64_t cached = 0;
         if (!details["cached_tokens"].get_uint64().get(cached)) found.cached_tokens = cached;
       }
-    } else if (key == "completion_tokens") {
+    } else if (key == "completion_tokens" && generates) {
       if (field.value().get_uint64().get(found.completion_tokens)) return raw;
       complete = true;
     }
@@ -137,6 +138,33 @@ ChunkScan scan_chunk(std::string& text) {
   }
   const char* rest = nullptr;  // RFC 8259 §2: nothing behind the value but space
   scan.valid = document.current_location().get(rest) != simdjson::SUCCESS;
+  return scan;
+}
+
+VectorsScan scan_vectors(std::string& text) {
+  VectorsScan scan;
+  text.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  thread_local od::parser parser;
+  od::document document;
+  od::object object;
+  if (parser.iterate(text).get(document) || document.get_object().get(object)) return scan;
+  bool vectors = false;
+  for (auto member : object) {
+    od::field field;
+    std::string_view key;
+    if (std::move(member).get(field) || field.unescaped_key().get(key)) return scan;
+    if (key == "data") {
+      od::array list;
+      bool empty = true;
+      vectors = !field.value().get_array().get(list) && !list.is_empty().get(empty) && !empty;
+    } else if (key == "usage") {
+      ChunkScan found;
+      usage(field.value(), found, false);
+      scan.usage = found.usage;
+    }
+  }
+  const char* rest = nullptr;
+  scan.valid = vectors && document.current_location().get(rest) != simdjson::SUCCESS;
   return scan;
 }
 

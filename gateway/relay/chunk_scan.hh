@@ -24,6 +24,14 @@ struct ChunkScan {
 // Total on any bytes; may grow `text`'s capacity by simdjson's padding.
 ChunkScan scan_chunk(std::string& text);
 
+// A whole answer of embeddings: its usage has no tokens generated.
+struct VectorsScan {
+  bool valid = false;  // one JSON object with a non-empty list of data
+  std::optional<meter::TokenCount::Usage> usage;
+};
+// Total on any bytes; may grow `text`'s capacity by simdjson's padding.
+VectorsScan scan_vectors(std::string& text);
+
 // The chunk without its usage member, or with `null` as its value.
 std::string without_usage(std::string_view json, const ChunkScan& scan);
 std::string with_null_usage(std::string_view json, const ChunkScan& scan);

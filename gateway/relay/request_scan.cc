@@ -2,12 +2,14 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 
 namespace qanat::relay {
 namespace {
 
 namespace od = simdjson::ondemand;
+constexpr std::uint64_t kMaxPrompts = 2048;  // in one request, as OpenAI bounds them
 
 // A token view may carry white space that follows it.
 std::string_view trimmed(std::string_view text) {
@@ -19,41 +21,42 @@ std::string_view trimmed(std::string_view text) {
 
 class Scanner {
  public:
-  explicit Scanner(std::string_view body) : body_(body) {}
+  Scanner(std::string_view body, Endpoint endpoint)
+      : body_(body),
+        prompt_key_(endpoint == Endpoint::Chat          ? "messages"
+                    : endpoint == Endpoint::Completions ? "prompt"
+                                                        : "input") {
+    scan_.endpoint = endpoint;
+  }
 
   // False once something is wrong; problem() says what.
   bool on_member(std::string_view key, od::value value) {
     if (key == "model") return once(Model, key) && model(value);
+    if (key == prompt_key_) return scan_.endpoint == Endpoint::Chat ? prompt(value) : prompts(key, value);
+    if (scan_.endpoint == Endpoint::Embeddings) return true;  // it neither streams nor generates
     if (key == "stream") return once(Stream, key) && flag(value, "stream", scan_.stream);
     if (key == "stream_options") return once(StreamOptions, key) && stream_options(value);
     if (key == "max_tokens") return once(MaxTokens, key) && count(value, key, 1, max_tokens_);
     if (key == "max_completion_tokens")
       return once(MaxCompletionTokens, key) && count(value, key, 1, max_completion_tokens_);
-    if (key == "messages") {
-      std::string_view raw;
-      if (simdjson::to_json_string(value).get(raw)) return false;
-      scan_.prompt_range = range_of(raw);
-      return true;
-    }
-    if (key == "n") {
-      std::optional<std::uint64_t> n;
-      if (!once(N, key) || !count(value, key, 1, n)) return false;
-      scan_.n = n.value_or(1);
-      return scan_.n <= 128 || fail(Errc::OutOfRange, key, "must be at most 128");
-    }
+    if (key == "n") return once(N, key) && choices(value, key);
+    if (key == "best_of" && scan_.endpoint == Endpoint::Completions)
+      return once(BestOf, key) && choices(value, key);
     return true;
   }
 
   bool finish() {
     if (!seen_[Model]) return fail(Errc::MissingField, "model", "is required");
     scan_.max_tokens = max_completion_tokens_ ? max_completion_tokens_ : max_tokens_;
+    if (scan_.endpoint == Endpoint::Embeddings) scan_.max_tokens = 0;
+    scan_.n *= prompts_;
     return true;
   }
   RequestScan& scan() { return scan_; }
   BadRequest& problem() { return problem_; }
 
  private:
-  enum Member { Model, Stream, StreamOptions, MaxTokens, MaxCompletionTokens, N, kMembers };
+  enum Member { Model, Stream, StreamOptions, MaxTokens, MaxCompletionTokens, N, BestOf, Prompt, kMembers };
 
   bool fail(Errc code, std::string_view param, std::string_view what) {
     problem_ = {code, std::string(param), "'" + std::string(param) + "' " + std::string(what)};
@@ -74,6 +77,42 @@ class Scanner {
     if (value.get_string().get(text)) return fail(Errc::WrongType, "model", "must be a string");
     if (text.empty()) return fail(Errc::OutOfRange, "model", "must not be empty");
     scan_.model = text;
+    return true;
+  }
+
+  bool prompt(od::value value) {
+    std::string_view raw;
+    if (simdjson::to_json_string(value).get(raw)) return false;
+    scan_.prompt_range = range_of(raw);
+    return true;
+  }
+
+  // A list of texts, or of lists of tokens, is so many prompts; anything else is one.
+  bool prompts(std::string_view key, od::value value) {
+    if (!once(Prompt, key)) return false;
+    od::json_type type;
+    if (value.type().get(type)) return false;
+    if (type != od::json_type::array) return prompt(value);
+    od::array list;
+    std::string_view raw;
+    if (value.get_array().get(list) || list.raw_json().get(raw) || list.reset().error()) return false;
+    scan_.prompt_range = range_of(raw);
+    std::uint64_t found = 0;
+    for (auto element : list) {
+      if (element.type().get(type)) return false;
+      if (type == od::json_type::number) return true;
+      ++found;
+    }
+    prompts_ = found == 0 ? 1 : found;
+    return prompts_ <= kMaxPrompts ||
+           fail(Errc::OutOfRange, key, "must have at most " + std::to_string(kMaxPrompts) + " texts");
+  }
+
+  bool choices(od::value value, std::string_view key) {
+    std::optional<std::uint64_t> n;
+    if (!count(value, key, 1, n)) return false;
+    if (n.value_or(1) > 128) return fail(Errc::OutOfRange, key, "must be at most 128");
+    scan_.n = std::max(scan_.n, n.value_or(1));
     return true;
   }
 
@@ -136,7 +175,8 @@ class Scanner {
     return true;
   }
 
-  std::string_view body_;
+  std::string_view body_, prompt_key_;
+  std::uint64_t prompts_ = 1;
   RequestScan scan_;
   BadRequest problem_;
   std::array<bool, kMembers> seen_{};
@@ -149,14 +189,23 @@ BadRequest not_json(std::string_view why) {
 
 }  // namespace
 
-boost::system::result<RequestScan, BadRequest> scan_request(std::string& body) {
+std::string_view path_of(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::Chat: return "/v1/chat/completions";
+    case Endpoint::Completions: return "/v1/completions";
+    case Endpoint::Embeddings: return "/v1/embeddings";
+  }
+  return "";
+}
+
+boost::system::result<RequestScan, BadRequest> scan_request(std::string& body, Endpoint endpoint) {
   body.reserve(body.size() + simdjson::SIMDJSON_PADDING);
   thread_local od::parser parser;
   od::document document;
   od::object object;
   if (const auto error = parser.iterate(body).get(document)) return not_json(simdjson::error_message(error));
   if (const auto error = document.get_object().get(object)) return not_json(simdjson::error_message(error));
-  Scanner scanner(body);
+  Scanner scanner(body, endpoint);
   for (auto member : object) {
     od::field field;
     std::string_view key;

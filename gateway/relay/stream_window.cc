@@ -36,7 +36,8 @@ bool StreamWindow::read(const json& chunk, Held& held) {
     json head = json::object();
     for (const char* key : {"id", "created", "model"})
       if (chunk.contains(key)) head[key] = chunk[key];
-    head["object"] = "chat.completion.chunk";
+    head["object"] =
+        chunk.value("object", json()) == "text_completion" ? "text_completion" : "chat.completion.chunk";
     head_ = head.dump();
   }
   const auto choices = chunk.find("choices");
@@ -106,9 +107,15 @@ std::string StreamWindow::cut() {
   text_ = fresh_ = frame_bytes_ = 0;
   json chunk = json::parse(head_);
   chunk["choices"] = json::array();
-  for (const int index : open_)
-    chunk["choices"].push_back(
-        {{"index", index}, {"delta", json::object()}, {"finish_reason", "content_filter"}});
+  const bool text = chunk["object"] == "text_completion";
+  for (const int index : open_) {
+    json choice{{"index", index}, {"finish_reason", "content_filter"}};
+    if (text)
+      choice.update({{"text", ""}, {"logprobs", nullptr}});
+    else
+      choice["delta"] = json::object();
+    chunk["choices"].push_back(std::move(choice));
+  }
   return chunk.dump();
 }
 

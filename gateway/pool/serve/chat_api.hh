@@ -23,7 +23,11 @@ struct ApiError {
 };
 std::string to_json(const ApiError& error);
 
+// Which of OpenAI's calls to a model it is, and so how its answer is written.
+enum class Dialect : std::uint8_t { Chat, Completion, Embeddings };
+
 struct ChatRequest {
+  Dialect dialect = Dialect::Chat;
   std::string model;
   std::uint64_t prompt_tokens = 0;  // of all messages, by the tokenizer, with its overheads
   std::uint64_t prompt_hash = 0;    // seeds the output
@@ -50,12 +54,12 @@ struct Usage {
   std::uint64_t prompt = 0, completion = 0;
 };
 
-// The texts of one answer's chunks and of the whole answer. Tokens hold only ASCII letters and spaces.
+// The texts of one answer's chunks and of the whole answer, of a chat or a completion. Tokens hold only ASCII letters and spaces.
 class ChatWriter {
  public:
   ChatWriter(std::string id, std::string_view model, std::uint64_t created, const ChatRequest& request);
 
-  // One server-sent event ("data: …\n\n") per token; the first names the role.
+  // One server-sent event ("data: …\n\n") per token; a chat's first names the role.
   void append_token(std::string& out, std::string_view text, std::uint64_t index) const;
   // finish_reason, then the usage if asked for, then [DONE].
   void append_end(std::string& out, Finish finish, std::uint64_t completion) const;
@@ -70,7 +74,7 @@ class ChatWriter {
   void append_usage(std::string& out, std::uint64_t completion) const;
   std::string id_, head_, model_json_;
   std::uint64_t created_, prompt_tokens_, cached_tokens_ = 0;
-  bool include_usage_, continuous_usage_;
+  bool text_, include_usage_, continuous_usage_;  // text_: a completion
 };
 
 // {"object":"list","data":[…]} of GET /v1/models.

@@ -40,6 +40,7 @@ Admission LiveCall::submit(const ChatRequest& request) {
   Station* const station = served_.pick();
   if (!station) return Admission::QueueFull;
   Call call;
+  generates_ = request.dialect != Dialect::Embeddings;
   call.id = id_;
   call.prompt_tokens = static_cast<std::uint32_t>(request.prompt_tokens);
   call.output_tokens = static_cast<std::uint32_t>(plan_.tokens.size());
@@ -51,8 +52,8 @@ Admission LiveCall::submit(const ChatRequest& request) {
 }
 
 bool LiveCall::on_token(const TokenEvent& event) {
-  recorder_.progress(ticket_, event.index);
-  served_.metrics.generation_tokens.add();
+  recorder_.progress(ticket_, generates_ ? event.index : 0);
+  if (generates_) served_.metrics.generation_tokens.add();
   if (generated_ == 0) {
     served_.metrics.ttft_s.observe(in_seconds(event.at - arrived_));
     if (const auto progress = station_->engine().progress(id_)) writer_.set_cached(progress->cached);
@@ -134,6 +135,11 @@ asio::awaitable<bool> LiveCall::answer(base::Responder& out, bool stream) {
   if (gone_) co_return true;
   if (stream) co_return co_await stream_tokens(out);
   co_return co_await send_whole(out);
+}
+
+asio::awaitable<bool> LiveCall::prefilled() {
+  while (!over()) co_await wake_up();
+  co_return lost_.empty();
 }
 
 asio::awaitable<bool> LiveCall::stream_tokens(base::Responder& out) {

@@ -28,6 +28,8 @@ class LiveCall final : public TokenSink {
 
   // Queued at a station; QueueFull when the model has none left.
   Admission submit(const ChatRequest& request);
+  // To the end of the prefill of a call for embeddings, which then is over. False as in answer().
+  boost::asio::awaitable<bool> prefilled();
   // To the call's end. False when nothing was said and the reason is lost_because().
   boost::asio::awaitable<bool> answer(base::Responder& out, bool stream);
 
@@ -62,6 +64,7 @@ class LiveCall final : public TokenSink {
   bool turn_ = false;  // on_turn_end() is to come
   bool kept_ = false;  // the kernel has not taken everything
   bool gone_ = false;
+  bool generates_ = true;  // what it says is answer: counted
   std::string lost_;
   std::string bytes_;  // kept for its memory
 };

@@ -12,7 +12,9 @@
 #include "base/http_server.hh"
 #include "base/metrics.hh"
 #include "gateway/pool/serve/chat_api.hh"
+#include "gateway/pool/serve/completion_api.hh"
 #include "gateway/pool/serve/describe.hh"
+#include "gateway/pool/serve/embeddings_api.hh"
 #include "gateway/pool/serve/live_call.hh"
 #include "gateway/pool/serve/model_versions.hh"
 #include "gateway/pool/serve/offer_desk.hh"
@@ -48,7 +50,10 @@ ApiError too_long(const ChatRequest& request, std::uint64_t limit) {
           fmt::format(
               "This model's maximum context length is {} tokens; the prompt has {} and {} were asked for.",
               limit, request.prompt_tokens, request.max_tokens.value_or(1)),
-          "context_length_exceeded", "messages"};
+          "context_length_exceeded",
+          request.dialect == Dialect::Chat         ? "messages"
+          : request.dialect == Dialect::Completion ? "prompt"
+                                                   : "input"};
 }
 ApiError bad_call_name() {
   return {400, "x-qanat-call must be 1 to 127 visible ASCII characters.", "invalid_value", ""};
@@ -136,6 +141,11 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   }
 
   awaitable<void> chat(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
+  awaitable<void> completion(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
+  awaitable<void> embeddings(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
+  // `embeddings`: null unless it is a call for them.
+  awaitable<void> serve(std::shared_ptr<State> self, const ChatRequest& request,
+                        const EmbeddingsRequest* embeddings, base::Request& in, base::Responder& out);
   awaitable<void> inject(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
   awaitable<void> turn(std::shared_ptr<State> self, base::Request& in, base::Responder& out);
   std::string status_json() const;
@@ -159,21 +169,45 @@ struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   bool stopping = false;
 };
 
-// 1. Parse and check. 2. Decide what the model will say. 3. Queue it. 4. Tokens are sent as they come into being. 5. Whatever
-// happens to the client, the usage is recorded and the sequence ends with the call.
 awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Request& in,
                                          base::Responder& out) {
-  const auto arrived = base::monotonic_now();
   out.set_header("x-qanat-pool", config.id);
   auto parsed = parse_chat(in.body);
   if (!parsed) co_return co_await refuse(out, parsed.error());
-  const ChatRequest& request = *parsed;
+  co_await serve(std::move(self), *parsed, nullptr, in, out);
+}
+
+awaitable<void> PoolService::State::completion(std::shared_ptr<State> self, base::Request& in,
+                                               base::Responder& out) {
+  out.set_header("x-qanat-pool", config.id);
+  auto parsed = parse_completion(in.body);
+  if (!parsed) co_return co_await refuse(out, parsed.error());
+  co_await serve(std::move(self), *parsed, nullptr, in, out);
+}
+
+awaitable<void> PoolService::State::embeddings(std::shared_ptr<State> self, base::Request& in,
+                                               base::Responder& out) {
+  out.set_header("x-qanat-pool", config.id);
+  auto parsed = parse_embeddings(in.body);
+  if (!parsed) co_return co_await refuse(out, parsed.error());
+  co_await serve(std::move(self), parsed->call, &*parsed, in, out);
+}
+
+// 1. Check. 2. Decide what the model will say. 3. Queue it. 4. Tokens are sent as they come into being. 5. Whatever
+// happens to the client, the usage is recorded and the sequence ends with the call.
+awaitable<void> PoolService::State::serve(std::shared_ptr<State> self, const ChatRequest& request,
+                                          const EmbeddingsRequest* embeddings, base::Request& in,
+                                          base::Responder& out) {
+  const auto arrived = base::monotonic_now();
   Served* const one = models.find(versions ? versions->base_of(request.model) : request.model);
   if (!one) co_return co_await refuse(out, model_not_found(request.model));
   const bool tuned = one->model.name != request.model && versions;
   const std::uint64_t limit = one->stations.front()->engine().context_limit();
   if (request.prompt_tokens + request.max_tokens.value_or(1) > limit)
     co_return co_await refuse(out, too_long(request, limit));
+  if (embeddings)
+    if (const auto wrong = check_dimensions(*embeddings, one->model.hidden))
+      co_return co_await refuse(out, *wrong);
   const CallId id = next_call++;
   std::string name(in.headers.value_or("x-qanat-call", ""));
   if (name.empty()) name = fmt::format("call-{:x}", id);
@@ -206,8 +240,8 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
     ApiError error = stopping ? shutting_down() : queue_full();
     co_return co_await refuse(out, std::move(error));
   }
-  ChatWriter writer(fmt::format("chatcmpl-{:x}", id), tuned ? request.model : one->model.name,
-                    base::unix_now(), request);
+  ChatWriter writer(fmt::format("{}-{:x}", request.dialect == Dialect::Completion ? "cmpl" : "chatcmpl", id),
+                    tuned ? request.model : one->model.name, base::unix_now(), request);
   LiveCall call(io, id, *one, recorder, std::move(*ticket), std::move(plan), std::move(writer), arrived,
                 models.log());
   if (const Admission admission = call.submit(request); admission != Admission::Accepted) {
@@ -226,11 +260,20 @@ awaitable<void> PoolService::State::chat(std::shared_ptr<State> self, base::Requ
   out.on_disconnect([this, id] {
     if (const auto found = live.find(id); found != live.end()) found->second->on_client_gone();
   });
-  if (!co_await call.answer(out, request.stream)) {
+  bool answered = false;
+  if (embeddings)
+    answered = co_await call.prefilled();
+  else
+    answered = co_await call.answer(out, request.stream);
+  if (!answered) {
     out.set_header("retry-after", retry_after(*one));
     ApiError error = call.lost_error();
-    co_await refuse(out, std::move(error));
+    co_return co_await refuse(out, std::move(error));
   }
+  if (!embeddings || out.client_gone()) co_return;
+  std::string vectors =
+      embeddings_json(*embeddings, tuned ? request.model : one->model.name, one->model.hidden);
+  co_await out.json(200, std::move(vectors));
 }
 
 awaitable<void> PoolService::State::inject(std::shared_ptr<State> self, base::Request& in,
@@ -305,6 +348,12 @@ void PoolService::add_routes(base::HttpServer& server) {
   server.route(
       "POST", "/v1/chat/completions",
       [s](base::Request& in, base::Responder& out) { return s->chat(s, in, out); }, kChatBodyBytes);
+  server.route(
+      "POST", "/v1/completions",
+      [s](base::Request& in, base::Responder& out) { return s->completion(s, in, out); }, kChatBodyBytes);
+  server.route(
+      "POST", "/v1/embeddings",
+      [s](base::Request& in, base::Responder& out) { return s->embeddings(s, in, out); }, kChatBodyBytes);
   server.route("GET", "/v1/models", [s](base::Request&, base::Responder& out) -> awaitable<void> {
     std::vector<std::string> names;
     for (const auto& one : s->models.all()) names.push_back(one->model.name);

@@ -19,6 +19,81 @@ std::uint64_t sum_tokens(const std::vector<Seen>& seen) {
   return tokens;
 }
 
+// Billed for what their socket took, held for while under way, and as the pool's own signed records have it.
+TEST_F(GatewayLab, CompletionsAndEmbeddingsAreOnTheBooks) {
+  start_pools();
+  start_gateway();
+  const json completion{{"model", kModel}, {"prompt", "Where does the"}, {"max_tokens", 6}};
+  const auto text = tenant("POST", "/v1/completions", completion.dump());
+  ASSERT_EQ(text.status, 200) << text.body;
+  const std::int64_t read = json::parse(text.body)["usage"]["prompt_tokens"];
+  json vectors{{"model", kModel}, {"input", {"Where does the water go?", "Who dug it?"}}, {"dimensions", 4}};
+  const auto embedded = tenant("POST", "/v1/embeddings", vectors.dump());
+  ASSERT_EQ(embedded.status, 200) << embedded.body;
+  const std::int64_t embeds = json::parse(embedded.body)["usage"]["prompt_tokens"];
+  EXPECT_EQ(embedded.headers.value_or("x-qanat-pool", ""), "local");
+  EXPECT_GT(embeds, read);
+
+  const json bill = json::parse(tenant("GET", "/qanat/v1/bill").body);
+  ASSERT_EQ(bill["lines"].size(), 2u);
+  EXPECT_EQ(bill["lines"][0]["tokens_in"], read);
+  EXPECT_EQ(bill["lines"][0]["tokens_out"], 6);
+  EXPECT_EQ(bill["lines"][1]["tokens_in"], embeds);
+  EXPECT_EQ(bill["lines"][1]["tokens_cached"], 0);
+  EXPECT_EQ(bill["lines"][1]["tokens_out"], 0);
+  EXPECT_EQ(bill["lines"][1]["amount_nano"], embeds * 400);
+  EXPECT_EQ(bill["total_nano"], (read + embeds) * 400 + 6 * 1600);
+  const std::string call(embedded.headers.value_or("x-qanat-call", ""));
+  const json explained = json::parse(tenant("GET", "/qanat/v1/calls/" + call).body);
+  EXPECT_EQ(explained["outcome"], "completed");
+  EXPECT_EQ(explained["tokens_in"], embeds);
+  settled([](const json& t) { return t["records_waiting"] == 0; });
+  for (int i = 0; i < 100 && !admin_json("/v1/calls/" + call).at("reconciled").get<bool>(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(admin_json("/v1/calls/" + call)["reconciled"], true);
+  const json books = totals();
+  EXPECT_EQ(books["sum_nano"], 0);
+  EXPECT_EQ(books["tokens_undelivered"], 0) << "an embedding generates nothing";
+
+  // A key for chats may make them, one for models may not.
+  const auto key_with = [&](const std::string& endpoint) {
+    const std::string wish = R"({"tenant":"scoped","endpoints":[")" + endpoint + "\"]}";
+    return json::parse(admin("POST", "/v1/keys", wish).body).at("key").get<std::string>();
+  };
+  const std::string chats = key_with("chat"), models = key_with("models");
+  for (const auto& [path, body] : {std::pair{"/v1/completions", completion}, {"/v1/embeddings", vectors}}) {
+    EXPECT_EQ(tenant("POST", path, body.dump(), chats).status, 200) << path;
+    EXPECT_EQ(tenant("POST", path, body.dump(), models).status, 403) << path;
+  }
+}
+
+TEST_F(GatewayLab, AQuoteSaysWhatTheCallThenComesTo) {
+  start_pools();
+  start_gateway();
+  const std::string body = chat_body(6, false).dump();
+  const auto asked = tenant("POST", "/qanat/v1/quote", body);
+  ASSERT_EQ(asked.status, 200) << asked.body;
+  const json quote = json::parse(asked.body);
+  EXPECT_EQ(quote["pool"], "local");
+  EXPECT_EQ(quote["at_most"]["output_tokens"], 6);
+  EXPECT_EQ(quote["at_most_nano"], quote["at_most"]["prompt_tokens"].get<std::int64_t>() * 400 + 6 * 1600);
+  EXPECT_EQ(quote["decision"]["demand"]["output_tokens"], 6);
+  EXPECT_EQ(quote["decision"]["candidates"][0]["cost_nano"], quote["expected_nano"]);
+  EXPECT_EQ(json::parse(tenant("GET", "/qanat/v1/bill").body)["lines"].size(), 0u) << "it is no call";
+  ASSERT_EQ(tenant("POST", "/v1/chat/completions", body).status, 200);
+  const json bill = json::parse(tenant("GET", "/qanat/v1/bill").body);
+  EXPECT_LE(bill["total_nano"], quote["at_most_nano"]);
+  EXPECT_EQ(bill["lines"][0]["pool"], quote["pool"]);
+
+  const json vectors{{"model", kModel}, {"input", "water"}};
+  const json embedding = json::parse(tenant("POST", "/qanat/v1/quote?of=embeddings", vectors.dump()).body);
+  EXPECT_EQ(embedding["at_most"]["output_tokens"], 0);
+  json nowhere = chat_body(6, false, "c-url://any/infer/" + std::string(kModel) + "?accel=b200");
+  EXPECT_TRUE(json::parse(tenant("POST", "/qanat/v1/quote", nowhere.dump()).body)["pool"].is_null());
+  EXPECT_EQ(tenant("POST", "/qanat/v1/quote?of=images", body).status, 400);
+  EXPECT_EQ(tenant("POST", "/qanat/v1/quote", "{}").status, 400);
+}
+
 TEST_F(GatewayLab, AnswersWithBooksAndExplanation) {
   start_pools();
   start_gateway();

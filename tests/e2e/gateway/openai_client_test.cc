@@ -3,7 +3,6 @@
 // into a folder of the build, from the lock file beside the scripts.
 #include <cstdlib>
 #include <filesystem>
-#include <iostream>
 
 #include "tests/e2e/gateway/gateway_lab.hh"
 
@@ -53,11 +52,10 @@ TEST_F(GatewayLab, ClientsOfOpenAiUnchanged) {
   if (std::filesystem::exists(document))
     EXPECT_TRUE(passes("walk.mjs", " '" + document.string() + "' " + poor + " " + one_call))
         << gateway_->log();
-  else
-    std::cerr << "walk.mjs skipped: no " << document << "\n";
   const auto books = settled([](const json& t) { return t["calls"] >= 25; });
   EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);
   EXPECT_EQ(books["sum_nano"], 0);
+  if (!std::filesystem::exists(document)) GTEST_SKIP() << "walk.mjs alone did not run: no " << document;
 }
 
 }  // namespace

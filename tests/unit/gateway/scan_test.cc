@@ -115,6 +115,53 @@ TEST(RequestSplice, ResultIsTheSameRequestOtherwise) {
   EXPECT_EQ(after, before);
 }
 
+RequestScan scanned_as(Endpoint endpoint, std::string body) {
+  auto scan = scan_request(body, endpoint);
+  EXPECT_TRUE(scan.has_value()) << body << ": " << (scan.has_value() ? "" : scan.error().message);
+  return scan.has_value() ? *scan : RequestScan{};
+}
+
+TEST(RequestScan, CompletionsMayGenerateTheirBestOfForEachPrompt) {
+  const auto n = [](const std::string& more) {
+    return scanned_as(Endpoint::Completions, R"({"model":"m","max_tokens":7,)" + more + "}").n;
+  };
+  EXPECT_EQ(n(R"("prompt":"a")"), 1u);
+  EXPECT_EQ(n(R"("prompt":["a","b","c"],"n":2)"), 6u);
+  EXPECT_EQ(n(R"("n":2,"best_of":5,"prompt":["a","b"])"), 10u);
+  EXPECT_EQ(n(R"("prompt":[1,2,3])"), 1u) << "one prompt of tokens";
+  EXPECT_EQ(n(R"("prompt":[[1,2],[3]])"), 2u);
+  std::string body = R"({"model":"m","prompt":"a","prompt":["a","b"]})";
+  EXPECT_EQ(scan_request(body, Endpoint::Completions).error().code, Errc::DuplicateField);
+  body = R"({"model":"m","prompt":"a","best_of":129})";
+  EXPECT_EQ(scan_request(body, Endpoint::Completions).error().param, "best_of");
+  std::string texts = R"({"model":"m","prompt":[)";
+  for (int i = 0; i < 2049; ++i) texts += i ? R"(,"a")" : R"("a")";
+  texts += "]}";
+  EXPECT_EQ(scan_request(texts, Endpoint::Completions).error().code, Errc::OutOfRange);
+}
+
+TEST(RequestScan, EmbeddingsGenerateNothingAndNeverStream) {
+  std::string body = R"({"model":"m","input":["a","b"],"stream":true,"max_tokens":9})";
+  const auto scan = scanned_as(Endpoint::Embeddings, body);
+  EXPECT_EQ(scan.max_tokens, 0u);
+  EXPECT_FALSE(scan.stream);
+  EXPECT_EQ(splice_request(body, scan, "x"),
+            R"({"model":"x","input":["a","b"],"stream":true,"max_tokens":9})");
+}
+
+TEST(VectorsScan, BelievesNoTokensGenerated) {
+  const auto scan = [](std::string text) { return scan_vectors(text); };
+  const auto good = scan(
+      R"({"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}})");
+  ASSERT_TRUE(good.valid && good.usage);
+  EXPECT_EQ(good.usage->prompt_tokens, 3u);
+  EXPECT_EQ(good.usage->completion_tokens, 0u);
+  EXPECT_FALSE(scan(R"({"data":[]})").valid);
+  EXPECT_FALSE(scan(R"({"error":{"message":"x"}})").valid);
+  EXPECT_FALSE(scan(R"({"data":[{}]}})").valid);
+  EXPECT_FALSE(scan(R"({"data":[{}],"usage":{"total_tokens":3}})").usage);
+}
+
 ChunkScan chunk(std::string json) { return scan_chunk(json); }
 
 TEST(ChunkScan, TellsContentFromFrames) {

@@ -101,6 +101,18 @@ TEST(StreamWindow, AsksByChoiceAndAboutAllThatIsRead) {
     EXPECT_FALSE(window.hold({"", 5}, bad)) << bad;
 }
 
+TEST(StreamWindow, ACompletionIsCutAsText) {
+  StreamWindow window(4);
+  ASSERT_TRUE(window.hold(
+      {"", 1},
+      R"({"id":"s","object":"text_completion","choices":[{"index":0,"text":"abcdef","finish_reason":null}]})"));
+  EXPECT_EQ(window.question(), R"({"choices":[{"index":0,"text":"abcdef"}]})");
+  const json end = json::parse(window.cut());
+  EXPECT_EQ(end["object"], "text_completion");
+  EXPECT_EQ(end["choices"][0],
+            (json{{"index", 0}, {"text", ""}, {"logprobs", nullptr}, {"finish_reason", "content_filter"}}));
+}
+
 TEST(StreamWindow, ACutEndsTheChoicesWhoseEndTheClientHasNotSeen) {
   StreamWindow window(4);
   ASSERT_TRUE(window.hold({"", 1}, chunk("a", 0, "stop")));

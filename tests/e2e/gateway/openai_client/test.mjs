@@ -77,4 +77,26 @@ const left = await client.chat.completions.create({ model, messages, max_tokens:
 let seen = 0;
 for await (const chunk of left) if (chunk.choices.length > 0 && ++seen === 3) break;
 assert.equal(seen, 3);
+
+// 8. Completions, whole and streamed.
+const text = await client.completions.create({ model: cUrl, prompt: 'Where does the', max_tokens: 6 });
+assert.equal(text.object, 'text_completion');
+assert.equal(text.usage.completion_tokens, 6);
+assert.ok(text.choices[0].text.length > 0);
+let streamed = '';
+for await (const chunk of await client.completions.create({ model, prompt: 'Where does the', max_tokens: 6, stream: true })) {
+  assert.ok(!('usage' in chunk));
+  streamed += chunk.choices[0].text;
+}
+assert.equal(streamed, text.choices[0].text);
+
+// 9. Embeddings: the client asks for base64 by itself and hands out numbers.
+const input = ['Where does the water go?', 'Who dug it?'];
+const vectors = await client.embeddings.create({ model: cUrl, input, dimensions: 256 });
+assert.deepEqual(vectors.data.map((d) => [d.index, d.embedding.length]), [[0, 256], [1, 256]]);
+assert.equal(vectors.usage.prompt_tokens, vectors.usage.total_tokens);
+const floats = await client.embeddings.create({ model, input: input[0], dimensions: 256, encoding_format: 'float' });
+floats.data[0].embedding.forEach((x, i) => assert.ok(Math.abs(x - vectors.data[0].embedding[i]) < 1e-6));
+const tooWide = await failure(() => client.embeddings.create({ model, input, dimensions: 1e6 }));
+assert.equal(tooWide.param, 'dimensions');
 console.log(`openai on node ${process.version}: all fine`);

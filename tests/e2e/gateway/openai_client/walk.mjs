@@ -25,6 +25,7 @@ const schema = (name) => ajv.compile({ $ref: `openapi#/components/schemas/${name
 const is = {
   models: schema('ListModelsResponse'), model: schema('Model'), error: schema('ErrorResponse'),
   whole: schema('CreateChatCompletionResponse'), chunk: schema('CreateChatCompletionStreamResponse'),
+  completion: schema('CreateCompletionResponse'), embeddings: schema('CreateEmbeddingResponse'),
 };
 let checked = 0;
 const check = (kind, body, what) => {
@@ -57,8 +58,8 @@ const refused = async (status, code, method, path, more) => {
 const messages = [{ role: 'user', content: 'Where does the water go?' }];
 const chat = (more) => ({ model, messages, max_tokens: 5, ...more });
 const completions = '/chat/completions';
-const events = async (more) => {
-  const response = await ask('POST', completions, { body: chat({ stream: true, ...more }) });
+const events = async (more, path = completions, body = chat) => {
+  const response = await ask('POST', path, { body: body({ stream: true, ...more }) });
   assert.match(response.headers.get('content-type'), /^text\/event-stream/);
   const data = (await response.text()).split('\n\n').filter(Boolean).map((event) => event.replace(/^data: /, ''));
   assert.equal(data.pop(), '[DONE]');
@@ -87,12 +88,27 @@ for (const chunk of counted) {
 }
 assert.equal(counted.at(-1).usage.completion_tokens, 5);
 
+const text = (more) => ({ model, prompt: 'Where does the', max_tokens: 5, ...more });
+await good('completion', 'POST', '/completions', { body: text({}) });
+await good('completion', 'POST', '/completions', { body: text({ model: cUrl, prompt: ['So'], stop: 'the', max_tokens: undefined }) });
+const pieces = await events({ stream_options: { include_usage: true } }, '/completions', text);
+// As above; and a choice that goes on has a null where the document knows only how it ended.
+for (const piece of pieces) {
+  if (piece.usage === null) delete piece.usage;
+  for (const choice of piece.choices) choice.finish_reason ??= 'stop';
+  check('completion', piece, 'a piece of a completion');
+}
+assert.equal(pieces.at(-1).usage.completion_tokens, 5);
+const embed = (more) => ({ model, input: 'water', dimensions: 8, ...more });
+await good('embeddings', 'POST', '/embeddings', { body: embed({}) });
+assert.equal((await good('embeddings', 'POST', '/embeddings', { body: embed({ model: cUrl, input: ['a', 'b', 'c'] }) })).data.length, 3);
+
 // What is refused, and how.
 await refused(401, 'invalid_api_key', 'GET', '/models', { as: '' });
 await refused(401, 'invalid_api_key', 'POST', completions, { as: 'sk-qanat-wrong', body: chat({}) });
 await refused(404, 'model_not_found', 'GET', '/models/none');
 await refused(404, 'model_not_found', 'POST', completions, { body: chat({ model: 'none' }) });
-await refused(404, 'no_such_path', 'POST', '/embeddings', { body: { model, input: 'x' } });
+await refused(404, 'no_such_path', 'POST', '/images/generations', { body: { model, prompt: 'x' } });
 await refused(405, 'method_not_allowed', 'DELETE', '/models');
 await refused(413, 'body_too_large', 'POST', completions, { body: `{"model":"${'x'.repeat(17 * 1024 * 1024)}"}` });
 await refused(400, 'invalid_json', 'POST', completions, { body: 'water' });
@@ -108,6 +124,12 @@ await refused(400, 'invalid_value', 'POST', completions, { body: chat({ messages
 await refused(400, 'unsupported_parameter', 'POST', completions, { body: chat({ n: 2 }) });
 await refused(400, 'unsupported_parameter', 'POST', completions, { body: chat({ logprobs: true }) });
 await refused(400, 'unsupported_parameter', 'POST', completions, { body: chat({ response_format: { type: 'json_object' } }) });
+await refused(400, 'unsupported_parameter', 'POST', '/completions', { body: text({ best_of: 2 }) });
+await refused(400, 'unsupported_parameter', 'POST', '/completions', { body: text({ prompt: ['a', 'b'] }) });
+await refused(400, 'unsupported_parameter', 'POST', '/embeddings', { body: embed({ input: [1, 2] }) });
+await refused(400, 'invalid_value', 'POST', '/embeddings', { body: embed({ dimensions: 1000000 }) });
+await refused(404, 'model_not_found', 'POST', '/embeddings', { body: embed({ model: 'none' }) });
+await refused(429, 'insufficient_quota', 'POST', '/embeddings', { as: poorKey, body: embed({}) });
 // A key's second call at once, a repeat that differs.
 const leave = new AbortController();
 const first = await fetch(base + completions, {
@@ -120,5 +142,8 @@ await first.body.cancel().catch(() => {});
 const once = { 'idempotency-key': 'walk-1' };
 await good('whole', 'POST', completions, { headers: once, body: chat({}) });
 await good('whole', 'POST', completions, { headers: once, body: chat({}) });
+const again = { 'idempotency-key': 'walk-2' };
+const vectors = await good('embeddings', 'POST', '/embeddings', { headers: again, body: embed({}) });
+assert.deepEqual(await good('embeddings', 'POST', '/embeddings', { headers: again, body: embed({}) }), vectors);
 await refused(422, 'idempotency_key_reused', 'POST', completions, { headers: once, body: chat({ max_tokens: 6 }) });
 console.log(`openapi ${openapi.info.version}: ${checked} bodies as written there`);
