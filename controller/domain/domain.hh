@@ -18,6 +18,7 @@
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
+#include "controller/domain/tenant_rates.hh"
 #include "controller/domain/traffic_plan.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -156,6 +157,7 @@ class Domain final : public session::Level {
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void run_traffic(Now now);
   void plan_traffic(Now now);
+  std::vector<RatedTenant> rated_tenants() const;
   struct Planning;
   void apply_traffic(Planning& planned, Now now);
   bool spreading() const;
@@ -217,6 +219,7 @@ class Domain final : public session::Level {
     std::atomic<bool> done = false;
     TrafficPlan plan;
     double rise_bps = 0;
+    std::vector<session::TenantTraffic> tenants;  // but for what is carried
     double seconds = 0;
   };
   std::shared_ptr<Planning> planning_;  // null: none

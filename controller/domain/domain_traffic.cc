@@ -1,4 +1,6 @@
 // Domain, traffic: what nodes say of it, and how pairs' flows are split for it. Without demand nothing is computed or sent.
+#include <algorithm>
+
 #include "controller/domain/domain.hh"
 #include "controller/domain/traffic_plan.hh"
 
@@ -64,10 +66,19 @@ void Domain::plan_traffic(Now now) {
   std::map<std::uint8_t, double> prices;
   for (const auto& [plane, price] : rules_.prices) prices[plane] = price.at(now.unix_s);
   planning_ = std::make_shared<Planning>();
-  auto work = [planning = planning_, clock,
-               question = gather({demands_, capacities_, selections_, spreads_, usable, std::move(expected),
-                                  std::move(prices)},
-                                 now.mono)] {
+  TrafficQuestion question =
+      gather({demands_, capacities_, selections_, spreads_, usable, std::move(expected), std::move(prices)},
+             now.mono);
+  if (const auto rated = rated_tenants(); !rated.empty()) {
+    question.rated = true;
+    divide(question.asks, rated);
+    for (const auto& t : rated)
+      planning_->tenants.push_back(
+          {.tenant = t.name, .committed_bps = t.committed_bps, .burst_bps = t.burst_bps});
+    for (const auto& ask : question.asks)
+      if (ask.tenant) planning_->tenants[*ask.tenant].asked_bps += ask.bps;
+  }
+  auto work = [planning = planning_, clock, question = std::move(question)] {
     const base::Time start = clock();
     planning->plan = domain::plan_traffic(question);
     planning->rise_bps = question.rise_bps;
@@ -79,6 +90,18 @@ void Domain::plan_traffic(Now now) {
     config_.elsewhere(std::move(work));
   else
     work();
+}
+
+std::vector<RatedTenant> Domain::rated_tenants() const {
+  std::vector<RatedTenant> out;
+  if (rules_.rates.empty()) return out;
+  const auto names = own_names();
+  for (const auto* tenant : tenants_in_force())
+    for (const auto& rate : rules_.rates)
+      if (rate.tenant == tenant->name())
+        out.push_back({rate.tenant, rate.committed_bps, rate.burst_bps, member_ids(*tenant, names)});
+  for (auto& tenant : out) std::sort(tenant.members.begin(), tenant.members.end());
+  return out;
 }
 
 void Domain::apply_traffic(Planning& planned, Now now) {
@@ -99,8 +122,10 @@ void Domain::apply_traffic(Planning& planned, Now now) {
     else if (change(key))
       spreads_[key] = std::move(spread);
   }
-  traffic_ = {plan.demands,    plan.demand_bps,  plan.carried_bps, spreads_.size(), planned.seconds,
-              gather_seconds_, planned.rise_bps, forecast_.size(), plan.plane_bps,  plan.cost_per_hour};
+  traffic_ = {plan.demands,    plan.demand_bps,    plan.carried_bps,          spreads_.size(),
+              planned.seconds, gather_seconds_,    planned.rise_bps,          forecast_.size(),
+              plan.plane_bps,  plan.cost_per_hour, std::move(planned.tenants)};
+  for (const auto& [tenant, bps] : plan.tenant_bps) traffic_.tenants[tenant].carried_bps = bps;
 }
 
 }  // namespace qanat::domain

@@ -15,6 +15,7 @@ namespace {
 using ids::Tier;
 
 constexpr int kRounds = 16;
+constexpr double kLeastRoom = 1;  // bits/s: that a full resource is said to have left
 
 bool spreads_at_will(Tier tier) { return tier == Tier::Bulk || tier == Tier::Scavenger; }
 
@@ -88,6 +89,7 @@ class Planner {
   }
   static void account(TrafficPlan& out, const Ask& ask, std::size_t p, double bps) {
     if (bps <= 0) return;
+    if (ask.tenant) out.tenant_bps[*ask.tenant] += bps;
     for (std::size_t hop = 0; hop < ask.routes[p].hops(); ++hop)
       out.plane_bps[ask.routes[p].planes[hop].value] += bps;
     out.cost_per_hour += bps / 1e6 * ask.prices[p];
@@ -112,7 +114,7 @@ class Planner {
     const double bits_per_packet = packets > 0 ? bits / packets : 8.0 * telemetry::DemandBook::kUsualPacket;
     std::map<CapacityBook::Key, te::Resource> known;
     for (const Ask& ask : asks_) {
-      te::Demand demand{.tier = ask.key.second, .rate = ask.bps, .paths = {}};
+      te::Demand demand{.tier = ask.key.second, .rate = q_.rated ? ask.most_bps : ask.bps, .paths = {}};
       for (const auto& route : ask.routes) {
         std::vector<te::Resource> uses;
         for (const auto& key : q_.capacities.used_by(ids::NodeId{ask.key.first.first},
@@ -153,24 +155,50 @@ class Planner {
       te::Demand& demand = demands_[i];
       ways.push_back(demand.paths);
       if (!asks_[i].concerned || !spreads_at_will(demand.tier)) demand.paths.resize(1);
-      if (asks_[i].concerned && spreads_at_will(demand.tier)) demand.rate *= kWouldGrow;
+      if (asks_[i].concerned && spreads_at_will(demand.tier) && !asks_[i].tenant) demand.rate *= kWouldGrow;
     }
-    te::Allocation allocation(capacities_, demands_);
+    te::Flows allocation = share_out();
     bool again = false;
     for (std::size_t i = 0; i < asks_.size(); ++i) {
       te::Demand& demand = demands_[i];
-      if (demand.tier != Tier::Interactive || ways[i].size() == 1 || allocation.rate(i) >= demand.rate * 0.99)
+      if (demand.tier != Tier::Interactive || ways[i].size() == 1 ||
+          sum_of(allocation[i]) >= demand.rate * 0.99)
         continue;
       demand.paths = ways[i];
       again = true;
     }
-    if (again) allocation = te::Allocation(capacities_, demands_);
+    if (again) allocation = share_out();
     for (std::size_t i = 0; i < asks_.size(); ++i) {
-      target_.emplace_back(allocation.flows(i).begin(), allocation.flows(i).end());
+      target_.push_back(std::move(allocation[i]));
       allowed_.push_back(target_.back().size());
       target_.back().resize(ways[i].size(), 0);
       demands_[i].paths = std::move(ways[i]);
     }
+  }
+
+  static double sum_of(const std::vector<double>& flow) {
+    return std::accumulate(flow.begin(), flow.end(), 0.0);
+  }
+  // Where tenants have rates: what is committed first, tier by tier, then the rest in what that left.
+  te::Flows share_out() const {
+    std::vector<te::Demand> demands = demands_;
+    if (q_.rated)
+      for (std::size_t i = 0; i < demands.size(); ++i)
+        demands[i].rate = std::min(demands[i].rate, asks_[i].committed_bps);
+    const te::Allocation first(capacities_, demands);
+    te::Flows out;
+    for (std::size_t i = 0; i < demands.size(); ++i)
+      out.emplace_back(first.flows(i).begin(), first.flows(i).end());
+    if (!q_.rated) return out;
+    std::vector<double> left = capacities_;
+    for (std::size_t r = 0; r < left.size(); ++r)
+      left[r] = std::max(kLeastRoom, left[r] - first.load(static_cast<te::Resource>(r)));
+    for (std::size_t i = 0; i < demands.size(); ++i)
+      demands[i].rate = std::max(0.0, demands_[i].rate - demands[i].rate);
+    const te::Allocation rest(left, demands);
+    for (std::size_t i = 0; i < demands.size(); ++i)
+      for (std::size_t p = 0; p < out[i].size(); ++p) out[i][p] += rest.flow(i, p);
+    return out;
   }
 
   std::vector<double> load_of(const te::Flows& flows) const {
@@ -209,13 +237,13 @@ class Planner {
     return amount;
   }
 
-  // From as much as the present splits can carry.
+  // From as much as the present splits can carry; where tenants have rates, as if these were kept.
   te::Flows first_step() const {
     te::Flows from;
     for (std::size_t i = 0; i < asks_.size(); ++i) {
       auto& flow = from.emplace_back();
-      for (std::size_t p = 0; p < asks_[i].routes.size(); ++p)
-        flow.push_back(demands_[i].rate * part(asks_[i], p));
+      const double has = q_.rated ? std::min(demands_[i].rate, sum_of(target_[i])) : demands_[i].rate;
+      for (std::size_t p = 0; p < asks_[i].routes.size(); ++p) flow.push_back(has * part(asks_[i], p));
     }
     const std::vector<double> load = load_of(from);
     for (std::size_t i = 0; i < from.size(); ++i) {

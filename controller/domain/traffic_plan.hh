@@ -14,6 +14,7 @@ struct TrafficPlan {
   std::size_t demands = 0;
   std::map<std::uint8_t, double> plane_bps;  // what is carried, over each hop's plane
   double cost_per_hour = 0;                  // by the planes' prices
+  std::map<std::size_t, double> tenant_bps;  // of what is carried, by the asks' tenants
 };
 
 // Above this share of a capacity by what goes over first lists, its pairs are split; until it is below the other one again.

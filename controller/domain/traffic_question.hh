@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "controller/domain/capacity_book.hh"
@@ -18,6 +19,10 @@ struct TrafficAsk {
   std::uint32_t packet_bytes = 0;
   std::vector<paths::Route> routes{};  // usable, the first one first; one at least
   std::vector<double> prices{};        // of each, for a Mbit/s over an hour
+  // Where tenants have rates (tenant_rates.hh), of bps:
+  std::optional<std::size_t> tenant{};  // by index
+  double committed_bps = 0;
+  double most_bps = 0;
 };
 
 struct TrafficQuestion {
@@ -25,6 +30,7 @@ struct TrafficQuestion {
   CapacityBook capacities;
   Spreads held;         // in force now
   double rise_bps = 0;  // of what is asked, what is expected only
+  bool rated = false;   // tenants have rates
 };
 
 struct TrafficState {

@@ -195,6 +195,11 @@ void Desk::add_routes(HttpServer& server, bool guarded) {
   add_sla_routes(routes);
 }
 
+namespace {
+constexpr const char* kTenantAsked = "qanat_traffic_tenant_asked_bps";
+constexpr const char* kTenantCarried = "qanat_traffic_tenant_carried_bps";
+}  // namespace
+
 void Desk::add_metrics(const session::Listener& listener) {
   struct Series {
     const char* name;
@@ -252,6 +257,13 @@ void Desk::add_metrics(const session::Listener& listener) {
         rise.set(traffic.rise_bps);
         forecasts.set(static_cast<double>(traffic.forecasts));
         cost.set(traffic.cost_per_hour);
+        for (const auto& labels : std::exchange(rated_, {}))
+          for (const char* name : {kTenantAsked, kTenantCarried}) metrics_.remove(name, labels);
+        for (const auto& t : traffic.tenants) {
+          const auto& labels = rated_.emplace_back(base::Labels{{"tenant", t.tenant}});
+          metrics_.gauge(kTenantAsked, "What a tenant with rates asks for", labels).set(t.asked_bps);
+          metrics_.gauge(kTenantCarried, "Of that, what the newest plan carries", labels).set(t.carried_bps);
+        }
         for (std::uint8_t plane = 1; plane <= ids::PlaneId::kMax; ++plane) {
           const auto bps = traffic.plane_bps.find(plane);
           if (bps == traffic.plane_bps.end() && !planes_seen_.contains(plane)) continue;

@@ -9,8 +9,8 @@
 #include <set>
 
 #include "controller/domain/views.hh"
+#include "controller/northbound/bandwidth_json.hh"
 #include "controller/northbound/object_reader.hh"
-#include "controller/northbound/plane_json.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/policy/tenant_check.hh"
 #include "identifiers/ids/sid.hh"
@@ -57,6 +57,7 @@ class Reading {
     if (root_.has("drains")) drains();
     if (root_.has("routes")) routes();
     if (root_.has("planes")) planes();
+    if (root_.has("rates")) wanted_.rates = read_rates(root_);
     if (root_.has("slas")) slas();
     if (root_.has("freezes")) freezes();
     if (root_.has("pace")) pace();
@@ -248,6 +249,7 @@ std::map<std::string, std::string> items_of(const Intent& intent) {
     items["route " + rule.from + " " + rule.to] = text_of(json_of(rule));
   const Json planes = planes_json(intent.rules);
   for (const auto& [plane, json] : planes.items()) items["plane " + plane] = text_of(json);
+  for (const auto& rate : intent.rules.rates) items["rate " + rate.tenant] = text_of(rate_json(rate));
   for (const auto& sla : intent.rules.slas)
     items["sla " + sla.tenant + " " + std::string(ids::to_string(sla.tier))] = text_of(json_of(sla));
   for (const auto& freeze : intent.rules.freezes)
@@ -269,6 +271,7 @@ Intent merged(Intent now, const Wanted& wanted) {
     now.rules.tolls_us = *wanted.tolls_us;
     now.rules.prices = wanted.prices;
   }
+  if (wanted.rates) now.rules.rates = *wanted.rates;
   if (wanted.slas) now.rules.slas = *wanted.slas;
   if (wanted.freezes) now.rules.freezes = *wanted.freezes;
   if (wanted.moves_permille_a_minute) now.rules.moves_permille_a_minute = *wanted.moves_permille_a_minute;
@@ -276,16 +279,14 @@ Intent merged(Intent now, const Wanted& wanted) {
 }
 
 std::string to_json(const Intent& intent) {
-  Json json{{"tenants", Json::object()},
-            {"drains", Json::array()},
-            {"routes", Json::array()},
-            {"planes", planes_json(intent.rules)},
-            {"slas", Json::array()},
-            {"freezes", Json::array()},
-            {"pace", json_of_pace(intent.rules.moves_permille_a_minute)}};
+  Json json{{"tenants", Json::object()}, {"drains", Json::array()},
+            {"routes", Json::array()},   {"planes", planes_json(intent.rules)},
+            {"rates", Json::array()},    {"slas", Json::array()},
+            {"freezes", Json::array()},  {"pace", json_of_pace(intent.rules.moves_permille_a_minute)}};
   for (const auto& tenant : intent.tenants) json["tenants"][tenant.name] = tenant_json(tenant);
   for (const auto& drain : intent.rules.drains) json["drains"].push_back(json_of(drain));
   for (const auto& rule : intent.rules.routes) json["routes"].push_back(json_of(rule));
+  for (const auto& rate : intent.rules.rates) json["rates"].push_back(rate_json(rate));
   for (const auto& sla : intent.rules.slas) json["slas"].push_back(json_of(sla));
   for (const auto& freeze : intent.rules.freezes) json["freezes"].push_back(json_of(freeze));
   return text_of(json);

@@ -27,6 +27,7 @@ struct Wanted {
   std::optional<std::vector<policy::RouteRule>> routes;
   std::optional<std::map<std::uint8_t, std::uint32_t>> tolls_us;
   std::map<std::uint8_t, policy::PlanePrice> prices;  // with tolls_us
+  std::optional<std::vector<policy::TenantRate>> rates;
   std::optional<std::vector<policy::Sla>> slas;
   std::optional<std::vector<policy::Freeze>> freezes;
   std::optional<std::uint32_t> moves_permille_a_minute;
@@ -43,7 +44,7 @@ struct Difference {
   enum class Kind { Added, Removed, Changed };
   Kind kind = Kind::Changed;
   std::string
-      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "sla lab interactive", "freeze …", "pace"
+      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "rate lab", "sla lab interactive", "freeze …", "pace"
   std::string before;  // JSON; empty: was not there
   std::string after;
 };

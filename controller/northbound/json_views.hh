@@ -18,6 +18,7 @@ std::string to_json(const std::vector<session::PathView>& paths);
 std::string to_json(const std::vector<session::TenantView>& tenants);
 std::string to_json(const session::Event& event);
 std::string to_json(const std::vector<session::SlaView>& slas);
+std::string to_json(const session::TrafficView& traffic);
 std::string to_json(const session::RotationStatus& status);
 
 struct JoinTokenRequest {

@@ -108,6 +108,10 @@ void Desk::add_look_routes(Routes& routes) {
   });
   get("/v1/ca", kViewer, [this] { return to_json(level_.ca_status()); });
   get("/v1/network-key", kViewer, [this] { return to_json(level_.network_key_status()); });
+  get("/v1/traffic", kViewer, [this] {
+    if (!level_.status(now()).leader.empty()) throw session::NotLeader("this controller only stands by");
+    return to_json(level_.traffic());
+  });
   get("/v1/canary", kViewer, [this] { return canary_json(); });
   get("/v1/intent", kViewer, [this] {
     // Rules are in force at the leader alone.

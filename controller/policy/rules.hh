@@ -61,6 +61,15 @@ struct PlanePrice {
   bool operator==(const PlanePrice&) const = default;
 };
 
+// What a tenant may send in a domain, all its pairs together: the committed rate is planned for before anything else, the
+// rest up to the burst rate from what is left. Planned, not enforced: boxes have rates of their own.
+struct TenantRate {
+  std::string tenant;
+  double committed_bps = 0;
+  double burst_bps = 0;  // at least committed
+  bool operator==(const TenantRate&) const = default;
+};
+
 // A time in which nothing changes that need not: operators' changes are refused, and ways move only when they must.
 struct Freeze {
   base::UnixSeconds from = 0;  // 0: since ever
@@ -75,6 +84,7 @@ struct Rules {
   std::vector<RouteRule> routes;
   std::map<std::uint8_t, std::uint32_t> tolls_us;  // by plane: what ranks it lower, as a round trip's µs
   std::map<std::uint8_t, PlanePrice> prices;       // by plane; none: it costs nothing
+  std::vector<TenantRate> rates;
   std::vector<Sla> slas;
   std::vector<Freeze> freezes;
   // Of all pairs, so many may get another best way in a minute where the one they have still serves; 0: no limit.

@@ -110,6 +110,14 @@ struct PathView {
   std::optional<std::uint32_t> weight = {};  // in 1/1000, where flows are spread
   double allocated_bps = 0;                  // likewise, to this list; 0: nothing was
 };
+// What a tenant with rates asks for and gets, by the newest plan.
+struct TenantTraffic {
+  std::string tenant;
+  double committed_bps = 0;  // as promised
+  double burst_bps = 0;
+  double asked_bps = 0;
+  double carried_bps = 0;
+};
 // What tenants ask of a domain's capacities, and what was allocated: the newest plan's.
 struct TrafficView {
   std::size_t demands = 0;  // of a pair in a tier
@@ -122,6 +130,7 @@ struct TrafficView {
   std::size_t forecasts = 0;  // pairs and tiers whose days are followed
   std::map<std::uint8_t, double> plane_bps = {};  // of carried_bps, over each hop's plane
   double cost_per_hour = 0;                       // by the planes' prices
+  std::vector<TenantTraffic> tenants = {};        // that have rates
 };
 // Empty or absent: any.
 struct PathQuery {

@@ -122,6 +122,7 @@ struct SlaRequest {
 int set_sla(const Options& options, const SlaRequest& request);
 int list_slas(const Options& options, const std::string& node);
 int delete_sla(const Options& options, const std::string& node, const std::string& name);
+int show_traffic(const Options& options);                         // a domain controller's newest plan
 int show_promises(const Options& options);                        // the controller's, to tenants
 int watch_slas(const Options& options, const std::string& node);  // until Ctrl-C
 

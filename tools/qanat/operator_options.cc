@@ -107,6 +107,10 @@ void add_intent_commands(CLI::App& app, Arguments& a, Action& action) {
   with_controller(command(*canary, o, action, "rollback", "it is taken back now", "qanat canary rollback",
                           [&o] { return end_canary(o, CanaryEnd::Rollback); }),
                   o);
+  with_controller(command(*noun(app, "traffic", "how much goes over what"), o, action, "status",
+                          "the newest plan: what is asked for and carried, by plane and tenant",
+                          "qanat traffic status", [&o] { return show_traffic(o); }),
+                  o);
   CLI::App* show = command(*noun(app, "intent", "what is wanted of the network"), o, action, "show",
                            "the whole document, as apply takes it", "qanat intent show > network.json",
                            [&a] { return show_intent(a.options, a.number); });

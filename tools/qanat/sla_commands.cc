@@ -1,5 +1,5 @@
 // qanat sla: what applications asked of the network at one box, whether it is kept, and word of it as it changes; and what
-// becomes of a controller's promises to tenants.
+// becomes of a controller's promises to tenants, and of the traffic that it plans for.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -157,6 +157,30 @@ int show_promises(const Options& options) {
   }
   fmt::print("{}", table.empty() ? "nothing is promised; [[slas]] in the file of `qanat apply`\n"
                                  : table.text(terminal_width()));
+  return 0;
+}
+
+int show_traffic(const Options& options) {
+  const json traffic = ask(find_controller(options), "GET", "/v1/traffic");
+  if (options.json) {
+    fmt::print("{}\n", traffic.dump(2));
+    return 0;
+  }
+  const auto mbps = [](const json& of, const char* key) {
+    return fmt::format("{:.1f}", of.value(key, 0.0) / 1e6);
+  };
+  fmt::print(
+      "{} demands ask for {} Mbit/s, {} of them expected; {} are carried, {} policies split, {:g} an hour\n",
+      traffic.value("demands", 0ULL), mbps(traffic, "asked_bps"), mbps(traffic, "expected_bps"),
+      mbps(traffic, "carried_bps"), traffic.value("spread", 0ULL), traffic.value("cost_per_hour", 0.0));
+  Table planes({"PLANE", ">MBIT/S"}), tenants({"TENANT", ">COMMITTED", ">BURST", ">ASKED", ">CARRIED"});
+  for (const json& plane : traffic["planes"])
+    planes.row({std::to_string(plane.value("plane", 0)), mbps(plane, "carried_bps")});
+  for (const json& t : traffic["tenants"])
+    tenants.row({t.value("tenant", ""), mbps(t, "committed_bps"), mbps(t, "burst_bps"), mbps(t, "asked_bps"),
+                 mbps(t, "carried_bps")});
+  for (const Table* table : {&planes, &tenants})
+    if (!table->empty()) fmt::print("\n{}", table->text(terminal_width()));
   return 0;
 }
 

@@ -15,6 +15,7 @@ constexpr const char* kWhole = R"({
   "drains": [{"node": "relay", "mode": "soft", "from": "2030-01-01T22:00:00+02:00", "until": "2030-01-02T00:00:00Z"}],
   "routes": [{"from": "city", "to": "far", "via": [], "avoid": ["relay"]}],
   "planes": {"2": {"toll_ms": 5.5, "price": 2.5, "off_peak": {"from": "22:30", "until": "06:00", "price": 0.5}}, "3": {"price": 1}},
+  "rates": [{"tenant": "lab", "committed_mbps": 50, "burst_mbps": 200.5}, {"tenant": "two", "committed_mbps": 5}],
   "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
   "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
   "pace": {"moves_pct_per_minute": 2.5}})";
@@ -32,6 +33,8 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.tolls_us.at(2), 5'500u);
   EXPECT_EQ(intent.rules.prices.at(2).off_peak_from_s, 22u * 3600 + 30 * 60);
   EXPECT_FALSE(intent.rules.tolls_us.contains(3));
+  EXPECT_EQ(intent.rules.rates[0].burst_bps, 200.5e6);
+  EXPECT_EQ(intent.rules.rates[1].burst_bps, 5e6) << "as committed";
   EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
   EXPECT_EQ(intent.rules.freezes[0].why, "holidays");
   EXPECT_EQ(intent.rules.moves_permille_a_minute, 25u);
@@ -48,6 +51,7 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "drains": [{"node": "relay", "mode": "gentle", "until": "tomorrow"}],
     "routes": [{"from": "city", "to": "city", "via": ["a", "b", "c"]}, {"from": "a", "to": "b"}],
     "planes": {"16": {"toll_ms": -1}, "2": {"price": -1, "off_peak": {"from": "24:00", "until": "6:00"}}},
+    "rates": [{"tenant": "lab", "committed_mbps": 5, "burst_mbps": 4}, {"tenant": "lab"}],
     "slas": [{"tenant": "lab", "tier": "fast"}],
     "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
     "pace": {"moves_pct_per_minute": 101},
@@ -55,12 +59,27 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
   ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
   std::string all;
   for (const auto& problem : std::get<Problems>(parsed)) all += problem + "\n";
-  for (const char* part :
-       {"1.2.3.4/8", "that of tenant 'lab' too", "drains[0].mode", "drains[0].until", "routes[0].via",
-        "routes[0].to", "routes[1].via", "planes.16: no plane", "planes.16.toll_ms", "planes.2.price",
-        "planes.2.off_peak.from", "planes.2.off_peak.until", "planes.2.off_peak.price: missing",
-        "slas[0].tier", "drians: unknown key", "freezes[0].until: missing",
-        "freezes[1].until: not after from", "pace.moves_pct_per_minute"})
+  for (const char* part : {"1.2.3.4/8",
+                           "that of tenant 'lab' too",
+                           "drains[0].mode",
+                           "drains[0].until",
+                           "routes[0].via",
+                           "routes[0].to",
+                           "routes[1].via",
+                           "planes.16: no plane",
+                           "planes.16.toll_ms",
+                           "rates[0].burst_mbps",
+                           "rates[1].committed_mbps: missing",
+                           "rates[1].tenant",
+                           "planes.2.price",
+                           "planes.2.off_peak.from",
+                           "planes.2.off_peak.until",
+                           "planes.2.off_peak.price: missing",
+                           "slas[0].tier",
+                           "drians: unknown key",
+                           "freezes[0].until: missing",
+                           "freezes[1].until: not after from",
+                           "pace.moves_pct_per_minute"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
   for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})
     EXPECT_TRUE(std::holds_alternative<Problems>(parse_intent(body))) << body;
@@ -95,7 +114,7 @@ class InForce : public OneDomain {
 
 TEST_F(InForce, ADryRunTellsAndDoesNothing) {
   const Applied dry = apply(kWhole, Intents::Run::Dry);
-  EXPECT_EQ(dry.differences.size(), 8u);
+  EXPECT_EQ(dry.differences.size(), 10u);
   EXPECT_FALSE(dry.changed);
   EXPECT_EQ(dry.version, 0u);
   EXPECT_TRUE(d_->level->tenants().empty());

@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "controller/domain/tenant_rates.hh"
 #include "controller/domain/traffic_plan.hh"
 #include "tests/unit/controller/one_domain.hh"
 
@@ -277,6 +278,56 @@ TEST(TrafficPlan, BulkFillsThePrivatePlaneFirstAndOverflowsByPrice) {
   EXPECT_TRUE(w.settle().spreads.empty()) << "the first list is the cheapest one now";
 }
 
+// Pair (1, 3) is of a tenant with rates, (2, 3) of one without; both can only go over relay 9's line of 100 Mbit/s.
+TEST(TrafficPlan, WhatIsCommittedComesFirstAndBurstsFromWhatIsLeft) {
+  const auto carried = [](double committed, double burst, double first, double second) {
+    World w;
+    const paths::Choices both{{over(9), 10}, {over(9, 1, 2), 20}};
+    w.selections = {{{1, 3}, both}, {{2, 3}, both}};
+    w.capacities.set_relay(NodeId{9}, 100 * kMbit / 8000);
+    w.capacities.set_line(NodeId{9}, PlaneId{1}, 60 * kMbit);
+    w.ask(1, first * kMbit);
+    w.ask(2, second * kMbit);
+    TrafficPlan plan;
+    for (int i = 0; i < 10; ++i) {
+      TrafficQuestion question = gather({w.demands, w.capacities, w.selections, w.held,
+                                         [](const Pair&, const paths::Route&) { return true; }},
+                                        kStart + 60s);
+      question.rated = true;
+      divide(question.asks, {{"lab", committed * kMbit, burst * kMbit, {1, 3}}});
+      plan = plan_traffic(question);
+      w.held = plan.spreads;
+    }
+    const double lab = plan.tenant_bps.contains(0) ? plan.tenant_bps.at(0) : 0;
+    return std::pair{lab / kMbit, (plan.carried_bps - lab) / kMbit};
+  };
+  const auto [all, none] = carried(80, 80, 80, 200);
+  EXPECT_NEAR(all, 80, 4) << "as promised, whatever the other wants";
+  EXPECT_NEAR(none, 20, 4);
+  const auto [part, other] = carried(20, 90, 200, 200);
+  EXPECT_NEAR(part, 20 + 80 * 70.0 / 270, 8) << "20, and of the rest its share: 70 to the other's 200";
+  EXPECT_GT(other, 45);
+  const auto [capped, rest] = carried(20, 30, 200, 20);
+  EXPECT_LE(capped, 31) << "nothing is planned for beyond its burst rate";
+  EXPECT_NEAR(rest, 20, 2);
+}
+
+TEST(TenantRates, HigherTiersHaveTheRatesFirstAndPairsOfOneTierAlike) {
+  std::vector<TrafficAsk> asks{{.key = {{1, 3}, Tier::Interactive}, .bps = 30},
+                               {.key = {{1, 3}, Tier::Bulk}, .bps = 40},
+                               {.key = {{3, 1}, Tier::Bulk}, .bps = 80},
+                               {.key = {{1, 2}, Tier::Bulk}, .bps = 10}};
+  divide(asks, {{"small", 10, 10, {1, 3}}, {"lab", 60, 90, {1, 3}}});
+  EXPECT_EQ(asks[0].tenant, 1u) << "of several, the one with the larger committed rate";
+  EXPECT_DOUBLE_EQ(asks[0].committed_bps, 30);
+  EXPECT_DOUBLE_EQ(asks[1].committed_bps, 10);
+  EXPECT_DOUBLE_EQ(asks[2].committed_bps, 20);
+  EXPECT_DOUBLE_EQ(asks[1].most_bps, 20);
+  EXPECT_DOUBLE_EQ(asks[2].most_bps, 40);
+  EXPECT_FALSE(asks[3].tenant.has_value());
+  EXPECT_EQ(asks[3].most_bps, 10) << "no end";
+}
+
 TEST(TrafficPlan, WhereEverythingIsFullTheyShareAndHigherTiersGoFirst) {
   World w;
   w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
@@ -482,6 +533,24 @@ TEST_F(TrafficInADomain, OffPeakAnotherPlaneIsTheCheaperOne) {
   EXPECT_EQ(on(2), Spread::kWhole);
   EXPECT_NEAR(d_->level->traffic().plane_bps.at(2), 30 * kMbit, kMbit);
   EXPECT_NEAR(d_->level->traffic().cost_per_hour, 15, 1);
+}
+
+TEST_F(TrafficInADomain, TellsWhatATenantWithRatesGets) {
+  ASSERT_TRUE(
+      d_->level->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+          .empty());
+  policy::Rules rules;
+  rules.rates = {{.tenant = "lab", .committed_bps = 50 * kMbit, .burst_bps = 60 * kMbit}};
+  d_->level->set_rules(rules, now_);
+  run(20s);
+  line(relay_, 100'000);
+  carry(80'000, 40s);
+  const auto traffic = d_->level->traffic();
+  ASSERT_EQ(traffic.tenants.size(), 1u);
+  EXPECT_EQ(traffic.tenants[0].tenant, "lab");
+  EXPECT_NEAR(traffic.tenants[0].asked_bps, 80 * kMbit, kMbit);
+  EXPECT_LE(traffic.tenants[0].carried_bps, 61 * kMbit) << "nothing is planned for beyond its burst rate";
+  EXPECT_GE(traffic.tenants[0].carried_bps, 54 * kMbit);
 }
 
 TEST_F(TrafficInADomain, AFreezeKeepsSplitsAndARestartTrustsThem) {

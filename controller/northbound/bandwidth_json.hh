@@ -1,4 +1,5 @@
-// What operators say of planes, as an intent has it: tolls, prices, windows of the day. Included by .cc files alone.
+// Bandwidth as an intent has it: what operators say of planes (tolls, prices, windows of the day) and tenants' rates; and the
+// newest plan of traffic. Included by .cc files alone.
 #pragma once
 
 #include <optional>
@@ -12,5 +13,7 @@ namespace qanat::northbound {
 std::optional<policy::PlanePrice> read_price(ObjectReader& plane);
 // By number, as read.
 Json planes_json(const policy::Rules& rules);
+std::vector<policy::TenantRate> read_rates(ObjectReader& root);
+Json rate_json(const policy::TenantRate& rate);
 
 }  // namespace qanat::northbound
