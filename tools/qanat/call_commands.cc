@@ -1,4 +1,4 @@
-// What the gateway would do, and did: resolve and explain.
+// What the gateway would do, and did: resolve, quote and explain.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -6,6 +6,7 @@
 #include "base/http_message.hh"
 #include "tools/qanat/ask.hh"
 #include "tools/qanat/commands.hh"
+#include "tools/qanat/quote_command.hh"
 #include "tools/qanat/table.hh"
 
 namespace qanat::cli {
@@ -73,6 +74,30 @@ int resolve(const Options& options, const std::string& c_url) {
   if (candidates.empty())
     throw CommandError{kNotFound, "no instance answers to it", "fewer clauses, or `any` as location"};
   fmt::print("{}", candidates_table(candidates));
+  return 0;
+}
+
+int quote(const Options& options, const DialRequest& request) {
+  const json answer = ask(find_gateway(options), "POST", "/qanat/v1/quote", chat_body(request));
+  if (options.json) {
+    fmt::print("{}\n", answer.dump(2));
+    return 0;
+  }
+  const json decision = answer.value("decision", json::object());
+  if (answer.value("pool", json()).is_null()) {
+    fmt::print("{}", candidates_table(decision.value("candidates", json::array())));
+    throw CommandError{kNotFound, "no pool would take it now", "the last column says what keeps each out"};
+  }
+  const json demand = decision.value("demand", json::object()),
+             most = answer.value("at_most", json::object());
+  const std::string currency = field(answer, "currency");
+  Table table{{"", ">NANO-" + currency, ">TOKENS IN", ">OUT"}};
+  table.row({"expected", field(answer, "expected_nano"), field(demand, "prompt_tokens"),
+             field(demand, "output_tokens")});
+  table.row(
+      {"at most", field(answer, "at_most_nano"), field(most, "prompt_tokens"), field(most, "output_tokens")});
+  fmt::print("at {}\n{}\n{}", field(answer, "pool"), table.text(terminal_width()),
+             candidates_table(decision.value("candidates", json::array())));
   return 0;
 }
 

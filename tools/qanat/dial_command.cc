@@ -18,6 +18,7 @@
 #include "tools/linkem/netns.hh"
 #include "tools/qanat/ask.hh"
 #include "tools/qanat/commands.hh"
+#include "tools/qanat/quote_command.hh"
 
 namespace qanat::cli {
 using nlohmann::json;
@@ -119,8 +120,7 @@ void print_account(const Outcome& out) {
 
 }  // namespace
 
-int dial(const Options& options, const DialRequest& request) {
-  const Place gateway = find_gateway(options);
+std::string chat_body(const DialRequest& request) {
   std::string prompt = request.prompt;
   if (prompt == "-") prompt.assign(std::istreambuf_iterator<char>{std::cin}, {});
   ordered_json body{{"model", request.c_url},
@@ -128,10 +128,15 @@ int dial(const Options& options, const DialRequest& request) {
                     {"stream", true},
                     {"stream_options", {{"include_usage", true}}}};
   if (request.max_tokens > 0) body["max_tokens"] = request.max_tokens;
+  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+int dial(const Options& options, const DialRequest& request) {
+  const Place gateway = find_gateway(options);
   base::ClientRequest http;
   http.method = "POST";
   http.target = "/v1/chat/completions";
-  http.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  http.body = chat_body(request);
   if (!gateway.key.empty()) http.headers.add("authorization", "Bearer " + gateway.key);
   base::HttpClientOptions client_options;
   client_options.connect_timeout = std::chrono::seconds{3};

@@ -20,6 +20,7 @@
 #include "tools/qanat/live.hh"
 #include "tools/qanat/plan_command.hh"
 #include "tools/qanat/pool_command.hh"
+#include "tools/qanat/quote_command.hh"
 #include "tools/qanat/run_command.hh"
 #include "tools/qanat/valve_command.hh"
 #include "tools/sim/sim_main.hh"
@@ -198,6 +199,17 @@ void add_call_commands(CLI::App& app, Arguments& a, Action& action) {
               [&a] { return resolve(a.options, a.first); });
   find->add_option("c-url", a.first, "a C-URL, quoted for the shell")->required();
   with_gateway(find, o);
+  CLI::App* cost = command(
+      app, o, action, "quote", "what a chat would cost, expected and at most, and where it would go",
+      "qanat quote 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Hello' --max-tokens 100",
+      [&a] { return quote(a.options, a.dial); });
+  cost->add_option("c-url", a.dial.c_url, "a C-URL, quoted for the shell, or a catalogue name")->required();
+  cost->add_option("--prompt", a.dial.prompt, "what would be said; - reads it from standard input")
+      ->required()
+      ->type_name("TEXT");
+  cost->add_option("--max-tokens", a.dial.max_tokens, "at most this many in the answer")
+      ->check(CLI::Range(1, 1'000'000));
+  with_gateway(cost, o);
   CLI::App* talk =
       command(app, o, action, "dial", "what a C-URL finds: one chat, streamed; or bytes, to any service",
               "qanat dial 'c-url://any/infer/deepseek-r1-distill-qwen-32b' --prompt 'Hello'\n"

@@ -91,6 +91,10 @@ TEST_F(CliWalk, EveryNounOfJobsDataAndSupplyAnswers) {
   well("model switch ours " + version, "ours");
   well("artefact report wards", "transfer");
   well("statement far" + at_gateway, "agrees with");
+  well("quote " + std::string(kModel) + " --prompt water --max-tokens 9", "at most");
+  const json quoted = as_json("quote " + std::string(kModel) + " --prompt water --max-tokens 9");
+  EXPECT_EQ(quoted["at_most"]["output_tokens"], 9);
+  EXPECT_EQ(run("quote " + std::string(kModel)).status, 2) << "of what?";
   well("valve status" + at_gateway, "ask");
   well("valve plans" + at_gateway, "no plan");
   well("valve bill" + at_gateway, "total 0.000 card-seconds");
