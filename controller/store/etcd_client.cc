@@ -70,13 +70,14 @@ struct EtcdClient::State {
     return out;
   }
 
-  base::Result<base::ClientResponse> post(std::string_view path, const std::string& body) {
+  base::Result<base::ClientResponse> post(const EtcdFindings::Now& at, std::string_view path,
+                                          const std::string& body) {
     base::ClientRequest request{.method = "POST", .target = std::string(path), .headers = {}, .body = body};
-    if (!token.empty()) request.headers.set("authorization", token);
+    if (!at.token.empty()) request.headers.set("authorization", at.token);
     std::optional<base::Result<base::ClientResponse>> result;
     std::exception_ptr failure;
     io.restart();
-    boost::asio::co_spawn(io, http.fetch(config.endpoints[at], std::move(request)),
+    boost::asio::co_spawn(io, http.fetch(config.endpoints[at.member], std::move(request)),
                           [&](std::exception_ptr e, base::Result<base::ClientResponse> r) {
                             failure = e;
                             result = std::move(r);
@@ -90,46 +91,68 @@ struct EtcdClient::State {
   EtcdConfig config;
   boost::asio::io_context io{1};
   base::HttpClient http;
-  std::size_t at = 0;  // the endpoint that answered last
-  std::string token;
 };
+
+EtcdFindings::Now EtcdFindings::now() const {
+  const std::lock_guard lock(mutex_);
+  return now_;
+}
+
+void EtcdFindings::next_member(const Now& tried, std::size_t members) {
+  const std::lock_guard lock(mutex_);
+  if (now_.member == tried.member) now_.member = (tried.member + 1) % members;
+}
+
+void EtcdFindings::drop_token(const Now& tried) {
+  const std::lock_guard lock(mutex_);
+  if (now_.token == tried.token) now_.token.clear();
+}
+
+void EtcdFindings::keep_token(std::string token) {
+  const std::lock_guard lock(mutex_);
+  now_.token = std::move(token);
+}
 
 EtcdClient::EtcdClient(EtcdConfig config) : state_(std::make_unique<State>(std::move(config))) {}
 EtcdClient::~EtcdClient() = default;
 
 std::string EtcdClient::call(std::string_view path, const std::string& body) {
   State& s = *state_;
+  EtcdFindings& found = *s.config.findings;
+  const std::size_t members = s.config.endpoints.size();
   std::string why;
   bool signed_in = false;
   // A kept connection may have been closed meanwhile: each endpoint is tried once more than there are endpoints.
-  for (std::size_t attempt = 0; attempt <= s.config.endpoints.size(); ++attempt) {
-    if (!s.config.user.empty() && s.token.empty()) {
+  for (std::size_t attempt = 0; attempt <= members; ++attempt) {
+    EtcdFindings::Now at = found.now();
+    why = s.config.endpoints[at.member] + ": ";
+    if (!s.config.user.empty() && at.token.empty()) {
       const json who = {{"name", s.config.user}, {"password", s.config.password}};
-      const auto reply = s.post("/v3/auth/authenticate", who.dump());
+      const auto reply = s.post(at, "/v3/auth/authenticate", who.dump());
       if (!reply || reply->status != 200) {
-        why = s.config.endpoints[s.at] + ": sign in as " + s.config.user + ": " +
-              (reply ? reply->body.substr(0, 200) : reply.error().message());
+        why += "sign in as " + s.config.user + ": " +
+               (reply ? reply->body.substr(0, 200) : reply.error().message());
         if (reply && !passing(*reply)) throw EtcdRefused("etcd: " + why);
-        s.at = (s.at + 1) % s.config.endpoints.size();
+        found.next_member(at, members);
         continue;
       }
-      s.token = parsed(reply->body).value("token", "");
+      at.token = parsed(reply->body).value("token", "");
+      found.keep_token(at.token);
       signed_in = true;
     }
-    const auto reply = s.post(path, body);
+    const auto reply = s.post(at, path, body);
     if (reply && reply->status == 200) return reply->body;
-    why = s.config.endpoints[s.at] + ": ";
     if (reply) {
       why += reply->body.substr(0, 200);
       const bool expired = code_of(*reply) == kUnauthenticated && !s.config.user.empty() && !signed_in;
       if (!expired && !passing(*reply)) throw EtcdRefused("etcd: " + std::string(path) + ": " + why);
-      s.token.clear();
+      found.drop_token(at);
       if (expired) continue;
     } else {
       why += reply.error().message();
       if (reply.error() == base::Errc::Closed) continue;
     }
-    s.at = (s.at + 1) % s.config.endpoints.size();
+    found.next_member(at, members);
   }
   throw StoreError("etcd: " + std::string(path) + ": " + why);
 }

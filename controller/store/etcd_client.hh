@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,11 +17,31 @@
 
 namespace qanat::store {
 
+// What one client has found out, so that the next one begins there: which member answers, and under which token. Any thread.
+class EtcdFindings {
+ public:
+  struct Now {
+    std::size_t member = 0;  // index into the endpoints
+    std::string token;       // empty: sign in
+  };
+  Now now() const;
+  // Of those that found `tried` wanting, the first decides.
+  void next_member(const Now& tried, std::size_t members);
+  void drop_token(const Now& tried);
+  void keep_token(std::string token);
+
+ private:
+  mutable std::mutex mutex_;
+  Now now_;
+};
+
 struct EtcdConfig {
   std::vector<std::string> endpoints;  // "http://127.0.0.1:2379", "https://etcd1:2379"
   std::string user{};                  // empty: no authentication
   std::string password{};
   base::TlsContext tls{};  // for https
+  // Shared by all clients that are given a copy.
+  std::shared_ptr<EtcdFindings> findings = std::make_shared<EtcdFindings>();
 };
 
 struct EtcdRow {

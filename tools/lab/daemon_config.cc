@@ -99,7 +99,8 @@ std::vector<std::string> etcd_command(const Topology& topology, std::size_t i, c
           "--peer-cert-file", certificate, "--peer-key-file", key, "--peer-client-cert-auth",
           "--peer-trusted-ca-file", ca, "--max-request-bytes", "16777216",
           // Its own election is a part of ours: members a few milliseconds apart need not wait for a second.
-          "--heartbeat-interval", "50", "--election-timeout", "500",
+          // A member that comes back from a partition does not call for another one.
+          "--heartbeat-interval", "50", "--election-timeout", "500", "--pre-vote",
           // A record a push: what was overwritten is not kept.
           "--auto-compaction-mode", "revision", "--auto-compaction-retention", "10000"};
 }
