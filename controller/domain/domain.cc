@@ -83,6 +83,11 @@ proto::v1::Envelope Domain::enrol(const proto::v1::EnrolRequest& request, Now no
 
 std::optional<proto::v1::Refusal> Domain::admit(MemberId member, const base::Fingerprint& leaf,
                                                 const proto::v1::Hello& hello) {
+  // Its certificate is ours, and verified.
+  if (membership_.given_out(member)) {
+    base::log_warn("node {} is a stranger with a certificate of ours: this state is older than it", member);
+    all_dirty();
+  }
   return membership_.admit(member, leaf, hello);
 }
 
@@ -103,6 +108,7 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
     }
   }
   rollout.untold.Clear();
+  rollout.ahead = known && hello.version() > rollout.version;
   if (known) rollout.version = std::max(rollout.version, hello.version());
   rollout.asked = rollout.held.version() == 0 && hello.version() != 0 && hello.tells_config();
   if (rollout.asked) {

@@ -132,6 +132,7 @@ class Domain final : public session::Level {
     bool dirty = true;        // what it should hold may have changed
     bool waiting = false;     // for a relay's acknowledgement
     bool asked = false;       // what it holds; see not_before
+    bool ahead = false;       // it says that it holds a version that was never sent
     bool respread = false;    // the last plan of traffic changed its weights
     bool hurry = false;       // an operator waits for it: without kLargeGap
     std::uint64_t bound = 0;  // the authority's serial whose bindings it holds all of
@@ -143,6 +144,7 @@ class Domain final : public session::Level {
   void load(Now now);
   void on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now);
   void on_held(MemberId member, const proto::v1::ConfigDelta& told, Now now);
+  void learn_from(Rollout& rollout, const proto::v1::NodeConfig& held);
   bool gathering(Now now);
   void on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void measured(const telemetry::LinkKey& key, base::Time now);

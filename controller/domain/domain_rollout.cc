@@ -51,6 +51,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
     base::log_warn("node {} ({}) holds what this controller did not sign: {}", member, name_of(member),
                    config.error().message());
   } else {
+    learn_from(rollout, *config);
     if (warming_up_) {  // a new leader changes nothing by itself
       Selections theirs;
       adopt(*config, theirs);
@@ -61,6 +62,27 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
     rollout.held = std::move(*config);
   }
   push_soon(now);
+}
+
+// What is written down before anybody is told is ahead of every node, unless it was restored from a backup: then nothing
+// that was said since may be said again, of another configuration or of another node.
+void Domain::learn_from(Rollout& rollout, const proto::v1::NodeConfig& held) {
+  bool news = false;
+  for (const auto& record : held.nodes()) news |= membership_.given_out(record.node_id());
+  for (const auto id : held.denied_headends()) news |= membership_.given_out(id);
+  if (held.epoch() > epoch_ || std::exchange(rollout.ahead, false)) {
+    const std::uint64_t next = std::max(epoch_, held.epoch()) + 1;
+    base::log_warn("node {} holds {}.{}: this state is older than it; epoch {} begins", held.node_id(),
+                   held.epoch(), held.version(), next);
+    store_.set_value("epoch", std::to_string(next));
+    epoch_ = next;
+    for (auto& [id, other] : rollouts_) {
+      other.inflight.Clear();
+      other.ahead = false;
+    }
+    news = true;
+  }
+  if (news) all_dirty();
 }
 
 // Until every node is back and has told what it holds.

@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint64_t kLongestTtl = 30 * 86'400;
 constexpr std::size_t kKeyBytes = 32;
 constexpr std::size_t kMostCsrBytes = 4096;
+constexpr std::string_view kHighestId = "highest_id";
 
 proto::v1::Refusal refusal(std::string_view code, std::string message, bool retryable = false) {
   proto::v1::Refusal r;
@@ -58,13 +59,36 @@ RandomSource system_random() {
 
 Membership::Membership(store::Store& store, const Authority& authority, Kind kind, std::uint32_t domain)
     : store_(store), authority_(authority), kind_(kind), domain_(domain) {
+  if (kind_ == Kind::Nodes) highest_ = domain_ * kNodesPerDomain;
+  std::uint32_t next = highest_ + 1;
   for (store::Member& member : store_.members()) {
+    if (kind_ == Kind::Nodes) {
+      deny_strangers(next, member.id - 1);
+      next = member.id + 1;
+      highest_ = member.id;
+    }
     if (!member.revoked) {
       current_.emplace(member.id, std::move(member));
     } else if (kind_ == Kind::Nodes) {
       denied_.push_back(member.id);
     }
   }
+  if (const auto kept = store_.value(kHighestId); kept && kind_ == Kind::Nodes) {
+    highest_ = std::max(highest_, static_cast<std::uint32_t>(std::stoul(*kept)));
+    deny_strangers(next, highest_);
+  }
+}
+
+void Membership::deny_strangers(std::uint32_t from, std::uint32_t to) {
+  for (std::uint32_t id = from; id <= to; ++id) denied_.push_back(id);
+}
+
+bool Membership::given_out(std::uint32_t id) {
+  if (kind_ != Kind::Nodes || domain_of(id) != domain_ || id <= highest_) return false;
+  store_.set_value(kHighestId, std::to_string(id));
+  deny_strangers(highest_ + 1, id);
+  highest_ = id;
+  return true;
 }
 
 const store::Member* Membership::find(const std::string& name) const {
@@ -141,7 +165,7 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
     m.record.set_node_id(m.id);
     m.record.set_binding_signature(authority_.bind(m.record));
   };
-  const std::uint32_t first = kind_ == Kind::Domains ? request.domain_id() : domain_ * kNodesPerDomain + 1;
+  const std::uint32_t first = kind_ == Kind::Domains ? request.domain_id() : highest_ + 1;
   const std::uint32_t last = kind_ == Kind::Domains ? first : (domain_ + 1) * kNodesPerDomain - 1;
   // The request's own signature is checked before the transaction, so that a bad one does not use the token up.
   if (!authority_.issue(request.csr_der(), request.name(), "", now.unix_s)) {
@@ -154,6 +178,7 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
   if (replaced != 0) forget(replaced);
   joined = added->id;
   current_[joined] = *added;
+  if (kind_ == Kind::Nodes) highest_ = joined;
 
   if (kind_ == Kind::Nodes) reply.set_node_id(joined);
   reply.set_domain_id(added->record.domain_id());

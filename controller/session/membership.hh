@@ -27,9 +27,12 @@ class Membership {
 
   // Current members by id.
   const std::map<MemberId, store::Member>& current() const { return current_; }
-  // Ids of nodes that were revoked, ascending; only grows.
+  // Ids of nodes that were revoked, or given out before this store was restored from a backup; ascending; only grows.
   const std::vector<std::uint32_t>& denied() const { return denied_; }
   const store::Member* find(const std::string& name) const;
+  // A certificate or a configuration of ours names this node: its id was given out, whatever the store remembers. True when
+  // that is news: the id is nobody's, and denied.
+  bool given_out(std::uint32_t id);
 
   // `joined` and `replaced` (0: nobody) are filled in when the reply is an EnrolReply.
   proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now, MemberId& joined,
@@ -59,6 +62,8 @@ class Membership {
  private:
   std::vector<std::string> problems_of(const proto::v1::EnrolRequest& request) const;
   void forget(MemberId member);
+  // Ids of [from, to]: of nodes that enrolled after the backup that this store was restored from.
+  void deny_strangers(std::uint32_t from, std::uint32_t to);
 
   store::Store& store_;
   const Authority& authority_;
@@ -66,6 +71,7 @@ class Membership {
   std::uint32_t domain_;
   std::map<MemberId, store::Member> current_;
   std::vector<std::uint32_t> denied_;
+  std::uint32_t highest_ = 0;  // of the nodes' ids that were given out
 };
 
 }  // namespace qanat::session

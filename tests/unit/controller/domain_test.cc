@@ -1,4 +1,6 @@
 // One domain: enrolment, tables, tokens, tenants, revocation, keys, a restart.
+#include <filesystem>
+
 #include "tests/unit/controller/one_domain.hh"
 
 namespace qanat {
@@ -251,6 +253,85 @@ TEST(Restart, KeepsEverythingAndChangesNothing) {
     EXPECT_EQ(more.id, relay.id + 1);
   }
   for (const char* suffix : {"", "-wal", "-shm"}) std::remove((file + suffix).c_str());
+}
+
+// A backup is put back; boxes have seen configurations, and a number was given out, that it knows nothing of.
+TEST(Restart, WhatWasRestoredFromABackupSaysNothingTwice) {
+  const std::string file = ::testing::TempDir() + "qanat_restore_" + std::to_string(::getpid()) + ".db";
+  const std::string backup = file + ".backup";
+  Now now{base::Time{} + 1000s, 1'800'000'000};
+  Box city{"city"}, far{"far"}, late{"late"};
+  city.tells = far.tells = true;
+  std::map<Box*, std::vector<std::pair<std::uint64_t, std::uint64_t>>> seen;
+  const auto rounds = [&](DomainWorld& d, int ticks) {
+    for (int i = 0; i < ticks; ++i) {
+      now.mono += 100ms;
+      d.level->on_timer(now);
+      for (Box* box : {&city, &far, &late}) {
+        if (box->id == 0) continue;
+        d.deliver(*box);
+        const std::pair at(box->held.epoch(), box->held.version());
+        if (seen[box].empty() || seen[box].back() != at) seen[box].push_back(at);
+      }
+    }
+  };
+  const auto put = [&](DomainWorld& d, const std::string& name, std::uint32_t vni) {
+    session::TenantView tenant;
+    tenant.name = name;
+    tenant.vni = vni;
+    tenant.members = {{.node = "city", .addresses = {"100.96.0.1/32"}}};
+    EXPECT_TRUE(d.level->put_tenant(tenant, now).empty());
+  };
+  {
+    DomainWorld d(1, now, file);
+    for (Box* box : {&city, &far}) {
+      d.enrol(*box);
+      d.connect(*box);
+    }
+    rounds(d, 20);
+  }
+  std::filesystem::copy_file(file, backup);
+  {
+    DomainWorld d(1, now, file);
+    d.connect(city);
+    d.connect(far);
+    rounds(d, 20);
+    d.enrol(late);
+    d.connect(late);
+    rounds(d, 20);
+    put(d, "red", 7);
+    rounds(d, 20);
+  }
+  const auto before = seen[&city].back();
+  for (const char* suffix : {"-wal", "-shm"}) std::filesystem::remove(file + suffix);
+  std::filesystem::rename(backup, file);
+  {
+    DomainWorld d(1, now, file);
+    d.connect(city);
+    rounds(d, 20);
+    put(d, "blue", 8);
+    rounds(d, 20);
+    EXPECT_GT(city.held.epoch(), before.first);
+    EXPECT_TRUE(d.level->admit(late.id, late.leaf, late.hello())) << "it knows nothing of late";
+    d.connect(far);
+    Box more{"more"};
+    d.enrol(more);
+    EXPECT_GT(more.id, late.id) << "late's number stays late's";
+    rounds(d, 20);
+    const auto& denied = city.held.denied_headends();
+    EXPECT_TRUE(std::find(denied.begin(), denied.end(), late.id) != denied.end());
+  }
+  {
+    DomainWorld d(1, now, file);  // once more: what it learnt is kept
+    Box another{"another"};
+    d.enrol(another);
+    EXPECT_EQ(another.id, late.id + 2);
+    for (Box* box : {&city, &far}) d.connect(*box);
+    rounds(d, 40);
+  }
+  for (const auto& [box, all] : seen)
+    for (std::size_t i = 1; i < all.size(); ++i) EXPECT_LT(all[i - 1], all[i]) << box->name;
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(file + suffix);
 }
 
 }  // namespace

@@ -44,7 +44,9 @@ struct Box {
   std::uint64_t trust = 0;  // the serial of the CAs it believes
   std::vector<proto::Ed25519Public> config_keys;
   proto::v1::NodeConfig held;
+  std::string digest, signature;  // of what it holds
   int snapshots = 0, deltas = 0;
+  bool tells = false;  // answers what it holds
 
   proto::v1::EnrolRequest request(const std::string& token) const {
     proto::v1::EnrolRequest r;
@@ -64,6 +66,7 @@ struct Box {
     h.set_epoch(held.epoch());
     h.set_version(held.version());
     h.set_trust_serial(trust);
+    h.set_tells_config(tells);
     h.set_location("gz.cn");
     for (std::uint32_t plane = 1; plane <= 2; ++plane) {
       auto& line = *h.add_lines();
@@ -83,9 +86,19 @@ struct Box {
     if (next) {
       (delta.from_version() == 0 ? snapshots : deltas) += 1;
       held = *next;
+      digest = delta.digest();
+      signature = delta.signature();
     } else {
       ack.set_error(next.error().message());
     }
+    return e;
+  }
+  Envelope told() const {
+    Envelope e;
+    auto& snapshot = *e.mutable_held();
+    snapshot = proto::unsigned_delta({}, held);
+    snapshot.set_digest(digest);
+    snapshot.set_signature(signature);
     return e;
   }
   const proto::v1::SrPolicy* policy(std::uint32_t endpoint) const {
@@ -135,6 +148,7 @@ struct DomainWorld {
   void deliver(Box& box) {
     for (const Envelope& e : members.take(box.id)) {
       if (e.has_delta()) level->on_envelope(box.id, box.on_delta(e.delta()), now);
+      if (e.tell_config()) level->on_envelope(box.id, box.told(), now);
       // A box asks for a certificate whenever the CAs change: one too many does no harm.
       if (e.has_trust()) {
         box.trust = e.trust().serial();
