@@ -10,7 +10,7 @@ namespace {
 using body::find, body::unsupported;
 using nlohmann::json;
 
-void refuse_what_we_cannot_do(const json& call) {
+void refuse_what_completions_lack(const json& call) {
   for (const char* key : {"n", "best_of"})
     if (const json* value = find(call, key); value && *value != 1) unsupported(key, "more than one choice");
   if (find(call, "logprobs")) unsupported("logprobs", "log probabilities");
@@ -31,11 +31,11 @@ const std::string& prompt_of(const json& call) {
   return prompt->get_ref<const std::string&>();
 }
 
-ChatRequest take(const json& call) {
+ChatRequest take_completion(const json& call) {
   ChatRequest request;
   request.dialect = Dialect::Completion;
   request.model = body::model_of(call);
-  refuse_what_we_cannot_do(call);
+  refuse_what_completions_lack(call);
   request.prompt_hash = hash_text(request.model);
   body::PromptHasher prompt(request, call);
   prompt.text(prompt_of(call));
@@ -52,7 +52,7 @@ boost::system::result<ChatRequest, ApiError> parse_completion(std::string_view t
   const json parsed = json::parse(text, nullptr, false);
   if (!parsed.is_object()) return ApiError{400, "The body must be a JSON object.", "invalid_json", ""};
   try {
-    return take(parsed);
+    return take_completion(parsed);
   } catch (const body::Refusal& refusal) {
     return refusal.error;
   }

@@ -33,6 +33,7 @@ class ScriptedPool {
   std::uint64_t sent() const { return sent_; }
   // Answers what it keeps waiting by the script "held", and from now on at once.
   void release() { released_ = true; }
+  void hold() { released_ = false; }
   // What it says of itself from now on.
   enum class Descriptor : std::uint8_t { True, Hangs, Garbage, Endless, Drips };
   // A file that it serves at "/NAME" beside all else.

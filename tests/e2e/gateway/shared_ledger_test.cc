@@ -223,6 +223,7 @@ TEST_F(SharedLedger, AThousandCallsAtOnceDoNotOverdrawABudgetOverThreeGateways) 
     });
   for (int i = 0; i < 300 && pool_->calls() - before + static_cast<unsigned>(refused + lost) < 1000; ++i)
     std::this_thread::sleep_for(milliseconds(50));
+  const json killed = ask(gateways_[2], "GET", "/v1/budgets").at(0);
   gateways_[2].process->end(SIGKILL);
   pool_->release();
   for (std::thread& caller : callers) caller.join();
@@ -232,6 +233,26 @@ TEST_F(SharedLedger, AThousandCallsAtOnceDoNotOverdrawABudgetOverThreeGateways) 
   const json totals = books(gateways_[0], static_cast<std::uint64_t>(done));
   EXPECT_LE(totals.at("total_nano").get<std::int64_t>(), limit);
   EXPECT_EQ(totals.at("tokens_billed"), (done + known_) * 5) << "the killed one delivered nothing";
+
+  // Stranded are the killed one's slices and nothing else: all the rest can be held at once at the two that live, but
+  // for less than a slice and a call at each.
+  const std::int64_t stranded =
+      killed.at("slice_nano").get<std::int64_t>() - killed.at("spent_nano").get<std::int64_t>();
+  const std::int64_t free = limit - totals.at("total_nano").get<std::int64_t>() - stranded;
+  pool_->hold();
+  const std::uint64_t again = pool_->calls();
+  refused = lost = 0;
+  callers.clear();
+  for (std::size_t i = 0; i < 500; ++i)
+    callers.emplace_back([&, i] { ++(call(gateways_[i % 2], body) == 429 ? refused : lost); });
+  for (int i = 0; i < 300 && pool_->calls() - again + static_cast<unsigned>(refused) < 500; ++i)
+    std::this_thread::sleep_for(milliseconds(50));
+  const auto held = static_cast<std::int64_t>(pool_->calls() - again);
+  pool_->release();
+  for (std::thread& caller : callers) caller.join();
+  const std::int64_t slice = std::max(limit / 64, most);
+  EXPECT_GE(held * most, free - 2 * (slice + most)) << killed << free;
+  EXPECT_LE(held * most, limit - totals.at("total_nano").get<std::int64_t>());
 }
 
 TEST_F(SharedLedger, AKilledGatewayStrandsItsSlicesAndGivesThemBackWhenItRunsAgain) {
