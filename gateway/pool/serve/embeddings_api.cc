@@ -39,7 +39,7 @@ void take_texts(EmbeddingsRequest& request, const json& call) {
   }
 }
 
-EmbeddingsRequest take(const json& call) {
+EmbeddingsRequest take_embeddings(const json& call) {
   EmbeddingsRequest request;
   request.call.dialect = Dialect::Embeddings;
   request.call.model = body::model_of(call);
@@ -69,7 +69,7 @@ boost::system::result<EmbeddingsRequest, ApiError> parse_embeddings(std::string_
   const json parsed = json::parse(text, nullptr, false);
   if (!parsed.is_object()) return ApiError{400, "The body must be a JSON object.", "invalid_json", ""};
   try {
-    return take(parsed);
+    return take_embeddings(parsed);
   } catch (const body::Refusal& refusal) {
     return refusal.error;
   }
