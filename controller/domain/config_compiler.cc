@@ -99,7 +99,9 @@ class ConfigCompiler::One {
     for (auto at = first; at != world_.selections->end() && at->first.first == node_; ++at) {
       const std::uint32_t endpoint = at->first.second;
       if (!world_.nodes.contains(endpoint)) continue;
-      for (const ids::Tier tier : ids::kTiers) add_policy(endpoint, tier, at->second);
+      for (const ids::Tier tier : ids::kTiers)
+        add_policy(endpoint, tier,
+                   world_.tier_ways ? world_.tier_ways->lists(at->first, tier, at->second) : at->second);
     }
     if (const auto directive = world_.directives.find(node_); directive != world_.directives.end()) {
       for (const auto& policy : directive->second->policies()) {
@@ -137,9 +139,11 @@ class ConfigCompiler::One {
   }
 
   void weigh(proto::v1::SrPolicy& policy) const {
-    if (world_.spreads == nullptr) return;
-    const auto spread =
-        world_.spreads->find({{node_, policy.endpoint()}, static_cast<ids::Tier>(policy.tier())});
+    const auto tier = static_cast<ids::Tier>(policy.tier());
+    const Pair pair{node_, policy.endpoint()};
+    // What is planned is planned over the shared ways.
+    if (world_.spreads == nullptr || (world_.tier_ways && world_.tier_ways->of(pair, tier))) return;
+    const auto spread = world_.spreads->find({pair, tier});
     if (spread == world_.spreads->end()) return;
     const auto weights = spread->second.weights_for(policy);
     for (std::size_t i = 0; i < weights.size(); ++i)
@@ -260,20 +264,39 @@ Compiled compile(const World& world, std::uint32_t node, base::UnixSeconds now) 
   return ConfigCompiler(world, now).compile(node);
 }
 
+namespace {
+
+paths::Choices choices_of(const proto::v1::SrPolicy& policy) {
+  paths::Choices choices;
+  for (const auto& path : policy.paths()) {
+    const std::vector<std::uint32_t> segments(path.segments().begin(), path.segments().end());
+    paths::Choice choice{.route = {}, .cost_us = path.cost_us()};
+    if (paths::route_of(segments, static_cast<std::uint8_t>(path.first_plane()),
+                        ids::NodeId{policy.endpoint()}, choice.route))
+      choices.push_back(choice);
+  }
+  return choices;
+}
+
+}  // namespace
+
 void adopt(const proto::v1::NodeConfig& config, Selections& selections) {
   for (const auto& policy : config.policies()) {
-    if (policy.tier() != static_cast<std::uint32_t>(ids::Tier::Interactive))
-      continue;  // the tiers share their choices
-    paths::Choices choices;
-    for (const auto& path : policy.paths()) {
-      const std::vector<std::uint32_t> segments(path.segments().begin(), path.segments().end());
-      paths::Choice choice{.route = {}, .cost_us = path.cost_us()};
-      if (paths::route_of(segments, static_cast<std::uint8_t>(path.first_plane()),
-                          ids::NodeId{policy.endpoint()}, choice.route)) {
-        choices.push_back(choice);
-      }
-    }
-    if (!choices.empty()) selections[{config.node_id(), policy.endpoint()}] = std::move(choices);
+    if (policy.tier() != static_cast<std::uint32_t>(ids::Tier::Scavenger)) continue;
+    if (auto choices = choices_of(policy); !choices.empty())
+      selections[{config.node_id(), policy.endpoint()}] = std::move(choices);
+  }
+}
+
+void adopt(const proto::v1::NodeConfig& config, TierWays& ways) {
+  Selections shared;
+  adopt(config, shared);
+  for (const auto& policy : config.policies()) {
+    const Pair pair{config.node_id(), policy.endpoint()};
+    const auto at = shared.find(pair);
+    const auto own = choices_of(policy);
+    if (at != shared.end() && !own.empty() && own.front().route != at->second.front().route)
+      ways.adopt(pair, static_cast<ids::Tier>(policy.tier()), own.front());
   }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/time.hh"
 #include "controller/domain/spread.hh"
+#include "controller/domain/tier_ways.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/policy/list_token.hh"
 #include "identifiers/proto/southbound.pb.h"
@@ -33,7 +34,8 @@ struct World {
   std::map<std::uint32_t, const proto::v1::NodeRecord*> nodes;  // own and remote, current ones only
   std::map<std::string, std::uint32_t> own_names;               // of own nodes
   const Selections* selections = nullptr;
-  const Spreads* spreads = nullptr;  // null: none
+  const TierWays* tier_ways = nullptr;  // null: none
+  const Spreads* spreads = nullptr;     // null: none
   const RelayKeys* relay_keys = nullptr;
   std::vector<const proto::v1::Tenant*> tenants;  // members by name (own) or by id (from the global level)
   std::vector<std::uint32_t> denied;              // ascending
@@ -80,7 +82,9 @@ std::vector<std::uint32_t> member_ids(const proto::v1::Tenant& tenant,
 bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previous, std::uint32_t next,
                  std::uint8_t token_epoch);
 
-// The choices that a node's held configuration stands for: for a start from what was pushed before.
+// What a node's held configuration stands for: for a start from what was pushed before. Tiers with ways of their own are
+// those that begin with another list than scavenger does.
 void adopt(const proto::v1::NodeConfig& config, Selections& selections);
+void adopt(const proto::v1::NodeConfig& config, TierWays& ways);
 
 }  // namespace qanat::domain

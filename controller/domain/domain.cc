@@ -59,6 +59,7 @@ void Domain::load(Now now) {
     rollout->second.version = row.version;
     adopt(config, selections_);
     adopt(config, spreads_);
+    adopt(config, tier_ways_);
     (row.acknowledged ? rollout->second.held : rollout->second.untold) = std::move(config);
   }
   gathering_ =
@@ -247,6 +248,7 @@ void Domain::leave(MemberId member, Now) {
   capacities_.forget(ids::NodeId{member});
   std::erase_if(selections_,
                 [member](const auto& s) { return s.first.first == member || s.first.second == member; });
+  drop_tier_ways();
   members_.close(member, "revoked", "this node is not a member any more", false);
   rollouts_.erase(member);
   everything_ = true;

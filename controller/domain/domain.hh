@@ -19,6 +19,7 @@
 #include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/tenant_rates.hh"
+#include "controller/domain/tier_ways.hh"
 #include "controller/domain/traffic_plan.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -166,7 +167,9 @@ class Domain final : public session::Level {
   // domain_sla.cc
   void watch_slas(Now now);
   void begin_sla_look(Now now);
-  std::optional<WayFigures> way_of(const Pair& pair) const;
+  std::optional<WayFigures> way_of(const Pair& pair, const paths::Choices& lists) const;
+  void serve(const Pair& pair, const policy::Sla& sla, Now now);
+  void drop_tier_ways();
   session::SlaView sla_view(const SlaWatch::Key& key, const SlaWatch::State& state) const;
   void tell(const SlaWatch::News& news) const;
   void rotate_keys(Now now);
@@ -229,6 +232,7 @@ class Domain final : public session::Level {
   session::TrafficView traffic_;
   base::Time planned_{};
   SlaWatch sla_watch_;
+  TierWays tier_ways_;
   // A look at all promises, over as many ticks as it takes.
   struct SlaLook {
     struct Tenant {

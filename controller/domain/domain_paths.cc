@@ -16,6 +16,7 @@ void Domain::recompute(Now now) {
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
     settle_pairs();
+    drop_tier_ways();
     std::vector<topology::Node> nodes;
     for (const auto& [id, member] : membership_.current()) {
       topology::Node node{.id = ids::NodeId{id}, .domain = {}};

@@ -56,6 +56,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
       Selections theirs;
       adopt(*config, theirs);
       adopt(*config, spreads_);
+      adopt(*config, tier_ways_);
       for (auto& [pair, choices] : theirs)
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }
@@ -103,6 +104,7 @@ World Domain::world() const {
   w.own_names = own_names();
   w.nodes.insert(remote_.begin(), remote_.end());
   w.selections = &selections_;
+  w.tier_ways = &tier_ways_;
   w.spreads = &spreads_;
   w.relay_keys = &relay_keys_;
   w.tenants = tenants_in_force();

@@ -1,6 +1,6 @@
 // Domain, promises: whether tenants' pairs get what they were promised, over and over, a share of the pairs in each tick.
 #include <algorithm>
-#include <limits>
+#include <span>
 
 #include "base/log.hh"
 #include "controller/domain/domain.hh"
@@ -11,40 +11,22 @@ namespace {
 constexpr base::Duration kLook = std::chrono::seconds(1);  // between the beginnings of two looks, at least
 constexpr std::size_t kPairsATick = 4096;                  // more than that wait for the next tick
 
-std::uint32_t sum(std::uint32_t a, std::uint32_t b) {
-  const std::uint64_t both = std::uint64_t{a} + b;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(both, std::numeric_limits<std::uint32_t>::max()));
-}
-
 }  // namespace
 
 // The first list that works: what the headend uses.
-std::optional<WayFigures> Domain::way_of(const Pair& pair) const {
-  const auto held = selections_.find(pair);
-  if (held == selections_.end()) return std::nullopt;
-  const auto& topology = *engine_.topology();
-  for (const auto& [route, cost] : held->second) {
-    if (engine_.evaluate(pair, route).state != telemetry::LinkState::Usable) continue;
-    WayFigures way;
-    auto at = *topology.index_of(ids::NodeId{pair.first});
-    for (std::size_t hop = 0; hop < route.hops(); ++hop) {
-      const ids::NodeId next = hop < route.relay_count ? route.relays[hop] : ids::NodeId{pair.second};
-      const auto to = *topology.index_of(next);
-      const auto link = topology.link(at, to, route.planes[hop]);
-      way.rtt_us = sum(way.rtt_us, link.rtt_us);
-      way.loss_ppm = sum(way.loss_ppm, link.loss_ppm);
-      way.jitter_us = sum(way.jitter_us, link.jitter_us);
-      at = to;
-    }
-    return way;
-  }
+std::optional<WayFigures> Domain::way_of(const Pair& pair, const paths::Choices& lists) const {
+  for (const auto& choice : lists)
+    if (const auto way = figures_of(engine_, pair, choice.route)) return way;
   return std::nullopt;
 }
 
 void Domain::begin_sla_look(Now now) {
   sla_look_ = {.began = now.mono};
   sla_watch_.begin(rules_.slas);
-  if (rules_.slas.empty()) return;
+  if (rules_.slas.empty()) {
+    for (const std::uint32_t headend : tier_ways_.end_adoption()) rollouts_[headend].dirty = true;
+    return;
+  }
   const auto names = own_names();
   for (const auto* tenant : tenants_in_force()) {
     SlaLook::Tenant promised;
@@ -74,12 +56,50 @@ void Domain::watch_slas(Now now) {
     judged += members.size();
     for (const std::uint32_t to : members) {
       if (!pairs_.contains({from, to})) continue;
-      const auto way = way_of({from, to});
-      for (const auto& sla : slas) sla_watch_.judge(sla, {from, to}, way);
+      for (const auto& sla : slas) serve({from, to}, sla, now);
     }
   }
   sla_look_.under_way = false;
+  for (const std::uint32_t headend : tier_ways_.end_adoption()) rollouts_[headend].dirty = true;
   for (const auto& news : sla_watch_.end(now)) tell(news);
+}
+
+// Of pairs that are none any more or have a rule of their own, over relays that nobody may use, or promised to nobody.
+void Domain::drop_tier_ways() {
+  const auto gone = [this](const Pair& pair, ids::Tier tier, const std::string& tenant,
+                           const paths::Choice& own) {
+    const auto& current = membership_.current();
+    return !pairs_.contains(pair) || !current.contains(pair.first) || !current.contains(pair.second) ||
+           steering_.concerns(pair) || steering_.forbidden(own.route) ||
+           std::none_of(rules_.slas.begin(), rules_.slas.end(), [&](const policy::Sla& sla) {
+             return sla.tier == tier && (tenant.empty() || sla.tenant == tenant);
+           });
+  };
+  for (const std::uint32_t headend : tier_ways_.drop(gone))
+    if (const auto at = rollouts_.find(headend); at != rollouts_.end()) at->second.dirty = true;
+}
+
+// A tier that the shared ways fail gets one of its own; what it has then is what is judged.
+void Domain::serve(const Pair& pair, const policy::Sla& sla, Now now) {
+  static const paths::Choices kNone;
+  const auto held = selections_.find(pair);
+  const paths::Choices& shared = held == selections_.end() ? kNone : held->second;
+  if (!steering_.concerns(pair) &&
+      tier_ways_.look(engine_, steering_.objective(), pair, sla, way_of(pair, shared), now.mono)) {
+    rollouts_[pair.first].dirty = true;
+    std::string way;
+    const paths::Choice* own = tier_ways_.of(pair, sla.tier);
+    for (const ids::NodeId relay : own ? own->route.relay_list() : std::span<const ids::NodeId>())
+      way += name_of(relay.value) + " ";
+    emit({"tier_path_changed",
+          {{"from", name_of(pair.first)},
+           {"to", name_of(pair.second)},
+           {"tenant", sla.tenant},
+           {"tier", std::string(ids::to_string(sla.tier))},
+           {"way", own ? "own" : "shared"},
+           {"via", way}}});
+  }
+  sla_watch_.judge(sla, pair, way_of(pair, tier_ways_.lists(pair, sla.tier, shared)));
 }
 
 session::SlaView Domain::sla_view(const SlaWatch::Key& key, const SlaWatch::State& state) const {

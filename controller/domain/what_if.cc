@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "controller/domain/tier_ways.hh"
 #include "controller/te/allocation.hh"
 
 namespace qanat::domain {
@@ -97,20 +98,16 @@ class World {
     const auto used =
         std::find_if(all->begin(), all->end(), [&](const auto& choice) { return works(pair, choice.route); });
     if (used == all->end()) return std::nullopt;
-    WhatIfAnswer::Way way;
-    way.cost_us = engine_.evaluate(pair, used->route).cost_us;
-    std::uint32_t at = pair.first;
-    for (std::size_t hop = 0; hop < used->route.hops(); ++hop) {
-      const std::uint32_t next = hop < used->route.relay_count ? used->route.relays[hop].value : pair.second;
-      const auto link = link_of(at, next, used->route.planes[hop]);
-      way.rtt_us += link.rtt_us;
-      way.loss_ppm += link.loss_ppm;
-      way.jitter_us += link.jitter_us;
-      way.planes.push_back(used->route.planes[hop].value);
-      way.names.push_back(name(next));
-      at = next;
-    }
-    return way;
+    return way_by(pair, used->route);
+  }
+  // And what the promise's tier would: a way of its own, where the others break the promise and one keeps it.
+  std::optional<WhatIfAnswer::Way> way(const Pair& pair, const policy::Sla& sla) const {
+    const auto shared = way(pair);
+    if (!shared || steering_.concerns(pair) ||
+        keeps(sla, {shared->rtt_us, shared->loss_ppm, shared->jitter_us}))
+      return shared;
+    const auto own = way_within(engine_, steering_.objective(), pair, sla);
+    return own ? way_by(pair, own->route) : shared;
   }
   std::string name(std::uint32_t node) const {
     const auto at = names_.find(node);
@@ -118,6 +115,22 @@ class World {
   }
 
  private:
+  WhatIfAnswer::Way way_by(const Pair& pair, const Route& route) const {
+    WhatIfAnswer::Way way;
+    way.cost_us = engine_.evaluate(pair, route).cost_us;
+    std::uint32_t at = pair.first;
+    for (std::size_t hop = 0; hop < route.hops(); ++hop) {
+      const std::uint32_t next = hop < route.relay_count ? route.relays[hop].value : pair.second;
+      const auto link = link_of(at, next, route.planes[hop]);
+      way.rtt_us += link.rtt_us;
+      way.loss_ppm += link.loss_ppm;
+      way.jitter_us += link.jitter_us;
+      way.planes.push_back(route.planes[hop].value);
+      way.names.push_back(name(next));
+      at = next;
+    }
+    return way;
+  }
   topology::PlaneLink link_of(std::uint32_t from, std::uint32_t to, ids::PlaneId plane) const {
     const auto& t = *engine_.topology();
     return t.link(*t.index_of(ids::NodeId{from}), *t.index_of(ids::NodeId{to}), plane);
@@ -217,7 +230,7 @@ class Answering {
   }
 
   void compare_sla(const policy::Sla& sla, const Pair& pair, const World& before, const World& after) {
-    const auto old = before.way(pair), now = after.way(pair);
+    const auto old = before.way(pair, sla), now = after.way(pair, sla);
     const auto judge = [&](const char* term, std::uint32_t limit, std::uint32_t WhatIfAnswer::Way::*field) {
       const bool path = field == nullptr;
       if (!path && limit == 0) return;

@@ -79,4 +79,44 @@ std::optional<Choice> Engine::over(const Pair& pair, std::span<const ids::NodeId
   return Choice{route, now.cost_us};
 }
 
+std::optional<Choice> Engine::within(const Pair& pair, const Objective& limits) const {
+  if (!topology_) return std::nullopt;
+  const auto from = topology_->index_of(ids::NodeId{pair.first}),
+             to = topology_->index_of(ids::NodeId{pair.second});
+  if (!from || !to || *from == *to) return std::nullopt;
+  std::optional<Choice> best;
+  const auto offer = [&](std::uint64_t cost, const Sums& sums, const Route& route) {
+    if (cost < (best ? best->cost_us : kNoWay) && sums.meets(limits))
+      best = Choice{route, static_cast<std::uint32_t>(cost)};
+  };
+  for (const topology::PlaneLink& link : topology_->links(*from, *to)) {
+    Route route;
+    route.planes[0] = link.plane;
+    Sums sums;
+    sums.add(link);
+    offer(limits.cost(link), sums, route);
+  }
+  for (const topology::Index relay : topology_->relays()) {
+    const topology::Node& node = topology_->nodes()[relay];
+    if (relay == *from || relay == *to || !limits.allows(node)) continue;
+    for (const topology::PlaneLink& first : topology_->links(*from, relay)) {
+      const std::uint32_t there = limits.cost(first);
+      if (there == kNoWay) continue;
+      for (const topology::PlaneLink& second : topology_->links(relay, *to)) {
+        Route route;
+        route.relay_count = 1;
+        route.relays[0] = node.id;
+        route.planes[0] = first.plane;
+        route.planes[1] = second.plane;
+        Sums sums;
+        sums.add(first);
+        sums.add(second);
+        const std::uint32_t on = limits.cost(second);
+        if (on != kNoWay) offer(std::uint64_t{there} + limits.relay_us + on, sums, route);
+      }
+    }
+  }
+  return best;
+}
+
 }  // namespace qanat::paths

@@ -35,6 +35,8 @@ class Engine {
   RouteNow evaluate(const Pair& pair, const Route& route) const;
   // The way over these relays in this order, by the cheapest plane of each hop; nothing where that does not work.
   std::optional<Choice> over(const Pair& pair, std::span<const ids::NodeId> relays) const;
+  // The cheapest way within these limits, of the direct ones and those over one relay, by any planes; ranked as they say.
+  std::optional<Choice> within(const Pair& pair, const Objective& limits) const;
   // Null before the first rebuild().
   const topology::Topology* topology() const { return topology_.get(); }
 

@@ -37,7 +37,8 @@ struct RouteRule {
   bool operator==(const RouteRule&) const = default;
 };
 
-// A promise to a tenant for one tier, between all its members; 0: none. Watched, not enforced: the tiers share their ways.
+// A promise to a tenant for one tier, between all its members; 0: none. The tiers share their ways; one that these fail
+// gets a way of its own, where one keeps the promise.
 struct Sla {
   std::string tenant;
   ids::Tier tier = ids::Tier::Interactive;

@@ -101,14 +101,15 @@ struct Box {
     snapshot.set_signature(signature);
     return e;
   }
-  const proto::v1::SrPolicy* policy(std::uint32_t endpoint) const {
+  const proto::v1::SrPolicy* policy(std::uint32_t endpoint, ids::Tier tier = ids::Tier::Interactive) const {
     for (const auto& p : held.policies()) {
-      if (p.endpoint() == endpoint && p.tier() == 1) return &p;
+      if (p.endpoint() == endpoint && p.tier() == static_cast<std::uint32_t>(tier)) return &p;
     }
     return nullptr;
   }
-  std::vector<std::uint32_t> first_list(std::uint32_t endpoint) const {
-    const auto* p = policy(endpoint);
+  std::vector<std::uint32_t> first_list(std::uint32_t endpoint,
+                                        ids::Tier tier = ids::Tier::Interactive) const {
+    const auto* p = policy(endpoint, tier);
     if (p == nullptr || p->paths().empty()) return {};
     return {p->paths(0).segments().begin(), p->paths(0).segments().end()};
   }
@@ -170,13 +171,14 @@ struct DomainWorld {
     level->on_envelope(box.id, e, now);
   }
   void measure(const Box& from, std::uint32_t to, std::uint32_t rtt_us, bool alive = true,
-               std::uint32_t plane = 1) {
+               std::uint32_t plane = 1, std::uint32_t jitter_us = 0) {
     Envelope e;
     auto& a = *e.mutable_telemetry()->add_adjacencies();
     a.set_peer(to);
     a.set_local_plane(plane);
     a.set_remote_plane(plane);
     a.set_rtt_mean_us(rtt_us);
+    a.set_jitter_us(jitter_us);
     a.set_probes_sent(5);
     a.set_alive(alive);
     level->on_envelope(from.id, e, now);

@@ -18,6 +18,7 @@ class OneDomain : public ::testing::Test {
   std::vector<Box*> boxes_{&city_, &far_, &relay_};
   std::map<std::pair<Box*, Box*>, std::uint32_t> rtt_{
       {{&city_, &far_}, 100'000}, {{&city_, &relay_}, 20'000}, {{&relay_, &far_}, 20'000}};
+  std::map<std::pair<Box*, Box*>, std::uint32_t> jitter_;
 
   void SetUp() override {
     for (Box* box : boxes_) d_->enrol(*box);
@@ -28,7 +29,8 @@ class OneDomain : public ::testing::Test {
   void run(base::Duration time) {
     for (base::Duration t{}; t < time; t += 100ms) {
       now_.mono += 100ms;
-      for (const auto& [pair, rtt] : rtt_) d_->measure(*pair.first, pair.second->id, rtt, rtt != 0);
+      for (const auto& [pair, rtt] : rtt_)
+        d_->measure(*pair.first, pair.second->id, rtt, rtt != 0, 1, jitter_[pair]);
       d_->level->on_timer(now_);
       for (Box* box : boxes_) d_->deliver(*box);
     }

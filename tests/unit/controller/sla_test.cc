@@ -1,4 +1,9 @@
 // Promises to tenants, watched: what is broken for a while is told, with what and how much, and told again when it is well.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "controller/session/what_if.hh"
 #include "tests/unit/controller/one_domain.hh"
 
 namespace qanat {
@@ -110,6 +115,125 @@ TEST_F(Promises, WhatIsNotPromisedAnyMoreIsForgotten) {
   d_->level->set_rules({}, now_);
   run(2s);
   EXPECT_TRUE(d_->level->slas().empty());
+}
+
+class TierWays : public Promises {
+ protected:
+  void promise_jitter(std::uint32_t most_us) {
+    policy::Rules rules;
+    rules.slas.push_back({.tenant = "lab", .tier = ids::Tier::Interactive, .most_jitter_us = most_us});
+    d_->level->set_rules(rules, now_);
+  }
+  std::vector<std::uint32_t> direct() const { return {far_.id << 8}; }
+};
+
+TEST_F(TierWays, ATierThatTheSharedWaysFailGetsOneOfItsOwn) {
+  promise_jitter(5'000);
+  run(12s);
+  ASSERT_EQ(city_.first_list(far_.id), over_relay());
+  jitter_[{&city_, &relay_}] = 8'000;
+  run(8s);
+  EXPECT_EQ(city_.first_list(far_.id), direct()) << "longer, and steady";
+  EXPECT_EQ(far_.first_list(city_.id).size(), 1u) << "both directions";
+  for (const ids::Tier tier : {ids::Tier::Critical, ids::Tier::Bulk, ids::Tier::Scavenger})
+    EXPECT_EQ(city_.first_list(far_.id, tier), over_relay()) << ids::to_string(tier);
+  EXPECT_EQ(city_.policy(far_.id)->paths_size(), city_.policy(far_.id, ids::Tier::Bulk)->paths_size())
+      << "the shared ways stand behind it";
+  run(12s);
+  EXPECT_EQ(view("jitter").state, SlaView::State::Kept);
+  EXPECT_TRUE(d_->level->what_if({}, now_)().already_broken.empty()) << "what-if knows of it";
+
+  jitter_.clear();
+  run(9s);
+  EXPECT_EQ(city_.first_list(far_.id), direct()) << "well again for so short a time moves nobody";
+  run(10s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+}
+
+TEST_F(TierWays, WhatIsOverInAMomentMovesNobody) {
+  promise_jitter(5'000);
+  run(12s);
+  jitter_[{&city_, &relay_}] = 8'000;
+  run(1s);
+  jitter_.clear();
+  run(10s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+}
+
+TEST_F(TierWays, WithoutAWayThatKeepsItTheSharedOnesServe) {
+  promise_jitter(5'000);
+  run(12s);
+  jitter_ = {{{&city_, &relay_}, 8'000}, {{&city_, &far_}, 9'000}};
+  run(15s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+  EXPECT_EQ(view("jitter").state, SlaView::State::Broken);
+  jitter_[{&city_, &far_}] = 0;
+  run(5s);
+  EXPECT_EQ(city_.first_list(far_.id), direct()) << "as soon as there is one";
+}
+
+TEST_F(TierWays, AnOwnWayThatDiesIsLeftAndAPromiseThatEndsToo) {
+  promise_jitter(5'000);
+  jitter_[{&city_, &relay_}] = 8'000;
+  run(12s);
+  ASSERT_EQ(city_.first_list(far_.id), direct());
+  rtt_[{&city_, &far_}] = 0;
+  run(5s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+  rtt_[{&city_, &far_}] = 100'000;
+  run(10s);
+  ASSERT_EQ(city_.first_list(far_.id), direct());
+  d_->level->set_rules({}, now_);
+  run(3s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+}
+
+TEST(TierWaysRestart, KeepsThem) {
+  const std::string file = ::testing::TempDir() + "qanat_tiers_" + std::to_string(::getpid()) + ".db";
+  Now now{base::Time{} + 1000s, 1'800'000'000};
+  Box city{"city"}, far{"far"}, relay{"relay", true};
+  const auto round = [&](DomainWorld& d, int ticks, bool measured) {
+    for (int i = 0; i < ticks; ++i) {
+      now.mono += 100ms;
+      if (measured) {
+        d.measure(city, far.id, 100'000);
+        d.measure(city, relay.id, 20'000, true, 1, 8'000);
+        d.measure(relay, far.id, 20'000);
+      }
+      d.level->on_timer(now);
+      for (Box* box : {&city, &far, &relay}) d.deliver(*box);
+    }
+  };
+  policy::Rules rules;
+  rules.slas.push_back({.tenant = "lab", .tier = ids::Tier::Interactive, .most_jitter_us = 5'000});
+  {
+    DomainWorld d(1, now, file);
+    for (Box* box : {&city, &far, &relay}) {
+      d.enrol(*box);
+      d.connect(*box);
+    }
+    ASSERT_TRUE(
+        d.level->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now)
+            .empty());
+    d.level->set_rules(rules, now);
+    round(d, 120, true);
+    ASSERT_EQ(city.first_list(far.id).size(), 1u);
+    ASSERT_EQ(city.first_list(far.id, ids::Tier::Bulk).size(), 2u);
+  }
+  const auto version = city.held.version();
+  {
+    DomainWorld d(1, now, file);
+    d.level->set_rules(rules, now);
+    round(d, 20, false);
+    for (Box* box : {&city, &far, &relay}) d.connect(*box);
+    round(d, 20, false);
+    round(d, 200, true);
+    EXPECT_EQ(city.held.version(), version) << "neither the tier's way nor the others'";
+    d.level->set_rules({}, now);
+    round(d, 30, true);
+    EXPECT_EQ(city.first_list(far.id).size(), 2u);
+  }
+  for (const char* suffix : {"", "-wal", "-shm"}) std::remove((file + suffix).c_str());
 }
 
 TEST(SlaWatch, SecondsDecideAndNotLooks) {
