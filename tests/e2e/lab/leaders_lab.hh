@@ -173,7 +173,7 @@ class Operator {
           last_ = Clock::now();
           break;
         }
-        std::this_thread::sleep_for(20ms);
+        std::this_thread::sleep_for(60ms);
       }
     });
   }
