@@ -280,11 +280,23 @@ paths::Choices choices_of(const proto::v1::SrPolicy& policy) {
 
 }  // namespace
 
+// The lists that most tiers begin alike; of equally many, those of the least urgent tier.
 void adopt(const proto::v1::NodeConfig& config, Selections& selections) {
-  for (const auto& policy : config.policies()) {
-    if (policy.tier() != static_cast<std::uint32_t>(ids::Tier::Scavenger)) continue;
+  std::map<std::uint32_t, std::map<std::uint32_t, paths::Choices>> by_tier;  // of each endpoint
+  for (const auto& policy : config.policies())
     if (auto choices = choices_of(policy); !choices.empty())
-      selections[{config.node_id(), policy.endpoint()}] = std::move(choices);
+      by_tier[policy.endpoint()][policy.tier()] = std::move(choices);
+  for (auto& each : by_tier) {
+    auto& tiers = each.second;
+    const auto alike = [&tiers](const auto& one) {
+      return std::count_if(tiers.begin(), tiers.end(), [&one](const auto& other) {
+        return other.second.front().route == one.second.front().route;
+      });
+    };
+    const auto shared = std::max_element(tiers.begin(), tiers.end(), [&](const auto& a, const auto& b) {
+      return std::pair(alike(a), a.first) < std::pair(alike(b), b.first);
+    });
+    selections[{config.node_id(), each.first}] = std::move(shared->second);
   }
 }
 

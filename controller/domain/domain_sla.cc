@@ -1,5 +1,6 @@
 // Domain, promises: whether tenants' pairs get what they were promised, over and over, a share of the pairs in each tick.
 #include <algorithm>
+#include <map>
 #include <span>
 
 #include "base/log.hh"
@@ -44,6 +45,7 @@ void Domain::watch_slas(Now now) {
   if (warming_up_ || gathering_ || engine_.topology() == nullptr) return;
   if (!sla_look_.under_way && now.mono - sla_look_.began >= kLook) begin_sla_look(now);
   if (!sla_look_.under_way) return;
+  tier_ways_.begin_tick();
   for (std::size_t judged = 0; sla_look_.tenant < sla_look_.tenants.size();) {
     const auto& [slas, members] = sla_look_.tenants[sla_look_.tenant];
     if (sla_look_.row == members.size()) {
@@ -61,15 +63,27 @@ void Domain::watch_slas(Now now) {
   }
   sla_look_.under_way = false;
   for (const std::uint32_t headend : tier_ways_.end_adoption()) rollouts_[headend].dirty = true;
+  drop_tier_ways();  // members may have left
   for (const auto& news : sla_watch_.end(now)) tell(news);
 }
 
-// Of pairs that are none any more or have a rule of their own, over relays that nobody may use, or promised to nobody.
+// Of pairs that are none any more, nor members, or have a rule of their own, over relays that nobody may use, or promised to nobody.
 void Domain::drop_tier_ways() {
-  const auto gone = [this](const Pair& pair, ids::Tier tier, const std::string& tenant,
-                           const paths::Choice& own) {
+  std::map<std::string, std::vector<std::uint32_t>> members;
+  const auto names = own_names();
+  for (const auto* tenant : tenants_in_force()) {
+    auto& ids = members[tenant->name()] = member_ids(*tenant, names);
+    std::sort(ids.begin(), ids.end());
+  }
+  const auto is_member = [&](const std::string& tenant, std::uint32_t node) {
+    const auto at = members.find(tenant);
+    return at != members.end() && std::binary_search(at->second.begin(), at->second.end(), node);
+  };
+  const auto gone = [&](const Pair& pair, ids::Tier tier, const std::string& tenant,
+                        const paths::Choice& own) {
     const auto& current = membership_.current();
     return !pairs_.contains(pair) || !current.contains(pair.first) || !current.contains(pair.second) ||
+           (!tenant.empty() && !(is_member(tenant, pair.first) && is_member(tenant, pair.second))) ||
            steering_.concerns(pair) || steering_.forbidden(own.route) ||
            std::none_of(rules_.slas.begin(), rules_.slas.end(), [&](const policy::Sla& sla) {
              return sla.tier == tier && (tenant.empty() || sla.tenant == tenant);

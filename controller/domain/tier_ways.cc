@@ -84,6 +84,8 @@ bool TierWays::look(const paths::Engine& engine, const paths::Objective& ranks, 
   } else if (!shared || now - *state.since < kBrokenFor) {
     return false;  // what no way at all serves is the engine's to mend
   }
+  if (searches_ == 0) return false;
+  --searches_;
   const auto before = std::exchange(state.own, way_within(engine, ranks, pair, sla));
   if (before.has_value() != state.own.has_value()) state.since = before ? std::optional(now) : std::nullopt;
   return before.has_value() != state.own.has_value() || (before && before->route != state.own->route);

@@ -32,8 +32,11 @@ class TierWays {
  public:
   static constexpr base::Duration kBrokenFor = std::chrono::seconds(2);
   static constexpr base::Duration kKeptFor = std::chrono::seconds(10);
+  static constexpr std::size_t kSearches = 64;  // a tick; who finds none left asks in its next look
   using Pair = paths::Engine::Pair;
 
+  // A tick begins.
+  void begin_tick() { searches_ = kSearches; }
   // A look at one pair of the promise's tenant: what the shared ways give it, and how ways are ranked. True: the tier's
   // lists are others now.
   bool look(const paths::Engine& engine, const paths::Objective& ranks, const Pair& pair,
@@ -58,6 +61,7 @@ class TierWays {
   };
   std::map<std::tuple<Pair, ids::Tier, std::string>, State> states_;
   std::map<std::pair<Pair, ids::Tier>, paths::Choice> adopted_;
+  std::size_t searches_ = kSearches;
 };
 
 }  // namespace qanat::domain

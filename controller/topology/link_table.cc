@@ -8,12 +8,12 @@ namespace qanat::topology {
 using telemetry::LinkState;
 namespace {
 
-// Promises to tenants are about these two, of which a cost tells little or nothing: by half, and by what can matter.
-bool moved_by_half(std::uint32_t known, std::uint32_t now, std::uint32_t least) {
+// Promises to tenants are about these two, of which a cost tells little or nothing: by a quarter, and by what can matter.
+bool moved_by_a_quarter(std::uint32_t known, std::uint32_t now, std::uint32_t least) {
   const std::uint32_t by = known > now ? known - now : now - known;
-  return by >= least && by >= std::max(known, now) / 2;
+  return by >= least && by >= std::max(known, now) / 4;
 }
-constexpr std::uint32_t kLeastJitterUs = 2'000, kLeastLossPpm = 500;
+constexpr std::uint32_t kLeastJitterUs = 1'000, kLeastLossPpm = 300;
 
 }  // namespace
 
@@ -26,8 +26,8 @@ bool LinkTable::update(const telemetry::Link& link) {
   const bool was_usable = known.cost_us != kUnreachable, usable = cost != kUnreachable;
   const bool news = fresh || known.link.state != link.state || was_usable != usable ||
                     (usable && (cost_moved(known.cost_us, cost) ||
-                                moved_by_half(known.link.jitter_us, link.jitter_us, kLeastJitterUs) ||
-                                moved_by_half(known.link.loss_ppm, link.loss_ppm, kLeastLossPpm)));
+                                moved_by_a_quarter(known.link.jitter_us, link.jitter_us, kLeastJitterUs) ||
+                                moved_by_a_quarter(known.link.loss_ppm, link.loss_ppm, kLeastLossPpm)));
   if (!news) return false;
   usable_ += (link.state == LinkState::Usable) - std::size_t{known.link.state == LinkState::Usable};
   known = {link, cost};

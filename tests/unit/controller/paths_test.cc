@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "controller/paths/engine.hh"
 #include "controller/paths/selection.hh"
 #include "tests/unit/controller/net.hh"
 
@@ -55,6 +56,40 @@ TEST(PathsProperty, AChoiceThatIsKeptIsStable) {
     const auto once = select_12(net, {});
     EXPECT_EQ(select_12(net, once), once);
   }
+}
+
+// Of a direct way or one over a relay: it keeps the limits; where there is one, the table, which looks at two relays as
+// well, has one that is no dearer; where the table has none, neither has it.
+TEST(PathsProperty, AWayWithinLimitsKeepsThem) {
+  std::mt19937 random(6);
+  int found = 0, none = 0;
+  for (int round = 0; round < 400; ++round) {
+    const Net net = random_net(random);
+    Objective limits;
+    limits.most_rtt_us = 20'000 + random() % 100'000;
+    if (random() % 2 != 0) limits.most_loss_ppm = 5'000 + random() % 60'000;
+    if (random() % 2 != 0) limits.most_jitter_us = 500 + random() % 5'000;
+    Engine engine;
+    engine.rank_by(limits);
+    engine.rebuild(net.nodes, net.links, {{1, 2}});
+    const auto way = engine.within({1, 2}, limits);
+    const auto lists = engine.choose({1, 2}, {}, Unknowns::AreLost, RelayLoad());
+    if (!way) {
+      ++none;
+      for (const auto& choice : lists)
+        EXPECT_EQ(choice.route.relay_count, 2) << "any other would have been found";
+      continue;
+    }
+    ++found;
+    const RouteNow now = engine.evaluate({1, 2}, way->route);
+    EXPECT_EQ(now.state, LinkState::Usable) << "a broken limit is Dead";
+    EXPECT_EQ(now.cost_us, way->cost_us);
+    ASSERT_FALSE(lists.empty());
+    EXPECT_LE(lists.front().cost_us, way->cost_us);
+    if (lists.front().route.relay_count < 2) EXPECT_EQ(lists.front().cost_us, way->cost_us);
+  }
+  EXPECT_GT(found, 100);
+  EXPECT_GT(none, 20);
 }
 
 TEST(Paths, ARelayBeatsASlowDirectLine) {

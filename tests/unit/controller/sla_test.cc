@@ -188,7 +188,24 @@ TEST_F(TierWays, AnOwnWayThatDiesIsLeftAndAPromiseThatEndsToo) {
   EXPECT_EQ(city_.first_list(far_.id), over_relay());
 }
 
-TEST(TierWaysRestart, KeepsThem) {
+TEST_F(TierWays, WhoIsNoMemberAnyMoreGoesWithTheOthers) {
+  promise_jitter(5'000);
+  jitter_[{&city_, &relay_}] = 8'000;
+  run(12s);
+  ASSERT_EQ(city_.first_list(far_.id), direct());
+  ASSERT_TRUE(
+      d_->level
+          ->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"relay", {}, {}}}}, now_)
+          .empty());
+  run(5s);
+  EXPECT_EQ(city_.first_list(far_.id), over_relay());
+}
+
+class TierWaysRestart : public ::testing::TestWithParam<ids::Tier> {};
+
+TEST_P(TierWaysRestart, KeepsThem) {
+  const ids::Tier promised = GetParam();
+  const ids::Tier other = promised == ids::Tier::Bulk ? ids::Tier::Scavenger : ids::Tier::Bulk;
   const std::string file = ::testing::TempDir() + "qanat_tiers_" + std::to_string(::getpid()) + ".db";
   Now now{base::Time{} + 1000s, 1'800'000'000};
   Box city{"city"}, far{"far"}, relay{"relay", true};
@@ -205,7 +222,7 @@ TEST(TierWaysRestart, KeepsThem) {
     }
   };
   policy::Rules rules;
-  rules.slas.push_back({.tenant = "lab", .tier = ids::Tier::Interactive, .most_jitter_us = 5'000});
+  rules.slas.push_back({.tenant = "lab", .tier = promised, .most_jitter_us = 5'000});
   {
     DomainWorld d(1, now, file);
     for (Box* box : {&city, &far, &relay}) {
@@ -217,8 +234,8 @@ TEST(TierWaysRestart, KeepsThem) {
             .empty());
     d.level->set_rules(rules, now);
     round(d, 120, true);
-    ASSERT_EQ(city.first_list(far.id).size(), 1u);
-    ASSERT_EQ(city.first_list(far.id, ids::Tier::Bulk).size(), 2u);
+    ASSERT_EQ(city.first_list(far.id, promised).size(), 1u);
+    ASSERT_EQ(city.first_list(far.id, other).size(), 2u);
   }
   const auto version = city.held.version();
   {
@@ -231,10 +248,12 @@ TEST(TierWaysRestart, KeepsThem) {
     EXPECT_EQ(city.held.version(), version) << "neither the tier's way nor the others'";
     d.level->set_rules({}, now);
     round(d, 30, true);
-    EXPECT_EQ(city.first_list(far.id).size(), 2u);
+    EXPECT_EQ(city.first_list(far.id, promised).size(), 2u);
   }
   for (const char* suffix : {"", "-wal", "-shm"}) std::remove((file + suffix).c_str());
 }
+
+INSTANTIATE_TEST_SUITE_P(EveryTier, TierWaysRestart, ::testing::ValuesIn(ids::kTiers));
 
 TEST(SlaWatch, SecondsDecideAndNotLooks) {
   const policy::Sla sla{.tenant = "lab", .most_loss_ppm = 1000};
