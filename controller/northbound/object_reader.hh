@@ -40,7 +40,7 @@ class ObjectReader {
                       : type == Json::value_t::number_float  ? at->is_number()
                                                              : at->type() == type;
     if (fits) return &*at;
-    problem(key, "wrong type");
+    problem(key, std::string(at->type_name()) + ", expected " + expected(type));
     return nullptr;
   }
   std::string string(const char* key, bool required = false) {
@@ -61,7 +61,7 @@ class ObjectReader {
     if (value == nullptr) return 0;
     const double units = std::ceil(value->get<double>() * scale);
     if (units >= 0 && units <= most) return static_cast<std::uint32_t>(units);
-    problem(key, "out of range");
+    problem(key, "not 0 to " + Json(most / scale).dump());
     return 0;
   }
   std::vector<std::string> strings(const char* key, bool required = false) {
@@ -107,6 +107,17 @@ class ObjectReader {
   }
 
  private:
+  static const char* expected(Json::value_t type) {
+    switch (type) {
+      case Json::value_t::number_unsigned: return "a whole number";
+      case Json::value_t::number_float: return "a number";
+      case Json::value_t::object: return "an object";
+      case Json::value_t::array: return "an array";
+      case Json::value_t::boolean: return "true or false";
+      default: return "a string";
+    }
+  }
+
   const Json& json_;
   std::string where_;
   std::vector<std::string>& problems_;

@@ -74,7 +74,9 @@ TEST_F(IntentCommands, AFileIsAppliedSeenTakenBackAndAccountedFor) {
 
   base::write_file(file_, "[tenants.lab]\nvni = \"x\"\n[[drains]]\nnode = \"relay1\"\nmode = \"gentle\"\n");
   EXPECT_EQ(qanat("apply " + file_), 2);
-  EXPECT_TRUE(says("tenants.lab.vni: wrong type") && says("drains[0].mode: soft or hard")) << said_;
+  EXPECT_TRUE(says("tenants.lab.vni: string, expected a whole number") &&
+              says("drains[0].mode: soft or hard"))
+      << said_;
   base::write_file(file_, "[tenants.lab\n");
   EXPECT_EQ(qanat("apply " + file_), 2);
   EXPECT_TRUE(says("network.toml:1:")) << said_;
