@@ -90,7 +90,7 @@ class Domain final : public session::Level {
   std::vector<session::NodeView> nodes() const override;
   std::vector<session::LinkView> matrix(Now now) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
-  session::TrafficView traffic() const override { return traffic_; }
+  session::TrafficView traffic() const override;
   std::vector<session::SlaView> slas() const override;
   std::vector<session::TenantView> tenants() const override;
   std::vector<session::TenantView> tenants_like(const session::TenantView& tenant) const override;

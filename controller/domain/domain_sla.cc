@@ -42,6 +42,7 @@ void Domain::begin_sla_look(Now now) {
 
 // Not while nodes come back after a start: what they have not reported yet is not broken.
 void Domain::watch_slas(Now now) {
+  if (sla_watch_.terms().empty()) sla_watch_.begin(rules_.slas);
   if (warming_up_ || gathering_ || engine_.topology() == nullptr) return;
   if (!sla_look_.under_way && now.mono - sla_look_.began >= kLook) begin_sla_look(now);
   if (!sla_look_.under_way) return;

@@ -92,6 +92,15 @@ void Domain::plan_traffic(Now now) {
     work();
 }
 
+// Whom rates are promised is said without demand too.
+session::TrafficView Domain::traffic() const {
+  session::TrafficView out = traffic_;
+  if (out.tenants.empty())
+    for (const auto& t : rated_tenants())
+      out.tenants.push_back({.tenant = t.name, .committed_bps = t.committed_bps, .burst_bps = t.burst_bps});
+  return out;
+}
+
 std::vector<RatedTenant> Domain::rated_tenants() const {
   std::vector<RatedTenant> out;
   if (rules_.rates.empty()) return out;

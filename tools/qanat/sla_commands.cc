@@ -155,8 +155,10 @@ int show_promises(const Options& options) {
                std::to_string(sla.value("pairs", 0ULL)), std::to_string(sla.value("broken", 0ULL)),
                from.empty() ? "" : from + " to " + sla.value("to", ""), figure("worst"), figure("limit")});
   }
-  fmt::print("{}", table.empty() ? "nothing is promised; [[slas]] in the file of `qanat apply`\n"
-                                 : table.text(terminal_width()));
+  fmt::print(
+      "{}", table.empty()
+                ? "nothing is promised here; [[slas]] in the file of `qanat apply` at a domain's controller\n"
+                : table.text(terminal_width()));
   return 0;
 }
 
@@ -169,16 +171,20 @@ int show_traffic(const Options& options) {
   const auto mbps = [](const json& of, const char* key) {
     return fmt::format("{:.1f}", of.value(key, 0.0) / 1e6);
   };
-  fmt::print(
-      "{} demands ask for {} Mbit/s, {} of them expected; {} are carried, {} policies split, {:g} an hour\n",
-      traffic.value("demands", 0ULL), mbps(traffic, "asked_bps"), mbps(traffic, "expected_bps"),
-      mbps(traffic, "carried_bps"), traffic.value("spread", 0ULL), traffic.value("cost_per_hour", 0.0));
   Table planes({"PLANE", ">MBIT/S"}), tenants({"TENANT", ">COMMITTED", ">BURST", ">ASKED", ">CARRIED"});
   for (const json& plane : traffic["planes"])
     planes.row({std::to_string(plane.value("plane", 0)), mbps(plane, "carried_bps")});
   for (const json& t : traffic["tenants"])
     tenants.row({t.value("tenant", ""), mbps(t, "committed_bps"), mbps(t, "burst_bps"), mbps(t, "asked_bps"),
                  mbps(t, "carried_bps")});
+  if (traffic.value("demands", 0ULL) == 0)
+    fmt::print("nothing is planned for: no demand, or none known here; a domain's controller plans\n");
+  else
+    fmt::print(
+        "{} demands ask for {} Mbit/s, {} of them expected; {} are carried, {} policies split, {:g} an "
+        "hour\n",
+        traffic.value("demands", 0ULL), mbps(traffic, "asked_bps"), mbps(traffic, "expected_bps"),
+        mbps(traffic, "carried_bps"), traffic.value("spread", 0ULL), traffic.value("cost_per_hour", 0.0));
   for (const Table* table : {&planes, &tenants})
     if (!table->empty()) fmt::print("\n{}", table->text(terminal_width()));
   return 0;

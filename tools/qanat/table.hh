@@ -16,13 +16,13 @@ class Table {
   explicit Table(std::vector<std::string> headings);
   // As many cells as headings.
   void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  bool empty() const { return rows_.empty(); }
+  bool empty() const { return rows_.size() == 1; }  // headings alone
   // width 0: as wide as it comes.
   std::string text(std::size_t width) const;
 
  private:
   std::vector<bool> right_;
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<std::string>> rows_;  // the first: headings
 };
 
 // Columns of the terminal that stdout is; 0 when it is none.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -99,6 +100,36 @@ TEST_F(IntentCommands, AFileIsAppliedSeenTakenBackAndAccountedFor) {
   EXPECT_EQ(qanat("audit verify --head " + std::string(64, 'f')), 1) << said_;
   EXPECT_EQ(qanat("audit list"), 0);
   EXPECT_TRUE(says("alice") && says("operator") && says("POST /v1/apply")) << said_;
+}
+
+TEST_F(IntentCommands, PromisesAndTrafficAreSeen) {
+  EXPECT_EQ(qanat("sla status"), 0);
+  EXPECT_TRUE(says("nothing is promised here")) << said_;
+  EXPECT_EQ(qanat("traffic status"), 0);
+  EXPECT_EQ(said_.find("nothing is planned for"), 0u) << said_;
+  EXPECT_FALSE(says("PLANE") || says("TENANT")) << said_;
+  EXPECT_EQ(qanat("sla status --json"), 0);
+  EXPECT_EQ(said_, "[]\n");
+
+  base::write_file(
+      file_, std::string(kNetwork) + "[[rates]]\ntenant = \"lab\"\ncommitted_mbps = 100\nburst_mbps = 200\n");
+  ASSERT_EQ(qanat("apply " + file_), 0) << said_;
+  EXPECT_EQ(qanat("traffic status"), 0);
+  EXPECT_TRUE(says("TENANT  COMMITTED  BURST") && says("lab         100.0  200.0    0.0      0.0")) << said_;
+  EXPECT_EQ(qanat("traffic status --json"), 0);
+  EXPECT_TRUE(says("\"committed_bps\": 100000000")) << said_;
+  for (int tries = 0; tries < 20 && !says("latency"); ++tries) {
+    ::usleep(100'000);  // the next tick
+    EXPECT_EQ(qanat("sla status"), 0);
+  }
+  EXPECT_TRUE(says("latency  unknown") && says("60.0 ms") && says("0.50 %") && says("path")) << said_;
+
+  for (const char* command : {"sla status", "traffic status"}) {
+    EXPECT_EQ(qanat(command, " --socket " + controller_.folder() + "/none.sock"), 3) << said_;
+    EXPECT_TRUE(says("cannot be reached") && says("none.sock")) << said_;
+    EXPECT_EQ(qanat(command, " --help"), 0);
+    EXPECT_TRUE(says("Example:") && says(std::string("qanat ") + command)) << said_;
+  }
 }
 
 }  // namespace

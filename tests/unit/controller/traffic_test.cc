@@ -542,6 +542,8 @@ TEST_F(TrafficInADomain, TellsWhatATenantWithRatesGets) {
   policy::Rules rules;
   rules.rates = {{.tenant = "lab", .committed_bps = 50 * kMbit, .burst_bps = 60 * kMbit}};
   d_->level->set_rules(rules, now_);
+  ASSERT_EQ(d_->level->traffic().tenants.size(), 1u) << "without demand too";
+  EXPECT_EQ(d_->level->traffic().tenants[0].committed_bps, 50 * kMbit);
   run(20s);
   line(relay_, 100'000);
   carry(80'000, 40s);

@@ -20,6 +20,11 @@ TEST(Table, AlignsAndLeavesNoTrailingSpace) {
             "贵安  12.0 ms\n");
 }
 
+TEST(Table, IsEmptyWithHeadingsAlone) {
+  EXPECT_TRUE(Table({"NAME", ">RTT"}).empty());
+  EXPECT_FALSE(sample().empty());
+}
+
 TEST(Table, CutsTheWidestColumnToTheTerminal) {
   const std::string text = sample().text(24);
   EXPECT_EQ(text,
