@@ -148,7 +148,7 @@ bool Domain::revoke(const std::string& name, Now now) {
 
 // Drains begin and end by the time; what a hard one forbids is given up at once.
 void Domain::steer(Now now) {
-  if (!everything_ && now.unix_s < steering_.changes_at()) return;
+  if (!everything_ && steering_.holds_at(now.unix_s)) return;
   Steering next(rules_, own_names(), now.unix_s);
   if (next == steering_) return;
   if (next.all_drained() != steering_.all_drained()) emit({"drains_changed", {}});

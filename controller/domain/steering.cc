@@ -17,7 +17,7 @@ Steering::Steering(const policy::Rules& rules, const std::map<std::string, std::
   };
   for (const policy::Drain& drain : rules.drains) {
     for (const base::UnixSeconds edge : {drain.from, drain.until})
-      if (edge > now) changes_at_ = std::min(changes_at_, edge);
+      edge > now ? until_ = std::min(until_, edge) : since_ = std::max(since_, edge);
     const std::uint32_t node = number(drain.node);
     if (node == 0 || !drain.in_force(now)) continue;
     drained_.insert(node);

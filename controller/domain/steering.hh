@@ -23,8 +23,8 @@ class Steering {
   Steering(const policy::Rules& rules, const std::map<std::string, std::uint32_t>& numbers,
            base::UnixSeconds now);
 
-  // Until then it stays as it is: the next drain begins or ends.
-  base::UnixSeconds changes_at() const { return changes_at_; }
+  // Is it what the rules say then? Not once the next drain begins or ends, nor before the last one did: clocks go back.
+  bool holds_at(base::UnixSeconds now) const { return since_ <= now && now < until_; }
   // No new way goes over it.
   bool drained(std::uint32_t node) const { return drained_.contains(node); }
   const std::set<std::uint32_t>& all_drained() const { return drained_; }
@@ -58,7 +58,7 @@ class Steering {
   std::set<std::uint32_t> hard_;
   std::map<paths::Engine::Pair, Route> routes_;
   std::map<std::uint8_t, std::uint32_t> tolls_us_;
-  base::UnixSeconds changes_at_ = kNever;
+  base::UnixSeconds since_ = 0, until_ = kNever;
 };
 
 }  // namespace qanat::domain

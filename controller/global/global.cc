@@ -313,7 +313,7 @@ void Global::recompute(Now now) {
 
 // As Domain::steer.
 void Global::steer(Now now) {
-  if (!everything_ && now.unix_s < steering_.changes_at()) return;
+  if (!everything_ && steering_.holds_at(now.unix_s)) return;
   domain::Steering next(rules_, node_by_name_, now.unix_s);
   if (next == steering_) return;
   steering_ = std::move(next);

@@ -81,6 +81,21 @@ TEST(LabSim, ThreadsGiveTheBytesOfOne) {
   }
 }
 
+// Lists live for days, their keys for weeks, and nothing that a box sends holds its wall clock.
+TEST(LabSim, BoxesWhoseClocksAreHoursOffSendNotAByteElse) {
+  const auto topology = test::lab_network(2, 5);
+  SimOptions o = small(6);
+  o.flows = 8;  // some of them over relays
+  const SimResult right = simulate(topology, o);
+  ASSERT_TRUE(right.passed) << told(right);
+  o.clocks_off = std::chrono::hours{12};
+  const SimResult off = simulate(topology, o);
+  EXPECT_TRUE(off.passed) << told(off);
+  EXPECT_EQ(off.trace_sha256, right.trace_sha256);
+  o.clocks_off = std::chrono::hours{24 * 365};
+  EXPECT_NE(simulate(topology, o).trace_sha256, right.trace_sha256) << "relays a year ahead forward nothing";
+}
+
 TEST(LabSim, SaysWhatATopologyLacks) {
   auto topology = test::lab_network(2, 3);
   topology.controllers.pop_back();  // the global one

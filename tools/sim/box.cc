@@ -32,7 +32,6 @@ agent::AgentMachine::Settings settings_of(const BoxIdentity& identity, std::uint
 
 Box::Box(BoxIdentity identity, std::uint64_t seed, base::UnixSeconds unix_start, base::Time epoch_start)
     : identity_(std::move(identity)),
-      seed_(seed),
       unix_start_(unix_start),
       epoch_start_(epoch_start),
       random_(seed, Stream::Node, identity_.number) {}

@@ -91,7 +91,6 @@ class Box {
   void set_clock(base::Time now);
 
   BoxIdentity identity_;
-  std::uint64_t seed_;
   base::UnixSeconds unix_start_;
   base::Time epoch_start_;
   Random random_;

@@ -15,7 +15,17 @@ constexpr std::uint64_t mix(std::uint64_t x) {
 }
 
 // What a stream is for; with a number (of a node, a wire …) it names one.
-enum class Stream : std::uint64_t { Node = 1, Wire, Controller, Domain, Faults, Flows, Strays, Start };
+enum class Stream : std::uint64_t {
+  Node = 1,
+  Wire,
+  Controller,
+  Domain,
+  Faults,
+  Flows,
+  Strays,
+  Start,
+  Clocks
+};
 
 class Random {
  public:

@@ -34,6 +34,8 @@ struct SimOptions {
   base::Duration convergence = std::chrono::seconds(8);
   // Every so many arrivals one is shown to a box that it is not for as well.
   std::uint32_t stray_every = 1009;
+  // For tests: boxes' wall clocks are off the controllers' by up to this, either way.
+  std::chrono::seconds clocks_off{};
   // For tests: this box is broken on purpose, from then on.
   std::string sabotaged;
   Sabotage sabotage = Sabotage::None;

@@ -155,8 +155,13 @@ class Builder {
       identity.enrolment = controller(at->second).enrol_box(n.name, identity.keys.public_key, n.relay, hello);
       controller(at->second).name_member(identity.enrolment.node, identity.number);
       world_.boxes[identity.number] =
-          std::make_unique<Box>(std::move(identity), options_.seed, kUnixStart, kStart);
+          std::make_unique<Box>(std::move(identity), options_.seed, wall_clock_of(node(n.name)), kStart);
     }
+  }
+
+  base::UnixSeconds wall_clock_of(std::uint32_t box) const {
+    const auto most = static_cast<std::uint64_t>(options_.clocks_off.count());
+    return kUnixStart - most + Random(options_.seed, Stream::Clocks, box).below(2 * most + 1);
   }
 
   // A tenant within one domain is that domain's; one that spans several is the global level's.

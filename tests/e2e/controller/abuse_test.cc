@@ -1,97 +1,14 @@
 // What nobody should try, tried on the real qanat-controller: each is refused, logged and counted, and others are served
 // meanwhile. And the OpenAPI document, held to what is served.
-#include <arpa/inet.h>
-#include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/e2e/controller/abuse.hh"
 
-#include <chrono>
-#include <cstdlib>
+#include <sys/wait.h>
+
 #include <thread>
 #include <vector>
 
-#include "base/http_client.hh"
-#include "tests/e2e/controller/controller_process.hh"
-
 namespace qanat::e2e {
 namespace {
-
-using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
-
-// A plain TCP connection to 127.0.0.1 that says what it likes.
-class Rude {
- public:
-  explicit Rude(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) throw std::runtime_error("connect");
-  }
-  Rude(Rude&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  ~Rude() { close(fd_); }
-  void say(const std::string& bytes) { (void)!send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  // All until it is closed, at most for `limit`; `closed` says which.
-  std::string hear(std::chrono::milliseconds limit, bool& closed) {
-    std::string all;
-    closed = false;
-    for (const auto end = Clock::now() + limit; Clock::now() < end;) {
-      pollfd ready{fd_, POLLIN, 0};
-      if (poll(&ready, 1, 50) <= 0) continue;
-      char buffer[4096];
-      const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
-      if (n <= 0) {
-        closed = true;
-        break;
-      }
-      all.append(buffer, static_cast<std::size_t>(n));
-    }
-    return all;
-  }
-
- private:
-  int fd_;
-};
-
-class Abuse : public ::testing::Test {
- protected:
-  ControllerProcess controller_;
-
-  // A whole exchange in the caller's own bytes; the status, 0 when nothing came.
-  int exchange(const std::string& bytes) {
-    Rude rude(controller_.northbound());
-    rude.say(bytes);
-    bool closed = false;
-    const std::string answer = rude.hear(3s, closed);
-    return answer.size() > 12 ? std::atoi(answer.c_str() + 9) : 0;
-  }
-  std::string head(const std::string& method, const std::string& target, const std::string& token) {
-    return method + " " + target + " HTTP/1.1\r\nhost: x\r\nconnection: close\r\n" +
-           (token.empty() ? "" : "authorization: Bearer " + token + "\r\n");
-  }
-  int get(const std::string& target, const std::string& token) {
-    return exchange(head("GET", target, token) + "\r\n");
-  }
-  double counted(const std::string& series) {
-    const std::string text = controller_.rest("GET", "/metrics").body;
-    const auto at = text.find("\n" + series + " ");
-    return at == std::string::npos ? 0 : std::atof(text.c_str() + at + series.size() + 2);
-  }
-  double refused(const std::string& code) {
-    return counted("qanat_northbound_refused_total{code=\"" + code + "\"}");
-  }
-  std::string token(const std::string& name, const std::string& rest) {
-    const auto reply = controller_.rest("POST", "/v1/tokens", "{\"name\":\"" + name + "\"," + rest + "}");
-    const auto at = reply.body.find("qa1.");
-    EXPECT_EQ(reply.status, 201) << reply.body;
-    return at == std::string::npos ? "" : reply.body.substr(at, reply.body.find('"', at) - at);
-  }
-  bool logged(const std::string& what) { return controller_.log().find(what) != std::string::npos; }
-};
 
 TEST_F(Abuse, BodiesOverTheLimitEndBeforeAnybodyIsAuthenticated) {
   // Stated: refused by the head alone, not a byte of the body was sent. Chunked: at the limit.
@@ -99,7 +16,13 @@ TEST_F(Abuse, BodiesOverTheLimitEndBeforeAnybodyIsAuthenticated) {
   EXPECT_EQ(refused("body_too_large"), 1);
   EXPECT_EQ(exchange(head("POST", "/v1/apply", "") + "content-length: 100000\r\n\r\n"), 401)
       << "a body within the limit is not read either, without a token";
-  EXPECT_EQ(exchange(head("POST", "/v1/apply", "") + "transfer-encoding: chunked\r\n\r\n"), 401);
+  EXPECT_EQ(refused("unauthorized"), 1);
+  EXPECT_EQ(exchange(head("POST", "/v1/apply", "") + "transfer-encoding: chunked\r\n\r\n"), 401)
+      << "nor one whose length nobody says: not a chunk was sent";
+  EXPECT_EQ(exchange(head("POST", "/v1/apply", "qa1.000000000000.guess") +
+                     "transfer-encoding: chunked\r\n\r\n10000\r\n" + std::string(0x10000, ' ') + "\r\n"),
+            401);
+  EXPECT_EQ(refused("unauthorized"), 3);
   std::string chunks =
       head("POST", "/v1/apply", controller_.admin_token()) + "transfer-encoding: chunked\r\n\r\n";
   for (int i = 0; i < 5; ++i) chunks += "10000\r\n" + std::string(0x10000, ' ') + "\r\n";

@@ -6,12 +6,15 @@
 //   an outlier of 30 s             smoothed by a quarter: the way is left, and taken again as it fades; no overflow
 //   one direction missing          the other end's reports serve both directions
 //   a lying end                    the worse of both counts: a liar can make a link worse, never better
-//   a clock that jumps             matrix time is the controller's: reports are dated on arrival; no negative ages
+//   a controller's clock           matrix time is the controller's: reports are dated on arrival; no negative ages; its
+//     that jumps                   wall clock: clocks_test.cc
+//   a box's clock that jumps       no jitter, no round trip: what it reports is as before, also of a peer that lies
 #include <gtest/gtest.h>
 
 #include "controller/paths/selection.hh"
 #include "controller/telemetry/matrix.hh"
 #include "controller/topology/link_table.hh"
+#include "dataplane/path/estimate.hh"
 
 namespace qanat::telemetry {
 namespace {
@@ -103,6 +106,30 @@ TEST_F(Known, AClockThatJumpsBackMakesNothingNewer) {
   m.on_report(kAb, good(5000), earlier);
   m.on_report(kAb.reversed(), good(5000), earlier);
   EXPECT_EQ(m.link(kAb, earlier + 10s + 1ms)->state, LinkState::Unknown) << "dated when it was told";
+}
+
+TEST_F(Known, ABoxWhoseClockJumpsReportsWhatItDidBefore) {
+  path::Estimate estimate;
+  constexpr std::int64_t kHourUs = 3'600'000'000;
+  for (const std::int64_t ahead_us :
+       {std::int64_t{0}, 7 * kHourUs, -7 * kHourUs, 365 * 24 * kHourUs, INT64_MIN, INT64_MAX, INT64_MIN}) {
+    estimate.on_rtt(
+        std::chrono::microseconds(ahead_us / 1000));  // that it seemed to take while the clock jumped
+    for (int i = 0; i < 20; ++i) {
+      estimate.on_rtt(5ms);
+      estimate.on_one_way(ahead_us);
+    }
+    EXPECT_GE(estimate.jitter(), 0ms);
+    EXPECT_LT(estimate.jitter(), 1ms) << ahead_us;
+    const auto us = [](base::Duration d) {
+      return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count());
+    };
+    const auto interval = estimate.take_interval();
+    m.on_report(kAb, {us(interval.rtt_mean), us(estimate.jitter()), 20, 0, true}, t += 500ms);
+    EXPECT_EQ(m.link(kAb, t)->state, LinkState::Usable);
+    EXPECT_EQ(m.link(kAb, t)->rtt_us, 5000u) << ahead_us;
+    EXPECT_LT(m.link(kAb, t)->jitter_us, 1000u) << ahead_us;
+  }
 }
 
 TEST_F(Known, NoisePublishesNothing) {
