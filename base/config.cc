@@ -74,6 +74,8 @@ struct ConfigReader::State {
   std::vector<ConfigProblem> problems;
   // Asked-for keys of each table; a table that was never reached is one unknown key of its parent.
   std::map<const void*, std::set<std::string, std::less<>>> asked;
+  // Keys of the root that came from elsewhere, and from where.
+  std::map<std::string, std::string, std::less<>> overridden;
   bool parsed = true;
 
   const void* root_node() const { return static_cast<const toml::node*>(&root); }
@@ -127,8 +129,11 @@ bool ConfigTable::has(std::string_view key) const { return table_of(node_).conta
 void ConfigTable::wrong(const void* node, std::string_view key, std::string what, std::string expected) {
   const auto& source = (node != nullptr ? node_of(node) : node_of(node_)).source();
   std::string name = path_.empty() || key.empty() ? path_ + std::string{key} : path_ + "." + std::string{key};
-  reader_->state_->problems.push_back({reader_->state_->file, static_cast<int>(source.begin.line),
-                                       std::move(name), std::move(what), std::move(expected)});
+  const ConfigReader::State& state = *reader_->state_;
+  const auto elsewhere = path_.empty() ? state.overridden.find(key) : state.overridden.end();
+  reader_->state_->problems.push_back({elsewhere == state.overridden.end() ? state.file : elsewhere->second,
+                                       static_cast<int>(source.begin.line), std::move(name), std::move(what),
+                                       std::move(expected)});
 }
 
 void ConfigTable::problem(std::string_view key, std::string what, std::string expected) {
@@ -367,6 +372,11 @@ ConfigReader::ConfigReader(std::string_view text, std::string file) : state_(std
 }
 
 ConfigReader::~ConfigReader() = default;
+
+void ConfigReader::override_string(std::string_view key, std::string_view value, std::string source) {
+  state_->root.insert_or_assign(key, std::string{value});
+  state_->overridden.insert_or_assign(std::string{key}, std::move(source));
+}
 
 ConfigTable ConfigReader::root() { return ConfigTable{this, state_->root_node(), ""}; }
 

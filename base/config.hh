@@ -102,6 +102,10 @@ class ConfigReader {
   ConfigReader(const ConfigReader&) = delete;
   ConfigReader& operator=(const ConfigReader&) = delete;
 
+  // A key of the root table is this string, whatever the file says; problems with it name `source` in the file's place.
+  // Before anything is asked for.
+  void override_string(std::string_view key, std::string_view value, std::string source);
+
   ConfigTable root();
   // Everything that is wrong, by line; call it after all keys were asked for: keys nobody asked for are
   // problems.

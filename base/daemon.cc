@@ -145,8 +145,15 @@ struct Common {
   std::string name;            // by which it calls itself there
 };
 
+// An option of the command line that stands for a key of the file.
+struct Given {
+  const DaemonOption* option;
+  std::string value;
+};
+
 // Runs `read` over the file; prints problems.
-bool read_config(const std::string& file, const std::function<void(ConfigTable&)>& read, Common& common) {
+bool read_config(const std::string& file, const std::vector<Given>& given,
+                 const std::function<void(ConfigTable&)>& read, Common& common) {
   std::string text;
   try {
     text = read_file(file, 4 * 1024 * 1024);
@@ -155,6 +162,8 @@ bool read_config(const std::string& file, const std::function<void(ConfigTable&)
     return false;
   }
   ConfigReader reader{text, file};
+  for (const auto& [option, value] : given)
+    reader.override_string(option->key, value, std::string(option->flag));
   ConfigTable root = reader.root();
   common.log_level = root.one_of("log_level", {"trace", "debug", "info", "warn", "error"}, "info");
   if (auto traces = root.table("traces")) {
@@ -175,7 +184,7 @@ bool read_config(const std::string& file, const std::function<void(ConfigTable&)
 
 bool check_config(const std::string& file, const std::function<void(ConfigTable&)>& read) {
   Common common;
-  return read_config(file, read, common);
+  return read_config(file, {}, read, common);
 }
 
 int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::function<void(ConfigTable&)>& read,
@@ -190,6 +199,16 @@ int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::functi
       app.add_flag("--print-sample", sample, "print a commented sample configuration, and end");
   app.set_version_flag("--version", fmt::format("{} {}", info.program, kVersion));
   config_option->excludes(sample_option);
+  std::vector<Given> given;
+  for (const DaemonOption& option : info.options)
+    app.add_option_function<std::string>(
+           std::string{option.flag},
+           [&](const std::string& value) {
+             given.push_back({&option, value});
+           },
+           std::string{option.help})
+        ->type_name(std::string{option.type})
+        ->excludes(sample_option);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -206,7 +225,7 @@ int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::functi
   }
   try {
     Common common;
-    if (!read_config(file, read, common)) return 2;
+    if (!read_config(file, given, read, common)) return 2;
     if (check) {
       fmt::print("{}: no problems\n", file);
       return 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/config.hh"
 #include "base/time.hh"
@@ -21,10 +22,19 @@ inline constexpr std::string_view kVersion = "0.1.0";
 
 class TraceExporter;
 
+// A key of the configuration that may be given on the command line as well, where it counts instead of the file's.
+struct DaemonOption {
+  std::string_view flag;  // "--store"
+  std::string_view key;   // "state": a string at the root
+  std::string_view type;  // "STORE"
+  std::string_view help;
+};
+
 struct DaemonInfo {
   std::string_view program;  // "qanatd"
   std::string_view summary;  // one line for --help
   std::string_view sample;   // --print-sample prints it; it must itself pass --check-config
+  std::vector<DaemonOption> options{};
 };
 
 // The running process. Everything lives on one io_context, run by the main thread.

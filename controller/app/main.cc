@@ -16,7 +16,9 @@ int main(int argc, char** argv) {
   std::optional<app::Cluster> cluster;
   const base::DaemonInfo info{"qanat-controller",
                               "decides where packets go: a domain's controller, or the global one",
-                              app::kSampleConfig};
+                              app::kSampleConfig,
+                              {{"--store", "state", "sqlite:FILE|etcd:ENDPOINT,…",
+                                "where the state is kept, instead of the file's `state`"}}};
   return base::daemon_main(
       argc, argv, info, [&](base::ConfigTable& root) { app::read(root, settings); },
       [&](base::Daemon& daemon) {

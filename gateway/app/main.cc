@@ -14,8 +14,11 @@ int main(int argc, char** argv) {
   app::GatewayConfig config;
   return base::daemon_main(
       argc, argv,
-      {"qanat-gateway", "Admits compute calls, places them, carries them, measures them.",
-       app::kSampleConfig},
+      {"qanat-gateway",
+       "Admits compute calls, places them, carries them, measures them.",
+       app::kSampleConfig,
+       {{"--ledger", "ledger", "sqlite:FILE|postgres:CONNINFO",
+         "where keys and calls are kept, instead of the file's `ledger`"}}},
       [&](base::ConfigTable& root) { app::read_gateway_config(root, config); },
       [&](base::Daemon& daemon) {
         auto& service = daemon.make<app::GatewayService>(daemon.io(), config);

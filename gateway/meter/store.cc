@@ -48,7 +48,7 @@ class SqliteStore final : public Store {
 
 std::unique_ptr<Store> open_store(const std::string& where) {
   if (where.starts_with(kPostgres)) return std::make_unique<PostgresStore>(where.substr(kPostgres.size()));
-  return std::make_unique<SqliteStore>(where);
+  return std::make_unique<SqliteStore>(where.starts_with(kSqlite) ? where.substr(kSqlite.size()) : where);
 }
 
 }  // namespace qanat::meter

@@ -45,6 +45,7 @@ class Store {
 };
 
 inline constexpr std::string_view kPostgres = "postgres:";
+inline constexpr std::string_view kSqlite = "sqlite:";
 // "postgres:" and a libpq connection string ("postgres:host=10.0.0.5 dbname=qanat"), else a file of SQLite's, or
 // ":memory:". A committed transaction survives power loss. Throws StoreError.
 std::unique_ptr<Store> open_store(const std::string& where);

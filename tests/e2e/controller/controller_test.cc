@@ -387,6 +387,21 @@ TEST(ControllerConfig, TheSamplePassesItsOwnCheckAndMistakesAreAllNamed) {
   const std::string said = base::read_file(folder + ".err");
   for (const char* key : {"name", "role", "domain", "state", "listen", "foo", "socket"})
     EXPECT_TRUE(contains(said, key)) << said;
+
+  // Where its state is may be said on the command line, and counts before the file's.
+  base::write_file(folder + ".toml",
+                   "name = \"good\"\nrole = \"global\"\nlisten = [\"127.0.0.1:1\"]\nsocket = \"/nowhere\"\n");
+  const auto check = [&](const std::string& more) {
+    return run(bin + " --check-config --config " + folder + ".toml " + more + " 2> " + folder + ".err");
+  };
+  EXPECT_EQ(check(""), 2) << "nowhere to keep it";
+  EXPECT_EQ(check("--store sqlite:/nowhere/good.db"), 0) << base::read_file(folder + ".err");
+  EXPECT_EQ(check("--store etcd:http://127.0.0.1:1,http://127.0.0.1:2"), 0)
+      << base::read_file(folder + ".err");
+  EXPECT_EQ(check("--store etcd:127.0.0.1"), 2);
+  EXPECT_TRUE(contains(base::read_file(folder + ".err"),
+                       "--store: state: '127.0.0.1' is no endpoint of etcd, expected"))
+      << base::read_file(folder + ".err");
   for (const char* suffix : {".toml", ".err"}) std::remove((folder + suffix).c_str());
 }
 

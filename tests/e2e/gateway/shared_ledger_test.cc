@@ -125,13 +125,13 @@ class SharedLedger : public GatewayLab {
       g.port = support::free_port();
       const std::string config = folder_.write(
           g.name + ".toml",
-          "name = \"" + g.name +
-              "\"\nsite = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" + std::to_string(g.port) +
-              "\"]\nsocket = \"" + folder_.file(g.name + ".sock") + "\"\nledger = \"" + postgres_->ledger() +
+          "name = \"" + g.name + "\"\nsite = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" +
+              std::to_string(g.port) + "\"]\nsocket = \"" + folder_.file(g.name + ".sock") +
               "\"\njournal = \"" + folder_.file(g.name + ".journal") +
               "\"\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(local_port_) + "\"\nlocal = true\n");
       g.process = std::make_unique<support::DaemonProcess>(
-          "qanat-gateway", std::vector<std::string>{"--config", config}, folder_.file(g.name + ".log"));
+          "qanat-gateway", std::vector<std::string>{"--config", config, "--ledger", postgres_->ledger()},
+          folder_.file(g.name + ".log"));
       start(g);
     }
   }

@@ -117,7 +117,7 @@ TEST(Accounts, SaysOnceThatABudgetIsNearlyOrAllSpent) {
 }
 
 TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
-  const auto store = meter::open_store(":memory:");
+  const auto store = meter::open_store("sqlite::memory:");
   KeyStore::create(*store);
   KeyStore keys(*store);
   KeyInfo info{"key-1", "lab", "rain", "n", 5, 3, false};
