@@ -6,10 +6,11 @@
 namespace qanat::admit {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kPaths{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kPaths{{
     {"/v1/chat/", "chat"},
     {"/v1/completions", "chat"},
     {"/v1/embeddings", "chat"},
+    {"/v1/responses", "chat"},
     {"/v1/models", "models"},
     {"/qanat/v1/resolve", "models"},
     {"/qanat/v1/quote", "models"},

@@ -1,4 +1,4 @@
-// The tenants' API: OpenAI's models, chats, completions and embeddings, and what they may ask of their own calls.
+// The tenants' API: OpenAI's models, chats, completions, embeddings and responses, and what they may ask of their own calls.
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -159,6 +159,7 @@ std::optional<relay::Endpoint> endpoint_named(std::string_view name) {
   if (name == "chat") return relay::Endpoint::Chat;
   if (name == "completions") return relay::Endpoint::Completions;
   if (name == "embeddings") return relay::Endpoint::Embeddings;
+  if (name == "responses") return relay::Endpoint::Responses;
   return std::nullopt;
 }
 
@@ -166,7 +167,8 @@ awaitable<void> quote(StatePtr s, base::Request& in, base::Responder& out) {
   if (!s->warm) co_await s->warm_up();
   const auto endpoint = endpoint_named(in.parameter("of").value_or("chat"));
   if (endpoint) co_return co_await relay::quote(*s->relay, *endpoint, in, out);
-  co_await relay::refuse(*s->relay, out, Errc::OutOfRange, "'of' is chat, completions or embeddings", "of");
+  co_await relay::refuse(*s->relay, out, Errc::OutOfRange,
+                         "'of' is chat, completions, embeddings or responses", "of");
 }
 
 }  // namespace
@@ -262,7 +264,8 @@ std::string bill_csv(const meter::Bill& bill) {
 void GatewayService::add_tenant_routes(base::HttpServer& server) {
   const StatePtr s = state_;
   using relay::Endpoint;
-  for (const Endpoint endpoint : {Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings})
+  for (const Endpoint endpoint :
+       {Endpoint::Chat, Endpoint::Completions, Endpoint::Embeddings, Endpoint::Responses})
     server.route(
         "POST", relay::path_of(endpoint),
         [s, endpoint](base::Request& in, base::Responder& out) {

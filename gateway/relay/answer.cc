@@ -1,5 +1,6 @@
 #include "gateway/relay/answer.hh"
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/relay/chat.hh"
@@ -39,6 +40,43 @@ Answer::Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Sl
       continuous_usage_(scan.continuous_usage),
       bounds_(bounds),
       count_(bounds.completion_tokens, bounds.prompt_tokens) {}
+
+void Answer::tell_as(ResponsesAnswer& responses) {
+  responses_ = &responses;
+  include_usage_ = continuous_usage_ = true;  // it reads them; what the client gets of them is its word
+}
+
+ResponsesAnswer::Usage Answer::usage() const {
+  return {.prompt_tokens = prompt_tokens(),
+          .completion_tokens = count_.completion_tokens(),
+          .cached_tokens = std::min(count_.cached_tokens(), prompt_tokens())};
+}
+
+bool Answer::frame_of(const base::SseEvent& event, std::string& frame) {
+  if (!responses_) {
+    write_event(frame, event.name, event.data);
+    return true;
+  }
+  frame.clear();
+  if (failed_)
+    responses_->on_failure(error_, frame);
+  else if (event.data == "[DONE]")
+    responses_->on_end(usage(), frame);
+  else if (!responses_->on_chunk(event.data, frame)) {
+    failed_ = true;
+    error_ = "a chunk of the pool's stream cannot be read";
+    return false;
+  }
+  return !frame.empty();
+}
+
+void Answer::failure(Errc code, const std::string& message, std::string& frame) {
+  frame.clear();
+  if (responses_)
+    responses_->on_failure(message, frame);
+  else
+    write_event(frame, {}, error_json(code, message));
+}
 
 // The journal knows of the frame before the socket does …
 void Answer::before_write(std::size_t bytes, std::uint64_t tokens) {
@@ -88,7 +126,10 @@ Answer::Next Answer::forward() {
       // Nothing sent yet: another pool may do better. Nothing to say: the end of the stream says it.
       if (failed_ && (!started_ || !wanted)) return Next::End;
       if (!wanted) continue;
-      write_event(frame, event.name, event.data);
+      if (!frame_of(event, frame)) {
+        if (failed_) break;
+        continue;
+      }
     }
     if (!started_) {  // it comes here again for the same frame
       frame_ = frame;
@@ -161,7 +202,7 @@ asio::awaitable<Answer::End> Answer::stream(base::HttpStream& upstream, std::fun
   if (started_) {
     // The client gets an error it can name rather than a connection that just ends.
     if (error_.empty()) error_ = "the pool broke off";
-    write_event(frame_, {}, error_json(Errc::PoolFailed, "the pool failed during the answer: " + error_));
+    failure(Errc::PoolFailed, "the pool failed during the answer: " + error_, frame_);
     if (!told_) co_await out_.write(frame_);  // no tokens in it: nothing for the books
     co_await out_.finish();
   }
@@ -202,13 +243,21 @@ asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::func
     error_ = body.error().message();
     co_return End::Broken;
   }
-  const std::size_t bytes = body->size();
   if (!on_whole(*body)) co_return End::Broken;
   if (may_pass) {
     const bool passes = co_await may_pass(*body);
     if (!passes) co_return End::Withheld;
     if (out_.client_gone()) co_return End::ClientGone;
   }
+  if (responses_) {
+    auto told = responses_->whole(*body, usage());
+    if (!told) {
+      error_ = "the pool's answer cannot be read";
+      co_return End::Broken;
+    }
+    *body = std::move(*told);
+  }
+  const std::size_t bytes = body->size();
   if (bytes <= kMaxKept) kept_ = *body;
   before_write(bytes, count_.completion_tokens());
   started_ = true;

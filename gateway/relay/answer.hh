@@ -14,6 +14,7 @@
 #include "gateway/meter/journal.hh"
 #include "gateway/relay/errc.hh"
 #include "gateway/relay/request_scan.hh"
+#include "gateway/relay/responses_answer.hh"
 #include "gateway/relay/stream_window.hh"
 
 namespace qanat::relay {
@@ -40,6 +41,8 @@ class Answer {
   };
   Answer(base::Responder& out, meter::Journal& journal, meter::Journal::Slot slot, const RequestScan& scan,
          const Bounds& bounds);
+  // The client is told so, and not as the pool told it; it outlives this.
+  void tell_as(ResponsesAnswer& responses);
 
   // Forwards a stream, event by event, each one as soon as it is there. `on_first` runs before the first byte goes to
   // the client. Broken before that: nothing was sent, and another pool may be tried.
@@ -80,6 +83,11 @@ class Answer {
     End,    // of the stream, or of the client
   };
   Next forward();
+  // The frame that an event becomes; false: none, or the stream is no good any more.
+  bool frame_of(const base::SseEvent& event, std::string& frame);
+  // What the client gets of a failure after the answer began.
+  void failure(Errc code, const std::string& message, std::string& frame);
+  ResponsesAnswer::Usage usage() const;
   boost::asio::awaitable<bool> begin();
   boost::asio::awaitable<bool> release(std::vector<StreamWindow::Frame> frames);
   boost::asio::awaitable<End> cut(StreamWindow& window);
@@ -91,6 +99,7 @@ class Answer {
   meter::Journal& journal_;
   meter::Journal::Slot slot_;
   Endpoint endpoint_;
+  ResponsesAnswer* responses_ = nullptr;
   bool include_usage_, continuous_usage_;
   Bounds bounds_;
   std::uint64_t chunks_ = 0;

@@ -1,4 +1,5 @@
 // A stream behind a window: frames wait until the content filter has seen the text in them and in what follows.
+#include <algorithm>
 #include <utility>
 
 #include "gateway/relay/answer.hh"
@@ -16,10 +17,13 @@ asio::awaitable<bool> Answer::begin() {
 
 asio::awaitable<bool> Answer::release(std::vector<StreamWindow::Frame> frames) {
   for (const StreamWindow::Frame& frame : frames) {
+    std::string told;
+    if (responses_ && !frame_of({{}, std::move(frame.bytes), {}}, told)) continue;
+    const std::string& bytes = responses_ ? told : frame.bytes;
     if (!co_await begin()) co_return false;
-    before_write(frame.bytes.size(), frame.tokens);
-    if (!co_await out_.write(frame.bytes)) co_return false;
-    after_write(frame.bytes.size());
+    before_write(bytes.size(), frame.tokens);
+    if (!co_await out_.write(bytes)) co_return false;
+    after_write(bytes.size());
   }
   co_return true;
 }
@@ -32,6 +36,14 @@ asio::awaitable<Answer::End> Answer::cut(StreamWindow& window) {
     co_return co_await out_.write(event);
   };
   if (!co_await begin()) co_return End::ClientGone;
+  if (responses_) {
+    const std::uint64_t prompt = billed_prompt_tokens(End::Cut);
+    std::string events;
+    responses_->on_cut({prompt, delivery_.delivered(), std::min(count_.cached_tokens(), prompt)}, events);
+    if (!co_await out_.write(events)) co_return End::ClientGone;
+    co_await out_.finish();
+    co_return End::Cut;
+  }
   if (!co_await tell(window.cut())) co_return End::ClientGone;
   if (include_usage_) {
     const std::string usage = window.usage(billed_prompt_tokens(End::Cut), delivery_.delivered());
@@ -64,7 +76,10 @@ asio::awaitable<Answer::End> Answer::screened(base::HttpStream& upstream, std::f
       if (failed_) break;
       if (!wanted) continue;
       StreamWindow::Frame frame{{}, count_.completion_tokens()};
-      write_event(frame.bytes, event.name, event.data);
+      if (responses_)
+        frame.bytes = event.data;  // told when it goes out: what was held back never was
+      else
+        write_event(frame.bytes, event.name, event.data);
       if (!window.hold(std::move(frame), event.data)) {
         failed_ = true;
         error_ = "a chunk of the pool's stream cannot be read";
@@ -100,7 +115,7 @@ asio::awaitable<Answer::End> Answer::withhold() {
 
 asio::awaitable<void> Answer::break_off(Errc code, std::string message) {
   std::string event;
-  write_event(event, {}, error_json(code, message));
+  failure(code, message, event);
   co_await out_.write(event);
   co_await out_.finish();
 }

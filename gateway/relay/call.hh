@@ -11,6 +11,7 @@
 #include "gateway/relay/answer.hh"
 #include "gateway/relay/chat.hh"
 #include "gateway/relay/explain.hh"
+#include "gateway/relay/responses_request.hh"
 
 // g++ 12 says of coroutine frames in unity builds that their locals have no linkage; frames have no users elsewhere.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -38,6 +39,8 @@ class Call {
   };
 
   boost::asio::awaitable<bool> prepare();
+  // The body, which a request to /v1/responses becomes a chat's for.
+  boost::system::result<RequestScan, BadRequest> scan();
   // False: it was answered here, as a repeat of another call.
   boost::asio::awaitable<bool> first_of_its_kind();
   // The content filter's word on the request, on a whole answer, and on a stream's window.
@@ -105,6 +108,8 @@ class Call {
   place::Decision& decision_ = why_->decision;
   std::vector<Try>& tries_ = why_->tries;
   std::vector<place::PrefixHash> prefix_;
+  std::string echo_;            // of a request to /v1/responses, what its answer repeats
+  std::uint64_t asked_ = 0;     // a hash of the body as it came
   std::string repeat_key_;      // empty: the caller gave no Idempotency-Key
   std::uint64_t most_out_ = 0;  // completion tokens that are held for
   Turns::Turn turn_;

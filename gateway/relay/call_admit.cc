@@ -71,7 +71,7 @@ asio::awaitable<bool> Call::prepare() {
   if (!key) co_return false;
   key_ = *key;
 
-  auto scan = scan_request(request_.body, endpoint_);
+  auto scan = this->scan();
   if (!scan.has_value()) {
     co_await refuse(relay_, out_, scan.error().code, scan.error().message, scan.error().param);
     co_return false;
@@ -104,6 +104,16 @@ asio::awaitable<bool> Call::prepare() {
   for (const std::string& allowed : key_.scope.c_urls)
     if (auto parsed = c_url::CUrl::parse(allowed)) target_.within.push_back(std::move(*parsed));
   co_return true;
+}
+
+boost::system::result<RequestScan, BadRequest> Call::scan() {
+  if (endpoint_ != Endpoint::Responses) return scan_request(request_.body, endpoint_);
+  asked_ = std::hash<std::string_view>{}(request_.body);
+  auto chat = to_chat(request_.body);
+  if (!chat.has_value()) return chat.error();
+  request_.body = std::move(chat->chat);
+  echo_ = std::move(chat->echo);
+  return scan_request(request_.body, Endpoint::Chat);
 }
 
 asio::awaitable<bool> Call::passes_filter() {
@@ -301,8 +311,8 @@ asio::awaitable<bool> Call::first_of_its_kind() {
     co_return false;
   }
   std::string key = key_.id + '/' + *given;
-  const std::uint64_t body =
-      std::hash<std::string_view>{}(request_.body) + static_cast<std::uint64_t>(endpoint_);
+  const std::uint64_t asked = asked_ != 0 ? asked_ : std::hash<std::string_view>{}(request_.body);
+  const std::uint64_t body = asked + static_cast<std::uint64_t>(endpoint_);
   const admit::Repeats::Found found = relay_.repeats.begin(key, body, id_, base::monotonic_now());
   if (found.seen == admit::Repeats::Seen::First) {
     repeat_key_ = std::move(key);

@@ -102,7 +102,7 @@ void Call::failed(const Leg& leg, std::string error, int status) {
 base::ClientRequest Call::request_for(const place::Option& option) const {
   base::ClientRequest request;
   request.method = "POST";
-  request.target = path_of(endpoint_);
+  request.target = path_of(scan_.endpoint);
   request.headers.add("content-type", "application/json");
   request.headers.add("accept", scan_.stream ? "text/event-stream" : "application/json");
   request.headers.add("x-qanat-call", id_);
@@ -266,6 +266,7 @@ asio::awaitable<Call::Tried> Call::try_pool(const place::Option& option, const p
       pool.breaker.on_success();
       note(*leg.option, "refused: status " + std::to_string(status));
       settle(*leg.option, meter::Outcome::Refused, nullptr, Answer::End::Broken);
+      if (endpoint_ == Endpoint::Responses) *body = in_words_of_responses(std::move(*body));
       co_await out_.send(status, opened->headers().value_or("content-type", "application/json"),
                          std::move(*body));
     }
@@ -297,6 +298,9 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
   const Answer::Bounds bounds{most_out_, most_prompt(request_.body.size()),
                               relay_.estimate_prompt(request_.body.size())};
   Answer answer(out_, relay_.journal, slot_, scan_, bounds);
+  std::optional<ResponsesAnswer> responses;
+  if (endpoint_ == Endpoint::Responses)
+    answer.tell_as(responses.emplace(id_, record_.started_unix_ms / 1000, scan_.model, echo_));
   Answer::End end = Answer::End::Broken;
   std::optional<Errc> withheld;
   Answer::Check may_pass;

@@ -1,4 +1,4 @@
-// infer: a call to a model (chat, completion or embeddings), from the request to its line in the ledger.
+// infer: a call to a model (chat, completion, embeddings or response), from the request to its line in the ledger.
 //
 //   1 authenticate   2 scan   3 resolve the target   4 place   5 admit (reserve)   6 try pools in the decision's order
 //   7 deliver (journal before and after each write)   8 settle

@@ -22,6 +22,7 @@ std::string_view to_string(Errc code) {
     case Errc::WrongType: return "invalid_type";
     case Errc::OutOfRange: return "invalid_value";
     case Errc::DuplicateField: return "duplicate_parameter";
+    case Errc::Unsupported: return "unsupported_parameter";
     case Errc::BadCUrl: return "invalid_c_url";
     case Errc::BadKey: return "invalid_api_key";
     case Errc::OutOfScope: return "scope_exceeded";

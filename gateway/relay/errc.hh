@@ -11,6 +11,7 @@ enum class Errc {
   WrongType,       // a member we read is not of its type
   OutOfRange,      // a number we read is beyond its bounds
   DuplicateField,  // a member we read appears twice
+  Unsupported,     // a member asks for what is not done here
   BadCUrl,         // the model is a malformed C-URL
   BadKey,          // no key, or not a valid one
   OutOfScope,      // the key is not for this endpoint, model or C-URL

@@ -194,6 +194,7 @@ std::string_view path_of(Endpoint endpoint) {
     case Endpoint::Chat: return "/v1/chat/completions";
     case Endpoint::Completions: return "/v1/completions";
     case Endpoint::Embeddings: return "/v1/embeddings";
+    case Endpoint::Responses: return "/v1/responses";
   }
   return "";
 }

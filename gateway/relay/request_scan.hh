@@ -20,7 +20,7 @@ struct Range {
 };
 
 // Which of OpenAI's calls to a model it is.
-enum class Endpoint : std::uint8_t { Chat, Completions, Embeddings };
+enum class Endpoint : std::uint8_t { Chat, Completions, Embeddings, Responses };
 std::string_view path_of(Endpoint endpoint);  // "/v1/chat/completions"
 
 struct RequestScan {

@@ -83,7 +83,7 @@ void GatewayLab::start_pools(const std::string& local_engine, const std::string&
   far_ = process("far", pool_config(folder_, "far", "far1", far_port_, "H20", 8, far_engine, far_price_));
 }
 
-void GatewayLab::start_gateway() {
+void GatewayLab::start_gateway(std::size_t pools) {
   if (!gateway_) {
     port_ = support::free_port();
     const std::string config = folder_.write(
@@ -100,7 +100,7 @@ void GatewayLab::start_gateway() {
         "qanat-gateway", std::vector<std::string>{"--config", config}, folder_.file("gateway.log"));
   }
   gateway_->start();
-  wait_for_pools(2);
+  wait_for_pools(pools);
   if (key_.empty())
     key_ = json::parse(admin("POST", "/v1/keys", R"({"tenant":"lab"})").body).at("key").get<std::string>();
 }

@@ -33,7 +33,7 @@ class GatewayLab : public ::testing::Test {
  protected:
   void SetUp() override;
   void start_pools(const std::string& local_engine = "", const std::string& far_engine = "");
-  void start_gateway();
+  void start_gateway(std::size_t pools = 2);
   void wait_for_pools(std::size_t fresh);
 
   nlohmann::json chat_body(std::uint32_t tokens, bool stream = true, const std::string& model = kModel) const;

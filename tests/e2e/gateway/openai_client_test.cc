@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tests/e2e/gateway/gateway_lab.hh"
+#include "tests/e2e/gateway/scripted_pool.hh"
 
 namespace qanat::e2e {
 namespace {
@@ -32,7 +33,11 @@ TEST_F(GatewayLab, ClientsOfOpenAiUnchanged) {
     GTEST_SKIP() << "npm cannot install the clients here; see " << (folder / "npm.log");
 
   start_pools();
-  start_gateway();
+  const unsigned handy_port = support::free_port();
+  const ScriptedPool handy("handy", handy_port, true, "127.0.0.1",
+                           "tool-caller");  // the simulated pools call no tools
+  more_ = "[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(handy_port) + "\"\n";
+  start_gateway(3);
   const auto key_of = [&](const std::string& account) {
     return json::parse(admin("POST", "/v1/keys", account).body).at("key").get<std::string>();
   };
@@ -43,14 +48,16 @@ TEST_F(GatewayLab, ClientsOfOpenAiUnchanged) {
   const auto passes = [&](const char* script, const std::string& more = {}) {
     const std::string command = in_folder + "timeout 60 node '" + (here / source / script).string() +
                                 "' http://127.0.0.1:" + std::to_string(port_) + "/v1 " + key_ +
-                                " 'c-url://any/infer/" + kModel + "?accel=h20&ttft=5s' " + kModel + more;
+                                " 'c-url://any/infer/" + kModel + "?accel=h20&ttft=5s' " + kModel + " " +
+                                more;
     return std::system(command.c_str()) == 0;
   };
   EXPECT_TRUE(passes("test.mjs")) << gateway_->log();
-  EXPECT_TRUE(passes("others.mjs")) << gateway_->log();
+  EXPECT_TRUE(passes("others.mjs", "c-url://any/infer/tool-caller")) << gateway_->log();
   const auto document = here / "../shared/data/openai/openapi.json.gz";
   if (std::filesystem::exists(document))
-    EXPECT_TRUE(passes("walk.mjs", " '" + document.string() + "' " + poor + " " + one_call))
+    EXPECT_TRUE(passes("walk.mjs", "'" + document.string() + "' " + poor + " " + one_call +
+                                       " c-url://any/infer/tool-caller"))
         << gateway_->log();
   const auto books = settled([](const json& t) { return t["calls"] >= 25; });
   EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);

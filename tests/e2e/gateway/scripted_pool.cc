@@ -15,8 +15,6 @@
 namespace qanat::e2e {
 namespace {
 
-constexpr std::string_view kModelName = "deepseek-r1-distill-qwen-32b";
-
 bool send_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -45,6 +43,11 @@ std::string chunk(const std::string& data) {
   return size + event + "\r\n";
 }
 
+constexpr std::string_view kStreamHead =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+bool streamed(const std::string& request) { return request.find("\"stream\":true") != std::string::npos; }
+
 std::string content(const std::string& more = "", const std::string& text = "word ") {
   return R"({"id":"s","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":)"
          R"({"content":")" +
@@ -55,7 +58,7 @@ std::string closing(const std::string& usage) {
   return R"({"id":"s","object":"chat.completion.chunk","created":1,"model":"m","choices":[],)" + usage + "}";
 }
 
-std::string descriptor_of(const std::string& id) {
+std::string descriptor_of(const std::string& id, const std::string& model) {
   descriptor::Descriptor d;
   d.id = id;
   d.provider = "test";
@@ -64,9 +67,9 @@ std::string descriptor_of(const std::string& id) {
   d.residency = "cn";
   d.services = {"infer"};
   d.card = {"nvidia", "h20", 8, 96'000'000'000, 4'000'000'000'000, {{"bf16", 148e12}}};
-  d.models = {{std::string(kModelName), "", "bf16", 32768, {400, 100, 1600}}};
+  d.models = {{model, "", "bf16", 32768, {400, 100, 1600}}};
   descriptor::EngineState engine;
-  engine.model = kModelName;
+  engine.model = model;
   engine.max_num_seqs = 1000;
   engine.kv_total_tokens = 10'000'000;
   engine.decode = {1000, 0, 0};
@@ -77,8 +80,12 @@ std::string descriptor_of(const std::string& id) {
 
 }  // namespace
 
-ScriptedPool::ScriptedPool(std::string id, unsigned port, bool scripted, const std::string& host)
-    : id_(std::move(id)), scripted_(scripted), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+ScriptedPool::ScriptedPool(std::string id, unsigned port, bool scripted, const std::string& host,
+                           std::string model)
+    : id_(std::move(id)),
+      model_(std::move(model)),
+      scripted_(scripted),
+      listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const int on = 1;
   ::setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in at{};
@@ -159,7 +166,7 @@ bool ScriptedPool::describe(int fd) {
     case Descriptor::Endless: return go_on(std::string(65536, ' '), 0);
     case Descriptor::Drips: return go_on(" ", 20);
   }
-  return send_all(fd, with_head("200 OK", descriptor_of(id_)));
+  return send_all(fd, with_head("200 OK", descriptor_of(id_, model_)));
 }
 
 bool ScriptedPool::answer(int fd, const std::string& request) {
@@ -202,7 +209,8 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
     }
     if (script == "silent") return false;
   }
-  if (request.find("\"stream\":true") != std::string::npos) return stream(fd, script, request);
+  if (request.find("\"tools\":[") != std::string::npos) return with_tools(fd, request);
+  if (streamed(request)) return stream(fd, script);
   const std::string told =
       script == "missing_usage" ? std::string(R"("x":1)") : usage(kPrompt, kTokens, kCached);
   return send_all(
@@ -213,10 +221,43 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
                         told + "}"));
 }
 
-bool ScriptedPool::stream(int fd, std::string_view script, std::string_view) {
-  if (!send_all(fd,
-                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"))
-    return false;
+bool ScriptedPool::with_tools(int fd, const std::string& request) {
+  const std::string at = R"("tools":[{"type":"function","function":{"name":")";
+  const std::size_t name = request.find(at) + at.size();
+  const std::string tool = request.substr(name, request.find('"', name) - name);
+  const bool told = request.find(R"("role":"tool")") != std::string::npos;
+  const std::string called = R"("id":"call_1","type":"function","function":{"name":")" + tool + "\"";
+  const std::string finish = told ? R"("finish_reason":"stop")" : R"("finish_reason":"tool_calls")";
+  const std::string all = usage(kPrompt, kTokens, kCached);
+  if (!streamed(request)) {
+    const std::string said =
+        told ? R"("content":"It is dry.")"
+             : R"("content":null,"tool_calls":[{)" + called + R"(,"arguments":"{\"place\":\"delta\"}"}}])";
+    return send_all(fd, with_head("200 OK", R"({"id":"s","object":"chat.completion","created":1,"model":"m",)"
+                                            R"("choices":[{"index":0,"message":{"role":"assistant",)" +
+                                                said + "}," + finish + "}]," + all + "}"));
+  }
+  if (!send_all(fd, kStreamHead)) return false;
+  const auto piece = [&](const std::string& delta, const std::string& end) {
+    return send_all(
+        fd,
+        chunk(R"({"id":"s","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,)"
+              R"("delta":)" +
+              delta + "," + end + "}]}"));
+  };
+  const std::string open = R"("finish_reason":null)";
+  const auto argument = [&](const std::string& text) {
+    return piece(R"({"tool_calls":[{"index":0,"function":{"arguments":")" + text + R"("}}]})", open);
+  };
+  const bool sent = told ? piece(R"({"content":"It is "})", open) && piece(R"({"content":"dry."})", open)
+                         : piece(R"({"tool_calls":[{"index":0,)" + called + R"(,"arguments":""}}]})", open) &&
+                               argument(R"({\"place\":)") && argument(R"(\"delta\"})");
+  return sent && piece("{}", finish) && send_all(fd, chunk(closing(all))) && send_all(fd, chunk("[DONE]")) &&
+         send_all(fd, "0\r\n\r\n");
+}
+
+bool ScriptedPool::stream(int fd, std::string_view script) {
+  if (!send_all(fd, kStreamHead)) return false;
   // drip: a token every 50 ms, for a minute; torrent: more than any socket holds, 16 KiB a token.
   // poisoned: a word of two tokens that a filter may know, the 120th and the 121st of 200.
   const bool poisoned = script == "poisoned", slow = script == "slow" || poisoned, drip = script == "drip",

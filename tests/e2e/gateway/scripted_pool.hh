@@ -15,8 +15,10 @@ namespace qanat::e2e {
 
 class ScriptedPool {
  public:
+  // Of a call with tools it calls the first one, with {"place":"delta"}, and answers "It is dry." once that has told something.
   // Listens on host:port, in the namespace of the thread that makes it, until it goes. Five tokens an answer; {"prompt_tokens":40,"cached_tokens":30}.
-  ScriptedPool(std::string id, unsigned port, bool scripted, const std::string& host = "127.0.0.1");
+  ScriptedPool(std::string id, unsigned port, bool scripted, const std::string& host = "127.0.0.1",
+               std::string model = "deepseek-r1-distill-qwen-32b");
   ~ScriptedPool();
   ScriptedPool(const ScriptedPool&) = delete;
   ScriptedPool& operator=(const ScriptedPool&) = delete;
@@ -45,9 +47,10 @@ class ScriptedPool {
   void serve(int fd);
   bool describe(int fd);
   bool answer(int fd, const std::string& request);
-  bool stream(int fd, std::string_view script, std::string_view body);
+  bool stream(int fd, std::string_view script);
+  bool with_tools(int fd, const std::string& request);
 
-  std::string id_;
+  std::string id_, model_;
   bool scripted_;
   int listener_ = -1;
   std::atomic<bool> stop_{false}, released_{false};

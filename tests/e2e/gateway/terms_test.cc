@@ -187,6 +187,18 @@ TEST_F(Metering, AFilterSeesAStreamBeforeItsClientDoes) {
   EXPECT_EQ(line["outcome"], "completed");
   EXPECT_EQ(line["tokens_out"], 100) << "what was delivered, and no more";
   EXPECT_EQ(line["tokens_in"], 40);
+  // A response too: it tells as its text what went out, not what the window held.
+  json asked = body("poisoned", true, 300);
+  asked["input"] = "Where does the water go?";
+  asked.erase("messages");
+  asked.erase("max_tokens");
+  const std::string told = tenant("POST", "/v1/responses", asked.dump()).body;
+  const json response = json::parse(told.substr(told.rfind("data: ") + 6))["response"];
+  EXPECT_EQ(response["incomplete_details"]["reason"], "content_filter") << told;
+  EXPECT_EQ(response["output"][0]["content"][0]["text"].get<std::string>().size(), 500u) << "100 words";
+  EXPECT_EQ(response["usage"]["output_tokens"], 100);
+  books(3);
+  EXPECT_EQ(latest()["tokens_out"], 100);
   // Silent in mid-stream: an error that the client can name; before the first byte: 503.
   const Seen left = streams(1, body("slow", true, 300), 0, [&](std::uint64_t tokens) {
                       if (tokens > 0) filter.broken_ = true;
@@ -194,11 +206,11 @@ TEST_F(Metering, AFilterSeesAStreamBeforeItsClientDoes) {
   EXPECT_NE(left.chat.failure(true).find("content_filter_failed"), std::string::npos)
       << left.chat.failure(true);
   EXPECT_GT(left.chat.tokens(), 0u);
-  books(3);
+  books(4);
   EXPECT_EQ(latest()["tokens_out"], left.chat.tokens());
   const Seen none = streams(1, body("")).at(0);
   EXPECT_EQ(none.status, 503) << none.body;
-  books(4);
+  books(5);
   EXPECT_EQ(latest()["amount_nano"], 0);
 }
 

@@ -1,6 +1,7 @@
 // Clients that others wrote, unchanged, against a gateway: `ai` with `@ai-sdk/openai-compatible`, `@langchain/openai`,
 // `@openai/agents`. Each chats, streams, meets the errors it knows; what a pool cannot do (tools) is a typed refusal.
-//   node others.mjs BASE_URL KEY C_URL MODEL        (run from the folder that holds node_modules)
+//   node others.mjs BASE_URL KEY C_URL MODEL HANDY      (run from the folder that holds node_modules)
+// HANDY: the C-URL of a pool whose model calls tools.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
@@ -8,7 +9,7 @@ import process from 'node:process';
 
 const require = createRequire(process.cwd() + '/');
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
-const [baseURL, apiKey, cUrl, model] = process.argv.slice(2);
+const [baseURL, apiKey, cUrl, model, handy] = process.argv.slice(2);
 const prompt = 'Where does the water go?';
 const failure = async (make) => {
   try {
@@ -20,7 +21,7 @@ const failure = async (make) => {
 };
 
 async function aiSdk() {
-  const { generateText, streamText, tool, jsonSchema } = await load('ai');
+  const { generateText, streamText, tool, jsonSchema, stepCountIs } = await load('ai');
   const { createOpenAICompatible } = await load('@ai-sdk/openai-compatible');
   const from = (key) => createOpenAICompatible({ name: 'qanat', baseURL, apiKey: key, includeUsage: true });
   const ours = from(apiKey)(cUrl);
@@ -46,6 +47,15 @@ async function aiSdk() {
   const tools = await failure(() => generateText({ model: ours, prompt, tools: { weather }, maxRetries: 0 }));
   assert.equal(tools.statusCode, 400);
   assert.equal(JSON.parse(tools.responseBody).error.param, 'tools');
+
+  // A tool's call and what it told, there and back through the gateway.
+  const asked = [];
+  const place = jsonSchema({ type: 'object', properties: { place: { type: 'string' } } });
+  const dry = tool({ description: 'the weather', inputSchema: place, execute: (input) => (asked.push(input.place), 'dry') });
+  const both = { model: from(apiKey)(handy), prompt, tools: { dry }, stopWhen: stepCountIs(2), maxRetries: 0 };
+  assert.equal((await generateText(both)).text, 'It is dry.');
+  assert.equal(await streamText(both).text, 'It is dry.');
+  assert.deepEqual(asked, ['delta', 'delta']);
 }
 
 async function langChain() {
@@ -76,32 +86,53 @@ async function langChain() {
   const refused = await failure(() => withTools.invoke(prompt));
   assert.equal(refused.status, 400);
   assert.equal(refused.code, 'unsupported_parameter');
+  const called = await chat({ model: handy })
+    .bindTools([{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: {} } } }])
+    .invoke(prompt);
+  assert.deepEqual(called.tool_calls[0].args, { place: 'delta' });
 }
 
+// By both of its ways: responses, as it comes, and chats.
 async function agents() {
   const { Agent, run, tool, setDefaultOpenAIClient, setOpenAIAPI, setTracingDisabled } = await load('@openai/agents');
   const { default: OpenAI } = await load('openai');
   setTracingDisabled(true); // it would call home
-  setOpenAIAPI('chat_completions');
   setDefaultOpenAIClient(new OpenAI({ baseURL, apiKey, maxRetries: 0 }));
-  const agent = new Agent({ name: 'guide', instructions: 'Be brief.', model: cUrl, modelSettings: { maxTokens: 7 } });
+  for (const api of ['responses', 'chat_completions']) {
+    setOpenAIAPI(api);
+    const agent = new Agent({ name: 'guide', instructions: 'Be brief.', model: cUrl, modelSettings: { maxTokens: 7 } });
 
-  const whole = await run(agent, prompt);
-  assert.ok(whole.finalOutput.length > 0);
-  assert.equal(whole.rawResponses[0].usage.outputTokens, 7);
+    const whole = await run(agent, prompt);
+    assert.ok(whole.finalOutput.length > 0);
+    assert.equal(whole.rawResponses[0].usage.outputTokens, 7);
 
-  const stream = await run(agent, prompt, { stream: true });
-  let pieces = 0;
-  for await (const piece of stream.toTextStream()) if (piece) pieces += 1;
-  await stream.completed;
-  assert.equal(pieces, 7);
+    const stream = await run(agent, prompt, { stream: true });
+    let pieces = 0;
+    for await (const piece of stream.toTextStream()) if (piece) pieces += 1;
+    await stream.completed;
+    assert.equal(pieces, 7);
 
-  const lost = new Agent({ name: 'lost', instructions: 'Be brief.', model: 'none' });
-  assert.equal((await failure(() => run(lost, prompt))).status, 404);
-  const parameters = { type: 'object', properties: {}, required: [], additionalProperties: false };
-  const weather = tool({ name: 'weather', description: 'the weather', parameters, strict: true, execute: () => 'dry' });
-  const handy = new Agent({ name: 'handy', instructions: 'Be brief.', model: cUrl, tools: [weather] });
-  assert.equal((await failure(() => run(handy, prompt))).status, 400);
+    const lost = new Agent({ name: 'lost', instructions: 'Be brief.', model: 'none' });
+    assert.equal((await failure(() => run(lost, prompt))).status, 404);
+    const parameters = { type: 'object', properties: {}, required: [], additionalProperties: false };
+    const weather = tool({ name: 'weather', description: 'the weather', parameters, strict: true, execute: () => 'dry' });
+    const clumsy = new Agent({ name: 'clumsy', instructions: 'Be brief.', model: cUrl, tools: [weather] });
+    assert.equal((await failure(() => run(clumsy, prompt))).status, 400);
+    const asked = [];
+    const where = { type: 'object', properties: { place: { type: 'string' } }, required: ['place'], additionalProperties: false };
+    const dry = tool({
+      name: 'dry', description: 'the weather', parameters: where, strict: true, execute: ({ place }) => (asked.push(place), 'dry'),
+    });
+    const able = new Agent({ name: 'able', instructions: 'Be brief.', model: handy, tools: [dry] });
+    const first = await run(able, prompt);
+    assert.equal(first.finalOutput, 'It is dry.');
+    const more = await run(able, [...first.history, { role: 'user', content: 'And now?' }], { stream: true });
+    let told = '';
+    for await (const piece of more.toTextStream()) told += piece;
+    await more.completed;
+    assert.equal(told, 'It is dry.');
+    assert.deepEqual(asked, ['delta']);
+  }
 }
 
 for (const client of [aiSdk, langChain, agents]) {

@@ -100,3 +100,20 @@ floats.data[0].embedding.forEach((x, i) => assert.ok(Math.abs(x - vectors.data[0
 const tooWide = await failure(() => client.embeddings.create({ model, input, dimensions: 1e6 }));
 assert.equal(tooWide.param, 'dimensions');
 console.log(`openai on node ${process.version}: all fine`);
+
+// 9. Responses, whole and streamed, by the client's own helpers.
+const answer = await client.responses.create({ model: cUrl, input: 'Where does the water go?', max_output_tokens: 6 });
+assert.equal(answer.status, 'incomplete');
+assert.equal(answer.incomplete_details.reason, 'max_output_tokens');
+assert.equal(answer.usage.output_tokens, 6);
+assert.ok(answer.output_text.length > 0);
+let grown = '';
+for await (const event of await client.responses.create({ model, input: 'So?', max_output_tokens: 6, stream: true }))
+  if (event.type === 'response.output_text.delta') grown += event.delta;
+const final = await client.responses.stream({ model, input: 'So?', instructions: 'Be brief.', max_output_tokens: 6 }).finalResponse();
+assert.equal(final.usage.output_tokens, 6);
+assert.equal(final.output_text, final.output[0].content[0].text);
+assert.ok(grown.length > 0);
+const stored = await failure(() => client.responses.create({ model, input: 'So?', previous_response_id: 'resp_1' }));
+assert.ok(stored instanceof OpenAI.BadRequestError);
+assert.equal(stored.param, 'previous_response_id');

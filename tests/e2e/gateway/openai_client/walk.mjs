@@ -1,7 +1,7 @@
 // A walk over everything that the gateway answers to a tenant of OpenAI's API, each body checked against the schemas of
 // OpenAI's own OpenAPI document.
-//   node walk.mjs BASE_URL KEY C_URL MODEL OPENAPI.json.gz POOR_KEY ONE_CALL_KEY      (run where node_modules is)
-// POOR_KEY: its budget is used up. ONE_CALL_KEY: one call at a time.
+//   node walk.mjs BASE_URL KEY C_URL MODEL OPENAPI.json.gz POOR_KEY ONE_CALL_KEY HANDY      (run where node_modules is)
+// POOR_KEY: its budget is used up. ONE_CALL_KEY: one call at a time. HANDY: the C-URL of a pool whose model calls tools.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,7 +10,7 @@ import { gunzipSync } from 'node:zlib';
 
 const require = createRequire(process.cwd() + '/');
 const { default: Ajv } = require('ajv/dist/2020.js');
-const [base, key, cUrl, model, document, poorKey, oneCallKey] = process.argv.slice(2);
+const [base, key, cUrl, model, document, poorKey, oneCallKey, handy] = process.argv.slice(2);
 
 // The document is of OpenAPI 3.1, yet says `nullable` here and there, as 3.0 did; in 3.1 that is a choice with null.
 const withNull = (_, value) => {
@@ -25,7 +25,7 @@ const schema = (name) => ajv.compile({ $ref: `openapi#/components/schemas/${name
 const is = {
   models: schema('ListModelsResponse'), model: schema('Model'), error: schema('ErrorResponse'),
   whole: schema('CreateChatCompletionResponse'), chunk: schema('CreateChatCompletionStreamResponse'),
-  completion: schema('CreateCompletionResponse'), embeddings: schema('CreateEmbeddingResponse'),
+  completion: schema('CreateCompletionResponse'), embeddings: schema('CreateEmbeddingResponse'), response: schema('Response'), event: schema('ResponseStreamEvent'),
 };
 let checked = 0;
 const check = (kind, body, what) => {
@@ -103,6 +103,45 @@ const embed = (more) => ({ model, input: 'water', dimensions: 8, ...more });
 await good('embeddings', 'POST', '/embeddings', { body: embed({}) });
 assert.equal((await good('embeddings', 'POST', '/embeddings', { body: embed({ model: cUrl, input: ['a', 'b', 'c'] }) })).data.length, 3);
 
+const respond = (more) => ({ model, input: 'Where does the water go?', max_output_tokens: 5, ...more });
+await good('response', 'POST', '/responses', { body: respond({}) });
+await good('response', 'POST', '/responses', {
+  body: respond({
+    model: cUrl, instructions: 'Be brief.', temperature: 0.2, top_p: 1, metadata: { a: 'b' }, store: true, user: 'u',
+    input: [{ role: 'user', content: [{ type: 'input_text', text: 'So?' }] }, { role: 'assistant', content: 'Down.' }, { role: 'user', content: 'Why?' }],
+  }),
+});
+const tools = [{ type: 'function', name: 'weather', parameters: { type: 'object', properties: {} } }];
+const call = (await good('response', 'POST', '/responses', { body: respond({ model: handy, tools }) })).output[0];
+assert.equal(call.type, 'function_call');
+const told = [{ role: 'user', content: 'So?' }, call, { type: 'function_call_output', call_id: call.call_id, output: 'dry' }];
+const dry = await good('response', 'POST', '/responses', { body: respond({ model: handy, tools, input: told }) });
+assert.equal(dry.output[0].content[0].text, 'It is dry.');
+// Of one-of-many schemas ajv's words are long: each event is held to the one of its type.
+const eventNames = Object.fromEntries(
+  openapi.components.schemas.ResponseStreamEvent.anyOf.map(({ $ref }) => {
+    const name = $ref.split('/').at(-1);
+    return [openapi.components.schemas[name].properties.type.enum[0], name];
+  }),
+);
+const happenings = async (more) => {
+  const response = await ask('POST', '/responses', { body: respond({ stream: true, ...more }) });
+  assert.match(response.headers.get('content-type'), /^text\/event-stream/);
+  const seen = (await response.text()).split('\n\n').filter(Boolean).map((event) => {
+    const [, type, data] = event.match(/^event: (.*)\ndata: (.*)$/);
+    const json = JSON.parse(data);
+    assert.equal(json.type, type);
+    is[type] ??= schema(eventNames[type]);
+    check(type, json, type);
+    return json;
+  });
+  seen.forEach((event, at) => assert.equal(event.sequence_number, at));
+  return seen;
+};
+assert.equal((await happenings({})).at(-1).response.usage.output_tokens, 5);
+assert.equal((await happenings({ model: handy, tools })).at(-1).response.output[0].arguments, '{"place":"delta"}');
+assert.equal((await happenings({ model: handy, tools, input: told })).at(-1).type, 'response.completed');
+
 // What is refused, and how.
 await refused(401, 'invalid_api_key', 'GET', '/models', { as: '' });
 await refused(401, 'invalid_api_key', 'POST', completions, { as: 'sk-qanat-wrong', body: chat({}) });
@@ -130,6 +169,15 @@ await refused(400, 'unsupported_parameter', 'POST', '/embeddings', { body: embed
 await refused(400, 'invalid_value', 'POST', '/embeddings', { body: embed({ dimensions: 1000000 }) });
 await refused(404, 'model_not_found', 'POST', '/embeddings', { body: embed({ model: 'none' }) });
 await refused(429, 'insufficient_quota', 'POST', '/embeddings', { as: poorKey, body: embed({}) });
+for (const [member, value] of [
+  ['previous_response_id', 'resp_1'], ['conversation', 'conv_1'], ['background', true], ['truncation', 'auto'], ['tools', [{ type: 'web_search' }]],
+])
+  await refused(400, 'unsupported_parameter', 'POST', '/responses', { body: respond({ [member]: value }) });
+await refused(400, 'unsupported_parameter', 'POST', '/responses', { body: respond({ tools }) }); // the pool's own words
+await refused(400, 'missing_required_parameter', 'POST', '/responses', { body: { model } });
+await refused(404, 'model_not_found', 'POST', '/responses', { body: respond({ model: 'none' }) });
+await refused(429, 'insufficient_quota', 'POST', '/responses', { as: poorKey, body: respond({}) });
+await refused(404, 'no_such_path', 'GET', '/responses/resp_1');
 // A key's second call at once, a repeat that differs.
 const leave = new AbortController();
 const first = await fetch(base + completions, {
@@ -145,5 +193,9 @@ await good('whole', 'POST', completions, { headers: once, body: chat({}) });
 const again = { 'idempotency-key': 'walk-2' };
 const vectors = await good('embeddings', 'POST', '/embeddings', { headers: again, body: embed({}) });
 assert.deepEqual(await good('embeddings', 'POST', '/embeddings', { headers: again, body: embed({}) }), vectors);
+const thrice = { 'idempotency-key': 'walk-3' };
+const response = await good('response', 'POST', '/responses', { headers: thrice, body: respond({}) });
+assert.deepEqual(await good('response', 'POST', '/responses', { headers: thrice, body: respond({}) }), response);
+await refused(422, 'idempotency_key_reused', 'POST', '/responses', { headers: thrice, body: respond({ metadata: { other: 'x' } }) });
 await refused(422, 'idempotency_key_reused', 'POST', completions, { headers: once, body: chat({ max_tokens: 6 }) });
 console.log(`openapi ${openapi.info.version}: ${checked} bodies as written there`);
