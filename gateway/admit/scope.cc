@@ -6,7 +6,7 @@
 namespace qanat::admit {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kPaths{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kPaths{{
     {"/v1/chat/", "chat"},
     {"/v1/completions", "chat"},
     {"/v1/embeddings", "chat"},
@@ -15,6 +15,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kPaths{{
     {"/qanat/v1/resolve", "models"},
     {"/qanat/v1/quote", "models"},
     {"/v1/fine_tuning", "jobs"},
+    {"/v1/batches", "jobs"},
     {"/qanat/v1/models", "jobs"},
     {"/qanat/v1/bill", "account"},
     {"/qanat/v1/usage", "account"},

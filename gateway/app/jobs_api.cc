@@ -1,6 +1,7 @@
 #include "gateway/app/jobs_api.hh"
 
 #include <boost/asio/co_spawn.hpp>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
@@ -100,6 +101,45 @@ void ask_network(GatewayService::State& s, const std::string& name, const std::s
                         [](std::exception_ptr, const auto&) {});
 }
 
+// A batch's line, as a call to ourselves by the operator's socket: it is admitted, placed, measured and billed as any.
+awaitable<base::Result<base::ClientResponse>> call_line(GatewayService::State& s, std::string batch,
+                                                        std::size_t line, std::string body) {
+  base::ClientRequest request;
+  request.method = "POST";
+  request.target = "/v1/batches/" + batch + "/lines/" + std::to_string(line);
+  request.headers.add("x-qanat-tier", "bulk");
+  request.body = std::move(body);
+  co_return co_await s.jobs->to_self.fetch("unix:" + s.config.socket, std::move(request));
+}
+
+awaitable<void> line_of_batch(StatePtr s, base::Request& in, base::Responder& out) {
+  jobs::BatchesService& batches = *s->jobs->batches;
+  const std::string batch(in.capture("id"));
+  std::size_t line = 0;
+  const std::string_view text = in.capture("line");
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), line);
+  const auto errand =
+      error == std::errc{} && end == text.data() + text.size() ? batches.errand(batch, line) : std::nullopt;
+  if (!errand) co_return void(co_await out.error(404, "not_found", "no such line is under way"));
+  relay::Errand as;
+  as.key = payer_of(errand->caller);
+  if (const admit::KeyInfo* key = s->accounts.find(errand->caller.key)) as.key = *key;
+  if (as.key.revoked || as.key.expired(static_cast<std::int64_t>(base::unix_now_ms())))
+    co_return co_await relay::refuse(*s->relay, out, relay::Errc::BadKey,
+                                     "the key that made the batch is revoked or has expired");
+  if (const auto refusal = as.key.scope.refuses_endpoint(admit::endpoint_of(errand->endpoint)))
+    co_return co_await relay::refuse(*s->relay, out, relay::Errc::OutOfScope,
+                                     "this key may not do that: " + *refusal);
+  as.keep = [&batches, batch, line](const std::string& body) {
+    return batches.keep_answer(batch, line, body);
+  };
+  in.headers.add("x-request-id", errand->request_id);
+  for (const auto endpoint : {relay::Endpoint::Chat, relay::Endpoint::Completions,
+                              relay::Endpoint::Embeddings, relay::Endpoint::Responses})
+    if (relay::path_of(endpoint) == errand->endpoint)
+      co_await relay::infer(*s->relay, endpoint, in, out, &as);
+}
+
 std::string statement_json(const meter::PoolStatement& st) {
   ordered_json lines = ordered_json::array(), services = ordered_json::array();
   for (const meter::StatementLine& l : st.lines)
@@ -185,7 +225,8 @@ awaitable<void> services(StatePtr s, base::Request& in, base::Responder& out) {
 awaitable<void> tasks(StatePtr s, base::Request&, base::Responder& out) {
   ordered_json list = ordered_json::array();
   if (!s->jobs) co_return void(co_await out.json(200, "[]"));
-  for (const auto& of : {s->jobs->express->tasks(), s->jobs->spreads->tasks(), s->jobs->tuning->tasks()})
+  for (const auto& of : {s->jobs->express->tasks(), s->jobs->spreads->tasks(), s->jobs->tuning->tasks(),
+                         s->jobs->batches->tasks()})
     for (const jobs::Task& t : of)
       list.push_back({{"id", t.id},
                       {"kind", t.kind},
@@ -205,6 +246,10 @@ awaitable<void> end_task(StatePtr s, base::Request& in, base::Responder& out) {
     const bool tune = co_await s->jobs->tuning->cancel(id);
     ended = tune;
   }
+  if (!ended && s->jobs) {
+    const bool batch = co_await s->jobs->batches->cancel(id);
+    ended = batch;
+  }
   if (!ended)
     co_return void(
         co_await out.error(404, "not_found", "no such task is under way", "GET /v1/tasks lists them"));
@@ -222,12 +267,17 @@ std::vector<std::string> JobsApi::prepare(meter::Ledger& ledger, const std::stri
 
 JobsApi::JobsApi(GatewayService::State& s, const std::vector<std::string>& leaves)
     : desk(s.io, *s.ledger, s.config.data, leaves),
+      to_self(s.io, {.read_timeout = std::chrono::minutes{30}}),
       files(std::make_shared<jobs::FilesService>(desk)),
       express(std::make_shared<jobs::ExpressService>(desk, s.config.express)),
       spreads(std::make_shared<jobs::SpreadService>(desk, s.config.express.tariff, s.config.location)),
       contracts(std::make_shared<jobs::ContractsService>(desk)),
       models(std::make_shared<jobs::ModelService>(desk, peers_of(s.config), s.config.location)),
-      tuning(std::make_shared<jobs::TuningService>(desk, models)) {
+      tuning(std::make_shared<jobs::TuningService>(desk, models)),
+      batches(std::make_shared<jobs::BatchesService>(desk, s.metrics)) {
+  batches->perform = [&s](std::string batch, std::size_t line, std::string body) {
+    return call_line(s, std::move(batch), line, std::move(body));
+  };
   for (const auto& [tenant, places] : s.config.quotas) tuning->set_quota(tenant, places);
   desk.caller = [&s](base::Request& in, base::Responder& out) { return caller_of(s, in, out); };
   desk.hold = [&s](jobs::Caller caller, meter::Nano at_most) { return hold(s, std::move(caller), at_most); };
@@ -247,6 +297,7 @@ void JobsApi::add_routes(base::HttpServer& server, std::shared_ptr<void> owner) 
   contracts->add_routes(server);
   models->add_routes(server);
   tuning->add_routes(server);
+  batches->add_routes(server);
 }
 
 void JobsApi::start() {
@@ -254,6 +305,7 @@ void JobsApi::start() {
   spreads->start();
   models->start();
   tuning->start();
+  batches->start();
 }
 
 void JobsApi::stop() {
@@ -275,6 +327,10 @@ void GatewayService::add_jobs_routes(base::HttpServer& tenants, base::HttpServer
   admin.route("DELETE", "/v1/tasks/{id}",
               [s](base::Request& in, base::Responder& out) { return end_task(s, in, out); });
   if (!s->jobs) return;
+  admin.route(
+      "POST", "/v1/batches/{id}/lines/{line}",
+      [s](base::Request& in, base::Responder& out) { return line_of_batch(s, in, out); },
+      relay::kMaxChatBytes);
   s->jobs->add_routes(tenants, s);
   s->jobs->start();
 }

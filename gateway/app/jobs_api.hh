@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/app/gateway_service.hh"
+#include "gateway/jobs/batches/batches_service.hh"
 #include "gateway/jobs/contract/contracts_service.hh"
 #include "gateway/jobs/desk.hh"
 #include "gateway/jobs/express/express_service.hh"
@@ -27,12 +28,14 @@ struct JobsApi {
   void stop();
 
   jobs::Desk desk;
+  base::HttpClient to_self;  // of a batch's lines, by the operator's socket
   std::shared_ptr<jobs::FilesService> files;
   std::shared_ptr<jobs::ExpressService> express;
   std::shared_ptr<jobs::SpreadService> spreads;
   std::shared_ptr<jobs::ContractsService> contracts;
   std::shared_ptr<jobs::ModelService> models;
   std::shared_ptr<jobs::TuningService> tuning;
+  std::shared_ptr<jobs::BatchesService> batches;
 };
 
 }  // namespace qanat::app

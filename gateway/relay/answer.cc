@@ -236,7 +236,7 @@ bool Answer::on_whole(std::string& body) {
 }
 
 asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::function<void()> on_first,
-                                           Check may_pass) {
+                                           Check may_pass, Check keep) {
   auto body = co_await upstream.read_all(kMaxAnswerBytes);
   if (out_.client_gone()) co_return End::ClientGone;
   if (!body) {
@@ -256,6 +256,10 @@ asio::awaitable<Answer::End> Answer::whole(base::HttpStream& upstream, std::func
       co_return End::Broken;
     }
     *body = std::move(*told);
+  }
+  if (keep) {
+    const bool kept = co_await keep(*body);
+    if (!kept) co_return End::ClientGone;
   }
   const std::size_t bytes = body->size();
   if (bytes <= kMaxKept) kept_ = *body;

@@ -47,10 +47,11 @@ class Answer {
   // Forwards a stream, event by event, each one as soon as it is there. `on_first` runs before the first byte goes to
   // the client. Broken before that: nothing was sent, and another pool may be tried.
   boost::asio::awaitable<End> stream(base::HttpStream& upstream, std::function<void()> on_first);
-  // Forwards a whole answer, if `may_pass` (none: any) says so of its body.
+  // Forwards a whole answer, if `may_pass` (none: any) says so of its body. `keep`, if any, is given what the client gets before
+  // it counts as offered; where it cannot be kept, the client has gone.
   using Check = std::function<boost::asio::awaitable<bool>(const std::string& body)>;
   boost::asio::awaitable<End> whole(base::HttpStream& upstream, std::function<void()> on_first,
-                                    Check may_pass = nullptr);
+                                    Check may_pass = nullptr, Check keep = nullptr);
 
   // Forwards a stream behind `window`; `screen` is asked about what it holds. `on_first` runs when the pool's first event is
   // there. Withheld: there was no verdict.

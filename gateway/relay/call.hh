@@ -25,8 +25,9 @@ inline std::uint64_t most_prompt(std::size_t body_bytes) { return body_bytes + 6
 
 class Call {
  public:
-  Call(Relay& relay, Endpoint endpoint, base::Request& request, base::Responder& out)
-      : relay_(relay), endpoint_(endpoint), request_(request), out_(out) {}
+  Call(Relay& relay, Endpoint endpoint, base::Request& request, base::Responder& out,
+       const Errand* errand = nullptr)
+      : relay_(relay), endpoint_(endpoint), request_(request), out_(out), errand_(errand) {}
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> quote();  // instead of run()
 
@@ -99,6 +100,7 @@ class Call {
   Endpoint endpoint_;
   base::Request& request_;
   base::Responder& out_;
+  const Errand* errand_;  // null: a client's own call
   admit::KeyInfo key_;
   RequestScan scan_;
   // Shared with the log, which may be asked for it while the call runs and after.

@@ -67,7 +67,7 @@ asio::awaitable<bool> Call::prepare() {
   why_->request_id = request_id(request_, id_);
   out_.set_header("x-request-id", why_->request_id);
 
-  const admit::KeyInfo* key = co_await authenticate(relay_, request_, out_);
+  const admit::KeyInfo* key = errand_ ? &errand_->key : co_await authenticate(relay_, request_, out_);
   if (!key) co_return false;
   key_ = *key;
 

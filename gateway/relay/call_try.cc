@@ -313,7 +313,7 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
   else if (scan_.stream)
     end = co_await answer.stream(upstream, on_first);
   else
-    end = co_await answer.whole(upstream, on_first, may_pass);
+    end = co_await answer.whole(upstream, on_first, may_pass, errand_ ? errand_->keep : nullptr);
   generated = answer.count().completion_tokens();
 
   resolve::Pool& pool = relay_.registry.pool(option.pool);

@@ -135,8 +135,9 @@ asio::awaitable<void> Call::run() {
                   "no pool answered: " + last_error_ + "; see /qanat/v1/calls/" + id_, "model");
 }
 
-asio::awaitable<void> infer(Relay& relay, Endpoint endpoint, base::Request& request, base::Responder& out) {
-  Call call(relay, endpoint, request, out);
+asio::awaitable<void> infer(Relay& relay, Endpoint endpoint, base::Request& request, base::Responder& out,
+                            const Errand* errand) {
+  Call call(relay, endpoint, request, out, errand);
   co_await call.run();
 }
 

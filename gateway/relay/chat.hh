@@ -7,6 +7,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -20,8 +21,15 @@ namespace qanat::relay {
 inline constexpr std::size_t kMaxChatBytes = 16 * 1024 * 1024;
 inline constexpr std::string_view kInfer = "infer";  // the service that this API offers
 
+// A call that this gateway makes for a key, and whose whole answer `keep` must have, as its caller gets it, before it counts as
+// delivered; where it has not, nothing was.
+struct Errand {
+  admit::KeyInfo key;
+  std::function<boost::asio::awaitable<bool>(const std::string& body)> keep;
+};
+
 boost::asio::awaitable<void> infer(Relay& relay, Endpoint endpoint, base::Request& request,
-                                   base::Responder& out);
+                                   base::Responder& out, const Errand* errand = nullptr);
 
 // POST /qanat/v1/quote: what that call would come to, now: {pool, currency, expected_nano, at_most_nano, at_most:
 // {prompt_tokens, output_tokens}, decision}; pool and amounts are null where nobody takes it.
