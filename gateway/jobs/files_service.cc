@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/jobs/artefact/multipart.hh"
+#include "gateway/jobs/page.hh"
 
 namespace qanat::jobs {
 
@@ -138,8 +139,7 @@ struct FilesService::Routes {
       if (file.is_object() && (!purpose || file.value("purpose", "") == *purpose))
         data.push_back(std::move(file));
     }
-    const ordered_json body{{"object", "list"}, {"data", std::move(data)}, {"has_more", false}};
-    co_await out.json(200, body.dump());
+    co_await send_page(in, out, std::move(data), {.usual = 10'000, .most = 10'000});
   }
 
   static awaitable<std::optional<File>> own(Self self, Caller caller, std::string id) {

@@ -1,10 +1,10 @@
 // The routes of BatchesService: a batch is kept before it is answered.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "gateway/jobs/batches/batch.hh"
+#include "gateway/jobs/page.hh"
 
 namespace qanat::jobs {
 namespace asio = boost::asio;
@@ -17,7 +17,6 @@ namespace {
 constexpr std::array kEndpoints = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
                                    "/v1/responses"};
 constexpr std::int64_t kWindow_s = 24 * 3600;
-constexpr std::size_t kMostListed = 100, kUsuallyListed = 20;
 
 awaitable<void> bad(base::Responder& out, std::string code, std::string message) {
   co_await out.error(400, code, message);
@@ -103,36 +102,14 @@ struct BatchesService::Routes {
     co_await out.json(200, now.dump());
   }
 
-  // Newest first.
   static awaitable<void> list(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    std::size_t limit = kUsuallyListed;
-    if (const auto text = in.parameter("limit")) {
-      const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
-      if (error != std::errc{} || end != text->data() + text->size() || limit == 0 || limit > kMostListed)
-        co_return co_await bad(out, "invalid_value", "'limit' is 1 to 100");
-    }
-    const auto after = in.parameter("after");
-    bool begun = !after, more = false;
     ordered_json data = ordered_json::array();
     for (const Document& d : co_await self->desk_.list("batch", caller.tenant)) {
-      if (!begun) {
-        begun = d.id == *after;
-        continue;
-      }
-      if (data.size() == limit) {
-        more = true;
-        break;
-      }
       const auto live = self->batches_.find(d.id);
       data.push_back(live != self->batches_.end() ? live->second->shown()
                                                   : ordered_json::parse(d.body)["doc"]);
     }
-    ordered_json body{{"object", "list"}, {"data", std::move(data)}, {"has_more", more}};
-    if (!body["data"].empty()) {
-      body["first_id"] = body["data"].front()["id"];
-      body["last_id"] = body["data"].back()["id"];
-    }
-    co_await out.json(200, body.dump());
+    co_await send_page(in, out, std::move(data));
   }
 };
 

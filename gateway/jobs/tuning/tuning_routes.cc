@@ -6,6 +6,7 @@
 
 #include "base/clock.hh"
 #include "gateway/jobs/artefact/chat_lines.hh"
+#include "gateway/jobs/page.hh"
 #include "gateway/jobs/tuning/tune.hh"
 
 namespace qanat::jobs {
@@ -154,15 +155,14 @@ struct TuningService::Routes {
     co_await out.json(200, body);
   }
 
-  static asio::awaitable<void> list(Self self, Caller caller, base::Request&, base::Responder& out) {
+  static asio::awaitable<void> list(Self self, Caller caller, base::Request& in, base::Responder& out) {
     ordered_json data = ordered_json::array();
     for (const Document& d : co_await self->desk_.list("tune", caller.tenant)) {
       const auto live = self->tunes_.find(d.id);
       data.push_back(live != self->tunes_.end() ? live->second->doc
                                                 : ordered_json::parse(d.body).value("doc", ordered_json()));
     }
-    const ordered_json body{{"object", "list"}, {"data", std::move(data)}, {"has_more", false}};
-    co_await out.json(200, body.dump());
+    co_await send_page(in, out, std::move(data));
   }
 
   static asio::awaitable<void> get(Self self, Caller caller, base::Request& in, base::Responder& out) {
@@ -186,8 +186,7 @@ struct TuningService::Routes {
     ordered_json newest = ordered_json::array();
     const ordered_json& of = verb == "events" ? events : checkpoints;
     for (std::size_t i = of.size(); i-- > 0;) newest.push_back(of[i]);
-    const ordered_json body{{"object", "list"}, {"data", std::move(newest)}, {"has_more", false}};
-    co_await out.json(200, body.dump());
+    co_await send_page(in, out, std::move(newest), {.usual = 1000, .most = 1000});
   }
 
   static asio::awaitable<void> turn(Self self, Caller caller, base::Request& in, base::Responder& out) {

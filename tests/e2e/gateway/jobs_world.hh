@@ -31,7 +31,8 @@ class JobsWorld : public GatewayLab {
     port_ = support::free_port();
   }
   // Pools trust the gateway's key, which is there before it is.
-  void start(const std::string& express, const std::string& engine = "time_scale = 1\n") {
+  void start(const std::string& express, const std::string& engine = "time_scale = 1\n",
+             std::size_t pools = 2) {
     const auto about = key_of("city-artefacts");
     engine_ = engine;
     keys_ = "trust = [\"" + about + "\", \"" + key_of("port-artefacts") + "\"]\n";
@@ -40,7 +41,7 @@ class JobsWorld : public GatewayLab {
     gateway_ = gateway("city", "gw", port_,
                        express + "[[artefacts.peer]]\nname = \"port\"\nurl = \"" + url(port2_) + "\"\n");
     gateway_->start();
-    wait_for_pools(2);
+    wait_for_pools(pools);
     key_ = key("lab");
     clinic_ = key("clinic");
   }

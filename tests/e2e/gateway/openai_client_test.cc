@@ -4,15 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "tests/e2e/gateway/gateway_lab.hh"
+#include "tests/e2e/gateway/jobs_world.hh"
 #include "tests/e2e/gateway/scripted_pool.hh"
 
 namespace qanat::e2e {
 namespace {
 
-using nlohmann::json;
-
-TEST_F(GatewayLab, ClientsOfOpenAiUnchanged) {
+TEST_F(JobsWorld, ClientsOfOpenAiUnchanged) {
   const std::filesystem::path source = "tests/e2e/gateway/openai_client";
   const std::filesystem::path folder =
       std::filesystem::path(std::getenv("QANAT_BIN") ? std::getenv("QANAT_BIN") : ".") / ".." /
@@ -32,12 +30,10 @@ TEST_F(GatewayLab, ClientsOfOpenAiUnchanged) {
                       .c_str()) != 0)
     GTEST_SKIP() << "npm cannot install the clients here; see " << (folder / "npm.log");
 
-  start_pools();
   const unsigned handy_port = support::free_port();
   const ScriptedPool handy("handy", handy_port, true, "127.0.0.1",
                            "tool-caller");  // the simulated pools call no tools
-  more_ = "[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(handy_port) + "\"\n";
-  start_gateway(3);
+  start("[[pool]]\nurl = \"" + url(handy_port) + "\"\n", "", 3);
   const auto key_of = [&](const std::string& account) {
     return json::parse(admin("POST", "/v1/keys", account).body).at("key").get<std::string>();
   };

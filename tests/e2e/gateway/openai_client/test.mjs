@@ -99,7 +99,6 @@ const floats = await client.embeddings.create({ model, input: input[0], dimensio
 floats.data[0].embedding.forEach((x, i) => assert.ok(Math.abs(x - vectors.data[0].embedding[i]) < 1e-6));
 const tooWide = await failure(() => client.embeddings.create({ model, input, dimensions: 1e6 }));
 assert.equal(tooWide.param, 'dimensions');
-console.log(`openai on node ${process.version}: all fine`);
 
 // 9. Responses, whole and streamed, by the client's own helpers.
 const answer = await client.responses.create({ model: cUrl, input: 'Where does the water go?', max_output_tokens: 6 });
@@ -117,3 +116,25 @@ assert.ok(grown.length > 0);
 const stored = await failure(() => client.responses.create({ model, input: 'So?', previous_response_id: 'resp_1' }));
 assert.ok(stored instanceof OpenAI.BadRequestError);
 assert.equal(stored.param, 'previous_response_id');
+
+// 10. A batch, from its file to its answers.
+const calls = ['a', 'b'].map((id) => JSON.stringify({
+  custom_id: id, method: 'POST', url: '/v1/chat/completions', body: { model: cUrl, messages, max_tokens: 4 },
+}));
+const file = await client.files.create({ purpose: 'batch', file: await OpenAI.toFile(Buffer.from(calls.join('\n')), 'calls.jsonl') });
+const ordered = { input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' };
+let batch = await client.batches.create(ordered);
+for (let i = 0; i < 200 && batch.status !== 'completed'; i += 1) {
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  batch = await client.batches.retrieve(batch.id);
+}
+assert.deepEqual(batch.request_counts, { total: 2, completed: 2, failed: 0 });
+const answers = (await (await client.files.content(batch.output_file_id)).text()).trim().split('\n').map((text) => JSON.parse(text));
+assert.deepEqual(answers.map((one) => one.custom_id).sort(), ['a', 'b']);
+assert.equal(answers[0].response.body.usage.completion_tokens, 4);
+const listed = [];
+for await (const one of client.batches.list({ limit: 1 })) listed.push(one.id);
+assert.ok(listed.includes(batch.id));
+const unwanted = await client.batches.create(ordered);
+assert.match((await client.batches.cancel(unwanted.id)).status, /^cancel/);
+console.log(`openai on node ${process.version}: all fine`);
