@@ -6,7 +6,7 @@
 namespace qanat::admit {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kPaths{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 15> kPaths{{
     {"/v1/chat/", "chat"},
     {"/v1/completions", "chat"},
     {"/v1/embeddings", "chat"},
@@ -17,6 +17,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 14> kPaths{{
     {"/v1/fine_tuning", "jobs"},
     {"/v1/batches", "jobs"},
     {"/qanat/v1/models", "jobs"},
+    {"/v1/organization", "account"},
     {"/qanat/v1/bill", "account"},
     {"/qanat/v1/usage", "account"},
     {"/qanat/v1/calls", "account"},

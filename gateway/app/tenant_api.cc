@@ -286,6 +286,7 @@ void GatewayService::add_tenant_routes(base::HttpServer& server) {
   route("/qanat/v1/calls/{call}", explain);
   route("/qanat/v1/bill", bill);
   route("/qanat/v1/usage", usage);
+  add_usage_routes(server);
   s->grades->add_tenant_routes(server);
   s->audit->add_tenant_routes(server);
 }

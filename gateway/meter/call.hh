@@ -43,6 +43,9 @@ struct Call {
   Price price;
   std::int64_t started_unix_ms = 0;
   bool local = false;
+  enum class Kind : std::uint8_t { Generation = 0, Embeddings = 1 };
+  Kind kind = Kind::Generation;
+  bool batch = false;  // a batch's line
 };
 
 // The end of a call: what goes into the ledger, once.

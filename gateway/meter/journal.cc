@@ -47,6 +47,8 @@ std::string get(const std::array<char, N>& field) {
   throw std::system_error(errno, std::generic_category(), attempt + " journal " + path);
 }
 
+constexpr std::uint64_t kLocal = 1, kEmbeddings = 2, kBatch = 4;
+
 }  // namespace
 
 struct Journal::Header {
@@ -63,7 +65,7 @@ struct Journal::Record {
   std::int64_t input_nano;
   std::int64_t output_nano;
   std::int64_t started_unix_ms;
-  std::uint64_t local;
+  std::uint64_t flags;  // kLocal …
   std::array<char, 16> currency;
   std::array<char, Call::kMaxId + 1> id;
   std::array<char, Call::kMaxName + 1> tenant, project, key, pool;
@@ -158,7 +160,8 @@ std::optional<Journal::Slot> Journal::open(const Call& call) {
   r.output_nano = call.price.output_nano;
   r.cached_nano = call.price.cached_nano;
   r.started_unix_ms = call.started_unix_ms;
-  r.local = call.local ? 1 : 0;
+  r.flags = (call.local ? kLocal : 0) | (call.kind == Call::Kind::Embeddings ? kEmbeddings : 0) |
+            (call.batch ? kBatch : 0);
   put(r.currency, call.price.currency);
   put(r.id, call.id);
   put(r.tenant, call.tenant);
@@ -203,7 +206,9 @@ std::vector<Journal::Entry> Journal::entries() const {
               .path = get(r.path),
               .price = {get(r.currency), r.input_nano, r.output_nano, r.cached_nano},
               .started_unix_ms = r.started_unix_ms,
-              .local = r.local != 0};
+              .local = (r.flags & kLocal) != 0,
+              .kind = (r.flags & kEmbeddings) != 0 ? Call::Kind::Embeddings : Call::Kind::Generation,
+              .batch = (r.flags & kBatch) != 0};
     Progress& p = progress(slot);
     e.prompt_tokens = load(p.prompt_tokens);
     e.cached_tokens = load(p.cached_tokens);

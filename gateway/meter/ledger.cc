@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS calls(
   delivered_tokens BIGINT NOT NULL, outcome BIGINT NOT NULL, source BIGINT NOT NULL,
   started_ms BIGINT NOT NULL, ended_ms BIGINT NOT NULL, tries BIGINT NOT NULL, decision TEXT NOT NULL,
   cached_nano BIGINT NOT NULL DEFAULT -1, cached_tokens BIGINT NOT NULL DEFAULT 0,
-  gateway TEXT NOT NULL DEFAULT '');
+  gateway TEXT NOT NULL DEFAULT '', kind BIGINT NOT NULL DEFAULT 0, batch BIGINT NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS calls_by_tenant ON calls(tenant, started_ms);
 CREATE INDEX IF NOT EXISTS calls_by_end ON calls(ended_ms);
 CREATE TABLE IF NOT EXISTS entries(
@@ -45,7 +45,7 @@ constexpr const char* kRowColumns =
     "c.prompt_tokens, c.delivered_tokens, c.outcome, c.source, c.started_ms, c.ended_ms, c.tries, "
     "c.decision, "
     "COALESCE(e.tokens_in, 0), COALESCE(e.tokens_out, 0), COALESCE(-e.amount_nano, 0), c.cached_nano, "
-    "c.cached_tokens, "
+    "c.cached_tokens, c.kind, c.batch, "
     "EXISTS(SELECT 1 FROM pool_usage u WHERE u.call = c.id AND u.pool = c.pool) "
     "FROM calls c LEFT JOIN entries e ON e.call = c.id AND e.kind = 'charge' AND e.account LIKE 'tenant:%' ";
 
@@ -65,7 +65,9 @@ FullRow read(const Query& q) {
             .path = q.text(6),
             .price = {q.text(8), q.integer(9), q.integer(10), q.integer(22)},
             .started_unix_ms = q.integer(15),
-            .local = q.integer(7) != 0};
+            .local = q.integer(7) != 0,
+            .kind = static_cast<Call::Kind>(q.integer(24)),
+            .batch = q.integer(25) != 0};
   s.prompt_tokens = u64(q.integer(11));
   s.cached_tokens = u64(q.integer(23));
   s.delivered_tokens = u64(q.integer(12));
@@ -77,7 +79,7 @@ FullRow read(const Query& q) {
   full.tokens_in = u64(q.integer(19));
   full.tokens_out = u64(q.integer(20));
   full.row.amount_nano = q.integer(21);
-  full.row.reconciled = q.integer(24) != 0;
+  full.row.reconciled = q.integer(26) != 0;
   full.row.price = version(s.call.price);
   return full;
 }
@@ -91,9 +93,15 @@ std::string schema(bool shared) {
   return text;
 }
 
-// Ledgers from before cached tokens had a price, or calls a gateway. PostgreSQL's have always had both.
+// Ledgers from before cached tokens had a price, or calls a gateway (PostgreSQL's have always had both), or a kind.
 void add_columns(Store& store) {
-  if (store.shared()) return;
+  if (store.shared()) {
+    for (const char* column : {"kind", "batch"})
+      store.execute(
+          (std::string("ALTER TABLE calls ADD COLUMN IF NOT EXISTS ") + column + " BIGINT NOT NULL DEFAULT 0")
+              .c_str());
+    return;
+  }
   const auto missing = [&](const char* column) {
     Query q(store, "SELECT COUNT(*) FROM pragma_table_info('calls') WHERE name = ?");
     q.bind(std::string_view(column));
@@ -104,6 +112,10 @@ void add_columns(Store& store) {
     store.execute("ALTER TABLE calls ADD COLUMN cached_tokens BIGINT NOT NULL DEFAULT 0");
   }
   if (missing("gateway")) store.execute("ALTER TABLE calls ADD COLUMN gateway TEXT NOT NULL DEFAULT ''");
+  if (missing("kind")) {
+    store.execute("ALTER TABLE calls ADD COLUMN kind BIGINT NOT NULL DEFAULT 0");
+    store.execute("ALTER TABLE calls ADD COLUMN batch BIGINT NOT NULL DEFAULT 0");
+  }
 }
 
 }  // namespace
@@ -111,9 +123,10 @@ void add_columns(Store& store) {
 struct Ledger::Queries {
   Query insert_call, insert_entry, usage_of_call, call_for_square, mark_usage, insert_usage;
   explicit Queries(Store& db)
-      : insert_call(db,
-                    "INSERT INTO calls VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) "
-                    "DO NOTHING"),
+      : insert_call(
+            db,
+            "INSERT INTO calls VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(id) "
+            "DO NOTHING"),
         insert_entry(db, "INSERT INTO entries VALUES(?,?,?,?,?,?)"),
         usage_of_call(db,
                       "SELECT pool, sequence, prompt_tokens, completion_tokens, input_nano, output_nano "
@@ -168,7 +181,8 @@ std::size_t Ledger::settle(std::span<const Settlement> settlements) {
     q.bind(std::int64_t{c.local}).bind(c.price.currency).bind(c.price.input_nano).bind(c.price.output_nano);
     q.bind(i64(prompt)).bind(i64(delivered)).bind(std::int64_t(s.outcome)).bind(std::int64_t(s.source));
     q.bind(c.started_unix_ms).bind(s.ended_unix_ms).bind(std::int64_t{s.tries}).bind(s.decision);
-    q.bind(c.price.cached_nano).bind(i64(cached)).bind(gateway_).run();
+    q.bind(c.price.cached_nano).bind(i64(cached)).bind(gateway_);
+    q.bind(static_cast<std::int64_t>(c.kind)).bind(std::int64_t{c.batch}).run();
     if (store_->changes() == 0) continue;
     ++settled;
     const auto amount = static_cast<std::int64_t>(charge(c.price, prompt, delivered, cached));

@@ -66,7 +66,10 @@ bool Call::dispatch(Leg& leg, const place::Option& option) {
                 .path = option.path.empty() ? "direct" : option.path,
                 .price = option.price,
                 .started_unix_ms = static_cast<std::int64_t>(base::unix_now_ms()),
-                .local = option.local};
+                .local = option.local,
+                .kind = endpoint_ == Endpoint::Embeddings ? meter::Call::Kind::Embeddings
+                                                          : meter::Call::Kind::Generation,
+                .batch = errand_ != nullptr};
   const auto slot = relay_.journal.open(leg.record);
   if (!slot) return false;
   leg.slot = *slot;

@@ -10,6 +10,7 @@
 #include "gateway/meter/delivery.hh"
 #include "gateway/meter/journal.hh"
 #include "gateway/meter/ledger.hh"
+#include "gateway/meter/usage.hh"
 
 namespace qanat::meter {
 namespace {
@@ -122,7 +123,10 @@ TEST(Journal, KeepsWhatWasOpenAcrossAReopen) {
   TempFile file("journal-reopen");
   {
     Journal j(file.path(), 4);
-    const auto a = j.open(call("call-a"));
+    Call line = call("call-a");
+    line.kind = Call::Kind::Embeddings;
+    line.batch = true;
+    const auto a = j.open(line);
     const auto b = j.open(call("call-b"));
     ASSERT_TRUE(a && b);
     j.offer(*a, 2, 9, UsageSource::Continuous);
@@ -138,6 +142,9 @@ TEST(Journal, KeepsWhatWasOpenAcrossAReopen) {
   EXPECT_EQ(left[0].call.path, "city>far1");
   EXPECT_EQ(left[0].call.price, (Price{"CNY", 400, 1600}));
   EXPECT_EQ(left[0].offered_tokens, 3u);
+  EXPECT_EQ(left[0].call.kind, Call::Kind::Embeddings);
+  EXPECT_TRUE(left[0].call.batch);
+  EXPECT_FALSE(left[0].call.local);
   const Settlement s = recovered(left[0], 77);
   EXPECT_EQ(s.delivered_tokens, 2u);  // the frame in doubt is the tenant's
   EXPECT_EQ(s.prompt_tokens, 9u);
@@ -263,6 +270,62 @@ TEST(Ledger, SumsBeyond64Bits) {
   EXPECT_EQ(to_string(ledger.totals().total), to_string(each * 6));
   EXPECT_EQ(to_string(ledger.bill("lab", 0).total), to_string(each * 6));
   EXPECT_EQ(ledger.totals().sum, Nano{0});
+}
+
+// Whatever the pieces and by whom: they come to what the bill does.
+TEST(Ledger, UsageInPiecesIsTheBill) {
+  Ledger ledger(":memory:");
+  std::vector<Settlement> all;
+  for (int i = 0; i < 500; ++i) {
+    Settlement s =
+        settlement("c" + std::to_string(i), static_cast<std::uint64_t>(i), static_cast<std::uint64_t>(i % 7));
+    s.cached_tokens = static_cast<std::uint64_t>(i / 3);
+    s.call.started_unix_ms = 1'000'000'000'000 + std::int64_t{i} * 977'000;
+    s.call.project = i % 2 ? "odd" : "even";
+    s.call.model = "m" + std::to_string(i % 3);
+    s.call.kind = i % 5 == 0 ? Call::Kind::Embeddings : Call::Kind::Generation;
+    s.call.batch = i % 4 == 0;
+    s.call.price = {"CNY", INT64_MAX / 1000, 3, 1};
+    all.push_back(s);
+  }
+  ledger.settle(all);
+  const Bill bill = ledger.bill(all[0].call.tenant, 0);
+  for (const std::int64_t width_s : {60, 3600, 86'400})
+    for (int by = 0; by < 16; ++by) {
+      UsageQuestion q{
+          .tenant = all[0].call.tenant, .from_ms = 0, .to_ms = INT64_MAX, .width_ms = width_s * 1000};
+      q.by_project = by & 1;
+      q.by_key = by & 2;
+      q.by_model = by & 4;
+      q.by_batch = by & 8;
+      Usage sum;
+      for (const Usage& u : usage_of(ledger.store(), q)) {
+        EXPECT_EQ(u.begins_ms % q.width_ms, 0);
+        EXPECT_EQ(u.project.empty(), !q.by_project);
+        sum.calls += u.calls;
+        sum.tokens_in += u.tokens_in;
+        sum.tokens_cached += u.tokens_cached;
+        sum.tokens_out += u.tokens_out;
+        sum.amount += u.amount;
+      }
+      EXPECT_EQ(sum.tokens_in, bill.tokens_in);
+      EXPECT_EQ(sum.tokens_out, bill.tokens_out);
+      EXPECT_EQ(to_string(sum.amount), to_string(bill.total));
+      EXPECT_EQ(sum.calls, 499u) << "one of them cost nothing";
+    }
+  const auto count = [&](UsageQuestion q) {
+    q.tenant = all[0].call.tenant;
+    q.to_ms = INT64_MAX;
+    std::uint64_t calls = 0;
+    for (const Usage& u : usage_of(ledger.store(), q)) calls += u.calls;
+    return calls;
+  };
+  EXPECT_EQ(count({.kind = Call::Kind::Embeddings}), 99u);
+  EXPECT_EQ(count({.projects = {"odd"}, .models = {"m0", "m1"}}), 167u);
+  EXPECT_EQ(count({.batch = true}), 124u);
+  EXPECT_EQ(count({.from_ms = all[250].call.started_unix_ms}), 250u);
+  UsageQuestion stranger{.tenant = "nobody", .to_ms = INT64_MAX};
+  EXPECT_TRUE(usage_of(ledger.store(), stranger).empty());
 }
 
 TEST(Ledger, ReconcilesBeforeOrAfterTheCall) {

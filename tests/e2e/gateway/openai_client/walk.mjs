@@ -34,7 +34,7 @@ const is = {
   file: schema('OpenAIFile'), files: schema('ListFilesResponse'), deleted: schema('DeleteFileResponse'),
   upload: schema('Upload'), part: schema('UploadPart'), batch: schema('Batch'), batches: schema('ListBatchesResponse'),
   job: schema('FineTuningJob'), jobs: schema('ListPaginatedFineTuningJobsResponse'),
-  jobEvents: schema('ListFineTuningJobEventsResponse'), checkpoints: schema('ListFineTuningJobCheckpointsResponse'),
+  usage: schema('UsageResponse'), jobEvents: schema('ListFineTuningJobEventsResponse'), checkpoints: schema('ListFineTuningJobCheckpointsResponse'),
 };
 let checked = 0;
 const check = (kind, body, what) => {
@@ -218,6 +218,40 @@ assert.equal(tuned.status, 'succeeded', JSON.stringify(tuned));
 assert.ok((await good('checkpoints', 'GET', `/fine_tuning/jobs/${job.id}/checkpoints`)).data.length > 0);
 const second = await good('job', 'POST', '/fine_tuning/jobs', { body: { model, training_file: training.id, seed: 2 } });
 await good('job', 'POST', `/fine_tuning/jobs/${second.id}/cancel`);
+
+// Usage and costs: in whatever pieces, they come to what the bill does.
+const since = Math.floor(Date.now() / 1000) - 3600;
+const organization = async (path, more = '') => {
+  const found = [];
+  for (let page = ''; page !== null; ) {
+    const one = await good('usage', 'GET', `/organization/${path}?start_time=${since}${more}${page}`);
+    found.push(...one.data.flatMap((bucket) => bucket.results));
+    page = one.next_page === null ? null : `&page=${one.next_page}`;
+  }
+  return found;
+};
+const total = (found, member) => found.reduce((sum, one) => sum + one[member], 0);
+const own = async (path) => (await fetch(new URL(path, base), { headers: { authorization: `Bearer ${key}` } })).json();
+const vectorsOf = await organization('usage/embeddings', '&bucket_width=1m&limit=10');
+const billed = await own('/qanat/v1/bill');
+for (const more of ['', '&bucket_width=1h&limit=1', '&bucket_width=1m&limit=7&group_by[]=model&group_by[]=api_key_id&group_by[]=batch']) {
+  const used = await organization('usage/completions', more);
+  assert.equal(total(used, 'output_tokens'), billed.tokens_out, more);
+  assert.equal(total(used, 'input_tokens') + total(vectorsOf, 'input_tokens'), billed.tokens_in, more);
+}
+assert.ok(total(vectorsOf, 'num_model_requests') >= 2);
+const ofBatches = await organization('usage/completions', '&batch=true&group_by[]=project_id');
+assert.ok(total(ofBatches, 'num_model_requests') >= 2);
+const services = await own('/qanat/v1/services');
+const costs = await organization('costs', '&group_by=line_item');
+const nano = costs.reduce((sum, one) => sum + Math.round(one.amount.value * 1e9), 0);
+assert.equal(nano, billed.total_nano + services.total_nano);
+assert.ok(costs.some((one) => one.line_item === 'finetune'), JSON.stringify(costs));
+await refused(400, 'invalid_value', 'GET', '/organization/costs');
+await refused(400, 'invalid_value', 'GET', '/organization/costs?start_time=0&bucket_width=1h');
+await refused(400, 'invalid_value', 'GET', '/organization/usage/completions?start_time=0&group_by[]=moon');
+await refused(400, 'invalid_value', 'GET', '/organization/usage/completions?start_time=9&end_time=9');
+await refused(400, 'invalid_value', 'GET', '/organization/usage/completions?start_time=9&page=page_1');
 
 // What is refused, and how.
 await refused(404, 'not_found', 'GET', '/files/file-none');
