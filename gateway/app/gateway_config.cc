@@ -116,6 +116,22 @@ void read_filter(base::ConfigTable& root, GatewayConfig& config) {
   config.filter = std::move(filter);
 }
 
+void read_prompt_log(base::ConfigTable& root, GatewayConfig& config) {
+  auto table = root.table("prompt_log");
+  if (!table) return;
+  relay::PromptLogConfig log;
+  log.folder = table->string("folder");
+  for (const std::string& tenant : table->strings("tenants", true)) {
+    if (!admit::valid_name(tenant))
+      table->problem("tenants", "\"" + tenant + "\" is no tenant's name",
+                     "1 to 63 of a-z, 0-9, \".\", \"_\", \"-\"");
+    log.tenants.insert(tenant);
+  }
+  log.day_bytes = static_cast<std::uint64_t>(table->integer("day_mb", {1, 1'000'000}, 1024)) * 1024 * 1024;
+  log.keep_days = static_cast<std::uint32_t>(table->integer("keep_days", {0, 3650}, 7));
+  config.prompt_log = std::move(log);
+}
+
 void read_admission(base::ConfigTable& root, GatewayConfig& config) {
   auto table = root.table("admission");
   if (!table) return;
@@ -202,6 +218,7 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
   read_oidc(root, config);
   read_tls(root, config.tls);
   read_filter(root, config);
+  read_prompt_log(root, config);
   read_admission(root, config);
   read_artefacts(root, config);
   read_audit(root, config.journal, config.audit);
@@ -287,6 +304,12 @@ node = "far1"
 # window_bytes = 512                       # of a stream's text, held back at most
 # on_failure = "refuse"                    # or "pass", when it does not answer
 # timeout = "1s"
+
+# [prompt_log]                             # what these tenants ask is kept; nobody else's is
+# folder = "/var/lib/qanat/prompts"
+# tenants = ["lab"]
+# keep_days = 7                            # beside today
+# day_mb = 1024                            # of a day at most
 
 # [admission]                              # calls at once; who comes later waits, and tenants take turns
 # max_calls = 200                          # of all tenants; 0: no limit

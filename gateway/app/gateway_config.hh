@@ -16,6 +16,7 @@
 #include "gateway/jobs/jobs_config.hh"
 #include "gateway/place/decide.hh"
 #include "gateway/relay/content_filter.hh"
+#include "gateway/relay/prompt_log.hh"
 #include "gateway/relay/turns.hh"
 #include "gateway/resolve/directory.hh"
 #include "gateway/resolve/registry.hh"
@@ -40,14 +41,15 @@ struct GatewayConfig {
   base::Duration look_on{};  // before it sleeps while a call is at a pool; 0: not
   std::vector<resolve::PoolConfig> pools;
   std::vector<ValveConfig> valves;
-  std::optional<OidcConfig> oidc;                   // who signs in at an identity provider
-  std::optional<TlsConfig> tls;                     // the API over TLS, for clients' certificates too
-  std::optional<relay::FilterConfig> filter;        // who is asked about texts
-  std::optional<relay::TurnsConfig> admission;      // how many calls at once, and who waits how long
-  std::vector<resolve::RegistrySource> registries;  // which list more pools
-  jobs::SiteConfig data;                            // artefacts; without a folder neither files nor jobs
-  jobs::ExpressConfig express;                      // what transfers may take, and cost
-  struct Peer {                                     // another gateway that serves the same names of models
+  std::optional<OidcConfig> oidc;                    // who signs in at an identity provider
+  std::optional<TlsConfig> tls;                      // the API over TLS, for clients' certificates too
+  std::optional<relay::FilterConfig> filter;         // who is asked about texts
+  std::optional<relay::PromptLogConfig> prompt_log;  // whose prompts are kept, and where
+  std::optional<relay::TurnsConfig> admission;       // how many calls at once, and who waits how long
+  std::vector<resolve::RegistrySource> registries;   // which list more pools
+  jobs::SiteConfig data;                             // artefacts; without a folder neither files nor jobs
+  jobs::ExpressConfig express;                       // what transfers may take, and cost
+  struct Peer {                                      // another gateway that serves the same names of models
     std::string name, url;
   };
   std::vector<Peer> peers;

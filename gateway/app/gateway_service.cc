@@ -96,6 +96,8 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   relay->stall = config.stall;
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
   if (config.filter) relay->filter = std::make_unique<relay::ContentFilter>(io, *config.filter, metrics);
+  if (config.prompt_log)
+    relay->prompt_log = std::make_unique<relay::PromptLog>(*config.prompt_log, metrics, base::unix_now_ms());
   if (config.admission) relay->turns = std::make_unique<relay::Turns>(io, *config.admission, metrics);
   if (config.oidc) {
     tokens = std::make_unique<admit::TokenVerifier>(config.oidc->rules);

@@ -92,6 +92,8 @@ asio::awaitable<void> Call::run() {
   if (!co_await prepare()) co_return;
   if (!co_await first_of_its_kind()) co_return;
   if (relay_.filter && !co_await passes_filter()) co_return;
+  if (relay_.prompt_log && relay_.prompt_log->wants(key_.tenant))
+    relay_.prompt_log->put(base::unix_now_ms(), id_, key_, scan_.model, request_.body);
   const struct Wanting {  // what the valve counts as demand, placed or not
     Relay::Wanted* wanted = nullptr;
     explicit Wanting(Relay& relay, const std::string& model) {

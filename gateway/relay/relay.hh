@@ -26,6 +26,7 @@
 #include "gateway/relay/call_log.hh"
 #include "gateway/relay/content_filter.hh"
 #include "gateway/relay/escrow.hh"
+#include "gateway/relay/prompt_log.hh"
 #include "gateway/relay/turns.hh"
 #include "gateway/resolve/registry.hh"
 #include "identifiers/ids/tier.hh"
@@ -101,6 +102,7 @@ struct Relay {
   std::unique_ptr<admit::ClientCertificates> clients{};  // where certificates may take keys' place
   std::unique_ptr<Escrow> escrow{};                      // where the ledger is shared
   std::unique_ptr<ContentFilter> filter{};               // where one is configured
+  std::unique_ptr<PromptLog> prompt_log{};               // where some tenants' prompts are kept
   std::unique_ptr<Turns> turns{};                        // where places are limited
   // What a tenant's name for a model stands for now; it is the call's for good. nullopt: it is not for this tenant. May be
   // empty.

@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr base::Duration kTick = std::chrono::milliseconds{100};
+constexpr base::Duration kBetweenLooks = std::chrono::milliseconds{100};
 constexpr base::Duration kLongestRest = std::chrono::seconds{30};  // before a line is called again
 constexpr int kPoolTries = 5;                                      // of a line whose pools fail
 
@@ -86,7 +86,7 @@ awaitable<void> BatchesService::run(Self self) {
       ++working_;
       asio::co_spawn(desk_.io, work(self, oldest), asio::detached);
     }
-    co_await rest(desk_.io, kTick);
+    co_await rest(desk_.io, kBetweenLooks);
   }
 }
 
@@ -110,7 +110,7 @@ awaitable<void> BatchesService::work(Self self, BatchPtr b) {
         ++b->lanes;
         asio::co_spawn(desk_.io, lane(self, b), asio::detached);
       }
-      while (b->lanes > 0 && !desk_.stopping) co_await rest(desk_.io, kTick);
+      while (b->lanes > 0 && !desk_.stopping) co_await rest(desk_.io, kBetweenLooks);
       if (!desk_.stopping) co_await close(b);
     }
   } catch (const std::exception& e) {

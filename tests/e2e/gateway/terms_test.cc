@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/http_server.hh"
@@ -160,6 +163,56 @@ TEST_F(Metering, AFilterSaysWhatPasses) {
   more_ += "on_failure = \"pass\"\n";
   start_gateway();
   EXPECT_EQ(code(body("")), "200") << "as configured";
+}
+
+TEST_F(Metering, PromptsAreKeptOfWhomTheOperatorNamesAlone) {
+  gateway_.reset();
+  const std::string folder = folder_.file("prompts");
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/prompts-1999-12-31.jsonl") << "{}\n";
+  std::ofstream(folder + "/notes.txt") << "mine";
+  more_ = "[prompt_log]\nfolder = \"" + folder + "\"\ntenants = [\"lab\"]\nday_mb = 1\n";
+  start_gateway();
+  EXPECT_FALSE(std::filesystem::exists(folder + "/prompts-1999-12-31.jsonl")) << "too old";
+  EXPECT_TRUE(std::filesystem::exists(folder + "/notes.txt")) << "not ours";
+  const std::string other =
+      json::parse(admin("POST", "/v1/keys", R"({"tenant":"other"})").body).at("key").get<std::string>();
+  json asked = body("", false);
+  asked["messages"][0]["content"] = "my secret\nin two lines";
+  const auto first = tenant("POST", "/v1/chat/completions", asked.dump(2));
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(tenant("POST", "/v1/chat/completions", asked.dump(), other).status, 200);
+  EXPECT_EQ(tenant("POST", "/v1/chat/completions", R"({"model":1})").status, 400);
+  for (int i = 0; i < 6; ++i) {  // the day is full after five of them
+    asked["messages"][0]["content"] = std::string(200'000, 'w');
+    EXPECT_EQ(tenant("POST", "/v1/chat/completions", asked.dump()).status, 200);
+  }
+  const auto counted = [&](const std::string& result) {
+    const std::string text = admin("GET", "/metrics").body,
+                      name = "prompts_total{result=\"" + result + "\"} ";
+    const auto at = text.find(name);
+    return at == std::string::npos ? -1 : std::atoi(text.c_str() + at + name.size());
+  };
+  for (int i = 0; i < 100 && counted("kept") + counted("left_out") < 7; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(counted("kept"), 6);
+  EXPECT_EQ(counted("left_out"), 1);
+  std::vector<json> lines;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".jsonl") continue;
+    EXPECT_EQ(static_cast<int>(entry.status().permissions()), 0600);
+    std::ifstream in(entry.path());
+    for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  }
+  ASSERT_EQ(lines.size(), 6u);
+  EXPECT_EQ(lines[0]["tenant"], "lab");
+  EXPECT_EQ(lines[0]["call"], first.headers.value_or("x-qanat-call", ""));
+  EXPECT_EQ(lines[0]["body"]["messages"][0]["content"], "my secret\nin two lines");
+  EXPECT_EQ(gateway_->log().find("secret"), std::string::npos);
+  gateway_->end(SIGTERM);
+  std::ifstream ledger(folder_.file("ledger.db"), std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(ledger), {}};
+  EXPECT_EQ(bytes.find("my secret"), std::string::npos) << "the books hold no texts";
 }
 
 TEST_F(Metering, AFilterSeesAStreamBeforeItsClientDoes) {
