@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string string_at(const json& object, const char* key) {
+std::string text_at(const json& object, const char* key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
@@ -159,11 +159,11 @@ bool ResponsesAnswer::read_calls(const json& calls, std::string& events) {
     auto found = functions_.find(index);
     if (found == functions_.end()) {
       if (items_.size() == kMaxItems) return false;
-      Item item{Kind::Function, {}, string_at(call, "id"), function ? string_at(*function, "name") : ""};
+      Item item{Kind::Function, {}, text_at(call, "id"), function ? text_at(*function, "name") : ""};
       if (item.call_id.empty()) item.call_id = "call_" + name_ + "_" + std::to_string(items_.size());
       found = functions_.emplace(index, open(std::move(item), events)).first;
     }
-    if (function) grow(found->second, string_at(*function, "arguments"), events);
+    if (function) grow(found->second, text_at(*function, "arguments"), events);
   }
   return true;
 }
@@ -171,9 +171,9 @@ bool ResponsesAnswer::read_calls(const json& calls, std::string& events) {
 // A delta of a stream, or the message of a whole answer.
 bool ResponsesAnswer::read_delta(const json& delta, std::string& events) {
   for (const char* key : {"reasoning_content", "reasoning"})
-    if (!add(Kind::Reasoning, string_at(delta, key), events)) return false;
-  if (!add(Kind::Text, string_at(delta, "content"), events)) return false;
-  if (!add(Kind::Refusal, string_at(delta, "refusal"), events)) return false;
+    if (!add(Kind::Reasoning, text_at(delta, key), events)) return false;
+  if (!add(Kind::Text, text_at(delta, "content"), events)) return false;
+  if (!add(Kind::Refusal, text_at(delta, "refusal"), events)) return false;
   const auto calls = delta.find("tool_calls");
   return calls == delta.end() || !calls->is_array() || read_calls(*calls, events);
 }
@@ -181,7 +181,7 @@ bool ResponsesAnswer::read_delta(const json& delta, std::string& events) {
 bool ResponsesAnswer::read(const json& chat, std::string& events) {
   if (!chat.is_object()) return false;
   if (!begun_)
-    if (std::string named = string_at(chat, "model"); !named.empty()) model_ = std::move(named);
+    if (std::string named = text_at(chat, "model"); !named.empty()) model_ = std::move(named);
   begin(events);
   if (const json* usage = object_at(chat, "usage"))
     if (const json* details = object_at(*usage, "completion_tokens_details"))
@@ -195,7 +195,7 @@ bool ResponsesAnswer::read(const json& chat, std::string& events) {
     for (const char* key : {"delta", "message"})
       if (const json* delta = object_at(choice, key))
         if (!read_delta(*delta, events)) return false;
-    if (std::string why = string_at(choice, "finish_reason"); !why.empty()) finish_ = std::move(why);
+    if (std::string why = text_at(choice, "finish_reason"); !why.empty()) finish_ = std::move(why);
   }
   return true;
 }
