@@ -49,6 +49,8 @@ TEST_F(Metering, EveryWayAnAnswerCanGo) {
       {"", true, "local", "completed", "final", 5, 40, 30},
       {"closes", false, "far", "completed", "final", 5, 40, 30},
       {"", true, "local", "completed", "final", 5, 40, 30},
+      {"resets", true, "far", "completed", "final", 5, 40, 30},
+      {"", true, "local", "completed", "final", 5, 40, 30},
       {"not_http", true, "far", "completed", "final", 5, 40, 30},
       {"", true, "local", "completed", "final", 5, 40, 30},
       {"endless_head", true, "far", "completed", "final", 5, 40, 30},

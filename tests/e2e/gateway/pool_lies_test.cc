@@ -71,7 +71,7 @@ TEST_F(PoolLies, OthersDoNotFeelIt) {
   std::atomic<bool> lying{false}, over{false};
   std::vector<std::thread> callers;
   for (const char* script :
-       {"drip", "never_ends", "garbage", "status_500", "breaks_off", "endless_head", "silent", "not_http"})
+       {"drip", "never_ends", "garbage", "status_500", "breaks_off", "endless_head", "silent", "resets_late"})
     callers.emplace_back([&, script] {
       while (!over) {
         const auto next = Clock::now() + milliseconds(120);
@@ -109,7 +109,7 @@ TEST_F(PoolLies, OthersDoNotFeelIt) {
 
 TEST_F(PoolLies, CallsMoveBeforeTheFirstByteAndTheBreakerOpens) {
   for (const char* script : {"status_500", "closes", "not_http", "endless_head", "garbage", "breaks_off",
-                             "never_ends", "error_after_200"}) {
+                             "never_ends", "error_after_200", "resets", "resets_late"}) {
     SCOPED_TRACE(script);
     gateway_->end(SIGKILL);
     start_gateway();

@@ -46,6 +46,13 @@ std::string chunk(const std::string& data) {
 constexpr std::string_view kStreamHead =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+// What is closed after this ends with a reset: nothing that is on its way arrives.
+bool reset(int fd) {
+  const linger now{1, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  return false;
+}
+
 bool streamed(const std::string& request) { return request.find("\"stream\":true") != std::string::npos; }
 
 std::string content(const std::string& more = "", const std::string& text = "word ") {
@@ -190,6 +197,7 @@ bool ScriptedPool::answer(int fd, const std::string& request) {
     return send_all(fd, with_head("500 Internal Server Error", R"({"error":"tired"})"));
   if (script == "not_http") return send_all(fd, "220 mail.example ESMTP\r\n") && false;
   if (script == "closes") return false;
+  if (script == "resets") return reset(fd);
   if (script == "endless_head") {
     std::string head = "HTTP/1.1 200 OK\r\n";
     while (head.size() < 4'000'000) head += "x-more: " + std::string(1000, 'x') + "\r\n";
@@ -282,6 +290,7 @@ bool ScriptedPool::stream(int fd, std::string_view script) {
           fd, chunk(R"({"error":{"message":"card lost","type":"server_error","param":null,"code":"card"}})"));
     if (script == "garbage") return send_all(fd, chunk("<html>not json"));
     if (script == "breaks_off") return false;
+    if (script == "resets_late") return reset(fd);
   }
   const bool plain = script.empty() || slow || drip || torrent;
   if (plain && !send_all(fd, chunk(closing(usage(kPrompt, tokens, kCached))))) return false;
