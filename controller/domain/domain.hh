@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -156,6 +157,7 @@ class Domain final : public session::Level {
   std::vector<const proto::v1::Tenant*> tenants_in_force() const;
   void recompute(Now now);
   void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
+  void explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::span<session::PathView> views) const;
   // domain_traffic.cc
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void run_traffic(Now now);

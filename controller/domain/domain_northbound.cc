@@ -3,6 +3,7 @@
 
 #include "base/log.hh"
 #include "controller/domain/domain.hh"
+#include "controller/domain/path_reason.hh"
 #include "controller/domain/views.hh"
 #include "controller/domain/what_if.hh"
 #include "controller/policy/tenant_check.hh"
@@ -53,6 +54,7 @@ std::vector<PathView> Domain::paths(const session::PathQuery& query) const {
     for (const auto& policy : config.policies()) {
       const std::size_t first = out.size();
       append_views(id, policy, query, name, out);
+      explain({id, policy.endpoint()}, policy, std::span(out).subspan(first));
       const auto spread = spreads_.find({{id, policy.endpoint()}, static_cast<ids::Tier>(policy.tier())});
       if (spread == spreads_.end()) continue;
       for (std::size_t i = first; i < out.size(); ++i)
@@ -60,6 +62,19 @@ std::vector<PathView> Domain::paths(const session::PathQuery& query) const {
     }
   }
   return out;
+}
+
+// Why the first list is first; those after it stand by, or take what the plan of traffic gives them.
+void Domain::explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::span<PathView> views) const {
+  if (views.empty() || !membership_.current().contains(pair.second)) return;
+  static const paths::Choices kNone;
+  const auto held = selections_.find(pair);
+  const auto first = route_of(policy.paths(0), pair.second);
+  views.front().reason =
+      to_string(first ? reason_of(engine_, steering_, pair, held == selections_.end() ? kNone : held->second,
+                                  tier_ways_.of(pair, static_cast<ids::Tier>(policy.tier())), *first)
+                      : PathReason::Pending);
+  for (PathView& view : views.subspan(1)) view.reason = view.weight.value_or(0) > 0 ? "split" : "backup";
 }
 
 std::vector<TenantView> Domain::tenants() const {

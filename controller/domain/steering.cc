@@ -60,6 +60,17 @@ bool Steering::avoids(const Route& rule, const paths::Route& route) {
                       [&rule](auto relay) { return rule.avoid.contains(relay.value); });
 }
 
+Steering::Obeyed Steering::obeyed(const paths::Engine::Pair& pair, const paths::Route& route) const {
+  const auto at = routes_.find(pair);
+  if (at == routes_.end()) return Obeyed::NoRule;
+  const Route& rule = at->second;
+  const auto relays = route.relay_list();
+  if (rule.pinned && std::equal(relays.begin(), relays.end(), rule.via.begin(), rule.via.end()))
+    return Obeyed::Pinned;
+  if (!avoids(rule, route)) return Obeyed::Unavoidable;
+  return rule.avoid.empty() ? Obeyed::NoRule : Obeyed::Avoiding;
+}
+
 // The best way over none of those to be avoided, of the direct one and those over one relay; held on to as select() would.
 Choices Steering::around(const paths::Engine& engine, const paths::Engine::Pair& pair, const Route& rule,
                          const Choices& held) const {

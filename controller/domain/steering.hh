@@ -35,6 +35,9 @@ class Steering {
   // Has this pair a rule of its own? Then it chooses anew in every tick.
   bool concerns(const paths::Engine::Pair& pair) const { return routes_.contains(pair); }
   paths::Objective objective() const;
+  // What the pair's own rule has to do with a route that works.
+  enum class Obeyed : std::uint8_t { NoRule, Pinned, Avoiding, Unavoidable };
+  Obeyed obeyed(const paths::Engine::Pair& pair, const paths::Route& route) const;
 
   // As Engine::choose, by the rules.
   paths::Choices choose(const paths::Engine& engine, const paths::Engine::Pair& pair,

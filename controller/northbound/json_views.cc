@@ -97,7 +97,8 @@ std::string to_json(const std::vector<session::PathView>& paths) {
                    {"cost_us", p.cost_us},
                    {"preference", p.preference},
                    {"weight", p.weight ? Json(*p.weight) : Json()},
-                   {"allocated_bps", static_cast<std::uint64_t>(p.allocated_bps)}});
+                   {"allocated_bps", static_cast<std::uint64_t>(p.allocated_bps)},
+                   {"reason", p.reason.empty() ? Json() : Json(p.reason)}});
   }
   return text_of(out);
 }

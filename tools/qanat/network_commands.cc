@@ -37,6 +37,12 @@ std::string weight(const json& path) {
   return it != path.end() && it->is_number() ? fmt::format("{:.1f} %", it->get<double>() / 10) : "";
 }
 
+// "" where another level chose the list.
+std::string reason(const json& path) {
+  const auto it = path.find("reason");
+  return it != path.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
 std::string allocated(const json& path) {
   const double bps = path.value("allocated_bps", 0.0);
   return bps > 0 ? fmt::format("{:.1f} Mbit/s", bps * 1e-6) : "";
@@ -182,11 +188,12 @@ int show_paths(const Options& options, const std::string& from, const std::strin
     }
     fmt::print("{}* in use\n", table.text(terminal_width()));
   } else {
-    Table table{{"TIER", "PATH", "SEGMENTS", ">PLANE", ">COST", ">PREFERENCE", ">WEIGHT", ">ALLOCATED"}};
+    Table table{
+        {"TIER", "PATH", "SEGMENTS", ">PLANE", ">COST", ">PREFERENCE", ">WEIGHT", ">ALLOCATED", "WHY"}};
     for (const json& p : paths)
       table.row({text(p, "tier"), from + " > " + joined(p["names"], " > "), joined(p["segments"], " "),
                  text(p, "first_plane"), milliseconds(p.value("cost_us", 0.0)), text(p, "preference"),
-                 weight(p), allocated(p)});
+                 weight(p), allocated(p), reason(p)});
     fmt::print("{}", table.text(terminal_width()));
   }
   return 0;
