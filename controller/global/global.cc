@@ -7,9 +7,7 @@
 
 #include "base/hex.hh"
 #include "base/log.hh"
-#include "controller/policy/tenant_check.hh"
 #include "controller/policy/token_schedule.hh"
-#include "identifiers/proto/config_state.hh"
 
 namespace qanat::global {
 
@@ -53,7 +51,8 @@ void Global::load(Now now, const session::RandomSource& random) {
     DomainState& state = domains_[id];  // a revoked domain's nodes stay denied
     state.denied.assign(report.denied_headends().begin(), report.denied_headends().end());
     if (at == domains_.end()) continue;
-    for (const auto& record : report.nodes()) state.nodes[record.node_id()] = record;
+    for (const auto& record : report.nodes())
+      if (room_for_more() > 0) state.nodes[record.node_id()] = record;
   }
   const auto pushed = store_.pushed();
   if (!pushed.empty()) quiet_until_ = now.mono + kWarmUp;
@@ -68,6 +67,9 @@ void Global::load(Now now, const session::RandomSource& random) {
       domain::adopt(config, selections_);
     }
   }
+  for (const auto& [pair, choices] : selections_)
+    for (const paths::Choice& choice : choices)
+      for (const ids::NodeId relay : choice.route.relay_list()) borders_.adopt(relay.value);
   name_nodes();
 }
 
@@ -142,87 +144,6 @@ void Global::on_closed(MemberId member, Now) {
   emit({"domain_lost", {{"domain", std::to_string(member)}}});
 }
 
-// A domain speaks for its own nodes alone: their numbers are its, their keys bound by its CA.
-bool Global::sound(MemberId domain, const proto::v1::NodeRecord& record) const {
-  const auto member = membership_.current().find(domain);
-  if (member == membership_.current().end() || record.domain_id() != domain ||
-      Membership::domain_of(record.node_id()) != domain || record.x25519_public().size() != 32 ||
-      !policy::problems_of(record).empty()) {
-    return false;
-  }
-  return bound_by(member->second.ca_public, proto::binding_signing_input(record), record.binding_signature());
-}
-
-void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, Now now) {
-  DomainState& state = domains_[domain];
-  if (report.has_trust()) adopt_cas(domain, report.trust());
-  state.psk_held = report.psk_held();
-  std::set<std::uint32_t> drained;
-  for (const std::uint32_t relay : report.drained_relays())
-    if (Membership::domain_of(relay) == domain) drained.insert(relay);
-  if (std::exchange(state.drained, drained) != drained) everything_ = true;
-  std::map<std::uint32_t, proto::v1::NodeRecord> nodes;
-  bool changed = false;
-  for (const auto& record : report.nodes()) {
-    const auto known = state.nodes.find(record.node_id());
-    const bool same =
-        known != state.nodes.end() && known->second.SerializeAsString() == record.SerializeAsString();
-    if (!same && !sound(domain, record)) {
-      base::log_warn("domain {}: node {} ({}) is not sound, left out", domain, record.node_id(),
-                     record.name().substr(0, 64));
-      continue;
-    }
-    changed |= !same;
-    nodes[record.node_id()] = record;
-  }
-  changed |= nodes.size() != state.nodes.size();
-  std::vector<std::uint32_t> denied = state.denied;
-  for (const std::uint32_t id : report.denied_headends()) {
-    if (Membership::domain_of(id) == domain) denied.push_back(id);
-  }
-  std::sort(denied.begin(), denied.end());
-  denied.erase(std::unique(denied.begin(), denied.end()), denied.end());
-  changed |= denied != state.denied;
-  if (changed) {
-    for (const auto& [id, record] : state.nodes) {
-      if (nodes.contains(id)) continue;
-      matrix_.forget(ids::NodeId{id});
-      links_.forget(ids::NodeId{id});
-    }
-    state.nodes = std::move(nodes);
-    state.denied = std::move(denied);
-    proto::v1::DomainReport kept;
-    for (const auto& [id, record] : state.nodes) *kept.add_nodes() = record;
-    kept.mutable_denied_headends()->Add(state.denied.begin(), state.denied.end());
-    store_.set_reported(domain, kept.SerializeAsString());
-    name_nodes();
-    everything_ = true;
-  }
-  for (const auto& edge : report.edges()) {
-    if (!state.nodes.contains(edge.from()) || !names_.contains(edge.to()) || edge.from() == edge.to() ||
-        edge.from_plane() == 0 || edge.from_plane() > ids::PlaneId::kMax || edge.to_plane() == 0 ||
-        edge.to_plane() > ids::PlaneId::kMax) {
-      continue;
-    }
-    const telemetry::LinkKey key{ids::NodeId{edge.from()}, ids::NodeId{edge.to()},
-                                 ids::PlaneId{static_cast<std::uint8_t>(edge.from_plane())},
-                                 ids::PlaneId{static_cast<std::uint8_t>(edge.to_plane())}};
-    matrix_.on_merged(key, edge.rtt_us(), edge.loss_ppm(), edge.alive(), now.mono);
-    measured(key, now.mono);
-  }
-}
-
-void Global::measured(const telemetry::LinkKey& key, base::Time now) {
-  for (const auto& way : {key, key.reversed()}) {
-    const auto link = matrix_.link(way, now);
-    if (link) {
-      links_.update(*link);
-    } else {
-      links_.erase(way);
-    }
-  }
-}
-
 void Global::all_dirty() {
   for (auto& [id, state] : domains_) state.dirty = true;
 }
@@ -267,6 +188,7 @@ void Global::on_timer(Now now) {
 // As Domain::recompute: what is left out would not change.
 void Global::recompute(Now now) {
   steer(now);
+  everything_ |= borders_.due(now.mono);
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
@@ -280,8 +202,11 @@ void Global::recompute(Now now) {
         nodes.push_back(added);
       }
     }
+    const auto links = links_.links();
+    if (borders_.settle(nodes, links, pairs_, steering_.objective(), now.mono))
+      emit({"borders_changed", {{"borders", std::to_string(borders_.held().size())}}});
     engine_.rank_by(steering_.objective());
-    engine_.rebuild(std::move(nodes), links_.links(), pairs_);
+    engine_.rebuild(std::move(nodes), links, pairs_);
     everything_ = false;
   }
   const auto unsettled = std::exchange(unsettled_, {});

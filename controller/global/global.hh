@@ -13,6 +13,7 @@
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/steering.hh"
+#include "controller/paths/borders.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
 #include "controller/session/level.hh"
@@ -41,6 +42,7 @@ class Global final : public session::Level {
   // After a restart nothing is sent for this long: domains come back and report first.
   static constexpr base::Duration kWarmUp = std::chrono::seconds(5);
   static constexpr std::size_t kMostMintsInFlight = 4096;
+  static constexpr std::size_t kMostNodes = 4096;  // of all domains; a candidate table has room for no more
 
   Global(std::string name, store::Store& store, session::Authority& authority, session::Members& members,
          Now now, session::RandomSource random = session::system_random());
@@ -81,6 +83,7 @@ class Global final : public session::Level {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
     std::set<std::uint32_t> drained;  // of its relays, as reported last
+    std::size_t over_bound = 0;       // nodes left out because there are kMostNodes already
     std::string psk_held;             // SHA-256, as reported last
     proto::v1::DomainDirective sent;
     std::uint64_t version = 0;
@@ -110,10 +113,13 @@ class Global final : public session::Level {
   };
 
   void load(Now now, const session::RandomSource& random);
-  void on_report(MemberId domain, const proto::v1::DomainReport& report, Now now);
   void on_minted(MemberId domain, const proto::v1::MintReply& reply);
-  bool sound(MemberId domain, const proto::v1::NodeRecord& record) const;
   void name_nodes();
+  // global_reports.cc
+  void on_report(MemberId domain, const proto::v1::DomainReport& report, Now now);
+  bool sound(MemberId domain, const proto::v1::NodeRecord& record) const;
+  std::size_t room_for_more() const;  // nodes, up to kMostNodes
+  void tell_over_bound(MemberId domain, std::size_t over);
   void measured(const telemetry::LinkKey& key, base::Time now);
   void recompute(Now now);
   void settle_pairs();
@@ -141,6 +147,7 @@ class Global final : public session::Level {
   policy::Rules rules_;
   domain::Steering steering_;
   domain::MoveBudget move_budget_;
+  paths::Borders borders_;
   paths::Engine engine_;
   domain::Selections selections_;  // none of them empty
   std::map<MemberId, DomainState> domains_;

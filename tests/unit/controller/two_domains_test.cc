@@ -210,5 +210,52 @@ TEST_F(TwoDomains, ADomainCannotSpeakForAnothersNodes) {
   EXPECT_EQ(global_->nodes().size(), 3u) << "an unbound key is left out";
 }
 
+TEST_F(TwoDomains, BeyondItsBoundTheGlobalLevelLeavesNodesOutAndSaysSo) {
+  run(8s);
+  std::vector<session::Event> told;
+  global_->on_event([&](const session::Event& event) {
+    if (event.kind == "nodes_over_bound") told.push_back(event);
+  });
+  // Domain 2 has as many as there is room for beside domain 1's two, and one more.
+  Envelope full;
+  auto& report = *full.mutable_domain_report();
+  report = d2_.level->report(now_);
+  const proto::v1::NodeRecord like = report.nodes(0);
+  const auto grow_to = [&](std::size_t nodes) {
+    while (static_cast<std::size_t>(report.nodes_size()) < nodes) {
+      auto& record = *report.add_nodes();
+      record = like;
+      const auto number = static_cast<std::uint32_t>(report.nodes_size());
+      record.set_node_id(2 * 4096 + 1 + number);
+      record.set_name("n" + std::to_string(number));
+      record.set_binding_signature(d2_.authority.bind(record));
+    }
+  };
+  ASSERT_EQ(global::Global::kMostNodes, 4096u);
+  ASSERT_EQ(report.nodes_size(), 2);
+  grow_to(4094);
+  global_->on_envelope(2, full, now_);
+  EXPECT_EQ(global_->nodes().size(), 4096u);
+  EXPECT_TRUE(told.empty());
+  // One more of the other domain.
+  Box late{"late"};
+  d1_.enrol(late);
+  Envelope more;
+  *more.mutable_domain_report() = d1_.level->report(now_);
+  global_->on_envelope(1, more, now_);
+  global_->on_envelope(1, more, now_);
+  EXPECT_EQ(global_->nodes().size(), 4096u);
+  ASSERT_EQ(told.size(), 1u) << "not with every report";
+  const auto fields = std::map(told[0].fields.begin(), told[0].fields.end());
+  EXPECT_EQ(fields,
+            (std::map<std::string, std::string>{{"domain", "1"}, {"left_out", "1"}, {"bound", "4096"}}));
+  // Those it has go on; once there is room the late one comes in.
+  report.mutable_nodes()->DeleteSubrange(3'000, 1'094);
+  global_->on_envelope(2, full, now_);
+  global_->on_envelope(1, more, now_);
+  EXPECT_EQ(global_->nodes().size(), 3'003u);
+  EXPECT_EQ(told.size(), 1u);
+}
+
 }  // namespace
 }  // namespace qanat
