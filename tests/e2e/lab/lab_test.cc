@@ -259,12 +259,12 @@ TEST_F(LabE2e, GarbageCollectionClearsUpAfterKillMinus9) {
   }
   collect_garbage();
   ASSERT_TRUE(load(name)) << "a lab whose owner lives is nobody's garbage";
+  EXPECT_TRUE(linkem::netns_exists("ql" + std::to_string(child) + "-left"));
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
-  ASSERT_TRUE(load(name));
-  EXPECT_TRUE(linkem::netns_exists("ql" + std::to_string(child) + "-left"));
-  EXPECT_FALSE(collect_garbage().empty());
+  collect_garbage();  // or another lab's that comes up just now
   EXPECT_FALSE(load(name));
+  EXPECT_FALSE(linkem::netns_exists("ql" + std::to_string(child) + "-left"));
 }
 
 TEST_F(LabE2e, ACaptureHasTheLinksPackets) {
