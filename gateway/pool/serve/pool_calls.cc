@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "gateway/pool/serve/completion_api.hh"
@@ -48,13 +47,6 @@ bool is_call_name(std::string_view name) {
 }
 
 }  // namespace
-
-std::optional<std::uint64_t> to_number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value > INT64_MAX) return std::nullopt;
-  return value;
-}
 
 std::string PoolService::State::retry_after(Served& one) const {
   double s = 60;

@@ -21,13 +21,11 @@
 #include "gateway/pool/serve/placeholder_desk.hh"
 #include "gateway/pool/serve/pool_models.hh"
 #include "gateway/pool/serve/pool_service.hh"
+#include "gateway/pool/serve/to_number.hh"
 #include "gateway/pool/tune/tune_service.hh"
 #include "gateway/pool/usage/usage_recorder.hh"
 
 namespace qanat::pool {
-
-// A decimal number of at most 2^63 - 1, all of it.
-std::optional<std::uint64_t> to_number(std::string_view text);
 
 struct PoolService::State : std::enable_shared_from_this<PoolService::State> {
   State(boost::asio::io_context& context, const PoolConfig& c)

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/http_server.hh"
+#include "gateway/pool/serve/to_number.hh"
 #include "gateway/pool/usage/usage_recorder.hh"
 
 namespace qanat::pool {
@@ -15,13 +15,6 @@ using boost::asio::awaitable;
 
 constexpr std::size_t kPage = 1000;
 
-std::optional<std::uint64_t> sequence_in(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value > INT64_MAX) return std::nullopt;
-  return value;
-}
-
 bool is_consumer(std::string_view name) {
   return !name.empty() && name.size() <= 63 &&
          std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
@@ -30,7 +23,7 @@ bool is_consumer(std::string_view name) {
 // Coroutine parameters, so that nothing lives in a lambda that is gone.
 awaitable<void> list(UsageRecorder& recorder, std::shared_ptr<void> owner, base::Request& in,
                      base::Responder& out) {
-  const auto after = sequence_in(in.parameter("after").value_or("0"));
+  const auto after = to_number(in.parameter("after").value_or("0"));
   if (!after)
     co_return void(co_await out.error(400, "invalid_value", "after is not a sequence number", "?after=0"));
   const auto records = co_await recorder.after(*after, kPage);
