@@ -74,7 +74,20 @@ void Domain::explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::s
       to_string(first ? reason_of(engine_, steering_, pair, held == selections_.end() ? kNone : held->second,
                                   tier_ways_.of(pair, static_cast<ids::Tier>(policy.tier())), *first)
                       : PathReason::Pending);
-  for (PathView& view : views.subspan(1)) view.reason = view.weight.value_or(0) > 0 ? "split" : "backup";
+  const auto risks = [&](std::size_t list) {
+    std::uint32_t bits = 0;
+    const auto route = route_of(policy.paths(static_cast<int>(list)), pair.second);
+    for (const ids::NodeId relay : route ? route->relay_list() : std::span<const ids::NodeId>())
+      bits |= steering_.risks_of(relay.value);
+    return bits;
+  };
+  for (std::size_t list = 1; list < views.size(); ++list) {
+    views[list].reason = views[list].weight.value_or(0) > 0 ? "split" : "backup";
+    const std::uint32_t shared = risks(0) & risks(list);
+    for (std::size_t bit = 0; shared >> bit != 0; ++bit)
+      if ((shared >> bit & 1) != 0 && bit < rules_.risks.size())
+        views[list].shares.push_back(rules_.risks[bit].name);
+  }
 }
 
 std::vector<TenantView> Domain::tenants() const {

@@ -35,6 +35,11 @@ class Steering {
   // Has this pair a rule of its own? Then it chooses anew in every tick.
   bool concerns(const paths::Engine::Pair& pair) const { return routes_.contains(pair); }
   paths::Objective objective() const;
+  // A bit for each of the rules' risks that the node shares, in their order.
+  std::uint32_t risks_of(std::uint32_t node) const {
+    const auto at = risks_.find(node);
+    return at == risks_.end() ? 0 : at->second;
+  }
   // What the pair's own rule has to do with a route that works.
   enum class Obeyed : std::uint8_t { NoRule, Pinned, Avoiding, Unavoidable };
   Obeyed obeyed(const paths::Engine::Pair& pair, const paths::Route& route) const;
@@ -61,6 +66,7 @@ class Steering {
   std::set<std::uint32_t> hard_;
   std::map<paths::Engine::Pair, Route> routes_;
   std::map<std::uint8_t, std::uint32_t> tolls_us_;
+  std::map<std::uint32_t, std::uint32_t> risks_;
   base::UnixSeconds since_ = 0, until_ = kNever;
 };
 

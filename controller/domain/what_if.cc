@@ -26,6 +26,10 @@ std::vector<std::string> problems_of(const Frozen& frozen, const WhatIf& questio
       problems.push_back(std::string(where) + ": no plane " + std::to_string(number));
   };
   for (const auto& name : question.fail_nodes) known("fail_nodes", name);
+  for (const auto& name : question.fail_risks)
+    if (std::none_of(frozen.rules.risks.begin(), frozen.rules.risks.end(),
+                     [&](const auto& risk) { return risk.name == name; }))
+      problems.push_back("fail_risks: no risk '" + name + "'");
   for (const auto& link : question.fail_links) {
     known("fail_links", link.a);
     known("fail_links", link.b);
@@ -63,6 +67,7 @@ class World {
     std::vector<topology::Node> nodes = frozen.nodes;
     for (auto& node : nodes) {
       node.relay &= !steering_.drained(node.id.value) && !frozen.drained.contains(node.id.value);
+      node.risk = steering_.risks_of(node.id.value);
       names_[node.id.value] = "n" + std::to_string(node.id.value);
     }
     for (const auto& [name, number] : frozen.numbers) names_[number] = name;
@@ -174,6 +179,10 @@ class Answering {
 
   std::vector<telemetry::Link> changed_links() {
     for (const auto& name : question_.fail_nodes) failed_.insert(number(name));
+    for (const auto& risk : frozen_.rules.risks)
+      if (std::count(question_.fail_risks.begin(), question_.fail_risks.end(), risk.name) != 0)
+        for (const auto& name : risk.nodes)
+          if (frozen_.numbers.contains(name)) failed_.insert(number(name));
     std::map<telemetry::LinkKey, telemetry::Link> links;
     for (const auto& link : frozen_.links) links[link.key] = link;
     for (const auto& added : question_.add_links) {

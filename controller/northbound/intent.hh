@@ -30,6 +30,7 @@ struct Wanted {
   std::optional<std::vector<policy::TenantRate>> rates;
   std::optional<std::vector<policy::Sla>> slas;
   std::optional<std::vector<policy::Freeze>> freezes;
+  std::optional<std::vector<policy::Risk>> risks;
   std::optional<std::uint32_t> moves_permille_a_minute;
 };
 // Strict; checks all that can be checked without knowing what is in force: names, prefixes, rules, VNIs and tenants that
@@ -44,7 +45,7 @@ struct Difference {
   enum class Kind { Added, Removed, Changed };
   Kind kind = Kind::Changed;
   std::string
-      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "rate lab", "sla lab interactive", "freeze …", "pace"
+      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "rate lab", "sla lab interactive", "freeze …", "risk duct", "pace"
   std::string before;  // JSON; empty: was not there
   std::string after;
 };

@@ -98,6 +98,7 @@ std::string to_json(const std::vector<session::PathView>& paths) {
                    {"preference", p.preference},
                    {"weight", p.weight ? Json(*p.weight) : Json()},
                    {"allocated_bps", static_cast<std::uint64_t>(p.allocated_bps)},
+                   {"shares", p.shares},
                    {"reason", p.reason.empty() ? Json() : Json(p.reason)}});
   }
   return text_of(out);

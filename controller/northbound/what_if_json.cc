@@ -60,6 +60,7 @@ std::variant<WhatIf, Problems> parse_what_if(std::string_view body) {
   ObjectReader root(json, "", problems);
   WhatIf q;
   q.fail_nodes = root.strings("fail_nodes");
+  q.fail_risks = root.strings("fail_risks");
   root.objects("fail_links", [&](ObjectReader& at) {
     q.fail_links.push_back({at.string("a", true), at.string("b", true),
                             static_cast<std::uint32_t>(at.number("plane", 0, ids::PlaneId::kMax))});
@@ -105,7 +106,9 @@ std::variant<WhatIf, Problems> parse_what_if(std::string_view body) {
     q.capacities.push_back(std::move(capacity));
   });
   root.finish();
-  if (q.fail_nodes.size() + q.fail_links.size() + q.add_links.size() + q.demands.size() > kMostChanges)
+  if (q.fail_nodes.size() + q.fail_risks.size() + q.fail_links.size() + q.add_links.size() +
+          q.demands.size() >
+      kMostChanges)
     problems.emplace_back("more than 10000 changes");
   if (!problems.empty()) return problems;
   return q;

@@ -54,6 +54,8 @@ class CandidateTable {
 
   const Objective& objective() const { return objective_; }
   const topology::Topology& topology() const { return topology_; }
+  // Null where no relay shares a risk.
+  const topology::Topology* risky() const { return risks_ ? &topology_ : nullptr; }
   // rank 0 … kMaxLists − 1; ways of one pair exist up to some rank and not beyond.
   Way way(Index from, Index to, std::size_t rank) const { return ways_[from][to][rank]; }
   std::uint32_t cost(Index from, Index to, Way way) const;

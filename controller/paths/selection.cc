@@ -1,6 +1,7 @@
 #include "controller/paths/selection.hh"
 
 #include <algorithm>
+#include <bit>
 #include <tuple>
 
 namespace qanat::paths {
@@ -38,14 +39,24 @@ RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route
   return {state, static_cast<std::uint32_t>(std::min<std::uint64_t>(cost, kNoWay))};
 }
 
-Overlap overlap_of(const Route& route, const std::vector<Route>& chosen) {
+std::uint32_t risks_of(const Route& route, const topology::Topology& topology) {
+  std::uint32_t risks = 0;
+  for (const ids::NodeId relay : route.relay_list())
+    if (const auto at = topology.index_of(relay)) risks |= topology.nodes()[*at].risk;
+  return risks;
+}
+
+Overlap overlap_of(const Route& route, const std::vector<Route>& chosen, const topology::Topology* risky) {
   // The node that hop i of a route starts at and the one it leads to; 0 stands for headend and endpoint.
   const auto start = [](const Route& r, std::size_t i) { return i == 0 ? ids::NodeId{} : r.relays[i - 1]; };
   const auto end = [](const Route& r, std::size_t i) {
     return i == r.relay_count ? ids::NodeId{} : r.relays[i];
   };
   Overlap overlap;
+  const std::uint32_t risks = risky == nullptr ? 0 : risks_of(route, *risky);
   for (const Route& other : chosen) {
+    if (risks != 0)
+      overlap.risks += static_cast<std::uint32_t>(std::popcount(risks & risks_of(other, *risky)));
     for (std::size_t i = 0; i < route.hops(); ++i) {
       bool plane_shared = false;
       for (std::size_t j = 0; j < other.hops(); ++j) {
@@ -67,7 +78,8 @@ namespace {
 
 // The candidate for a rank behind those chosen: for the first, the cheapest that its relays have room for, else the
 // cheapest; for the others the one that shares least.
-const Choice* next(const Choices& fresh, const std::vector<Route>& chosen, const RelayLoad& load) {
+const Choice* next(const Choices& fresh, const std::vector<Route>& chosen, const RelayLoad& load,
+                   const topology::Topology* risky) {
   const Choice* found = nullptr;
   Overlap least;
   for (const Choice& choice : fresh) {
@@ -77,7 +89,7 @@ const Choice* next(const Choices& fresh, const std::vector<Route>& chosen, const
       if (found == nullptr) found = &choice;
       continue;
     }
-    const Overlap overlap = overlap_of(choice.route, chosen);
+    const Overlap overlap = overlap_of(choice.route, chosen, risky);
     if (found != nullptr && std::tie(least, found->cost_us) <= std::tie(overlap, choice.cost_us)) continue;
     found = &choice;
     least = overlap;
@@ -93,7 +105,7 @@ Choices select(const CandidateTable& table, Index from, Index to, const Choices&
   Choices chosen;
   std::vector<Route> routes;
   for (std::size_t rank = 0; rank < kMaxLists; ++rank) {
-    const Choice* better = next(fresh, routes, load);
+    const Choice* better = next(fresh, routes, load, table.risky());
     const Choice* keep = nullptr;
     if (rank < held.size() && std::find(routes.begin(), routes.end(), held[rank].route) == routes.end()) {
       const RouteNow now = evaluate(table, from, to, held[rank].route);
@@ -101,7 +113,8 @@ Choices select(const CandidateTable& table, Index from, Index to, const Choices&
       const bool usable = now.state == LinkState::Usable || trusted;
       const std::uint32_t cost = trusted ? held[rank].cost_us : now.cost_us;
       const bool as_disjoint = rank == 0 || better == nullptr ||
-                               overlap_of(held[rank].route, routes) <= overlap_of(better->route, routes);
+                               overlap_of(held[rank].route, routes, table.risky()) <=
+                                   overlap_of(better->route, routes, table.risky());
       // Off a relay that carries too many, if there is room elsewhere.
       const bool crowded = rank == 0 && better != nullptr && load.overloaded(held[0].route) &&
                            load.has_room(better->route) && better->route != held[0].route;

@@ -64,14 +64,19 @@ struct RouteNow {
 };
 RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route& route);
 
-// What a candidate shares with the routes already chosen, worst kind first: links, relays, planes.
+// What a candidate shares with the routes already chosen, worst kind first: links, relays, risks of theirs, planes.
 struct Overlap {
   std::uint32_t links = 0;
   std::uint32_t relays = 0;
+  std::uint32_t risks = 0;
   std::uint32_t planes = 0;
   auto operator<=>(const Overlap&) const = default;
 };
-Overlap overlap_of(const Route& route, const std::vector<Route>& chosen);
+// Of its relays together.
+std::uint32_t risks_of(const Route& route, const topology::Topology& topology);
+// Null: no relay shares a risk.
+Overlap overlap_of(const Route& route, const std::vector<Route>& chosen,
+                   const topology::Topology* risky = nullptr);
 
 // The new choices for a pair. `held` may be empty; `load` counts the pair as it is held. What is kept keeps the cost it was
 // chosen at, so equal choices give equal configurations. When nothing usable is known, `held` stays as it is: the headend's

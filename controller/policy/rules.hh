@@ -80,6 +80,15 @@ struct Freeze {
   bool operator==(const Freeze&) const = default;
 };
 
+// Boxes that go down together: by a duct, a power feed, an operator. Of a pair's lists, those behind the first go over relays
+// that share none with those before them, where there are such.
+inline constexpr std::size_t kMostRisks = 32;
+struct Risk {
+  std::string name;
+  std::vector<std::string> nodes;
+  bool operator==(const Risk&) const = default;
+};
+
 struct Rules {
   std::vector<Drain> drains;  // maintenance windows are drains with an end
   std::vector<RouteRule> routes;
@@ -88,6 +97,7 @@ struct Rules {
   std::vector<TenantRate> rates;
   std::vector<Sla> slas;
   std::vector<Freeze> freezes;
+  std::vector<Risk> risks;  // kMostRisks at most
   // Of all pairs, so many may get another best way in a minute where the one they have still serves; 0: no limit.
   std::uint32_t moves_permille_a_minute = 0;
   // Null: none is in force.

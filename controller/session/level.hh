@@ -109,6 +109,7 @@ struct PathView {
   std::uint32_t preference = 0;
   std::optional<std::uint32_t> weight = {};  // in 1/1000, where flows are spread
   double allocated_bps = 0;                  // likewise, to this list; 0: nothing was
+  std::vector<std::string> shares{};         // risks that its relays share with the first list's
   std::string reason{};  // why this list; "" where another level chose it, or this one does not say
 };
 // What a tenant with rates asks for and gets, by the newest plan.

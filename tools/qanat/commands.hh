@@ -90,6 +90,7 @@ int list_tokens(const Options& options);
 int revoke_token(const Options& options, const std::string& id);
 struct WhatIfRequest {
   std::vector<std::string> fail_nodes;
+  std::vector<std::string> fail_risks;
   std::vector<std::string> fail_links;  // A,B[,PLANE]
   std::vector<std::uint32_t> fail_planes;
   std::vector<std::string> add_links;   // A,B,PLANE,RTT_MS[,LOSS_PERCENT]

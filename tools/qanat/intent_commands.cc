@@ -107,6 +107,7 @@ json question_of(const WhatIfRequest& r) {
   if (!r.file.empty()) return json::parse(document_of(r.file), nullptr, false);
   json q = json::object();
   if (!r.fail_nodes.empty()) q["fail_nodes"] = r.fail_nodes;
+  if (!r.fail_risks.empty()) q["fail_risks"] = r.fail_risks;
   for (const auto& text : r.fail_links) {
     const auto p = parts_of(text, 2, 3, "A,B[,PLANE]");
     json link{{"a", p[0]}, {"b", p[1]}};

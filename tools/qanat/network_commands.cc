@@ -39,8 +39,11 @@ std::string weight(const json& path) {
 
 // "" where another level chose the list.
 std::string reason(const json& path) {
-  const auto it = path.find("reason");
-  return it != path.end() && it->is_string() ? it->get<std::string>() : "";
+  std::string out;
+  if (const auto it = path.find("reason"); it != path.end() && it->is_string()) out = it->get<std::string>();
+  if (const auto it = path.find("shares"); it != path.end() && !it->empty())
+    out += ", shares " + joined(*it, ", ");
+  return out;
 }
 
 std::string allocated(const json& path) {

@@ -18,6 +18,7 @@ constexpr const char* kWhole = R"({
   "rates": [{"tenant": "lab", "committed_mbps": 50, "burst_mbps": 200.5}, {"tenant": "two", "committed_mbps": 5}],
   "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
   "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
+  "risks": [{"name": "duct", "nodes": ["relay", "relay2"]}],
   "pace": {"moves_pct_per_minute": 2.5}})";
 
 Wanted wanted(const std::string& json) {
@@ -37,6 +38,7 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.rates[1].burst_bps, 5e6) << "as committed";
   EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
   EXPECT_EQ(intent.rules.freezes[0].why, "holidays");
+  EXPECT_EQ(intent.rules.risks[0].nodes[1], "relay2");
   EXPECT_EQ(intent.rules.moves_permille_a_minute, 25u);
   const std::string text = to_json(intent);
   const Intent again = merged({}, wanted(text));
@@ -54,6 +56,7 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "rates": [{"tenant": "lab", "committed_mbps": 5, "burst_mbps": 4}, {"tenant": "lab"}],
     "slas": [{"tenant": "lab", "tier": "fast"}],
     "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
+    "risks": [{"name": "Duct", "nodes": ["a", "a"]}, {"name": "power", "nodes": ["a"]}, {"name": "power"}],
     "pace": {"moves_pct_per_minute": 101},
     "drians": []})");
   ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
@@ -79,6 +82,11 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
                            "drians: unknown key",
                            "freezes[0].until: missing",
                            "freezes[1].until: not after from",
+                           "risks[0].name: 'Duct' is no name",
+                           "risks[0].nodes: 'a' is there twice",
+                           "risks[1].nodes: fewer than two",
+                           "risks[2].name: 'power' is there twice",
+                           "risks[2].nodes: missing",
                            "pace.moves_pct_per_minute"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
   for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})
@@ -114,7 +122,7 @@ class InForce : public OneDomain {
 
 TEST_F(InForce, ADryRunTellsAndDoesNothing) {
   const Applied dry = apply(kWhole, Intents::Run::Dry);
-  EXPECT_EQ(dry.differences.size(), 10u);
+  EXPECT_EQ(dry.differences.size(), 11u);
   EXPECT_FALSE(dry.changed);
   EXPECT_EQ(dry.version, 0u);
   EXPECT_TRUE(d_->level->tenants().empty());

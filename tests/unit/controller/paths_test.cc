@@ -127,7 +127,7 @@ TEST(Paths, BackupsShareNeitherRelayNorPlaneWhereThatIsPossible) {
   ASSERT_EQ(choices.size(), 4u);
   EXPECT_EQ(choices[0].route, route({3}, {1, 1}));
   EXPECT_EQ(choices[1].route, route({4}, {2, 2}));
-  EXPECT_EQ(overlap_of(choices[1].route, {choices[0].route}), (Overlap{0, 0, 0}));
+  EXPECT_EQ(overlap_of(choices[1].route, {choices[0].route}), (Overlap{0, 0, 0, 0}));
 }
 
 TEST(Paths, SmallImprovementsDoNotMoveTraffic) {
