@@ -44,7 +44,7 @@ struct DomainConfig {
   // probe_plan.mesh_interval_ms, down to once in kSlowestMesh.
   std::uint32_t mesh_probes_per_s = 100;
   session::RandomSource random = session::system_random();
-  std::function<base::Time()> stopwatch{};  // what a plan of traffic takes is told by it; none: 0
+  std::function<base::Time()> stopwatch{};  // what work takes is told by it; none: 0
   // Runs work on another thread, one after the other; none: at once.
   std::function<void(std::function<void()>)> elsewhere{};
 };
@@ -144,6 +144,11 @@ class Domain final : public session::Level {
   };
 
   void load(Now now);
+  // What it says now is compared with what it said before; without one: nothing took any time.
+  base::Time stopwatch() const { return config_.stopwatch ? config_.stopwatch() : base::Time{}; }
+  double seconds_since(base::Time began) const {
+    return std::chrono::duration<double>(stopwatch() - began).count();
+  }
   void on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now);
   void on_held(MemberId member, const proto::v1::ConfigDelta& told, Now now);
   void learn_from(Rollout& rollout, const proto::v1::NodeConfig& held);
@@ -230,7 +235,7 @@ class Domain final : public session::Level {
     double seconds = 0;
   };
   std::shared_ptr<Planning> planning_;  // null: none
-  double gather_seconds_ = 0;
+  double gather_seconds_ = 0, paths_seconds_ = 0, push_seconds_ = 0;
   session::TrafficView traffic_;
   base::Time planned_{};
   SlaWatch sla_watch_;

@@ -15,13 +15,20 @@ using session::NodeView;
 using session::PathView;
 using session::TenantView;
 
-session::Status Domain::status(Now) const {
+session::Status Domain::status(Now now) const {
   session::Status s{.name = config_.name, .role = "domain", .domain = config_.domain, .epoch = epoch_};
   s.members = membership_.current().size();
   s.connected = static_cast<std::size_t>(
       std::count_if(rollouts_.begin(), rollouts_.end(), [](const auto& r) { return r.second.connected; }));
   s.links_usable = links_.usable();
   s.policies = selections_.size() * ids::kTierCount;
+  s.paths_seconds = paths_seconds_;
+  s.push_seconds = push_seconds_;
+  for (const auto& [id, r] : rollouts_) {
+    if (!r.connected || r.inflight.version() == 0) continue;
+    ++s.behind;
+    s.behind_seconds = std::max(s.behind_seconds, std::chrono::duration<double>(now.mono - r.sent).count());
+  }
   s.parent = !has_parent_ ? "" : parent_up_ ? "connected" : "lost";
   return s;
 }

@@ -13,6 +13,7 @@ void Domain::recompute(Now now) {
   warming_up_ = warming_up;
   steer(now);
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
+  const base::Time began = stopwatch();
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
     settle_pairs();
@@ -36,6 +37,7 @@ void Domain::recompute(Now now) {
   for (const Pair& pair : pairs_)
     if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair))
       compute(pair, unknowns, load, now);
+  paths_seconds_ = seconds_since(began);
 }
 
 // Who gets lists to whom: everybody in a small domain, tenants' members in a large one.

@@ -133,6 +133,7 @@ void Domain::push(Now now, Pace pace) {
   if (gathering(now)) return;
   if (std::none_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) { return due(r.first, r.second); }))
     return;
+  const base::Time began = stopwatch();
   const World everything = world();
   const ConfigCompiler compiler(everything, now.unix_s);
   std::vector<store::Pushed> rows;
@@ -167,6 +168,7 @@ void Domain::push(Now now, Pace pace) {
   }
   store_.set_pushed(rows);  // on disk before anybody is told
   for (const auto& [id, envelope] : out) members_.send(id, envelope);
+  push_seconds_ = seconds_since(began);
 }
 
 // Who holds nothing yet, or is not known to, is told what is in force.

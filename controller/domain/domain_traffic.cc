@@ -59,7 +59,7 @@ void Domain::plan_traffic(Now now) {
   }
   if (now.mono - started_ < kTrafficWarmUp || spreading()) return;
   const auto clock = config_.stopwatch ? config_.stopwatch : [] { return base::Time{}; };
-  const base::Time began = clock();
+  const base::Time began = stopwatch();
   const auto usable = [this](const Pair& pair, const paths::Route& route) {
     return engine_.evaluate(pair, route).state == telemetry::LinkState::Usable;
   };
@@ -85,7 +85,7 @@ void Domain::plan_traffic(Now now) {
     planning->seconds = std::chrono::duration<double>(clock() - start).count();
     planning->done.store(true, std::memory_order_release);
   };
-  gather_seconds_ = std::chrono::duration<double>(clock() - began).count();
+  gather_seconds_ = seconds_since(began);
   if (config_.elsewhere)
     config_.elsewhere(std::move(work));
   else

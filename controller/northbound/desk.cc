@@ -233,6 +233,12 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& connected = metrics_.gauge("qanat_members_connected", "Members with a session");
   auto& links = metrics_.gauge("qanat_links_usable", "Directed links that paths may use");
   auto& policies = metrics_.gauge("qanat_policies", "Policies computed");
+  auto& paths = metrics_.gauge("qanat_paths_seconds", "What the newest computation of paths took");
+  auto& push = metrics_.gauge("qanat_push_seconds", "What the newest round of telling members took");
+  auto& behind =
+      metrics_.gauge("qanat_push_behind", "Members that have not acknowledged what they were told");
+  auto& lag = metrics_.gauge("qanat_push_behind_seconds", "Since when the first of them was told");
+  auto& epoch = metrics_.gauge("qanat_epoch", "Epoch of what this controller decides");
   auto& parent = metrics_.gauge("qanat_parent_connected", "1: the session with the global controller stands");
   auto& demands = metrics_.gauge("qanat_traffic_demands", "Pairs and tiers with traffic worth planning for");
   auto& asked = metrics_.gauge("qanat_traffic_demand_bps", "What these ask for, bits per second on the wire");
@@ -274,7 +280,8 @@ void Desk::add_metrics(const session::Listener& listener) {
               .set(bps == traffic.plane_bps.end() ? 0 : bps->second);
         }
       });
-  metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent] {
+  metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent, &paths,
+                        &push, &behind, &lag, &epoch] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));
     const auto status = level_.status(now());
     members.set(static_cast<double>(status.members));
@@ -282,6 +289,11 @@ void Desk::add_metrics(const session::Listener& listener) {
     links.set(static_cast<double>(status.links_usable));
     policies.set(static_cast<double>(status.policies));
     parent.set(status.parent == "connected" ? 1 : 0);
+    paths.set(status.paths_seconds);
+    push.set(status.push_seconds);
+    behind.set(static_cast<double>(status.behind));
+    lag.set(status.behind_seconds);
+    epoch.set(static_cast<double>(status.epoch));
   });
 }
 

@@ -65,6 +65,11 @@ struct Status {
   std::size_t connected = 0;
   std::size_t links_usable = 0;
   std::size_t policies = 0;
+  // Of a domain: what the newest computation of paths, and the newest round of telling members, kept everything else waiting;
+  // members with a session that have not acknowledged what they were told, and since when the first of them.
+  double paths_seconds = 0, push_seconds = 0;
+  std::size_t behind = 0;
+  double behind_seconds = 0;
   std::string parent{};  // "", "connected", "lost"
   std::string
       leader{};  // of several that stand in for each other, where this one only stands by: its northbound address

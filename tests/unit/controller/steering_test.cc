@@ -50,6 +50,19 @@ TEST_F(Steered, ASoftDrainTakesNobodysLastWayAndAHardOneDoes) {
   EXPECT_EQ(city_.first_list(far_.id), over_relay());
 }
 
+TEST_F(Steered, WhoHangsIsSeenWithSinceWhen) {
+  run(2s);
+  EXPECT_EQ(d_->level->status(now_).behind, 0u);
+  rules_.drains = {{.node = "relay", .mode = DrainMode::Soft}};
+  rule();
+  now_.mono += 3s;  // and nobody hears of it
+  const auto status = d_->level->status(now_);
+  EXPECT_EQ(status.behind, 2u) << "city and far";
+  EXPECT_DOUBLE_EQ(status.behind_seconds, 3);
+  run(1s);
+  EXPECT_EQ(d_->level->status(now_).behind, 0u);
+}
+
 TEST_F(Steered, AMaintenanceWindowBeginsAndEndsByItself) {
   rules_.drains = {
       {.node = "relay", .mode = DrainMode::Soft, .from = now_.unix_s + 10, .until = now_.unix_s + 20}};
