@@ -203,7 +203,7 @@ int daemon_main(int argc, char** argv, const DaemonInfo& info, const std::functi
   for (const DaemonOption& option : info.options)
     app.add_option_function<std::string>(
            std::string{option.flag},
-           [&](const std::string& value) {
+           [&given, &option](const std::string& value) {
              given.push_back({&option, value});
            },
            std::string{option.help})

@@ -21,6 +21,7 @@ namespace {
 
 constexpr base::Duration kBetweenLooks = std::chrono::milliseconds{100};
 constexpr base::Duration kLongestRest = std::chrono::seconds{30};  // before a line is called again
+constexpr base::Duration kTroubleRest = std::chrono::seconds{5};   // before a batch is taken up again
 constexpr int kPoolTries = 5;                                      // of a line whose pools fail
 
 // A batch's folder of the store.
@@ -49,9 +50,10 @@ Result<std::pair<Digest, std::uint64_t>> store_file(ChunkStore& store, const std
   return std::pair(artefact_id(manifest), manifest.size);
 }
 
-// The code of an error that is over when time has passed; a budget that is used up is no such.
-bool passes(int status, const std::string& code) {
-  return status == 429 ? code != "insufficient_quota" : status == 503 ? code != "nothing_fits" : false;
+// A refusal that is over when time has passed: a budget that is used up, or a call that never fits, says that it is not.
+bool passes(const base::ClientResponse& answer) {
+  return (answer.status == 429 || answer.status == 503) &&
+         answer.headers.value_or("x-should-retry", "") != "false";
 }
 
 }  // namespace
@@ -114,10 +116,15 @@ awaitable<void> BatchesService::work(Self self, BatchPtr b) {
       if (!desk_.stopping) co_await close(b);
     }
   } catch (const std::exception& e) {
-    base::log_error("{}: {}; it goes on with the next start", b->id, e.what());
+    base::log_error("{}: {}; it is taken up again", b->id, e.what());
+  }
+  if (b->over()) {
+    batches_.erase(b->id);
+  } else if (!desk_.stopping) {
+    co_await rest(desk_.io, kTroubleRest);
+    b->being_worked_on = false;
   }
   --working_;
-  if (b->over()) batches_.erase(b->id);
 }
 
 // Its file is read and judged, and what came of it before is found; false: there is nothing to call.
@@ -127,6 +134,8 @@ awaitable<bool> BatchesService::open(BatchPtr b) {
   if (!file || file->tenant != b->caller.tenant) {
     found.problems.push_back({"invalid_input_file", "the input file is not there any more", "", 0});
   } else {
+    b->input.clear();
+    b->next = b->answered = b->failed = 0;
     const auto read = [b, id = file->artefact, endpoint = b->doc.value("endpoint", ""),
                        folder = folder_of(desk_)](Shelf& shelf) {
       const auto manifest = shelf.chunks.manifest(id);
@@ -193,7 +202,7 @@ awaitable<void> BatchesService::call(BatchPtr b, std::size_t line) {
     };
     const std::string code = word("code", "no_answer");
     const bool pools_fail = !answer || answer->status == 502 || answer->status == 500;
-    const bool again = answer && passes(answer->status, code);
+    const bool again = answer && passes(*answer);
     if (!again && !(pools_fail && pool_tries < kPoolTries)) {
       co_await fail(b, line, code, word("message", "the call was not answered"));
       co_return;
@@ -265,6 +274,9 @@ awaitable<std::string> BatchesService::hand_over(BatchPtr b, bool errors) {
 awaitable<void> BatchesService::close(BatchPtr b) {
   const bool cancelled = b->status() == "cancelling";
   const bool expired = !cancelled && b->expired() && b->answered + b->failed < b->lines.size();
+  // A lane that met a full disk left lines behind.
+  if (!cancelled && !expired && b->answered + b->failed < b->lines.size())
+    throw std::runtime_error("lines are without an answer");
   for (std::size_t line = 0; expired && line < b->lines.size(); ++line)
     if (!b->over_lines[line])
       co_await fail(b, line, "batch_expired", "the batch's window ended before it was answered");

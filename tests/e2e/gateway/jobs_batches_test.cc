@@ -166,6 +166,24 @@ TEST_F(Batches, AGatewayThatIsKilledGoesOnAndBillsEachLineOnce) {
   for (const auto& [id, times] : paid) EXPECT_EQ(times, 1) << id;
 }
 
+TEST_F(Batches, WhatNeverFitsIsToldAndWhatTheDiskRefusesWaits) {
+  start("");
+  const json small =
+      json::parse(admin("POST", "/v1/keys", R"({"tenant":"lab","max_tokens_per_minute":1})").body);
+  const json never = over(create(file(line(0)), "/v1/chat/completions", small["key"]), 20);
+  EXPECT_EQ(lines_of(never["error_file_id"]).at("line-0")["error"]["code"], "rate_limit_exceeded");
+  // No place for its answers: it is taken up again, and nothing of it is lost.
+  const std::string folder = folder_.file("city-artefacts/batches");
+  std::filesystem::remove_all(folder);
+  folder_.write("city-artefacts/batches", "in the way");
+  const json batch = create(file(line(1) + line(2)));
+  for (int i = 0; i < 200 && gateway_->log().find("taken up again") == std::string::npos; ++i)
+    std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_NE(gateway_->log().find("taken up again"), std::string::npos);
+  std::filesystem::remove(folder);
+  EXPECT_EQ(over(batch, 30)["request_counts"]["completed"], 2);
+}
+
 TEST_F(Batches, ACancelledOneKeepsWhatItHas) {
   start("", "time_scale = 1\n");
   std::string text;
