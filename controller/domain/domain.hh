@@ -70,7 +70,8 @@ class Domain final : public session::Level {
   // Between two plans of traffic, while there is any to speak of; not before the boxes have told of it after a start.
   static constexpr base::Duration kTraffic = std::chrono::seconds(3);
   static constexpr base::Duration kTrafficWarmUp = std::chrono::seconds(15);
-  // A plan counts so long after what it was made of, however soon it was ready: the same ticks give the same bytes.
+  // A plan counts so long after what it was made of, however soon it was ready, and one that is not ready then kTraffic
+  // later, or twice that …: the same ticks give the same bytes.
   static constexpr base::Duration kPlanTime = std::chrono::milliseconds(500);
 
   // All three outlive it.
@@ -238,6 +239,8 @@ class Domain final : public session::Level {
   double gather_seconds_ = 0, paths_seconds_ = 0, push_seconds_ = 0;
   session::TrafficView traffic_;
   base::Time planned_{};
+  base::Time plan_due_{};
+  std::uint64_t late_plans_ = 0;
   SlaWatch sla_watch_;
   TierWays tier_ways_;
   // A look at all promises, over as many ticks as it takes.

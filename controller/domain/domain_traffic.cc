@@ -40,7 +40,12 @@ bool Domain::spreading() const {
 
 void Domain::run_traffic(Now now) {
   if (planning_) {
-    if (now.mono < planned_ + kPlanTime || !planning_->done.load(std::memory_order_acquire)) return;
+    if (now.mono < plan_due_) return;
+    if (!planning_->done.load(std::memory_order_acquire)) {
+      if (plan_due_ == planned_ + kPlanTime) ++late_plans_;
+      plan_due_ += kTraffic;
+      return;
+    }
     const auto planned = std::exchange(planning_, nullptr);
     apply_traffic(*planned, now);
   }
@@ -49,6 +54,7 @@ void Domain::run_traffic(Now now) {
 
 void Domain::plan_traffic(Now now) {
   planned_ = now.mono;
+  plan_due_ = planned_ + kPlanTime;
   demands_.expire(now.mono);
   capacities_.expire(now.mono);
   forecast_.observe(demands_, now.mono, now.unix_s);
@@ -95,6 +101,7 @@ void Domain::plan_traffic(Now now) {
 // Whom rates are promised is said without demand too.
 session::TrafficView Domain::traffic() const {
   session::TrafficView out = traffic_;
+  out.late_plans = late_plans_;
   if (out.tenants.empty())
     for (const auto& t : rated_tenants())
       out.tenants.push_back({.tenant = t.name, .committed_bps = t.committed_bps, .burst_bps = t.burst_bps});

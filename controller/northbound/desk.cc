@@ -245,6 +245,7 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& carried = metrics_.gauge("qanat_traffic_satisfied_ratio", "Of that, what the newest plan carries");
   auto& spread = metrics_.gauge("qanat_traffic_spread", "Policies whose flows are split over several lists");
   auto& planning = metrics_.gauge("qanat_traffic_plan_seconds", "What the newest plan took to compute");
+  auto& late = metrics_.gauge("qanat_traffic_plans_late_total", "Plans that were not ready in time");
   auto& gathering =
       metrics_.gauge("qanat_traffic_gather_seconds", "What gathering it took, while nothing else went on");
   auto& rise =
@@ -252,13 +253,14 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& forecasts = metrics_.gauge("qanat_traffic_forecasts", "Pairs and tiers whose days are followed");
   auto& cost = metrics_.gauge("qanat_traffic_cost_per_hour", "What the newest plan costs, by planes' prices");
   metrics_.before_text(
-      [this, &cost, &demands, &asked, &carried, &spread, &planning, &gathering, &rise, &forecasts] {
+      [this, &cost, &demands, &asked, &carried, &spread, &planning, &late, &gathering, &rise, &forecasts] {
         const session::TrafficView traffic = level_.traffic();
         demands.set(static_cast<double>(traffic.demands));
         asked.set(traffic.demand_bps);
         carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
         spread.set(static_cast<double>(traffic.spread));
         planning.set(traffic.plan_seconds);
+        late.set(static_cast<double>(traffic.late_plans));
         gathering.set(traffic.hold_seconds);
         rise.set(traffic.rise_bps);
         forecasts.set(static_cast<double>(traffic.forecasts));

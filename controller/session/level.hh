@@ -138,6 +138,7 @@ struct TrafficView {
   std::map<std::uint8_t, double> plane_bps = {};  // of carried_bps, over each hop's plane
   double cost_per_hour = 0;                       // by the planes' prices
   std::vector<TenantTraffic> tenants = {};        // that have rates
+  std::uint64_t late_plans = 0;                   // that were not ready when they should have counted
 };
 // Empty or absent: any.
 struct PathQuery {

@@ -179,8 +179,9 @@ TEST_F(TrafficInADomain, PlansElsewhereAndWaitsForNobody) {
   EXPECT_EQ(waiting.size(), 1u) << "one at a time";
   EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
   EXPECT_EQ(city_.first_list(far_.id), over_relay()) << "all else goes on";
+  EXPECT_EQ(d_->level->traffic().late_plans, 1u) << "counted once";
   waiting.front()();
-  run(1s);
+  run(Domain::kTraffic);
   EXPECT_NE(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
   carry(80'000, 10s);
   EXPECT_EQ(waiting.size(), 2u) << "and then the next";
