@@ -78,25 +78,62 @@ void Accounts::set_budget(const std::string& account, meter::Nano limit) {
   const auto fresh = limit < 0 ? std::nullopt : std::optional(limit);
   if (b.limit != fresh) {
     told_.erase(account);
-    if (fresh && b.spent * 5 >= *fresh * 4) told_[account] = b.spent >= *fresh ? 100 : 80;
+    b.limit = fresh;
+    b.refused = false;
+    note_known(account, b);
   }
-  b.limit = fresh;
 }
 
 void Accounts::add_spent(const std::string& account, meter::Nano amount) {
   Balance& b = balances_[account];
   b.spent += amount;
-  if (b.limit && b.spent * 5 >= *b.limit * 4) told_[account] = b.spent >= *b.limit ? 100 : 80;
+  note_known(account, b);
 }
 
-void Accounts::note_use(const std::string& account, const Balance& b, int at_least) {
-  if (!b.limit) return;
-  const int percent = std::max(at_least, b.spent >= *b.limit ? 100 : b.spent * 5 >= *b.limit * 4 ? 80 : 0);
+void Accounts::set_elsewhere(const std::string& account, meter::Nano spent) {
+  Balance& b = balances_[account];
+  b.elsewhere = spent;
+  note_use(account, b);
+}
+
+int Accounts::alert(const Balance& b) const {
+  if (!b.limit) return 0;
+  const meter::Nano spent = b.spent + b.elsewhere;
+  if (b.refused || spent >= *b.limit) return 100;
+  return spent * 100 >= *b.limit * near_percent_ ? near_percent_ : 0;
+}
+
+void Accounts::note_known(const std::string& account, const Balance& b) {
+  if (const int percent = alert(b); percent != 0) told_[account] = percent;
+}
+
+void Accounts::note_use(const std::string& account, const Balance& b) {
+  const int percent = alert(b);
   if (percent == 0) return;
   int& told = told_[account];
   if (percent <= told) return;
   told = percent;
-  alerts_.push_back({account, percent, b.spent, *b.limit});
+  alerts_.push_back({account, percent, b.spent + b.elsewhere, *b.limit});
+}
+
+std::optional<Accounts::Alert> Accounts::standing_alert(const KeyInfo& key) const {
+  if (told_.empty()) return std::nullopt;  // what stands was told
+  std::optional<Alert> worst;
+  for (const std::string& account : accounts_of(key)) {
+    const Balance b = balance(account);
+    const int percent = alert(b);
+    if (percent > (worst ? worst->percent : 0))
+      worst = Alert{account, percent, b.spent + b.elsewhere, *b.limit};
+  }
+  return worst;
+}
+
+void Accounts::refuse(const KeyInfo& key, meter::Nano at_most) {
+  const auto lacking = lack(key, at_most);
+  if (!lacking) return;
+  Balance& b = balances_[lacking->account];
+  b.refused = true;
+  note_use(lacking->account, b);
 }
 
 std::optional<Accounts::Alert> Accounts::poll_alert() {
@@ -145,12 +182,15 @@ std::optional<Accounts::Lack> Accounts::lack(const KeyInfo& key, meter::Nano at_
 }
 
 base::Result<void> Accounts::hold(const KeyInfo& key, meter::Nano at_most) {
-  if (const auto lacking = lack(key, at_most)) {
-    if (!shared_)
-      note_use(lacking->account, balance(lacking->account), 100);  // of a shared one more may be granted
+  if (lack(key, at_most)) {
+    if (!shared_) refuse(key, at_most);  // of a shared one more may be granted
     return Errc::BudgetExceeded;
   }
-  for (const std::string& account : accounts_of(key)) balances_[account].held += at_most;
+  for (const std::string& account : accounts_of(key)) {
+    Balance& b = balances_[account];
+    b.held += at_most;
+    b.refused = false;
+  }
   return {};
 }
 
@@ -159,7 +199,7 @@ void Accounts::settle_held(const KeyInfo& key, meter::Nano held, meter::Nano spe
     Balance& b = balances_[account];
     b.held -= held;
     b.spent += spent;
-    note_use(account, b, 0);
+    note_use(account, b);
   }
 }
 

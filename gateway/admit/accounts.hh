@@ -46,6 +46,10 @@ std::string key_account(const KeyInfo& key);
 
 class Accounts {
  public:
+  Accounts() = default;
+  // A budget that is spent to so many percent (1 … 99) is near its end.
+  explicit Accounts(int near_percent) : near_percent_(near_percent) {}
+
   void add(const KeyHash& hash, KeyInfo info);
   // From this instant on, or earlier if it was to end earlier; false if there is no such key.
   bool expire(std::string_view id, std::int64_t unix_ms);
@@ -64,7 +68,9 @@ class Accounts {
     std::optional<meter::Nano> limit;
     meter::Nano spent = 0;
     meter::Nano held = 0;
-    meter::Nano granted = 0;  // of the limit, to this gateway, where several share it
+    meter::Nano granted = 0;    // of the limit, to this gateway, where several share it
+    meter::Nano elsewhere = 0;  // of the limit, spent by the others that share it, as far as they told
+    bool refused = false;       // too little was left for the last call that asked
   };
   Balance balance(const std::string& account) const;
   std::map<std::string, meter::Nano> budgets() const;
@@ -73,6 +79,7 @@ class Accounts {
   // granted of them.
   void share_budgets() { shared_ = true; }
   void set_granted(const std::string& account, meter::Nano granted) { balances_[account].granted = granted; }
+  void set_elsewhere(const std::string& account, meter::Nano spent);
   // The first of the key's accounts whose slice is too small for a call that may cost `at_most`, and by how much.
   struct Shortage {
     std::string account;
@@ -102,21 +109,29 @@ class Accounts {
   void settle(const Hold& hold, meter::Nano cost);
   std::uint32_t in_flight(std::string_view key_id) const;
 
-  // A budget that has just come to 80 % or to its end: spent, or too little left for a call that was refused. Once for each
-  // until the limit is set anew; what was spent before this process began is no news.
+  // A budget that has just come near its end or to it: spent (by all that share it), or too little left for a call that was
+  // refused. Once for each until the limit is set anew; what was spent before this process began is no news.
   struct Alert {
     std::string account;
-    int percent = 0;  // 80 or 100
+    int percent = 0;  // near_percent or 100
     meter::Nano spent = 0, limit = 0;
   };
   std::optional<Alert> poll_alert();
+  // Where the account stands now: 0, near_percent or 100. A refusal stands until a call is let in again.
+  int alert(const Balance& balance) const;
+  // The worst that stands for one of the key's accounts; of equals the widest account's.
+  std::optional<Alert> standing_alert(const KeyInfo& key) const;
+  // A shared budget has too little left for this call, and nobody grants more.
+  void refuse(const KeyInfo& key, meter::Nano at_most);
 
  private:
   struct HashOfHash {
     std::size_t operator()(const KeyHash& hash) const noexcept;
   };
-  void note_use(const std::string& account, const Balance& balance, int at_least);
+  void note_use(const std::string& account, const Balance& balance);
+  void note_known(const std::string& account, const Balance& balance);
 
+  int near_percent_ = 80;
   std::map<std::string, int, std::less<>> told_;  // account → the highest percentage that was told
   std::vector<Alert> alerts_;
   // What this gateway may spend of it; none: no limit.

@@ -8,6 +8,7 @@
 #include "base/daemon.hh"
 #include "base/hex.hh"
 #include "base/http_server.hh"
+#include "gateway/admit/shared_spending.hh"
 #include "gateway/app/gateway_state.hh"
 #include "gateway/relay/explain.hh"
 #include "identifiers/c_url/c_url.hh"
@@ -216,6 +217,7 @@ awaitable<void> put_budget(StatePtr s, base::Request& in, base::Responder& out) 
                            " -1 for none"));
   const auto work = [account, limit = *limit](meter::Ledger& l) {
     admit::KeyStore(l.store()).put_budget(account, limit);
+    admit::SharedSpending(l.store()).forget(account);
     return true;
   };
   co_await s->ledger->query(work);
@@ -228,12 +230,16 @@ awaitable<void> list_budgets(StatePtr s, base::Request&, base::Responder& out) {
   json list = json::array();
   for (const auto& [account, limit] : s->accounts.budgets()) {
     const auto b = s->accounts.balance(account);
-    list.push_back({{"account", account},
-                    {"limit_nano", relay::money_json(limit)},
-                    {"spent_nano", relay::money_json(b.spent)},
-                    {"held_nano", relay::money_json(b.held)},
-                    {"used_percent", limit > 0 ? static_cast<std::int64_t>(b.spent * 100 / limit) : 100},
-                    {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)}});
+    const int percent = s->accounts.alert(b);
+    list.push_back(
+        {{"account", account},
+         {"limit_nano", relay::money_json(limit)},
+         {"spent_nano", relay::money_json(b.spent)},
+         {"held_nano", relay::money_json(b.held)},
+         {"used_percent", limit > 0 ? static_cast<std::int64_t>((b.spent + b.elsewhere) * 100 / limit) : 100},
+         {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)},
+         {"spent_elsewhere_nano", s->relay->escrow ? relay::money_json(b.elsewhere) : json(nullptr)},
+         {"alert", percent != 0 ? json(percent) : json(nullptr)}});
   }
   co_await out.json(200, dump(list));
 }

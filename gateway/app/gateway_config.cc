@@ -212,6 +212,8 @@ void read_gateway_config(base::ConfigTable& root, GatewayConfig& config) {
     config.defaults.give_up = std::chrono::milliseconds{sla->integer("give_up_ms", {1, 3'600'000}, 60'000)};
     config.hedge_percent = sla->integer("hedge_percent", {0, 100}, 5);
   }
+  if (auto budgets = root.table("budgets"))
+    config.budget_near_percent = budgets->integer("near_percent", {1, 99}, 80);
   read_pools(root, config);
   read_registries(root, config);
   read_valves(root, config.pools, config.valves);
@@ -246,6 +248,9 @@ ttft_ms = 2000
 tpot_ms = 100
 give_up_ms = 60000                         # predicted to start later than this everywhere: 503
 hedge_percent = 5                          # of calls that may also go to a second pool when the first is late
+
+# [budgets]
+# near_percent = 80                        # spent of one, and answers say so, as they do at its end
 
 [[pool]]
 url = "http://100.96.1.1:9000"

@@ -33,10 +33,11 @@ struct GatewayConfig {
   std::string socket;
   std::string metrics;  // TCP address for Prometheus; empty: on the socket only
   std::string ledger, journal;
-  std::string dataplane_socket;    // empty: no path metrics
-  place::Wish defaults;            // the SLA of calls that state none
-  std::int64_t hedge_percent = 5;  // of calls that may go to a second pool when the first is late
-  base::Duration drain{};          // what calls under way get after SIGTERM
+  std::string dataplane_socket;           // empty: no path metrics
+  place::Wish defaults;                   // the SLA of calls that state none
+  std::int64_t budget_near_percent = 80;  // spent of a budget: its tenants are told
+  std::int64_t hedge_percent = 5;         // of calls that may go to a second pool when the first is late
+  base::Duration drain{};                 // what calls under way get after SIGTERM
   base::Duration stall{};    // a pool that says nothing, or a client that takes nothing, for so long is gone
   base::Duration look_on{};  // before it sleeps while a call is at a pool; 0: not
   std::vector<resolve::PoolConfig> pools;

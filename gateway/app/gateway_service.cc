@@ -17,6 +17,7 @@
 #include "base/hex.hh"
 #include "base/log.hh"
 #include "base/trace_context.hh"
+#include "gateway/admit/shared_spending.hh"
 #include "gateway/app/gateway_state.hh"
 
 namespace qanat::app {
@@ -47,16 +48,20 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
       started(base::monotonic_now()),
       journal(when_free(c.journal)),
       registry(c.pools, c.site),
+      accounts(static_cast<int>(c.budget_near_percent)),
       opened(std::make_unique<meter::Ledger>(c.ledger, c.name)),
       relay_metrics(metrics),
       upstreams(io_context) {
   // A file that may not grow is an error of its write, which is tried again, not the end of the process.
   std::signal(SIGXFSZ, SIG_IGN);
   recovered = recover();
-  const bool shared = opened->store().shared();
+  const bool several = opened->store().shared();
   admit::KeyStore::create(opened->store());
+  admit::SharedSpending::create(opened->store());
   admit::KeyStore keys(opened->store());
-  take(keys.load());
+  const auto kept = keys.load();
+  for (const auto& [hash, info] : kept.keys) accounts.add(hash, info);
+  for (const auto& [account, limit] : kept.budgets) accounts.set_budget(account, limit);
   const auto leaves = JobsApi::prepare(*opened, c.name);
   const auto add_spent = [this](const auto& payer, meter::Nano amount) {
     const admit::KeyInfo key{payer.key, payer.tenant, payer.project, {}, 0, 0, false};
@@ -64,11 +69,11 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
     accounts.add_spent(project_account(key), amount);
     if (!payer.key.empty()) accounts.add_spent(key_account(key), amount);
   };
-  const std::string whose = shared ? c.name : std::string();
+  const std::string whose = several ? c.name : std::string();
   for (const meter::Spend& s : opened->spend(whose)) add_spent(s, s.amount);
   for (const meter::ServiceLine& s : meter::ServiceBook(opened->store(), c.name).spend(whose))
     add_spent(s, s.amount_nano);
-  if (shared) {
+  if (several) {
     accounts.share_budgets();
     // No call of ours is under way: what the slices still hold is everybody's again.
     for (const auto& [account, granted] : keys.slices(c.name)) {
@@ -92,7 +97,10 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
     relay->version_for = [this](const std::string& tenant, const std::string& model) {
       return jobs->models->version_for(tenant, model);
     };
-  if (shared) relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
+  if (several) {
+    relay->escrow = std::make_unique<relay::Escrow>(accounts, *ledger, c.name);
+    shared = std::make_unique<SharedAccounts>(*relay, c.name);
+  }
   relay->stall = config.stall;
   relay->hedge = place::HedgeBudget(static_cast<double>(config.hedge_percent) / 100);
   if (config.filter) relay->filter = std::make_unique<relay::ContentFilter>(io, *config.filter, metrics);
@@ -137,11 +145,6 @@ GatewayService::State::State(boost::asio::io_context& io_context, const GatewayC
   audit = std::make_shared<AuditDesk>(io, config.audit, *relay, *ledger, metrics);
 }
 
-void GatewayService::State::take(const admit::KeyStore::Kept& kept) {
-  for (const auto& [hash, info] : kept.keys) accounts.add(hash, info);
-  for (const auto& [account, limit] : kept.budgets) accounts.set_budget(account, limit);
-}
-
 // Exactly once: settling is idempotent by call, and a slot is freed only after the ledger is durable.
 std::size_t GatewayService::State::recover() {
   const auto left = journal.entries();
@@ -157,30 +160,6 @@ std::size_t GatewayService::State::recover() {
     base::log_info("{} calls were left in the journal: {} settled now, the others had been", left.size(),
                    settled);
   return settled;
-}
-
-// What other gateways changed of keys and budgets, within half a second.
-boost::asio::awaitable<void> GatewayService::follow(std::shared_ptr<State> s) {
-  static base::LogGate gate(std::chrono::seconds{10});
-  std::int64_t seen = 0;
-  while (!s->stopping) {
-    s->follow_timer.expires_after(std::chrono::milliseconds{500});
-    boost::system::error_code ignored;
-    co_await s->follow_timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
-    if (s->stopping) break;
-    const auto look = [seen](meter::Ledger& l) {
-      admit::KeyStore keys(l.store());
-      const std::int64_t now = keys.revision();
-      return std::pair(now, now == seen ? admit::KeyStore::Kept{} : keys.load());
-    };
-    try {
-      const auto [revision, kept] = co_await s->ledger->query(look);
-      if (revision != std::exchange(seen, revision)) s->take(kept);
-    } catch (const meter::StoreError& error) {
-      base::log_gated(gate, base::monotonic_now(), base::LogLevel::Error, "keys and budgets not followed: {}",
-                      error.what());
-    }
-  }
 }
 
 // Beside the call, which never waits for it.
@@ -233,7 +212,7 @@ GatewayService::GatewayService(boost::asio::io_context& io, const GatewayConfig&
   s.audit->start();
   if (s.oidc_keys) s.oidc_keys->start();
   if (s.registries) s.registries->start();
-  if (s.relay->escrow) boost::asio::co_spawn(io, follow(state_), boost::asio::detached);
+  if (s.shared) s.shared->start();
 }
 
 GatewayService::~GatewayService() { stop(); }
@@ -254,9 +233,8 @@ bool GatewayService::only_awaits_pools() const {
 }
 
 void GatewayService::stop() {
-  state_->stopping = true;
   if (state_->jobs) state_->jobs->stop();
-  state_->follow_timer.cancel();
+  if (state_->shared) state_->shared->stop();
   state_->poller->stop();
   state_->reconciler->stop();
   state_->valves->stop();

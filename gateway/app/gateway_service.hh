@@ -46,7 +46,6 @@ class GatewayService {
  private:
   void add_usage_routes(base::HttpServer& server);     // OpenAI's organization usage and costs
   void add_statement_routes(base::HttpServer& admin);  // what pools earned
-  static boost::asio::awaitable<void> follow(std::shared_ptr<State> s);
   std::shared_ptr<State> state_;
 };
 

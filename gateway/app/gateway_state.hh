@@ -16,6 +16,7 @@
 #include "gateway/app/oidc_keys.hh"
 #include "gateway/app/reconciler.hh"
 #include "gateway/app/registry_follower.hh"
+#include "gateway/app/shared_accounts.hh"
 #include "gateway/app/valve_desk.hh"
 #include "gateway/relay/relay.hh"
 #include "gateway/resolve/poller.hh"
@@ -49,13 +50,10 @@ struct GatewayService::State {
   std::shared_ptr<AuditDesk> audit;
   std::unique_ptr<OidcKeys> oidc_keys;
   std::unique_ptr<RegistryFollower> registries;
+  std::unique_ptr<SharedAccounts> shared;     // where the ledger is
   std::unique_ptr<JobsApi> jobs;              // where artefacts are kept
   std::unique_ptr<base::HttpClient> carrier;  // to the box beside us
 
-  boost::asio::steady_timer follow_timer{io};
-  bool stopping = false;
-
-  void take(const admit::KeyStore::Kept& kept);
   // Answers the number of calls settled.
   std::size_t recover();
   void tell_carrier(const relay::Crossing& crossing);

@@ -47,6 +47,7 @@ awaitable<std::optional<jobs::Lack>> hold(GatewayService::State& s, jobs::Caller
     held = std::move(more);
   }
   if (held) co_return std::nullopt;
+  s.relay->tell_alerts();
   jobs::Lack lack;
   lack.needed = at_most;
   if (const auto found = s.accounts.lack(payer, at_most)) {
@@ -283,6 +284,7 @@ JobsApi::JobsApi(GatewayService::State& s, const std::vector<std::string>& leave
   desk.hold = [&s](jobs::Caller caller, meter::Nano at_most) { return hold(s, std::move(caller), at_most); };
   desk.settle = [&s](const jobs::Caller& caller, meter::Nano held, meter::Nano spent) {
     s.accounts.settle_held(payer_of(caller), held, spent);
+    s.relay->tell_alerts();
   };
   desk.pools = [&s] { return pools_of(s.registry); };
   express->ask_network = [&s](const std::string& name, const std::string& node, std::uint64_t bytes,

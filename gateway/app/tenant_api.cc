@@ -130,10 +130,13 @@ awaitable<void> usage(StatePtr s, base::Request& in, base::Responder& out) {
   const admit::KeyInfo key = *found;
   const auto balance = [&](const std::string& account) {
     const auto b = s->accounts.balance(account);
+    const int percent = s->accounts.alert(b);
     return json{{"limit_nano", b.limit ? relay::money_json(*b.limit) : json(nullptr)},
                 {"spent_nano", relay::money_json(b.spent)},
                 {"held_nano", relay::money_json(b.held)},
-                {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)}};
+                {"slice_nano", s->relay->escrow ? relay::money_json(b.granted) : json(nullptr)},
+                {"spent_elsewhere_nano", s->relay->escrow ? relay::money_json(b.elsewhere) : json(nullptr)},
+                {"alert", percent != 0 ? json(percent) : json(nullptr)}};
   };
   std::string body = dump({{"tenant", key.tenant},
                            {"project", key.project},

@@ -55,6 +55,8 @@ class Call {
   boost::asio::awaitable<bool> take_turn();
   boost::asio::awaitable<bool> within_rates();
   void tell_rates();
+  // A budget of the key's that is near its end, as a header: 80;account="lab/default".
+  void tell_budget();
   // What was held and taken for it is free again but for what it cost.
   void give_back(meter::Nano cost, std::uint64_t tokens);
   boost::asio::awaitable<void> wait_for_warmth();

@@ -226,6 +226,7 @@ asio::awaitable<bool> Call::place_and_admit() {
   if (!hold) {
     relay_.rates.settle(key_, rated_, 0, base::monotonic_now());
     relay_.tell_alerts();
+    tell_budget();
     const bool budget = hold.error() == admit::Errc::BudgetExceeded;
     if (!budget) out_.set_header("retry-after", "1");
     if (budget) out_.set_header("x-should-retry", "false");
@@ -233,6 +234,7 @@ asio::awaitable<bool> Call::place_and_admit() {
     co_return false;
   }
   hold_ = std::move(*hold);
+  tell_budget();
   co_return true;
 }
 
@@ -273,6 +275,11 @@ void Call::tell_rates() {
   };
   tell("requests", relay_.rates.calls(key_, now));
   tell("tokens", relay_.rates.tokens(key_, now));
+}
+
+void Call::tell_budget() {
+  if (const auto alert = relay_.accounts.standing_alert(key_))
+    out_.set_header("x-qanat-budget", std::to_string(alert->percent) + ";account=\"" + alert->account + '"');
 }
 
 void Call::give_back(meter::Nano cost, std::uint64_t tokens) {
@@ -319,6 +326,7 @@ asio::awaitable<bool> Call::first_of_its_kind() {
     co_return true;
   }
   out_.set_header("x-qanat-call", found.call);
+  tell_budget();
   if (found.seen == admit::Repeats::Seen::Answered && !found.answer.empty()) {
     out_.set_header("x-qanat-repeated", "true");
     co_await out_.send(200, "application/json", found.answer);

@@ -9,13 +9,17 @@ namespace asio = boost::asio;
 asio::awaitable<base::Result<admit::Accounts::Hold>> Escrow::admit(asio::io_context& io, admit::KeyInfo key,
                                                                    meter::Nano at_most) {
   co_await widen(io, key, at_most);
-  co_return accounts_.admit(key, at_most);
+  auto hold = accounts_.admit(key, at_most);
+  if (!hold && hold.error() == admit::Errc::BudgetExceeded) accounts_.refuse(key, at_most);
+  co_return hold;
 }
 
 asio::awaitable<base::Result<void>> Escrow::hold(asio::io_context& io, admit::KeyInfo key,
                                                  meter::Nano at_most) {
   co_await widen(io, key, at_most);
-  co_return accounts_.hold(key, at_most);
+  auto held = accounts_.hold(key, at_most);
+  if (!held) accounts_.refuse(key, at_most);
+  co_return held;
 }
 
 asio::awaitable<void> Escrow::widen(asio::io_context& io, admit::KeyInfo key, meter::Nano at_most) {

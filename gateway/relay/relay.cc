@@ -76,17 +76,25 @@ base::Counter& RelayMetrics::certificate_refused(std::string_view reason) {
 }
 
 base::Counter& RelayMetrics::budget_alerts(int percent) {
-  return registry.counter("qanat_gateway_budget_alerts_total", "Budgets that came to 80 % or to their end",
+  return registry.counter("qanat_gateway_budget_alerts_total", "Budgets that came near their end or to it",
                           {{"percent", std::to_string(percent)}});
 }
 
 void Relay::tell_alerts() {
   while (const auto alert = accounts.poll_alert()) {
-    metrics.budget_alerts(alert->percent).add();
-    base::log_warn("budget of {}: {} of {} nano spent{}", alert->account, meter::to_string(alert->spent),
-                   meter::to_string(alert->limit),
-                   alert->percent == 100 ? ", and calls are refused" : ", 80 % and more");
+    if (on_alert)
+      on_alert(*alert);
+    else
+      tell(*alert);
   }
+}
+
+void Relay::tell(const admit::Accounts::Alert& alert) {
+  metrics.budget_alerts(alert.percent).add();
+  base::log_warn(
+      "budget of {}: {} of {} nano spent, {}", alert.account, meter::to_string(alert.spent),
+      meter::to_string(alert.limit),
+      alert.percent == 100 ? "and calls are refused" : std::to_string(alert.percent) + " % and more");
 }
 
 std::uint64_t Relay::estimate_prompt(std::size_t body_bytes) const {

@@ -117,8 +117,11 @@ struct Relay {
   };
   std::map<std::string, Wanted, std::less<>> wanted{};
 
-  // Budgets that have come to 80 % or to their end: logged and counted.
+  // Budgets that have come near their end or to it: logged and counted, here or, where `on_alert` takes them, by who
+  // shares them.
   void tell_alerts();
+  void tell(const admit::Accounts::Alert& alert);
+  std::function<void(const admit::Accounts::Alert&)> on_alert{};
   std::uint64_t estimate_prompt(std::size_t body_bytes) const;
   void learn_prompt(std::size_t body_bytes, std::uint64_t prompt_tokens);
 };

@@ -124,11 +124,12 @@ class SharedLedger : public GatewayLab {
       g.name = name;
       g.port = support::free_port();
       const std::string config = folder_.write(
-          g.name + ".toml",
-          "name = \"" + g.name + "\"\nsite = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" +
-              std::to_string(g.port) + "\"]\nsocket = \"" + folder_.file(g.name + ".sock") +
-              "\"\njournal = \"" + folder_.file(g.name + ".journal") +
-              "\"\n[[pool]]\nurl = \"http://127.0.0.1:" + std::to_string(local_port_) + "\"\nlocal = true\n");
+          g.name + ".toml", "name = \"" + g.name +
+                                "\"\nsite = \"city\"\nlocation = \"gz.cn\"\nlisten = [\"127.0.0.1:" +
+                                std::to_string(g.port) + "\"]\nsocket = \"" + folder_.file(g.name + ".sock") +
+                                "\"\njournal = \"" + folder_.file(g.name + ".journal") +
+                                "\"\n[budgets]\nnear_percent = 40\n[[pool]]\nurl = \"http://127.0.0.1:" +
+                                std::to_string(local_port_) + "\"\nlocal = true\n");
       g.process = std::make_unique<support::DaemonProcess>(
           "qanat-gateway", std::vector<std::string>{"--config", config, "--ledger", postgres_->ledger()},
           folder_.file(g.name + ".log"));
@@ -296,6 +297,61 @@ TEST_F(SharedLedger, AKilledGatewayStrandsItsSlicesAndGivesThemBackWhenItRunsAga
   ask(gateways_[0], "DELETE", "/v1/keys/" + keys.at(0).at("id").get<std::string>());
   std::this_thread::sleep_for(milliseconds(1000));
   for (Gateway& g : gateways_) EXPECT_EQ(call(g, body), 401) << g.name;
+}
+
+TEST_F(SharedLedger, ABudgetNearItsEndStandsAtAllAndIsToldByOne) {
+  key_ = ask(gateways_[0], "POST", "/v1/keys", R"({"tenant":"lab"})").value("key", "");
+  const json body = chat_body(5, false);
+  until_known(body);
+  const std::int64_t cost = books(gateways_[0], 3).at("total_nano").get<std::int64_t>() / 3;
+  ask(gateways_[1], "PUT", "/v1/budgets", json{{"account", "lab"}, {"limit_nano", cost * 100}}.dump());
+  std::this_thread::sleep_for(milliseconds(1200));
+  const auto header = [&](const Gateway& g) {
+    const auto answer = base::fetch_blocking(
+        "http://127.0.0.1:" + std::to_string(g.port),
+        {"POST", "/v1/chat/completions", {{"authorization", "Bearer " + key_}}, body.dump()});
+    EXPECT_TRUE(answer && answer->status == 200);
+    const std::string* text = answer ? answer->headers.find("x-qanat-budget") : nullptr;
+    return text ? *text : std::string();
+  };
+  const auto alert = [&](const Gateway& g) {
+    const auto answer =
+        base::fetch_blocking("http://127.0.0.1:" + std::to_string(g.port),
+                             {"GET", "/qanat/v1/usage", {{"authorization", "Bearer " + key_}}, ""});
+    return answer ? json::parse(answer->body)["budgets"]["tenant"] : json();
+  };
+  const auto told = [&](const Gateway& g) {
+    const auto answer =
+        base::fetch_blocking("unix:" + folder_.file(g.name + ".sock"), {"GET", "/metrics", {}, ""});
+    return answer &&
+           answer->body.find("qanat_gateway_budget_alerts_total{percent=\"40\"} 1") != std::string::npos;
+  };
+  for (int i = 0; i < 17; ++i)
+    for (std::size_t g = 0; g < 2; ++g) EXPECT_EQ(header(gateways_[g]), "") << i;
+  std::this_thread::sleep_for(milliseconds(1200));
+  for (const Gateway& g : gateways_) {
+    EXPECT_TRUE(alert(g)["alert"].is_null()) << g.name << alert(g);
+    EXPECT_FALSE(told(g)) << "37 of 100 are spent";
+  }
+  for (int i = 0; i < 4; ++i)
+    for (std::size_t g = 0; g < 2; ++g) header(gateways_[g]);
+  for (const Gateway& g : gateways_) {
+    json now;
+    for (int i = 0; i < 40 && (now = alert(g))["alert"].is_null(); ++i)
+      std::this_thread::sleep_for(milliseconds(50));
+    EXPECT_EQ(now["alert"], 40) << g.name << now;
+    EXPECT_LT(now["spent_nano"].get<std::int64_t>(), cost * 30) << "not by this one's spending alone";
+    EXPECT_EQ(header(g), "40;account=\"lab\"") << g.name;
+  }
+  std::this_thread::sleep_for(milliseconds(600));
+  int tellers = 0;
+  for (const Gateway& g : gateways_) tellers += told(g);
+  EXPECT_EQ(tellers, 1) << "once, whoever came first";
+  gateways_[0].process->end(SIGKILL);
+  start(gateways_[0]);
+  std::this_thread::sleep_for(milliseconds(1200));
+  EXPECT_EQ(alert(gateways_[0])["alert"], 40);
+  EXPECT_FALSE(told(gateways_[0])) << "it has been told";
 }
 
 // Two and a half seconds stand for thirty (QANAT_POSTGRES_GONE_S=30 is the whole of it): what counts is that connections

@@ -55,11 +55,56 @@ TEST_F(Metering, KeysHaveTermsAndBillsALineEach) {
   admin("PUT", "/v1/budgets", json{{"account", "terms"}, {"limit_nano", spent + most}}.dump());
   EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 200);
   settled([](const json& totals) { return totals["calls"] == 5; });
-  EXPECT_EQ(tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]).status, 429);
+  const auto budget_of = [&] {
+    return json::parse(tenant("GET", "/qanat/v1/usage", "", next["key"]).body)["budgets"];
+  };
+  EXPECT_TRUE(budget_of()["tenant"]["alert"].is_null());
+  const auto refused = tenant("POST", "/v1/chat/completions", body("", false, 5).dump(), next["key"]);
+  EXPECT_EQ(refused.status, 429);
+  ASSERT_TRUE(refused.headers.find("x-qanat-budget"));
+  EXPECT_EQ(*refused.headers.find("x-qanat-budget"), "100;account=\"terms\"");
+  EXPECT_EQ(budget_of()["tenant"]["alert"], 100);
+  EXPECT_TRUE(budget_of()["project"]["alert"].is_null()) << "it has no limit";
   const std::string metrics = admin("GET", "/metrics").body;
   EXPECT_NE(metrics.find("qanat_gateway_budget_alerts_total{percent=\"100\"} 1"), std::string::npos)
       << metrics;
   EXPECT_NE(metrics.find("qanat_gateway_budget_used{account=\"terms\"} 0."), std::string::npos);
+}
+
+TEST_F(Metering, AnswersSayThatABudgetIsNearItsEndWhileItIs) {
+  const json made = json::parse(admin("POST", "/v1/keys", R"({"tenant":"near","project":"rain"})").body);
+  const std::string key = made["key"], account = "near/rain";
+  const auto header = [&](const base::ClientResponse& answer) {
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    const std::string* text = answer.headers.find("x-qanat-budget");
+    return text ? *text : std::string();
+  };
+  const auto call = [&](bool stream) {
+    return tenant("POST", "/v1/chat/completions", body("", stream, 5).dump(), key);
+  };
+  const auto limit = [&](std::int64_t nano) {
+    admin("PUT", "/v1/budgets", json{{"account", account}, {"limit_nano", nano}}.dump());
+  };
+  limit(1'000'000);
+  EXPECT_EQ(header(call(false)), "");
+  settled([](const json& totals) { return totals["calls"] == 1; });
+  const std::int64_t cost = admin_json("/v1/ledger/totals")["total_nano"];
+  limit(cost * 100);
+  for (int calls = 1; calls < 80; ++calls) EXPECT_EQ(header(call(false)), "") << calls << " of 100";
+  settled([](const json& totals) { return totals["calls"] == 80; });
+  EXPECT_EQ(header(call(true)), "80;account=\"near/rain\"");
+  settled([](const json& totals) { return totals["calls"] == 81; });
+  const std::string metrics = admin("GET", "/metrics").body;
+  EXPECT_NE(metrics.find("qanat_gateway_budget_alerts_total{percent=\"80\"} 1"), std::string::npos)
+      << metrics;
+  EXPECT_NE(gateway_->log().find("budget of near/rain"), std::string::npos);
+  gateway_->end(SIGKILL);
+  start_gateway();
+  EXPECT_EQ(header(call(false)), "80;account=\"near/rain\"") << "it stands, and is no news";
+  EXPECT_EQ(admin("GET", "/metrics").body.find("qanat_gateway_budget_alerts_total{"), std::string::npos);
+  EXPECT_EQ(admin_json("/v1/budgets").at(0)["alert"], 80);
+  limit(cost * 200);
+  EXPECT_EQ(header(call(false)), "");
 }
 
 TEST_F(Metering, AKeyIsWorthItsScope) {

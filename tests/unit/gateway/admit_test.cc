@@ -65,57 +65,6 @@ TEST(Accounts, LimitsCallsInFlight) {
   EXPECT_EQ(accounts.in_flight(k.id), 2u);
 }
 
-TEST(Accounts, HoldsTheMostACallMayCostOnEveryLevel) {
-  for (const char* level : {"lab", "lab/default", "key"}) {
-    Accounts accounts;
-    const KeyInfo k = info(key(1));
-    accounts.set_budget(std::string(level) == "key" ? key_account(k) : level, 1000);
-    const auto a = accounts.admit(k, 600);
-    ASSERT_TRUE(a) << level;
-    EXPECT_EQ(accounts.admit(k, 401).error(), Errc::BudgetExceeded) << level;
-    accounts.settle(*a, 100);  // it cost less: the rest is free again
-    const auto b = accounts.admit(k, 900);
-    ASSERT_TRUE(b) << level;
-    accounts.settle(*b, 900);
-    EXPECT_EQ(accounts.admit(k, 1).error(), Errc::BudgetExceeded) << level;
-    EXPECT_EQ(accounts.balance("lab").spent, meter::Nano{1000});
-    EXPECT_EQ(accounts.balance("lab").held, meter::Nano{0});
-  }
-}
-
-TEST(Accounts, SaysOnceThatABudgetIsNearlyOrAllSpent) {
-  Accounts accounts;
-  const KeyInfo key{"key-1", "lab", "rain", "n", 0, 0, false};
-  accounts.add_spent("lab/rain", 90);
-  accounts.set_budget("lab/rain", 100);
-  accounts.set_budget("lab", 1000);
-  const auto spend = [&](meter::Nano amount) {
-    const auto hold = accounts.admit(key, amount);
-    if (hold) accounts.settle(*hold, amount);
-    return hold.has_value();
-  };
-  EXPECT_TRUE(spend(5));
-  EXPECT_FALSE(accounts.poll_alert()) << "that 80 % were spent is known since before";
-  EXPECT_FALSE(spend(6));
-  EXPECT_FALSE(spend(6));
-  const auto full = accounts.poll_alert();
-  ASSERT_TRUE(full) << "too little is left for a call: its end";
-  EXPECT_EQ(full->account, "lab/rain");
-  EXPECT_EQ(full->percent, 100);
-  EXPECT_FALSE(accounts.poll_alert()) << "once";
-  accounts.set_budget("lab/rain", 10'000);
-  EXPECT_TRUE(spend(800));
-  const auto near = accounts.poll_alert();
-  ASSERT_TRUE(near);
-  EXPECT_EQ(near->account, "lab");
-  EXPECT_EQ(near->percent, 80);
-  EXPECT_EQ(near->spent, 805);
-  EXPECT_EQ(near->limit, 1000);
-  EXPECT_TRUE(spend(195));
-  EXPECT_EQ(accounts.poll_alert()->percent, 100);
-  EXPECT_FALSE(accounts.poll_alert());
-}
-
 TEST(KeyStore, KeepsAKeysTermsAndReplacesItWhole) {
   const auto store = meter::open_store("sqlite::memory:");
   KeyStore::create(*store);
@@ -237,13 +186,6 @@ TEST(Rates, NoInterleavingPassesTheLimit) {
   EXPECT_GT(busiest, k.max_tokens_per_minute / 2) << "or nothing was let in";
 }
 
-TEST(Accounts, NoBudgetNoLimit) {
-  Accounts accounts;
-  accounts.set_budget("lab", 5);
-  accounts.set_budget("lab", -1);
-  EXPECT_TRUE(accounts.admit(info(key(1)), meter::Nano{1} << 100));
-}
-
 TEST(KeyStore, SurvivesARestart) {
   const auto database = meter::open_store(":memory:");
   KeyStore::create(*database);
@@ -267,66 +209,6 @@ TEST(KeyStore, SurvivesARestart) {
   EXPECT_EQ((*accounts.authenticate(&first))->max_calls, 3u);
   EXPECT_FALSE(accounts.authenticate(&second));
   EXPECT_EQ(accounts.balance("lab").limit, meter::Nano{80});
-}
-
-// Three gateways spend one budget in slices, in any order; one dies, which strands its slices and no more, until it is
-// there again. What all of them spend never passes the limit.
-TEST(KeyStore, SlicesOfABudgetNeverAddUpToMoreThanIt) {
-  for (unsigned seed = 1; seed <= 50; ++seed) {
-    std::mt19937 random(seed);
-    const auto database = meter::open_store(":memory:");
-    KeyStore::create(*database);
-    KeyStore store(*database);
-    const meter::Nano limit = 1 + random() % 100'000, slice = limit / 16;
-    store.put_budget("lab", static_cast<std::int64_t>(limit));
-    struct Gateway {
-      std::string name;
-      Accounts accounts;
-      std::vector<Accounts::Hold> calls;
-      bool alive = true;
-    };
-    Gateway gateways[3] = {{"a", {}, {}}, {"b", {}, {}}, {"c", {}, {}}};
-    KeyInfo key;
-    key.id = "key-1";
-    key.tenant = "lab";
-    key.project = "default";
-    for (Gateway& g : gateways) {
-      g.accounts.share_budgets();
-      g.accounts.set_budget("lab", static_cast<std::int64_t>(limit));
-    }
-    for (int step = 0; step < 2'000; ++step) {
-      Gateway& g = gateways[random() % 3];
-      if (step == 1'000) g.alive = false;
-      if (!g.alive) continue;
-      const meter::Nano at_most = 1 + random() % 500;
-      if (random() % 2 == 0) {
-        if (const auto shortage = g.accounts.shortage(key, at_most))
-          g.accounts.set_granted(
-              "lab", store.grant("lab", g.name, shortage->missing, std::max(slice, shortage->missing)));
-        if (auto hold = g.accounts.admit(key, at_most)) g.calls.push_back(*hold);
-      } else if (!g.calls.empty()) {
-        const std::size_t i = random() % g.calls.size();
-        g.accounts.settle(g.calls[i], random() % (static_cast<std::uint64_t>(g.calls[i].held) + 1));
-        g.calls.erase(g.calls.begin() + static_cast<std::ptrdiff_t>(i));
-      }
-      meter::Nano reserved = 0, granted = 0;
-      for (const Gateway& each : gateways) {
-        const auto b = each.accounts.balance("lab");
-        EXPECT_LE(b.spent + b.held, b.granted);
-        reserved += b.spent + b.held;
-        granted += b.granted;
-      }
-      ASSERT_LE(reserved, granted);
-      ASSERT_LE(granted, limit);
-    }
-    for (Gateway& g : gateways) {
-      const auto b = g.accounts.balance("lab");
-      if (!g.alive) EXPECT_LE(b.granted - b.spent - b.held, slice + 500) << "stranded";
-      store.give_back("lab", g.name, b.spent);
-      EXPECT_EQ(store.slices(g.name).count("lab") == 0 ? meter::Nano{0} : store.slices(g.name).at("lab"),
-                b.spent);
-    }
-  }
 }
 
 TEST(Repeats, TellsARepeatFromAFirstAndForgetsInTime) {
