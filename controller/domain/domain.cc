@@ -159,8 +159,13 @@ void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry
     const telemetry::LinkKey key{ids::NodeId{member}, ids::NodeId{a.peer()},
                                  ids::PlaneId{static_cast<std::uint8_t>(a.local_plane())},
                                  ids::PlaneId{static_cast<std::uint8_t>(a.remote_plane())}};
-    matrix_.on_report(key, {a.rtt_mean_us(), a.jitter_us(), a.probes_sent(), a.probes_lost(), a.alive()},
-                      now.mono);
+    matrix_.on_report(
+        key,
+        {.rtt_us = a.rtt_mean_us(),
+         .alive = a.alive(),
+         .sent = {.probes = a.probes_sent(), .lost = a.probes_lost(), .jitter_us = a.jitter_us()},
+         .heard = {a.heard_probes(), a.heard_lost(), a.heard_jitter_us(), a.heard_reordered()}},
+        now.mono);
     measured(key, now.mono);
   }
 }
@@ -184,11 +189,10 @@ void Domain::note_vitals(MemberId member, const proto::v1::Telemetry& telemetry,
   vitals_.on_report(ids::NodeId{member}, vitals, dropped, now.mono);
 }
 
-// Either end's report speaks for both directions.
+// Either end's report speaks of both directions.
 void Domain::measured(const telemetry::LinkKey& key, base::Time now) {
-  auto link = matrix_.link(key, now);
   for (const auto& way : {key, key.reversed()}) {
-    if (link) link->key = way;
+    const auto link = matrix_.link(way, now);
     const bool published = link ? links_.update(*link) : links_.erase(way);
     if (published && has_parent_) unreported_.insert(way);
   }

@@ -194,6 +194,13 @@ proto::v1::DomainReport Domain::report(Now now) {
     edge.set_rtt_us(link.rtt_us);
     edge.set_loss_ppm(link.loss_ppm);
     edge.set_alive(link.state == telemetry::LinkState::Usable);
+    edge.set_jitter_us(link.jitter_us);
+    edge.set_reordered_ppm(link.reordered_ppm);
+    if (const auto back = matrix_.link(link.key.reversed(), now.mono)) {
+      edge.mutable_back()->set_loss_ppm(back->loss_ppm);
+      edge.mutable_back()->set_jitter_us(back->jitter_us);
+      edge.mutable_back()->set_reordered_ppm(back->reordered_ppm);
+    }
   };
   if (now.mono >= full_report_) {
     full_report_ = now.mono + kFullReport;

@@ -77,7 +77,7 @@ std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& link
   for (const auto& link : links) {
     using State = telemetry::LinkState;
     out.push_back({name(link.key.from.value), name(link.key.to.value), link.key.from_plane.value,
-                   link.key.to_plane.value, link.rtt_us, link.loss_ppm, link.jitter_us,
+                   link.key.to_plane.value, link.rtt_us, link.loss_ppm, link.jitter_us, link.reordered_ppm,
                    link.state == State::Usable ? "usable"
                    : link.state == State::Dead ? "dead"
                                                : "unknown",

@@ -83,7 +83,13 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
     const telemetry::LinkKey key{ids::NodeId{edge.from()}, ids::NodeId{edge.to()},
                                  ids::PlaneId{static_cast<std::uint8_t>(edge.from_plane())},
                                  ids::PlaneId{static_cast<std::uint8_t>(edge.to_plane())}};
-    matrix_.on_merged(key, edge.rtt_us(), edge.loss_ppm(), edge.alive(), now.mono);
+    telemetry::Matrix::Merged merged{.rtt_us = edge.rtt_us(),
+                                     .alive = edge.alive(),
+                                     .there = {edge.loss_ppm(), edge.jitter_us(), edge.reordered_ppm()},
+                                     .back = std::nullopt};
+    if (edge.has_back())
+      merged.back = {edge.back().loss_ppm(), edge.back().jitter_us(), edge.back().reordered_ppm()};
+    matrix_.on_merged(key, merged, now.mono);
     measured(key, now.mono);
   }
 }

@@ -77,6 +77,7 @@ std::string to_json(const std::vector<session::LinkView>& links) {
                    {"rtt_us", l.rtt_us},
                    {"loss_ppm", l.loss_ppm},
                    {"jitter_us", l.jitter_us},
+                   {"reordered_ppm", l.reordered_ppm},
                    {"alive", l.state == "usable"},
                    {"state", l.state},
                    {"age_ms", l.age_ms}});

@@ -99,6 +99,7 @@ struct LinkView {
   std::uint32_t rtt_us = 0;
   std::uint32_t loss_ppm = 0;
   std::uint32_t jitter_us = 0;
+  std::uint32_t reordered_ppm = 0;
   std::string state;  // "usable", "dead", "unknown"
   std::int64_t age_ms = 0;
 };

@@ -5,12 +5,24 @@
 namespace qanat::telemetry {
 namespace {
 
-constexpr std::uint64_t kScale = 1024;
+constexpr std::uint32_t kScale = 1024;
 // Each report keeps 15/16 of the past: at two reports a second, loss is that of the last 8 s or so.
 constexpr std::uint64_t kKeep = 15;
 constexpr std::uint64_t kOf = 16;
 // The ratio is never taken over fewer probes than this, so one lost probe of two is not "half of all is lost".
-constexpr std::uint64_t kLeastProbes = 20;
+constexpr std::uint32_t kLeastProbes = 20;
+// No box sends so many between two reports; sixteen such fit 32 bits.
+constexpr std::uint32_t kMostProbes = 200'000;
+constexpr std::uint32_t kMillion = 1'000'000;
+
+std::uint32_t decayed(std::uint32_t sum, std::uint32_t more) {
+  return static_cast<std::uint32_t>(sum * kKeep / kOf) + kScale * more;
+}
+
+std::uint32_t ppm(std::uint32_t part, std::uint32_t whole) {
+  const std::uint64_t over = std::max(whole, kScale * kLeastProbes);
+  return static_cast<std::uint32_t>((std::uint64_t{part} * kMillion + over - 1) / over);
+}
 
 // Integers, rounded up: a link is never made better than it was measured.
 std::uint32_t smoothed(std::uint32_t old_us, std::uint32_t new_us) {
@@ -19,35 +31,48 @@ std::uint32_t smoothed(std::uint32_t old_us, std::uint32_t new_us) {
 
 }  // namespace
 
+void Matrix::Tally::add(const Seen& seen) {
+  const std::uint32_t asked = std::min(seen.probes, kMostProbes);
+  probes = decayed(probes, asked);
+  lost = decayed(lost, std::min(seen.lost, asked));
+  reordered = decayed(reordered, std::min(seen.reordered, asked));
+  if (seen.jitter_us != 0 || seen.probes != 0) jitter_us = seen.jitter_us;
+}
+
+Matrix::Direction Matrix::Tally::direction() const {
+  return {.loss_ppm = ppm(lost, probes), .jitter_us = jitter_us, .reordered_ppm = ppm(reordered, probes)};
+}
+
 void Matrix::on_report(const LinkKey& key, const Report& report, base::Time now) {
   Row& row = this->row(key);
   const bool measured = report.alive && report.rtt_us != 0;
   row.known = true;
-  row.heard = now;
-  row.merged = false;
-  row.sent = row.sent * kKeep / kOf + kScale * report.probes_sent;
-  row.lost = row.lost * kKeep / kOf + kScale * std::min(report.probes_lost, report.probes_sent);
-  if (!report.alive) {
-    row.dead = true;
-    row.good_reports = 0;
-    return;
-  }
-  row.dead = false;
+  row.heard_at = now;
+  row.sent.add(report.sent);
+  row.heard.add(report.heard);
+  row.witness |= report.heard.probes != 0;
+  row.dead = !report.alive;
+  if (!report.alive) row.good_reports = 0;
   if (!measured) return;  // alive, but no round trip in this interval: the other end may have one
   row.rtt_us = row.good_reports == 0 ? report.rtt_us : smoothed(row.rtt_us, report.rtt_us);
-  row.jitter_us = report.jitter_us;
-  row.good_reports = std::min(row.good_reports + 1, kReportsUntilUsable);
+  row.good_reports = std::min<std::uint8_t>(row.good_reports + 1, kReportsUntilUsable);
 }
 
-void Matrix::on_merged(const LinkKey& key, std::uint32_t rtt_us, std::uint32_t loss_ppm, bool alive,
-                       base::Time now) {
+void Matrix::on_merged(const LinkKey& key, const Merged& merged, base::Time now) {
+  const auto tally = [](const Direction& d) {
+    return Tally{.probes = kMillion,
+                 .lost = std::min(d.loss_ppm, kMillion),
+                 .reordered = std::min(d.reordered_ppm, kMillion),
+                 .jitter_us = d.jitter_us};
+  };
   row(key) = Row{.known = true,
-                 .rtt_us = rtt_us,
-                 .good_reports = alive ? kReportsUntilUsable : 0,
-                 .dead = !alive,
-                 .merged = true,
-                 .merged_loss_ppm = std::min(loss_ppm, 1'000'000u),
-                 .heard = now};
+                 .dead = !merged.alive,
+                 .witness = merged.back.has_value(),
+                 .good_reports = merged.alive ? std::uint8_t{kReportsUntilUsable} : std::uint8_t{0},
+                 .rtt_us = merged.rtt_us,
+                 .sent = tally(merged.there),
+                 .heard = tally(merged.back.value_or(Direction{})),
+                 .heard_at = now};
 }
 
 void Matrix::forget(ids::NodeId node) {
@@ -60,7 +85,7 @@ std::vector<LinkKey> Matrix::expire(base::Time now) {
   boost::unordered::erase_if(ends_, [&](auto& entry) {
     auto& [key, ends] = entry;
     for (Row& row : ends) {
-      if (!row.known || now - row.heard <= kFresh) continue;
+      if (!row.known || now - row.heard_at <= kFresh) continue;
       gone.push_back(&row == &ends[0] ? key : key.reversed());
       row = Row{};
     }
@@ -76,22 +101,20 @@ std::size_t Matrix::rows() const {
   return known;
 }
 
-std::uint32_t Matrix::loss_ppm(const Row& row) {
-  if (row.merged) return row.merged_loss_ppm;
-  const std::uint64_t over = std::max(row.sent, kScale * kLeastProbes);
-  return static_cast<std::uint32_t>((row.lost * 1'000'000 + over - 1) / over);
-}
-
 Link Matrix::merge(const LinkKey& key, const Ends& ends, base::Time now) {
   Link link{.key = key};
   bool any = false, dead = false, usable = false;
   for (const Row& row : ends) {
-    if (!row.known || now - row.heard > kFresh) continue;
-    link.heard = any ? std::max(link.heard, row.heard) : row.heard;
+    if (!row.known || now - row.heard_at > kFresh) continue;
+    const bool near = (&row == &ends[0]) == (key == lower(key));
+    // A far end that does not say what it hears speaks of this direction by its own.
+    const Direction said = (near || !row.witness ? row.sent : row.heard).direction();
+    link.heard = any ? std::max(link.heard, row.heard_at) : row.heard_at;
     any = true;
     link.rtt_us = std::max(link.rtt_us, row.rtt_us);
-    link.loss_ppm = std::max(link.loss_ppm, loss_ppm(row));
-    link.jitter_us = std::max(link.jitter_us, row.jitter_us);
+    link.loss_ppm = std::max(link.loss_ppm, said.loss_ppm);
+    link.jitter_us = std::max(link.jitter_us, said.jitter_us);
+    link.reordered_ppm = std::max(link.reordered_ppm, said.reordered_ppm);
     dead |= row.dead;
     usable |= row.good_reports >= kReportsUntilUsable;
   }
@@ -114,8 +137,7 @@ std::vector<Link> Matrix::links(base::Time now) const {
   out.reserve(2 * ends_.size());
   for (const auto& [key, ends] : ends_) {
     out.push_back(merge(key, ends, now));
-    out.push_back(out.back());
-    out.back().key = key.reversed();
+    out.push_back(merge(key.reversed(), ends, now));
   }
   std::sort(out.begin(), out.end(), [](const Link& a, const Link& b) { return a.key < b.key; });
   return out;

@@ -1,4 +1,5 @@
 // Matrix: what every node measured to every other, one row per direction and pair of lines, merged over both ends.
+// Loss, jitter and reordering are those of one direction; a round trip is both directions', and so are life and death.
 // Absence of news is never zero latency: a row that was not measured, or not lately, is Unknown, not good and not dead.
 #pragma once
 
@@ -32,24 +33,32 @@ struct LinkKeyHash {
   }
 };
 
+// What one end saw of one direction over one interval.
+struct Seen {
+  std::uint32_t probes = 0;
+  std::uint32_t lost = 0;
+  std::uint32_t jitter_us = 0;
+  std::uint32_t reordered = 0;  // of those that came
+};
+
 // One end's view over one interval.
 struct Report {
   std::uint32_t rtt_us = 0;  // mean; 0: nothing came back
-  std::uint32_t jitter_us = 0;
-  std::uint32_t probes_sent = 0;
-  std::uint32_t probes_lost = 0;
   bool alive = false;
+  Seen sent;   // its own probes, as the far end says it heard them
+  Seen heard;  // the far end's probes, as they came here: the witness against what the far end claims of them
 };
 
 enum class LinkState : std::uint8_t { Unknown, Dead, Usable };
 
-// A link as both ends together see it: as bad as the worse of their fresh reports.
+// One direction of a link as both ends together see it: as bad as the worse of their fresh reports.
 struct Link {
   LinkKey key;
   LinkState state = LinkState::Unknown;
-  std::uint32_t rtt_us = 0;  // smoothed
+  std::uint32_t rtt_us = 0;  // smoothed; there and back: how it divides cannot be known without common clocks
   std::uint32_t loss_ppm = 0;
   std::uint32_t jitter_us = 0;
+  std::uint32_t reordered_ppm = 0;
   base::Time heard{};  // the newest report of either end
 };
 
@@ -62,9 +71,19 @@ class Matrix {
 
   // From one end of the link: key.from measured.
   void on_report(const LinkKey& key, const Report& report, base::Time now);
-  // Already smoothed and merged by another level; taken as it is.
-  void on_merged(const LinkKey& key, std::uint32_t rtt_us, std::uint32_t loss_ppm, bool alive,
-                 base::Time now);
+  // Already smoothed and merged by another level; taken as it is. `back` is what it knows of the other direction.
+  struct Direction {
+    std::uint32_t loss_ppm = 0;
+    std::uint32_t jitter_us = 0;
+    std::uint32_t reordered_ppm = 0;
+  };
+  struct Merged {
+    std::uint32_t rtt_us = 0;
+    bool alive = false;
+    Direction there;
+    std::optional<Direction> back;
+  };
+  void on_merged(const LinkKey& key, const Merged& merged, base::Time now);
   // Everything from and to a node that is gone.
   void forget(ids::NodeId node);
   // Drops what nobody reported for kFresh, and says which rows those were.
@@ -76,20 +95,26 @@ class Matrix {
   std::size_t rows() const;
 
  private:
-  // One end's state. Loss is a ratio of exponentially decaying sums, scaled by kScale.
+  // Of one direction, as one end tells it: a ratio of exponentially decaying sums, scaled by kScale.
+  struct Tally {
+    std::uint32_t probes = 0;
+    std::uint32_t lost = 0;
+    std::uint32_t reordered = 0;
+    std::uint32_t jitter_us = 0;
+    void add(const Seen& seen);
+    Direction direction() const;
+  };
+  // One end's state.
   struct Row {
     bool known = false;
-    std::uint32_t rtt_us = 0;
-    std::uint32_t jitter_us = 0;
-    std::uint64_t sent = 0;
-    std::uint64_t lost = 0;
-    std::uint32_t good_reports = 0;
     bool dead = false;
-    bool merged = false;
-    std::uint32_t merged_loss_ppm = 0;
-    base::Time heard{};
+    bool witness = false;  // it has ever said what it heard
+    std::uint8_t good_reports = 0;
+    std::uint32_t rtt_us = 0;
+    Tally sent;
+    Tally heard;
+    base::Time heard_at{};
   };
-  static std::uint32_t loss_ppm(const Row& row);
   // Both ends of a link, that of the lower key first: every report asks for both.
   using Ends = std::array<Row, 2>;
   static LinkKey lower(const LinkKey& key) { return std::min(key, key.reversed()); }

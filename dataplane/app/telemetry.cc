@@ -22,7 +22,7 @@ void TelemetryReporter::append(const forwarder::Status& status, const packet::Dr
     for (const forwarder::AdjacencyStatus& a : peer.adjacencies) {
       const bool alive = a.state == path::State::Alive;
       // What is not alive is told each time: bad news never waits.
-      if (!full && alive && a.samples == 0 && a.probes == 0) continue;
+      if (!full && alive && a.samples == 0 && a.probes == 0 && a.heard.probes == 0) continue;
       auto& report = *out.add_adjacencies();
       report.set_peer(peer.node.value);
       report.set_local_plane(a.local_plane.value);
@@ -34,6 +34,10 @@ void TelemetryReporter::append(const forwarder::Status& status, const packet::Dr
       report.set_probes_sent(a.probes);
       report.set_probes_lost(a.lost);
       report.set_alive(alive);
+      report.set_heard_probes(a.heard.probes);
+      report.set_heard_lost(a.heard.lost);
+      report.set_heard_reordered(a.heard.reordered);
+      report.set_heard_jitter_us(to_us(a.heard.jitter));
     }
   if (demands_.append(status, now, out)) {
     for (const auto& [plane, bps] : rates_.lines_bps) {

@@ -173,6 +173,7 @@ Status Forwarder::status(base::Time now, bool take) {
         a.samples = interval.samples;
         a.probes = interval.probes;
         a.lost = interval.lost;
+        a.heard = prober_.take_heard(known.id, packet::direct_path_id(a.remote_plane, a.local_plane));
       }
       p.adjacencies.push_back(a);
     }

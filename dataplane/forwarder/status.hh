@@ -8,6 +8,7 @@
 #include "base/time.hh"
 #include "dataplane/packet/ip_address.hh"
 #include "dataplane/path/liveness.hh"
+#include "dataplane/path/witness.hh"
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/sid.hh"
 #include "identifiers/ids/tier.hh"
@@ -31,6 +32,7 @@ struct AdjacencyStatus {
   std::uint32_t samples = 0;
   std::uint32_t probes = 0;
   std::uint32_t lost = 0;
+  path::Witness::Interval heard;  // of the peer's probes on this adjacency
 };
 
 struct PeerStatus {

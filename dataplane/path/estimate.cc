@@ -5,7 +5,6 @@
 namespace qanat::path {
 namespace {
 constexpr base::Duration kAbsurdRtt = std::chrono::seconds{10};
-constexpr std::int64_t kAbsurdStep_us = 10'000'000;
 constexpr base::Duration kLossWindow = std::chrono::milliseconds{500};
 constexpr std::uint32_t kLossProbes = 20;
 }  // namespace
@@ -16,18 +15,6 @@ void Estimate::on_rtt(base::Duration rtt) {
   interval_.rtt_min = interval_.samples == 0 ? rtt : std::min(interval_.rtt_min, rtt);
   rtt_sum_ += rtt;
   ++interval_.samples;
-}
-
-void Estimate::on_one_way(std::int64_t raw_us) {
-  if (has_one_way_) {
-    // Modulo 2^64: both hold clocks that may say anything. A jump of one is no jitter.
-    const auto step_us = static_cast<std::int64_t>(static_cast<std::uint64_t>(raw_us) -
-                                                   static_cast<std::uint64_t>(one_way_raw_us_));
-    if (step_us > -kAbsurdStep_us && step_us < kAbsurdStep_us)
-      jitter_ += (base::Duration{std::chrono::microseconds{std::abs(step_us)}} - jitter_) / 16;
-  }
-  one_way_raw_us_ = raw_us;
-  has_one_way_ = true;
 }
 
 void Estimate::on_counts(std::uint32_t sequence, std::uint32_t received, base::Time now) {

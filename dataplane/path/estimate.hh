@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/time.hh"
+#include "dataplane/path/jitter.hh"
 
 namespace qanat::path {
 
@@ -13,13 +14,13 @@ class Estimate {
   // rtt: now − our transmit time − the far end's waiting time. Negative or absurd samples (> 10 s) are ignored.
   void on_rtt(base::Duration rtt);
   // One-way raw of a newly heard probe, µs.
-  void on_one_way(std::int64_t raw_us);
+  void on_one_way(std::int64_t raw_us) { jitter_.add(raw_us); }
   // Newest sequence heard and how many were heard in all, by the far end.
   void on_counts(std::uint32_t sequence, std::uint32_t received, base::Time now);
 
   base::Duration rtt() const { return smoothed_rtt_; }  // smoothed, RFC 6298's 1/8; 0 before the first sample
-  base::Duration jitter() const { return jitter_; }     // of the one-way delay, RFC 3550 §6.4.1
-  std::int64_t one_way_raw_us() const { return one_way_raw_us_; }
+  base::Duration jitter() const { return jitter_.value(); }
+  std::int64_t one_way_raw_us() const { return jitter_.newest_raw_us(); }
   std::uint32_t loss_ppm() const {
     return loss_ppm_;
   }  // smoothed over windows of half a second and 20 probes
@@ -37,9 +38,7 @@ class Estimate {
 
  private:
   base::Duration smoothed_rtt_{};
-  base::Duration jitter_{};
-  std::int64_t one_way_raw_us_ = 0;
-  bool has_one_way_ = false;
+  Jitter jitter_;
   std::uint32_t loss_ppm_ = 0;
   // Where the present loss window, and the present interval, began.
   std::uint32_t window_sequence_ = 0;

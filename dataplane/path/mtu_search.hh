@@ -17,6 +17,10 @@ inline constexpr base::Duration kPaddedSpacing =
     std::chrono::milliseconds{40};  // at least, but in doubt: fast probes would be a load
 inline constexpr std::uint32_t kPaddedEveryInDoubt =
     2;  // once one was lost: never two in a row, liveness counts three
+// Whatever the search does: a probe of this number is small.
+constexpr bool never_padded(std::uint32_t sequence) {
+  return sequence % kPaddedEvery != 1 && sequence % kPaddedEveryInDoubt != 1;
+}
 inline constexpr unsigned kLossesToNarrow = 3;   // RFC 8899's MAX_PROBES
 inline constexpr std::uint16_t kSearchStep = 8;  // bytes; finer is not worth a probe
 inline constexpr base::Duration kRaiseEvery = std::chrono::seconds{60};

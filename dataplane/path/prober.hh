@@ -15,6 +15,7 @@
 #include "dataplane/path/estimate.hh"
 #include "dataplane/path/liveness.hh"
 #include "dataplane/path/mtu_search.hh"
+#include "dataplane/path/witness.hh"
 #include "identifiers/ids/node_id.hh"
 #include "identifiers/ids/tier.hh"
 #include "identifiers/ids/vni.hh"
@@ -112,6 +113,8 @@ class Prober {
   }
   PathView view(std::uint32_t path) const;
   Estimate::Interval take_interval(std::uint32_t path) { return paths_[path].estimate.take_interval(); }
+  // Of a way of the peer's to us, as the peer numbers it, since the last call; nothing of one that was not heard.
+  Witness::Interval take_heard(ids::NodeId peer, ids::PathId theirs);
   std::size_t path_count() const { return paths_.size(); }
   bool active(ids::NodeId peer, base::Time now) const;
 
@@ -153,6 +156,7 @@ class Prober {
     Seen drained;                  // what we knew when our sockets were empty
     std::uint64_t drains = 0;      // how often they had been when `now` changed
     std::uint64_t spacing_us = 0;  // between the newest two, by the sender's clock
+    Witness witness;
   };
   struct Peer {
     base::Time traffic{};

@@ -61,6 +61,7 @@ Prober::HeardPath& Prober::note_heard(Peer& peer, const packet::Probe& probe, ba
     heard->drained = heard->now;
     heard->drains = drains_;
   }
+  heard->witness.on_probe(probe.sequence, static_cast<std::int64_t>(to_us(now) - probe.transmit_us));
   Seen& seen = heard->now;
   ++seen.received;
   const bool again =
@@ -78,6 +79,14 @@ Prober::HeardPath& Prober::note_heard(Peer& peer, const packet::Probe& probe, ba
     heard = peer.heard.begin();
   }
   return *heard;
+}
+
+Witness::Interval Prober::take_heard(ids::NodeId from, ids::PathId theirs) {
+  const auto peer = peers_.find(from);
+  if (peer == peers_.end()) return {};
+  for (HeardPath& h : peer->second.heard)
+    if (h.id == theirs) return h.witness.take_interval();
+  return {};
 }
 
 // Whether some other path of theirs is missing probes that left no later than `ahead`'s newest.

@@ -170,6 +170,22 @@ struct DomainWorld {
     e.mutable_trust_ack()->set_certificate(box.leaf.data(), box.leaf.size());
     level->on_envelope(box.id, e, now);
   }
+  // What one end says of both directions: of a hundred probes each, so many were lost.
+  void measure_both(const Box& from, std::uint32_t to, std::uint32_t rtt_us, std::uint32_t lost_there,
+                    std::uint32_t lost_back) {
+    Envelope e;
+    auto& a = *e.mutable_telemetry()->add_adjacencies();
+    a.set_peer(to);
+    a.set_local_plane(1);
+    a.set_remote_plane(1);
+    a.set_rtt_mean_us(rtt_us);
+    a.set_probes_sent(100);
+    a.set_probes_lost(lost_there);
+    a.set_heard_probes(100);
+    a.set_heard_lost(lost_back);
+    a.set_alive(true);
+    level->on_envelope(from.id, e, now);
+  }
   void measure(const Box& from, std::uint32_t to, std::uint32_t rtt_us, bool alive = true,
                std::uint32_t plane = 1, std::uint32_t jitter_us = 0) {
     Envelope e;

@@ -20,6 +20,7 @@ class TwoDomains : public ::testing::Test {
   DomainWorld d1_{1, now_}, d2_{2, now_};
   Box city_{"city"}, relay1_{"relay", true}, far_{"far"}, relay2_{"relay", true};
   bool linked_ = true;
+  std::uint32_t lost_there_ = 0, lost_back_ = 0;  // of a hundred, between city and far's domain's relay
 
   void SetUp() override {
     up_.level = global_.get();
@@ -45,7 +46,7 @@ class TwoDomains : public ::testing::Test {
       now_.mono += 100ms;
       d1_.measure(city_, relay1_.id, 5'000);
       d1_.measure(city_, far_.id, 120'000);
-      d1_.measure(city_, relay2_.id, 30'000);
+      d1_.measure_both(city_, relay2_.id, 30'000, lost_there_, lost_back_);
       d2_.measure(relay2_, far_.id, 10'000);
       for (auto [d, number] : {std::pair{&d1_, 1u}, {&d2_, 2u}}) {
         if (linked_) {
@@ -83,6 +84,28 @@ TEST_F(TwoDomains, ACrossDomainPathGoesOverAForeignRelayWithItsOwnDomainsToken) 
             policy::mint(secret, {ids::NodeId{relay2_.id}, ids::NodeId{city_.id}, ids::Tier::Interactive,
                                   static_cast<std::uint32_t>(path.expires_unix_s()),
                                   static_cast<std::uint8_t>(path.token_epoch()), segments}));
+}
+
+TEST_F(TwoDomains, ADirectionThatLosesIsLeftInThatDirectionOnly) {
+  lost_there_ = 45;
+  run(20s);
+  const std::vector<std::uint32_t> back_over_relay{relay2_.id << 8 | 1, city_.id << 8};
+  EXPECT_EQ(city_.first_list(far_.id), std::vector<std::uint32_t>{far_.id << 8})
+      << "120 ms, against 40 and 188 for loss";
+  EXPECT_EQ(far_.first_list(city_.id), back_over_relay);
+  const auto links = global_->matrix(now_);
+  const auto loss = [&](const std::string& from, const std::string& to) {
+    const auto at =
+        std::find_if(links.begin(), links.end(), [&](const auto& l) { return l.from == from && l.to == to; });
+    return at == links.end() ? ~0u : at->loss_ppm;
+  };
+  EXPECT_NEAR(loss("city", "relay-d2"), 450'000, 5'000);
+  EXPECT_LT(loss("relay-d2", "city"), 5'000u);
+  lost_there_ = 0;
+  lost_back_ = 45;
+  run(30s);
+  EXPECT_EQ(city_.first_list(far_.id).size(), 2u);
+  EXPECT_EQ(far_.first_list(city_.id), std::vector<std::uint32_t>{city_.id << 8});
 }
 
 TEST_F(TwoDomains, ARelayThatItsDomainDrainsIsLeftByTheOtherDomainToo) {

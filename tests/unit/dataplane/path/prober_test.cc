@@ -141,6 +141,23 @@ TEST_F(TwoProbers, RttAndLossAreMeasured) {
   EXPECT_EQ(a.view(1).loss_ppm, 0u);
 }
 
+TEST_F(TwoProbers, WhatALossyDirectionLosesItsFarEndSays) {
+  traffic();
+  run(seconds{1});
+  a.take_heard(kB, PathId{10}), b.take_heard(kA, PathId{10});
+  std::uint32_t x = 1;
+  for (int i = 0; i < 1000; ++i) {
+    cut_a[0] = (x = x * 1'664'525 + 1'013'904'223) >> 30 == 0;  // a quarter of A's, none of B's
+    run(milliseconds{5});
+  }
+  const auto at_b = b.take_heard(kA, PathId{10}), at_a = a.take_heard(kB, PathId{10});
+  EXPECT_NEAR(at_b.lost, at_b.probes / 4.0, at_b.probes / 12.0);
+  EXPECT_EQ(at_a.probes, 200u) << "four of ten in 5 s at 10 ms";
+  EXPECT_EQ(at_a.lost, 0u);
+  EXPECT_EQ(b.take_heard(kA, PathId{20}).lost, 0u);
+  EXPECT_EQ(b.take_heard(NodeId{9}, PathId{10}).probes, 0u) << "nobody we know";
+}
+
 // All adjacencies are probed in lock step: the first to arrive brings the news of all, the mirrors come after it.
 TEST_F(TwoProbers, EveryAdjacencyIsMeasuredAlsoWhenAnotherBroughtTheNews) {
   struct Flight {

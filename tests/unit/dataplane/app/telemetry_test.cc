@@ -1,0 +1,93 @@
+// What a box tells of its adjacencies: news each time, everything now and then, bad news always.
+#include "dataplane/app/telemetry.hh"
+
+#include <gtest/gtest.h>
+
+#include "identifiers/proto/southbound.pb.h"
+
+namespace qanat::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Story {
+  TelemetryReporter reporter;
+  forwarder::Status status;
+  packet::DropCounters drops;
+  forwarder::Counters counters;
+  base::Time now{1000s};
+
+  Story() {
+    status.peers.push_back(
+        {.node = ids::NodeId{7}, .session = true, .adjacencies = {adjacency(1), adjacency(2)}});
+  }
+  static forwarder::AdjacencyStatus adjacency(std::uint8_t plane) {
+    forwarder::AdjacencyStatus a;
+    a.local_plane = a.remote_plane = ids::PlaneId{plane};
+    a.state = path::State::Alive;
+    a.rtt = 9ms;
+    return a;
+  }
+  forwarder::AdjacencyStatus& on_plane(std::size_t plane) { return status.peers[0].adjacencies[plane - 1]; }
+  proto::v1::Telemetry tell(base::Duration after = 500ms) {
+    now += after;
+    proto::v1::Telemetry out;
+    reporter.append(status, drops, counters, now, out);
+    return out;
+  }
+};
+
+TEST(TelemetryReporter, TheFirstReportIsWholeAndOneEveryFiveSeconds) {
+  Story s;
+  std::vector<int> told;
+  for (int i = 0; i < 21; ++i) told.push_back(s.tell().adjacencies_size());
+  for (int i = 0; i < 21; ++i) EXPECT_EQ(told[static_cast<std::size_t>(i)], i % 10 == 0 ? 2 : 0) << i;
+}
+
+TEST(TelemetryReporter, NewsIsToldAndNothingElse) {
+  Story s;
+  s.tell();
+  s.on_plane(2).samples = 3;
+  s.on_plane(2).rtt_min = 7ms;
+  s.on_plane(2).rtt_mean = 8ms;
+  auto told = s.tell();
+  ASSERT_EQ(told.adjacencies_size(), 1);
+  EXPECT_EQ(told.adjacencies(0).local_plane(), 2u);
+  EXPECT_EQ(told.adjacencies(0).rtt_mean_us(), 8000u);
+  EXPECT_EQ(told.adjacencies(0).rtt_min_us(), 7000u);
+  s.on_plane(2).samples = 0;
+  s.on_plane(1).probes = 20;
+  s.on_plane(1).lost = 2;
+  told = s.tell();
+  ASSERT_EQ(told.adjacencies_size(), 1);
+  EXPECT_EQ(told.adjacencies(0).probes_lost(), 2u);
+  EXPECT_EQ(told.adjacencies(0).rtt_mean_us(), 9000u) << "no round trip in the interval: the smoothed one";
+  s.on_plane(1).probes = 0;
+  EXPECT_EQ(s.tell().adjacencies_size(), 0);
+}
+
+TEST(TelemetryReporter, WhatWasHeardOfThePeersProbesIsNews) {
+  Story s;
+  s.tell();
+  s.on_plane(1).heard = {.probes = 40, .lost = 3, .reordered = 2, .jitter = 150us};
+  const auto told = s.tell();
+  ASSERT_EQ(told.adjacencies_size(), 1);
+  EXPECT_EQ(told.adjacencies(0).heard_probes(), 40u);
+  EXPECT_EQ(told.adjacencies(0).heard_lost(), 3u);
+  EXPECT_EQ(told.adjacencies(0).heard_reordered(), 2u);
+  EXPECT_EQ(told.adjacencies(0).heard_jitter_us(), 150u);
+}
+
+TEST(TelemetryReporter, BadNewsIsToldEachTime) {
+  Story s;
+  s.tell();
+  s.on_plane(2).state = path::State::Dead;
+  for (int i = 0; i < 3; ++i) {
+    const auto told = s.tell();
+    ASSERT_EQ(told.adjacencies_size(), 1);
+    EXPECT_FALSE(told.adjacencies(0).alive());
+  }
+}
+
+}  // namespace
+}  // namespace qanat::app
