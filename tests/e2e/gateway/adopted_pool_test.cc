@@ -6,10 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
 
+#include "base/http_server.hh"
 #include "tests/e2e/gateway/gateway_lab.hh"
 
 namespace qanat::e2e {
@@ -44,6 +46,66 @@ class ForeignServer {
 
  private:
   pid_t pid_ = 0;
+};
+
+// A server that knows completions and embeddings and no chats, counts no tokens, and does what the text asks for: "lies"
+// claims a milliard of them, "cut" breaks off.
+class PlainServer {
+ public:
+  explicit PlainServer(unsigned port) {
+    server_.route("GET", "/v1/models", [](base::Request&, base::Responder& out) -> Done {
+      co_await out.json(200, R"({"object":"list","data":[{"id":"Plain","object":"model"}]})");
+    });
+    server_.route("POST", "/v1/completions", completion);
+    server_.route("POST", "/v1/embeddings", embedding);
+    server_.listen_tcp("127.0.0.1:" + std::to_string(port));
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  ~PlainServer() {
+    io_.stop();
+    thread_.join();
+  }
+
+ private:
+  using Done = boost::asio::awaitable<void>;
+  static constexpr const char* kLie =
+      R"("usage":{"prompt_tokens":1000000000,"completion_tokens":1000000000})";
+  static bool asks(const base::Request& in, const char* what) {
+    return in.body.find(what) != std::string::npos;
+  }
+  static Done completion(base::Request& in, base::Responder& out) {
+    const std::string lie = asks(in, "lies") ? std::string(",") + kLie : std::string();
+    if (!json::parse(in.body).value("stream", false)) {
+      std::string whole =
+          R"({"id":"c","object":"text_completion","choices":[{"index":0,"text":"one two three",)"
+          R"("finish_reason":"stop"}])" +
+          lie + "}";
+      co_await out.json(200, std::move(whole));
+      co_return;
+    }
+    co_await out.begin_events();
+    for (const char* word : {"one", " two", " three"})
+      co_await out.event(json{{"id", "c"}, {"choices", {{{"index", 0}, {"text", word}}}}}.dump());
+    if (asks(in, "cut")) co_return out.abort();
+    if (!lie.empty()) co_await out.event(R"({"id":"c","choices":[])" + lie + "}");
+    co_await out.event("[DONE]");
+    co_await out.finish();
+  }
+  static Done embedding(base::Request& in, base::Responder& out) {
+    if (asks(in, "cut")) {
+      co_await out.begin_stream(200, "application/json");
+      co_await out.write(R"({"object":"list","data":[{"object":"embedding",)");
+      co_return out.abort();
+    }
+    std::string whole =
+        R"({"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,0.25]}])";
+    if (asks(in, "lies")) whole += std::string(",") + kLie;
+    co_await out.json(200, whole + "}");
+  }
+
+  boost::asio::io_context io_;
+  base::HttpServer server_{io_};
+  std::thread thread_;
 };
 
 class AdoptedPoolLab : public GatewayLab {
@@ -154,8 +216,20 @@ TEST_F(AdoptedPoolLab, ARealServerIsFoundMeasuredCalledAndLeavesCleanly) {
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "carry water under the hill, far from the wells");
   EXPECT_GT(answer["usage"]["completion_tokens"], 5) << "the server counts none: the pool does";
 
+  // Completions and embeddings likewise.
+  const json text{{"model", "gpt-5.2"}, {"prompt", "carry water"}};
+  const auto completed = tenant("POST", "/v1/completions", text.dump());
+  ASSERT_EQ(completed.status, 200) << completed.body;
+  EXPECT_EQ(json::parse(completed.body)["choices"][0]["text"], "carry water");
+  EXPECT_EQ(json::parse(completed.body)["usage"]["completion_tokens"], 2);
+  const json input{{"model", "gpt-5.2"}, {"input", {"carry water", "home"}}};
+  const auto embedded = tenant("POST", "/v1/embeddings", input.dump());
+  ASSERT_EQ(embedded.status, 200) << embedded.body;
+  EXPECT_EQ(json::parse(embedded.body)["data"].size(), 1u);
+  EXPECT_EQ(json::parse(embedded.body)["usage"]["prompt_tokens"], 3);
+
   // Billed once, and its signed records square with the gateway's books.
-  const json books = settled([](const json& t) { return t["calls"] == 5 && t["records_waiting"] == 0; });
+  const json books = settled([](const json& t) { return t["calls"] == 7 && t["records_waiting"] == 0; });
   EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);
   EXPECT_EQ(books["records_disputed"], 0) << books.dump();
 
@@ -173,6 +247,71 @@ TEST_F(AdoptedPoolLab, ARealServerIsFoundMeasuredCalledAndLeavesCleanly) {
   const auto after = tenant("POST", "/v1/chat/completions", body.dump());
   EXPECT_GE(after.status, 500);
   EXPECT_EQ(tenant("POST", "/v1/chat/completions", chat_body(4, false).dump()).status, 200) << "ours go on";
+}
+
+TEST_F(AdoptedPoolLab, CompletionsAndEmbeddingsAreMeteredAsChatsAre) {
+  start_pools("time_scale = 10\n");
+  far_->end(SIGTERM);
+  foreign_port_ = support::free_port();
+  start_gateway(1);  // first: it would inherit the server's connections, and hold them open
+  PlainServer server(foreign_port_);
+  start_adopter("schedulable");
+  ASSERT_TRUE(wait_for_health("serving")) << "measured, though it knows no chats: " << far_->log();
+  wait_for_pools(2);
+
+  std::uint64_t calls = 0;
+  const auto line_of = [&](const base::ClientResponse& answer) {
+    settled([n = ++calls](const json& t) { return t["calls"] == n; });
+    const std::string* call = answer.headers.find("x-qanat-call");
+    return call ? admin_json("/v1/calls/" + *call) : json();
+  };
+  const auto complete = [&](const std::string& prompt, bool stream) {
+    const json body{{"model", "plain"}, {"prompt", prompt}, {"max_tokens", 5}, {"stream", stream}};
+    return tenant("POST", "/v1/completions", body.dump());
+  };
+  const auto embed = [&](const json& input) {
+    return tenant("POST", "/v1/embeddings", json{{"model", "plain"}, {"input", input}}.dump());
+  };
+  for (const bool stream : {false, true}) {
+    const auto honest = complete("carry water", stream);
+    ASSERT_EQ(honest.status, 200) << honest.body;
+    json line = line_of(honest);
+    EXPECT_EQ(line["pool"], "foreign");
+    EXPECT_EQ(line["tokens_in"], 2) << stream;
+    EXPECT_EQ(line["tokens_out"], 3) << "it counted none: " << honest.body;
+    EXPECT_EQ(line["outcome"], "completed");
+
+    line = line_of(complete("this one lies", stream));
+    EXPECT_EQ(line["tokens_out"], 5) << "what was asked for, and no more";
+    EXPECT_LT(line["tokens_in"], 300);
+  }
+  const auto broken = complete("it is cut", true);
+  EXPECT_NE(broken.body.find("\"error\""), std::string::npos) << broken.body;
+  json line = line_of(broken);
+  EXPECT_EQ(line["outcome"], "upstream_failed");
+  EXPECT_EQ(line["tokens_out"], 3) << "what came";
+  EXPECT_EQ(line["tokens_in"], 3);
+
+  const auto vectors = embed({"carry water", "home"});
+  ASSERT_EQ(vectors.status, 200) << vectors.body;
+  EXPECT_EQ(json::parse(vectors.body)["usage"]["prompt_tokens"], 3);
+  line = line_of(vectors);
+  EXPECT_EQ(line["tokens_in"], 3);
+  EXPECT_EQ(line["tokens_out"], 0);
+  EXPECT_EQ(line["amount_nano"], 300);
+  line = line_of(embed("this one lies"));
+  EXPECT_LT(line["tokens_in"], 300);
+  EXPECT_EQ(line["tokens_out"], 0);
+  const auto nothing = embed("it is cut");
+  EXPECT_GE(nothing.status, 500);
+  line = line_of(nothing);
+  EXPECT_EQ(line["amount_nano"], 0) << line;
+
+  // The pool's signed records say what was billed.
+  const json books = settled([](const json& t) { return t["records_waiting"] == 0; });
+  EXPECT_EQ(books["sum_nano"], 0);
+  EXPECT_EQ(books["tokens_billed"], books["tokens_delivered"]);
+  EXPECT_EQ(books["records_disputed"], 0) << books;
 }
 
 TEST_F(AdoptedPoolLab, AnObservedServerIsSeenAndNeverCalled) {

@@ -44,7 +44,7 @@ ForeignRequest request(bool include, bool continuous) {
                   {"stream", true},
                   {"x_qanat_sim_output_tokens", 5},
                   {"stream_options", {{"include_usage", include}, {"continuous_usage_stats", continuous}}}};
-  return *parse_request(body.dump());
+  return *parse_request(Dialect::Chat, body.dump());
 }
 
 TEST(ForeignRequest, IsPassedOnWithoutWhatOthersDoNotKnow) {
@@ -57,7 +57,7 @@ TEST(ForeignRequest, IsPassedOnWithoutWhatOthersDoNotKnow) {
   EXPECT_FALSE(sent.contains("x_qanat_sim_output_tokens"));
   EXPECT_FALSE(sent["stream_options"].contains("continuous_usage_stats"));
   for (const char* bad : {"", "[]", "{}", R"({"model":"m"})", R"({"model":"m","messages":[1]})", "\xff"})
-    EXPECT_FALSE(parse_request(bad)) << bad;
+    EXPECT_FALSE(parse_request(Dialect::Chat, bad)) << bad;
 }
 
 json data_of(const std::string& event) { return json::parse(event.substr(6, event.find("\n\n") - 6)); }
@@ -99,7 +99,7 @@ TEST(ForeignRequest, SuitsItsServer) {
   ASSERT_TRUE(models);
   const auto sent = [&](std::size_t i, bool continuous) {
     ForeignRequest r = request(true, continuous);
-    suit(r, (*models)[i]);
+    suit(r, (*models)[i], 4096);
     return json::parse(r.body);
   };
   EXPECT_EQ(sent(0, true)["model"], "A/B");
@@ -109,11 +109,108 @@ TEST(ForeignRequest, SuitsItsServer) {
   EXPECT_FALSE(sent(0, false)["stream_options"].contains("continuous_usage_stats")) << "nobody asked";
   // Without usage a gateway counts chunks, and so is its answer counted here.
   ForeignRequest r = request(true, true);
-  suit(r, (*models)[0]);
+  suit(r, (*models)[0], 4096);
   AnswerReader reader(r);
   for (const char* text : {"several words in a chunk", "", "more"})
     reader.on_data(json{{"id", "x"}, {"choices", {{{"index", 0}, {"delta", {{"content", text}}}}}}}.dump());
   EXPECT_EQ(reader.completion_tokens(), 2u);
+}
+
+ForeignRequest parsed(Dialect dialect, const json& body) {
+  auto request = parse_request(dialect, body.dump());
+  EXPECT_TRUE(request) << body;
+  if (request) suit(*request, {"m", 1000}, 1000);
+  return request.value_or(ForeignRequest{});
+}
+
+TEST(ForeignRequest, PromptsAreTextsOrTokenIdsOneOrMany) {
+  const auto tokens = [](Dialect dialect, const char* key, const json& prompt) {
+    return parsed(dialect, {{"model", "m"}, {key, prompt}}).prompt_tokens;
+  };
+  for (const auto& [dialect, key] :
+       {std::pair{Dialect::Completion, "prompt"}, {Dialect::Embeddings, "input"}}) {
+    EXPECT_EQ(tokens(dialect, key, "carry water"), count_tokens("carry water"));
+    EXPECT_EQ(tokens(dialect, key, ""), 1u);
+    EXPECT_EQ(tokens(dialect, key, {7, 8, 9}), 3u);
+    EXPECT_EQ(tokens(dialect, key, {"carry", "water"}), 2u);
+    EXPECT_EQ(tokens(dialect, key, json::array({{7, 8, 9}, {7}})), 4u);
+    for (const char* bad : {"", "[]", "{}", "1", R"({"model":"m"})", "\xff"})
+      EXPECT_FALSE(parse_request(dialect, bad)) << bad;
+    for (const json& bad : {json(), json(1), json::object(), json::array(), json::array({1.5}),
+                            json::array({json::array()}), json::array({1, "a"})})
+      EXPECT_FALSE(parse_request(dialect, json{{"model", "m"}, {key, bad}}.dump())) << bad;
+  }
+  const auto r = parsed(Dialect::Completion, {{"model", "m"},
+                                              {"prompt", {"a b", "c"}},
+                                              {"n", 2},
+                                              {"best_of", 3},
+                                              {"max_tokens", 10},
+                                              {"echo", true}});
+  EXPECT_EQ(r.most_completion, 60u) << "of each prompt three, of which it shows two";
+  EXPECT_EQ(r.echoed_tokens, 6u);
+  EXPECT_EQ(parsed(Dialect::Completion, {{"model", "m"}, {"prompt", "a"}}).most_completion, 1000u)
+      << "the context";
+}
+
+TEST(AnswerReader, CountsACompletionsTextAndNotWhatItEchoes) {
+  json body{{"model", "m"},
+            {"prompt", "carry water"},
+            {"echo", true},
+            {"stream", true},
+            {"stream_options", {{"include_usage", true}}}};
+  AnswerReader reader(parsed(Dialect::Completion, body));
+  const auto chunk = [](const char* text) {
+    return json{{"id", "x"}, {"choices", {{{"index", 0}, {"text", text}, {"finish_reason", nullptr}}}}}
+        .dump();
+  };
+  reader.on_data(chunk("carry water"));
+  EXPECT_EQ(reader.completion_tokens(), 0u) << "its own prompt";
+  reader.on_data(chunk(" under the hill"));
+  EXPECT_EQ(reader.completion_tokens(), 3u);
+  const json usage = data_of(reader.on_data("[DONE]"));
+  EXPECT_EQ(usage["object"], "text_completion");
+  EXPECT_EQ(usage["usage"]["completion_tokens"], 3);
+  EXPECT_EQ(usage["usage"]["prompt_tokens"], 2);
+
+  body["stream"] = body["echo"] = false;
+  AnswerReader whole(parsed(Dialect::Completion, body));
+  const json answer = json::parse(whole.on_whole(
+      R"({"choices":[{"text":"far from the wells","finish_reason":"length"},{"text":" and"}]})"));
+  EXPECT_EQ(answer["usage"]["completion_tokens"], 5);
+  EXPECT_EQ(whole.finish(), "length");
+}
+
+TEST(AnswerReader, AServerThatLiesIsBelievedUpToWhatTheRequestAllows) {
+  const std::string usage = R"("usage":{"prompt_tokens":1000000000,"completion_tokens":1000000000}})";
+  const json body{{"model", "m"}, {"prompt", "carry water"}, {"input", "carry water"}, {"max_tokens", 5}};
+  AnswerReader completion(parsed(Dialect::Completion, body));
+  completion.on_whole(R"({"choices":[{"text":"a"}],)" + usage);
+  EXPECT_EQ(completion.completion_tokens(), 5u);
+  EXPECT_LE(completion.prompt_tokens(), body.dump().size() + 64);
+  AnswerReader stream(parsed(Dialect::Completion, body));
+  stream.on_data(R"({"choices":[],)" + usage);
+  EXPECT_EQ(stream.completion_tokens(), 5u);
+  AnswerReader talkative(parsed(Dialect::Completion, body));
+  for (int i = 0; i < 9; ++i) talkative.on_data(R"({"choices":[{"text":" word word"}]})");
+  EXPECT_EQ(talkative.completion_tokens(), 5u) << "nor what it sends beyond";
+  AnswerReader vectors(parsed(Dialect::Embeddings, body));
+  vectors.on_whole(R"({"data":[{"embedding":[1]}],)" + usage);
+  EXPECT_EQ(vectors.completion_tokens(), 0u);
+  EXPECT_LE(vectors.prompt_tokens(), body.dump().size() + 64);
+}
+
+TEST(AnswerReader, VectorsHaveAPromptAndNothingElse) {
+  const json body{{"model", "m"}, {"input", {"carry water", "home"}}};
+  AnswerReader reader(parsed(Dialect::Embeddings, body));
+  const json answer =
+      json::parse(reader.on_whole(R"({"object":"list","data":[{"embedding":[1]},{"embedding":[2]}]})"));
+  EXPECT_EQ(answer["usage"], (json{{"prompt_tokens", 3}, {"total_tokens", 3}})) << "the server counted none";
+  EXPECT_TRUE(reader.done() && !reader.failed());
+  for (const char* none : {"", "[]", "{}", R"({"data":[]})", R"({"error":{"message":"no"}})"}) {
+    AnswerReader failing(parsed(Dialect::Embeddings, body));
+    failing.on_whole(none);
+    EXPECT_TRUE(failing.failed()) << none;
+  }
 }
 
 TEST(AnswerReader, AWholeAnswerGetsItsUsage) {
