@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "base/clock.hh"
+#include "base/daemon.hh"
 #include "base/file.hh"
 #include "base/log.hh"
 #include "controller/domain/domain.hh"
@@ -86,7 +87,8 @@ void Service::make_domain(boost::asio::io_context& io, const Settings& settings)
                                  .join_token_file = settings.join_token_file,
                                  .name = settings.name,
                                  .domain = settings.domain,
-                                 .ca_public = authority_.ca_publics()};
+                                 .ca_public = authority_.ca_publics(),
+                                 .software = "qanat-controller " + std::string(base::kVersion)};
   domain_->on_parent(false);
   uplink_.emplace(
       io, store_, up,

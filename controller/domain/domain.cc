@@ -109,8 +109,9 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
     }
   }
   rollout.untold.Clear();
-  rollout.ahead = known && hello.version() > rollout.version;
-  if (known) rollout.version = std::max(rollout.version, hello.version());
+  rollout.sent_before = rollout.version;
+  if (known && hello.version() < session::kEndOfVersions)
+    rollout.version = std::max(rollout.version, hello.version());
   rollout.asked = rollout.held.version() == 0 && hello.version() != 0 && hello.tells_config();
   if (rollout.asked) {
     proto::v1::Envelope question;

@@ -130,12 +130,12 @@ class Domain final : public session::Level {
     proto::v1::NodeConfig held;      // acknowledged; empty when unknown
     proto::v1::NodeConfig inflight;  // sent, not yet acknowledged; version 0: none
     proto::v1::NodeConfig untold;  // sent before the session or this controller ended, and never acknowledged
-    std::uint64_t version = 0;     // the highest ever sent
+    std::uint64_t version = 0;     // the highest ever sent, or that it says it holds
+    std::uint64_t sent_before = 0;  // the highest ever sent when its session began
     bool connected = false;
     bool dirty = true;        // what it should hold may have changed
     bool waiting = false;     // for a relay's acknowledgement
     bool asked = false;       // what it holds; see not_before
-    bool ahead = false;       // it says that it holds a version that was never sent
     bool respread = false;    // the last plan of traffic changed its weights
     bool hurry = false;       // an operator waits for it: without kLargeGap
     std::uint64_t bound = 0;  // the authority's serial whose bindings it holds all of
@@ -153,6 +153,7 @@ class Domain final : public session::Level {
   void on_ack(MemberId member, const proto::v1::ConfigAck& ack, Now now);
   void on_held(MemberId member, const proto::v1::ConfigDelta& told, Now now);
   void learn_from(Rollout& rollout, const proto::v1::NodeConfig& held);
+  void revoke_again(MemberId told_by, Now now);
   bool gathering(Now now);
   void on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void measured(const telemetry::LinkKey& key, base::Time now);

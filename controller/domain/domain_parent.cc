@@ -12,7 +12,6 @@ namespace qanat::domain {
 
 proto::v1::Hello Domain::parent_hello() const {
   proto::v1::Hello hello;
-  hello.set_protocol(1);
   hello.set_epoch(directive_.epoch());
   hello.set_version(directive_.version());
   return hello;

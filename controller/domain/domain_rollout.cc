@@ -61,6 +61,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }
     rollout.held = std::move(*config);
+    revoke_again(member, now);
   }
   push_soon(now);
 }
@@ -71,19 +72,25 @@ void Domain::learn_from(Rollout& rollout, const proto::v1::NodeConfig& held) {
   bool news = false;
   for (const auto& record : held.nodes()) news |= membership_.given_out(record.node_id());
   for (const auto id : held.denied_headends()) news |= membership_.given_out(id);
-  if (held.epoch() > epoch_ || std::exchange(rollout.ahead, false)) {
+  if (std::pair(held.epoch(), held.version()) > std::pair(epoch_, rollout.sent_before)) {
     const std::uint64_t next = std::max(epoch_, held.epoch()) + 1;
     base::log_warn("node {} holds {}.{}: this state is older than it; epoch {} begins", held.node_id(),
                    held.epoch(), held.version(), next);
     store_.set_value("epoch", std::to_string(next));
     epoch_ = next;
-    for (auto& [id, other] : rollouts_) {
-      other.inflight.Clear();
-      other.ahead = false;
-    }
+    for (auto& [id, other] : rollouts_) other.inflight.Clear();
     news = true;
   }
   if (news) all_dirty();
+}
+
+// Who was revoked after the backup was made stays so: what we signed denies it.
+void Domain::revoke_again(MemberId told_by, Now now) {
+  std::vector<std::string> names;
+  for (const std::uint32_t id : rollouts_.at(told_by).held.denied_headends())
+    if (const auto at = membership_.current().find(id); at != membership_.current().end() && id != told_by)
+      names.push_back(at->second.record.name());
+  for (const std::string& name : names) revoke(name, now);
 }
 
 // Until every node is back and has told what it holds.

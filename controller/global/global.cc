@@ -94,7 +94,9 @@ void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
   state.connected = true;
   state.awaiting = false;
   state.not_before = {};
-  if (hello.epoch() == epoch_) state.version = std::max(state.version, hello.version());
+  if (hello.epoch() > epoch_) begin_epoch_after(hello.epoch(), member);
+  if (hello.epoch() == epoch_ && hello.version() < session::kEndOfVersions)
+    state.version = std::max(state.version, hello.version());
   if (hello.epoch() != epoch_ || hello.version() != state.sent.version()) state.sent.Clear();  // send it anew
   state.dirty = true;
   // So that the domain hears us at once and knows that the session stands.
@@ -104,6 +106,20 @@ void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
   ca_rotation_.on_open(member, hello);
   base::log_info("domain {} connected, holds version {}", member, hello.version());
   emit({"domain_connected", {{"domain", std::to_string(member)}}});
+}
+
+// A domain takes nothing below what it holds, so this state, which is older, has to go beyond that.
+void Global::begin_epoch_after(std::uint64_t held, MemberId domain) {
+  if (held - epoch_ >= session::kEndOfVersions) {
+    base::log_warn("domain {} says that it holds epoch {}, which nobody gave out: passed over", domain, held);
+    return;
+  }
+  epoch_ = held + 1;
+  store_.set_value("epoch", std::to_string(epoch_));
+  base::log_warn("domain {} holds epoch {}: this state is older than it; epoch {} begins", domain, held,
+                 epoch_);
+  for (auto& [id, state] : domains_) state.awaiting = false;  // answers to earlier epochs count no more
+  all_dirty();
 }
 
 bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) {

@@ -125,6 +125,7 @@ class Global final : public session::Level {
   void settle_pairs();
   void steer(Now now);
   void all_dirty();
+  void begin_epoch_after(std::uint64_t held, MemberId domain);
   // global_keys.cc
   void adopt_cas(MemberId domain, const proto::v1::Trust& trust);
   void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);

@@ -46,6 +46,10 @@ RandomSource system_random();
 
 using MemberId = std::uint32_t;  // a node id, or at the global level a domain id
 
+// A member says which version it holds without proof. What no controller gets to in a thousand years is passed over, so that
+// a lie costs nobody more than a snapshot.
+constexpr std::uint64_t kEndOfVersions = 1ull << 48;
+
 // The way back to members; the listener implements it. Sending to somebody who is not connected does nothing.
 class Members {
  public:

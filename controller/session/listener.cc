@@ -16,6 +16,7 @@
 #include "controller/session/authority.hh"
 #include "controller/session/channel.hh"
 #include "identifiers/proto/errc.hh"
+#include "identifiers/proto/protocol.hh"
 
 namespace qanat::session {
 
@@ -171,8 +172,8 @@ asio::awaitable<void> Listener::serve_member(std::shared_ptr<Connection> connect
     co_return;
   }
   ++counters_.frames_in;
-  if (hello->hello().protocol() != 1) {
-    refuse(*connection, "unknown_protocol", "this controller speaks protocol 1", false);
+  if (const auto why = proto::protocol_problem(hello->hello())) {
+    refuse(*connection, "unknown_protocol", *why, false);
     co_return;
   }
   if (const auto why = level_->admit(member, leaf, hello->hello())) {

@@ -20,6 +20,7 @@
 #include "controller/session/join_token.hh"
 #include "controller/store/store.hh"
 #include "identifiers/proto/config_state.hh"
+#include "identifiers/proto/protocol.hh"
 
 namespace qanat::session {
 
@@ -219,7 +220,8 @@ asio::awaitable<base::Result<void>> Uplink::connect(const std::string& address) 
   const auto channel = *opened;
   proto::v1::Envelope hello;
   *hello.mutable_hello() = state->handlers.hello();
-  hello.mutable_hello()->set_protocol(1);
+  hello.mutable_hello()->set_protocol(proto::kUnderstood.newest);
+  hello.mutable_hello()->set_software(state->config.software);
   hello.mutable_hello()->set_trust_serial(std::stoull(state->store.value("parent_trust").value_or("0")));
   channel->write(hello);
   keep_certificate(*channel);

@@ -30,6 +30,7 @@ struct UplinkConfig {
   std::string name;
   std::uint32_t domain = 0;
   std::string ca_public;  // of our own CAs, 32 bytes each
+  std::string software;   // name and version, told to the global controller
 };
 
 class Uplink {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "identifiers/proto/protocol.hh"
+
 namespace qanat::agent {
 namespace {
 
@@ -78,7 +80,7 @@ void AgentMachine::on_connected(base::Time now) {
   proto::v1::Envelope envelope;
   auto& hello = *envelope.mutable_hello();
   hello = settings_.hello;
-  hello.set_protocol(1);
+  hello.set_protocol(proto::kUnderstood.newest);
   hello.set_node_id(enrolment_->node);
   hello.set_tells_config(true);
   hello.set_trust_serial(enrolment_->trust_serial);

@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "base/clock.hh"
+#include "base/daemon.hh"
 #include "base/log.hh"
 #include "identifiers/proto/southbound.pb.h"
 
@@ -35,6 +36,7 @@ bool tun_takes_udp() {
 
 agent::AgentConfig agent_config(const BoxConfig& config) {
   agent::AgentConfig out;
+  out.software = "qanatd " + std::string(base::kVersion);
   out.name = config.name;
   out.location = config.location;
   out.relay = config.relay;

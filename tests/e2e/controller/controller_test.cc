@@ -186,6 +186,28 @@ TEST_F(Controller, TheNewestSessionOfANodeWins) {
   EXPECT_EQ(second->read()->pong(), 1u);
 }
 
+TEST_F(Controller, AProtocolThatItDoesNotUnderstandIsToldSoWithBothNumbers) {
+  TestBox city = enrolled("city");
+  for (const std::uint32_t spoken : {0u, 2u, 99u}) {
+    Wire wire(controller_.port(), city.tls());
+    auto hello = city.hello();
+    hello.mutable_hello()->set_protocol(spoken);
+    hello.mutable_hello()->set_software("qanatd 7.0");
+    wire.send(hello);
+    std::optional<proto::v1::Envelope> told;
+    do told = wire.read();
+    while (told && !told->has_refusal());
+    ASSERT_TRUE(told.has_value()) << spoken;
+    EXPECT_EQ(told->refusal().code(), "unknown_protocol");
+    EXPECT_FALSE(told->refusal().retryable());
+    for (const std::string& part : {std::string("understands protocol 1"), std::string("qanatd 7.0"),
+                                    spoken == 0 ? "names none" : "not " + std::to_string(spoken)})
+      EXPECT_NE(told->refusal().message().find(part), std::string::npos) << told->refusal().message();
+  }
+  EXPECT_NE(controller_.log().find("unknown_protocol: this controller understands"), std::string::npos);
+  EXPECT_TRUE(city.take_delta(*city.connect(controller_))) << "and in the one that it does, it is welcome";
+}
+
 TEST_F(Controller, OversizedFramesAreRefusedByTheirHeader) {
   TestBox city = enrolled("city");
   const auto anonymous = base::client_context(city.enrolment.ca_pem(), std::nullopt);
