@@ -1,15 +1,24 @@
 #include "gateway/jobs/desk.hh"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.hh"
 #include "base/hex.hh"
+#include "base/log.hh"
+#include "gateway/jobs/rest.hh"
 
 namespace qanat::jobs {
 
 using boost::asio::awaitable;
 using nlohmann::json;
 using nlohmann::ordered_json;
+
+namespace {
+
+constexpr base::Duration kBillAgain = std::chrono::seconds{1};
+
+}  // namespace
 
 std::int64_t unix_ms() { return static_cast<std::int64_t>(base::unix_now_ms()); }
 
@@ -118,11 +127,24 @@ awaitable<void> Desk::bill(Caller payer, meter::ServiceLine line) {
   line.tenant = payer.tenant;
   line.project = payer.project;
   line.key = payer.key;
+  static base::LogGate gate(std::chrono::seconds{10});
   const auto work = [this, line](meter::Ledger& l) {
     return meter::ServiceBook(l.store(), gateway).book(line);
   };
-  const bool fresh = co_await ledger.query(work);
-  settle(payer, line.amount_nano, fresh ? line.amount_nano : 0);
+  while (true) {
+    std::string why;
+    try {
+      const bool fresh = co_await ledger.query(work);
+      co_return settle(payer, line.amount_nano, fresh ? line.amount_nano : 0);
+    } catch (const meter::StoreError& error) {
+      why = error.what();
+    }
+    if (stopping)
+      throw meter::StoreError(why);  // the job is not over then, and is billed when it is taken up again
+    base::log_gated(gate, base::monotonic_now(), base::LogLevel::Error, "{} is not in the books yet: {}",
+                    line.id, why);
+    co_await rest(io, kBillAgain);
+  }
 }
 
 awaitable<void> refuse(base::Responder& out, Lack lack) {

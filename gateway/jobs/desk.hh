@@ -95,7 +95,8 @@ class Desk {
   boost::asio::awaitable<void> show_all(std::string kind, Caller caller, Now now, base::Responder& out);
   boost::asio::awaitable<void> show(std::string kind, std::string id, Caller caller, Now now,
                                     base::Responder& out);
-  // Into the books, and from what is held for it into what is spent: once, whatever is replayed.
+  // Into the books, and from what is held for it into what is spent: once, whatever is replayed. While the ledger cannot be
+  // written it waits; throws StoreError if the gateway ends meanwhile.
   boost::asio::awaitable<void> bill(Caller payer, meter::ServiceLine line);
 
   boost::asio::awaitable<void> save_file(File file);

@@ -30,7 +30,8 @@ struct TuningService::Tune {
   int deaf = 0;
   meter::Nano held = 0;  // of what it may cost, what is not billed yet; in its tenant's budgets
   bool busy = false, yielding = false;
-  int idle = 0;  // rounds that it has waited
+  bool ending = false;  // what it comes to is fixed, and being billed
+  int idle = 0;         // rounds that it has waited
 
   Caller caller() const {
     Caller c;
@@ -56,6 +57,7 @@ struct TuningService::Tune {
     return most;
   }
   bool over() const {
+    if (ending) return true;
     const auto& status = doc["status"].get_ref<const std::string&>();
     return status == "succeeded" || status == "failed" || status == "cancelled";
   }

@@ -73,7 +73,7 @@ void TuningQueue::on_stage_failed(const std::string& id) {
 
 void TuningQueue::on_checkpoint(const std::string& id, std::uint64_t step, const std::string& artefact) {
   TuningJob* job = at(id);
-  if (!job || step <= job->step) return;
+  if (!job || job->state == TuningState::Ended || step <= job->step) return;
   job->step = step;
   job->checkpoint = artefact;
 }

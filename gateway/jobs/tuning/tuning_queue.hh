@@ -81,7 +81,7 @@ class TuningQueue {
   void on_staged(const std::string& job);
   // It cannot be brought there; the pool is left alone for this job from now on.
   void on_stage_failed(const std::string& job);
-  // A checkpoint is safe, away from the pool.
+  // A checkpoint is safe, away from the pool. After the end none counts: what is billed then is settled.
   void on_checkpoint(const std::string& job, std::uint64_t step, const std::string& artefact);
   // What Snapshot asked for is done (its checkpoint was told before).
   void on_yielded(const std::string& job);

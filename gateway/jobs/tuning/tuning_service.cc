@@ -113,9 +113,10 @@ awaitable<void> TuningService::bill(TunePtr t) {
 }
 
 awaitable<void> TuningService::end(TunePtr t, std::string status, std::string code, std::string message) {
+  if (std::exchange(t->ending, true)) co_return;
+  queue_.on_ended(t->id);  // before the first wait: a checkpoint that comes home meanwhile is too late
   co_await bill(t);
   desk_.settle(t->caller(), std::exchange(t->held, 0), 0);
-  queue_.on_ended(t->id);
   t->doc["status"] = status;
   t->doc["finished_at"] = unix_ms() / 1000;
   if (!code.empty()) {

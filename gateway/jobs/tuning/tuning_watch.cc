@@ -33,7 +33,7 @@ awaitable<bool> TuningService::bring_home(TunePtr t, PoolSite pool, std::uint64_
     if (step <= queue_.find(t->id)->step) break;
     const Place from{pool.origin, pool.id};
     const auto pulled = co_await desk_.mover.pull(from, *digest, ids::Tier::Bulk);
-    if (!pulled) co_return false;
+    if (!pulled || t->over()) co_return false;
     queue_.on_checkpoint(t->id, step, to_string(*digest));
     t->checkpoints.push_back({{"object", "fine_tuning.job.checkpoint"},
                               {"id", fmt::format("ftckpt-{}-{}", t->id, step)},
@@ -124,6 +124,7 @@ awaitable<void> TuningService::listen(Self, TunePtr t) {
              fmt::format(": again from the checkpoint at step {}", job->step));
     base::log_warn("{}: {} is gone, from step {} elsewhere", t->id, at, job->step);
     co_await bill(t);
+    if (t->over()) co_return;
     if (forgotten)
       queue_.on_stage_failed(t->id);
     else
@@ -152,6 +153,7 @@ awaitable<void> TuningService::listen(Self, TunePtr t) {
       job->step >= own.value("step", std::uint64_t{0})) {
     co_await ask(t, *pool, "POST", path + "/cancel", "");
     co_await bill(t);
+    if (t->over()) co_return;
     queue_.on_yielded(t->id);
     t->pool_job.clear();
     const bool paused = queue_.find(t->id)->state == TuningState::Paused;

@@ -110,6 +110,16 @@ TEST_F(Queue, APoolThatIsGoneCostsTheStepsSinceTheCheckpoint) {
   EXPECT_EQ(turn(), (Said{"stage a far", "start a far"}));
 }
 
+TEST_F(Queue, ACheckpointThatComesHomeAfterTheEndIsNotCounted) {
+  add("a");
+  turn();
+  queue_.on_checkpoint("a", 60, "ckpt-60");
+  queue_.on_ended("a");  // what is billed is fixed from here on
+  queue_.on_checkpoint("a", 80, "ckpt-80");
+  EXPECT_EQ(queue_.find("a")->step, 60u);
+  EXPECT_EQ(queue_.find("a")->checkpoint, "ckpt-60");
+}
+
 TEST_F(Queue, PauseKeepsResumeGoesOnCancelEnds) {
   add("a");
   turn();
