@@ -87,11 +87,11 @@ class LabFixture : public testing::Test {
     return false;
   }
 
+  static void skip(const std::string& why) { skipped_ = why; }
+
   static inline std::unique_ptr<LabState> lab_;
 
  private:
-  static void skip(const std::string& why) { skipped_ = why; }
-
   static inline std::string name_, skipped_, failed_;
 };
 
