@@ -17,6 +17,8 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr base::Duration kBillAgain = std::chrono::seconds{1};
+constexpr base::Duration kPoolAgain = std::chrono::milliseconds{100};
+constexpr int kPoolLooks = 100;
 
 }  // namespace
 
@@ -77,6 +79,15 @@ std::optional<PoolSite> Desk::find_pool(const std::string& name) const {
   return found;
 }
 
+awaitable<std::optional<PoolSite>> Desk::await_pool(std::string name) const {
+  auto pool = find_pool(name);
+  for (int i = 0; i < kPoolLooks && !pool && !stopping; ++i) {
+    co_await rest(io, kPoolAgain);
+    pool = find_pool(name);
+  }
+  co_return pool;
+}
+
 awaitable<void> Desk::save(std::string kind, Document document) {
   const auto work = [this, kind, document](meter::Ledger& l) {
     JobBook(l.store(), gateway).put(kind, document);
@@ -102,25 +113,6 @@ awaitable<bool> Desk::erase(std::string kind, std::string id) {
     return JobBook(l.store(), gateway).erase(kind, id);
   };
   co_return co_await ledger.query(work);
-}
-
-awaitable<void> Desk::show_all(std::string kind, Caller caller, Now now, base::Responder& out) {
-  ordered_json all = ordered_json::array();
-  for (const Document& d : co_await list(kind, caller.tenant)) {
-    ordered_json stands = now(d.id);
-    all.push_back(stands.is_null() ? ordered_json::parse(d.body, nullptr, false) : std::move(stands));
-  }
-  co_await out.json(200, all.dump());
-}
-
-awaitable<void> Desk::show(std::string kind, std::string id, Caller caller, Now now, base::Responder& out) {
-  const auto d = co_await load(kind, id);
-  if (!d || d->tenant != caller.tenant) {
-    co_await out.error(404, "not_found", "no such " + kind);
-    co_return;
-  }
-  const ordered_json stands = now(id);
-  co_await out.json(200, stands.is_null() ? d->body : stands.dump());
 }
 
 awaitable<void> Desk::bill(Caller payer, meter::ServiceLine line) {

@@ -84,17 +84,13 @@ class Desk {
 
   // By its id, or as the name of a site: the first pool there that is alive.
   std::optional<PoolSite> find_pool(const std::string& name) const;
+  // The same after a start, when it may not have been heard of yet: waits some seconds for it.
+  boost::asio::awaitable<std::optional<PoolSite>> await_pool(std::string name) const;
 
   boost::asio::awaitable<void> save(std::string kind, Document document);
   boost::asio::awaitable<std::optional<Document>> load(std::string kind, std::string id);
   boost::asio::awaitable<std::vector<Document>> list(std::string kind, std::string tenant);
   boost::asio::awaitable<bool> erase(std::string kind, std::string id);
-  // What is under way as it stands now; null: it is not, and what was kept of it holds.
-  using Now = std::function<nlohmann::ordered_json(const std::string& id)>;
-  // Answers with a tenant's documents of a kind, or with one of them; 404 if it has none of that id.
-  boost::asio::awaitable<void> show_all(std::string kind, Caller caller, Now now, base::Responder& out);
-  boost::asio::awaitable<void> show(std::string kind, std::string id, Caller caller, Now now,
-                                    base::Responder& out);
   // Into the books, and from what is held for it into what is spent: once, whatever is replayed. While the ledger cannot be
   // written it waits; throws StoreError if the gateway ends meanwhile.
   boost::asio::awaitable<void> bill(Caller payer, meter::ServiceLine line);

@@ -10,13 +10,11 @@
 #include "gateway/jobs/batches/batch_input.hh"
 #include "gateway/jobs/batches/batch_log.hh"
 #include "gateway/jobs/batches/batches_service.hh"
+#include "gateway/jobs/kept_job.hh"
 
 namespace qanat::jobs {
 
-struct BatchesService::Batch {
-  std::string id;
-  Caller caller;
-  std::int64_t created_ms = 0;
+struct BatchesService::Batch : KeptJob {
   nlohmann::ordered_json doc;  // as OpenAI's API shows it
   std::string input;           // the file, while it is worked on
   std::vector<BatchLine> lines;

@@ -57,7 +57,7 @@ struct BatchesService::Routes {
                              "a batch's file has at most " + std::to_string(kMaxBatchBytes) + " bytes");
     auto b = std::make_shared<Batch>();
     b->id = fresh_id("batch_");
-    b->caller = caller;
+    b->payer = caller;
     b->created_ms = unix_ms();
     const std::int64_t now_s = b->created_ms / 1000;
     b->doc = {{"id", b->id},
@@ -74,41 +74,38 @@ struct BatchesService::Routes {
     co_await out.json(200, b->shown().dump());
   }
 
-  // As it stands now; null: this tenant has none of that id.
-  static awaitable<ordered_json> find(Self self, Caller caller, std::string id) {
-    const auto live = self->batches_.find(id);
-    if (live != self->batches_.end())
-      co_return live->second->caller.tenant == caller.tenant ? live->second->shown() : ordered_json();
-    const auto d = co_await self->desk_.load("batch", id);
-    if (!d || d->tenant != caller.tenant) co_return ordered_json();
-    co_return ordered_json::parse(d->body)["doc"];
+  static KeptJobs kept(Self self) {
+    const auto now = [self](const std::string& id, const std::string& tenant) {
+      const auto live = self->batches_.find(id);
+      return live == self->batches_.end() || live->second->payer.tenant != tenant ? ordered_json()
+                                                                                  : live->second->shown();
+    };
+    return {self->desk_, "batch", now};
   }
 
   static awaitable<void> get(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    const ordered_json found = co_await find(self, caller, std::string(in.capture("id")));
+    const KeptJobs batches = kept(self);
+    const ordered_json found = co_await batches.one(std::string(in.capture("id")), caller.tenant);
     if (found.is_null()) co_return co_await no_batch(out);
     co_await out.json(200, found.dump());
   }
 
   static awaitable<void> cancel(Self self, Caller caller, base::Request& in, base::Responder& out) {
     const std::string id(in.capture("id"));
-    const ordered_json before = co_await find(self, caller, id);
+    const KeptJobs batches = kept(self);
+    const ordered_json before = co_await batches.one(id, caller.tenant);
     if (before.is_null()) co_return co_await no_batch(out);
     const bool ended = co_await self->cancel(id);
     if (!ended)
       co_return void(co_await out.error(
           409, "batch_is_over", "the batch is " + before.value("status", "") + ", and cannot be cancelled"));
-    const ordered_json now = co_await find(self, caller, id);
+    const ordered_json now = co_await batches.one(id, caller.tenant);
     co_await out.json(200, now.dump());
   }
 
   static awaitable<void> list(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    ordered_json data = ordered_json::array();
-    for (const Document& d : co_await self->desk_.list("batch", caller.tenant)) {
-      const auto live = self->batches_.find(d.id);
-      data.push_back(live != self->batches_.end() ? live->second->shown()
-                                                  : ordered_json::parse(d.body)["doc"]);
-    }
+    const KeptJobs batches = kept(self);
+    ordered_json data = co_await batches.all(caller.tenant);
     co_await send_page(in, out, std::move(data));
   }
 };

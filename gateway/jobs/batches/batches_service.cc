@@ -68,9 +68,10 @@ BatchesService::BatchesService(Desk& desk, base::MetricsRegistry& metrics)
                                 "Calls of batches' lines that were made again")) {}
 
 awaitable<void> BatchesService::keep(BatchPtr b) {
-  const ordered_json body{{"doc", b->shown()}, {"project", b->caller.project}, {"key", b->caller.key}};
-  Document d{b->id, b->caller.tenant, b->created_ms, body.dump()};
-  co_await desk_.save("batch", std::move(d));
+  ordered_json body;
+  body["doc"] = b->shown();
+  Document kept = b->document(std::move(body));
+  co_await desk_.save("batch", std::move(kept));
 }
 
 void BatchesService::start() { asio::co_spawn(desk_.io, run(shared_from_this()), asio::detached); }
@@ -94,13 +95,10 @@ awaitable<void> BatchesService::run(Self self) {
 
 awaitable<void> BatchesService::take_up() {
   for (const Document& d : co_await desk_.list("batch", "")) {
-    const json kept = json::parse(d.body, nullptr, false);
-    if (!kept.is_object()) continue;
     auto b = std::make_shared<Batch>();
-    b->id = d.id;
-    b->created_ms = d.created_unix_ms;
-    b->doc = ordered_json::parse(d.body)["doc"];
-    b->caller = {d.tenant, kept.value("project", ""), kept.value("key", "")};
+    const ordered_json kept = b->restore(d);
+    if (!kept.is_object()) continue;
+    b->doc = kept["doc"];
     if (!b->over()) batches_.emplace(b->id, std::move(b));
   }
 }
@@ -129,9 +127,9 @@ awaitable<void> BatchesService::work(Self self, BatchPtr b) {
 
 // Its file is read and judged, and what came of it before is found; false: there is nothing to call.
 awaitable<bool> BatchesService::open(BatchPtr b) {
-  const auto file = co_await desk_.find_file(b->doc.value("input_file_id", ""), b->caller.tenant);
+  const auto file = co_await desk_.find_file(b->doc.value("input_file_id", ""), b->payer.tenant);
   BatchInput found;
-  if (!file || file->tenant != b->caller.tenant) {
+  if (!file || file->tenant != b->payer.tenant) {
     found.problems.push_back({"invalid_input_file", "the input file is not there any more", "", 0});
   } else {
     b->input.clear();
@@ -260,7 +258,7 @@ awaitable<std::string> BatchesService::hand_over(BatchPtr b, bool errors) {
   if (stored->second == 0) co_return "";
   File file;
   file.id = "file-" + b->id.substr(b->id.find('_') + 1) + (errors ? "e" : "o");
-  file.tenant = b->caller.tenant;
+  file.tenant = b->payer.tenant;
   file.name = b->id + (errors ? "_errors.jsonl" : "_output.jsonl");
   file.purpose = "batch_output";
   file.status = "processed";
@@ -300,14 +298,14 @@ std::optional<BatchesService::Errand> BatchesService::errand(const std::string& 
                                                              std::size_t line) const {
   const auto found = batches_.find(batch);
   if (found == batches_.end() || line >= found->second->lines.size()) return std::nullopt;
-  return Errand{found->second->caller, found->second->doc.value("endpoint", ""),
+  return Errand{found->second->payer, found->second->doc.value("endpoint", ""),
                 batch_request_id(batch, line)};
 }
 
 std::vector<Task> BatchesService::tasks() const {
   std::vector<Task> out;
   for (const auto& [id, b] : batches_)
-    out.push_back({id, b->caller.tenant, "batch", b->status(), desk_.gateway, b->answered + b->failed,
+    out.push_back({id, b->payer.tenant, "batch", b->status(), desk_.gateway, b->answered + b->failed,
                    b->lines.size(), "lines"});
   return out;
 }

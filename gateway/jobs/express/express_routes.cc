@@ -91,38 +91,19 @@ struct ExpressService::Routes {
     asio::co_spawn(desk.io, self->carry(self, t), asio::detached);
     co_await out.json(201, t->to_json(self->config_.tariff).dump());
   }
-
-  static Desk::Now now(Self self) {
-    return [self](const std::string& id) {
-      const auto found = self->running_.find(id);
-      return found == self->running_.end() ? ordered_json() : found->second->to_json(self->config_.tariff);
-    };
-  }
-
-  static awaitable<void> get(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    co_await self->desk_.show("transfer", std::string(in.capture("id")), std::move(caller), now(self), out);
-  }
-
-  static awaitable<void> list(Self self, Caller caller, base::Request&, base::Responder& out) {
-    co_await self->desk_.show_all("transfer", std::move(caller), now(self), out);
-  }
-
-  static awaitable<void> cancel(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    const auto found = self->running_.find(std::string(in.capture("id")));
-    if (found == self->running_.end() || found->second->payer.tenant != caller.tenant)
-      co_return void(co_await out.error(404, "not_found", "no such transfer is under way"));
-    const RunningPtr t = found->second;
-    t->steering->stop = true;
-    co_await out.json(200, t->to_json(self->config_.tariff).dump());
-  }
 };
 
 void ExpressService::add_routes(base::HttpServer& server) {
   const auto self = shared_from_this();
   route(server, desk_, "POST", "/qanat/v1/transfers", self, Routes::create);
-  route(server, desk_, "GET", "/qanat/v1/transfers", self, Routes::list);
-  route(server, desk_, "GET", "/qanat/v1/transfers/{id}", self, Routes::get);
-  route(server, desk_, "DELETE", "/qanat/v1/transfers/{id}", self, Routes::cancel);
+  const auto now = [self](const std::string& id, const std::string& tenant) {
+    const auto found = self->running_.find(id);
+    return found == self->running_.end() || found->second->payer.tenant != tenant
+               ? ordered_json()
+               : found->second->to_json(self->config_.tariff);
+  };
+  add_kept_routes(server, "/qanat/v1/transfers", {desk_, "transfer", now},
+                  [self](const std::string& id) { self->cancel(id); });
 }
 
 }  // namespace qanat::jobs

@@ -69,15 +69,8 @@ awaitable<void> ExpressService::tick(std::shared_ptr<ExpressService>) {
 }
 
 awaitable<void> ExpressService::keep(RunningPtr t) {
-  Document d;
-  d.id = t->id;
-  d.tenant = t->payer.tenant;
-  d.created_unix_ms = t->created_ms;
-  ordered_json body = t->to_json(config_.tariff);
-  body["project"] = t->payer.project;
-  body["key"] = t->payer.key;
-  d.body = body.dump();
-  co_await desk_.save("transfer", std::move(d));
+  Document kept = t->document(t->to_json(config_.tariff));
+  co_await desk_.save("transfer", std::move(kept));
 }
 
 // Until it is there: what is missing is asked for anew after every interruption.
@@ -131,16 +124,11 @@ awaitable<void> ExpressService::carry(std::shared_ptr<ExpressService>, RunningPt
 
 awaitable<void> ExpressService::take_up(std::shared_ptr<ExpressService> self) {
   for (const Document& d : co_await desk_.list("transfer", "")) {
-    const json j = json::parse(d.body, nullptr, false);
-    if (!j.is_object() || j.value("state", "") != "moving") continue;
     auto t = std::make_shared<Running>();
-    t->id = d.id;
-    t->payer.tenant = d.tenant;
-    t->payer.project = j.value("project", "default");
-    t->payer.key = j.value("key", "");
+    const ordered_json j = t->restore(d);
+    if (!j.is_object() || j.value("state", "") != "moving") continue;
     t->dataset = j.value("dataset", "");
     t->artefact = parse_digest(j.value("artefact", "")).value_or(Digest{});
-    t->created_ms = d.created_unix_ms;
     if (j["by_unix_ms"].is_number()) t->by_ms = j["by_unix_ms"].get<std::int64_t>();
     t->size = j.value("bytes", 0ULL);
     t->to_move = j.value("bytes_to_move", 0ULL);
@@ -149,15 +137,7 @@ awaitable<void> ExpressService::take_up(std::shared_ptr<ExpressService> self) {
     t->quoted = j.value("quoted_nano", static_cast<std::int64_t>(config_.tariff.price(t->to_move, 0)));
     // It was let in: what it may cost is held again, whatever else has been let in since.
     if (co_await desk_.hold(t->payer, t->quoted)) desk_.settle(t->payer, -meter::Nano{t->quoted}, 0);
-    // The pool may not have been heard of yet.
-    for (int i = 0; i < 100 && !desk_.stopping; ++i) {
-      const auto pool = desk_.find_pool(j.value("site", ""));
-      if (pool) {
-        t->pool = *pool;
-        break;
-      }
-      co_await rest(desk_.io, kTick);
-    }
+    if (const auto pool = co_await desk_.await_pool(j.value("site", ""))) t->pool = *pool;
     t->links = links_to(t->pool);
     t->steering->bytes_per_s = 0;  // until the timetable has been asked
     running_[t->id] = t;

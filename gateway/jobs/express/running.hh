@@ -10,17 +10,17 @@
 #include <vector>
 
 #include "gateway/jobs/express/express_service.hh"
+#include "gateway/jobs/kept_job.hh"
 
 namespace qanat::jobs {
 
 // Its JSON is what the book keeps.
-struct ExpressService::Running {
-  std::string id, dataset, state = "moving", error;
-  Caller payer;
+struct ExpressService::Running : KeptJob {
+  std::string dataset, state = "moving", error;
   Digest artefact;
   PoolSite pool;
   std::optional<std::int64_t> by_ms;
-  std::int64_t created_ms = 0, finished_ms = 0, predicted_ms = kNever;
+  std::int64_t finished_ms = 0, predicted_ms = kNever;
   std::uint64_t size = 0, to_move = 0, peak = 0, off_peak = 0;  // bytes; the last two: moved
   std::int64_t quoted = 0;  // nano: the most that it will cost, held in the payer's budgets
   std::vector<std::size_t> links;

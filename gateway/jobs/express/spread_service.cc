@@ -5,8 +5,7 @@
 #include <boost/asio/detached.hpp>
 #include <nlohmann/json.hpp>
 
-#include "base/log.hh"
-#include "gateway/jobs/rest.hh"
+#include "gateway/jobs/kept_job.hh"
 
 namespace qanat::jobs {
 namespace asio = boost::asio;
@@ -14,19 +13,12 @@ using asio::awaitable;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-namespace {
-
-constexpr base::Duration kHeardOf = std::chrono::milliseconds{100};
-
-}  // namespace
-
 // One that is under way; its JSON is what the book keeps.
-struct SpreadService::Going {
-  std::string id, dataset, state = "moving";
-  Caller payer;
+struct SpreadService::Going : KeptJob {
+  std::string dataset, state = "moving";
   Digest artefact;
   std::uint64_t size = 0;
-  std::int64_t created_ms = 0, finished_ms = 0;
+  std::int64_t finished_ms = 0;
   meter::Nano held = 0;                // in the payer's budgets, not billed yet
   std::int64_t paid = 0;               // nano
   std::vector<std::uint64_t> to_move;  // by pool, at first
@@ -62,15 +54,8 @@ struct SpreadService::Going {
 };
 
 awaitable<void> SpreadService::keep(GoingPtr g) {
-  Document d;
-  d.id = g->id;
-  d.tenant = g->payer.tenant;
-  d.created_unix_ms = g->created_ms;
-  ordered_json body = g->to_json();
-  body["project"] = g->payer.project;
-  body["key"] = g->payer.key;
-  d.body = body.dump();
-  co_await desk_.save("spread", std::move(d));
+  Document kept = g->document(g->to_json());
+  co_await desk_.save("spread", std::move(kept));
 }
 
 awaitable<void> SpreadService::bill(GoingPtr g, std::size_t target) {
@@ -111,27 +96,17 @@ void SpreadService::begin(GoingPtr g, std::vector<FanOut::Target> targets) {
 
 awaitable<void> SpreadService::take_up(Self self) {
   for (const Document& d : co_await desk_.list("spread", "")) {
-    const json j = json::parse(d.body, nullptr, false);
-    if (!j.is_object() || j.value("state", "") != "moving") continue;
     auto g = std::make_shared<Going>();
-    g->id = d.id;
-    g->payer.tenant = d.tenant;
-    g->payer.project = j.value("project", "default");
-    g->payer.key = j.value("key", "");
+    const ordered_json j = g->restore(d);
+    if (!j.is_object() || j.value("state", "") != "moving") continue;
     g->dataset = j.value("dataset", "");
     g->artefact = parse_digest(j.value("artefact", "")).value_or(Digest{});
     g->size = j.value("bytes", 0ULL);
-    g->created_ms = d.created_unix_ms;
     g->paid = j.value("price_nano", std::int64_t{0});
     g->held = j.value("at_most_nano", std::int64_t{0}) - g->paid;
     std::vector<FanOut::Target> targets;
-    for (const json& t : j["pools"]) {
-      std::optional<PoolSite> pool;
-      // The pool may not have been heard of yet.
-      for (int i = 0; i < 100 && !desk_.stopping && !pool; ++i) {
-        pool = desk_.find_pool(t.value("pool", ""));
-        if (!pool) co_await rest(desk_.io, kHeardOf);
-      }
+    for (const ordered_json& t : j["pools"]) {
+      const auto pool = co_await desk_.await_pool(t.value("pool", ""));
       if (!pool) continue;
       g->to_move.push_back(t.value("bytes_to_move", 0ULL));
       const bool there = t.value("state", "") == "there";
@@ -216,38 +191,18 @@ struct SpreadService::Routes {
     asio::co_spawn(desk.io, self->carry(self, g), asio::detached);
     co_await out.json(201, body);
   }
-
-  static Desk::Now now(Self self) {
-    return [self](const std::string& id) {
-      const auto found = self->going_.find(id);
-      return found == self->going_.end() ? ordered_json() : found->second->to_json();
-    };
-  }
-
-  static awaitable<void> get(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    co_await self->desk_.show("spread", std::string(in.capture("id")), std::move(caller), now(self), out);
-  }
-
-  static awaitable<void> list(Self self, Caller caller, base::Request&, base::Responder& out) {
-    co_await self->desk_.show_all("spread", std::move(caller), now(self), out);
-  }
-
-  static awaitable<void> cancel(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    const auto found = self->going_.find(std::string(in.capture("id")));
-    if (found == self->going_.end() || found->second->payer.tenant != caller.tenant)
-      co_return void(co_await out.error(404, "not_found", "no such spread is under way"));
-    const GoingPtr g = found->second;
-    g->cancel();
-    co_await out.json(200, g->to_json().dump());
-  }
 };
 
 void SpreadService::add_routes(base::HttpServer& server) {
   const auto self = shared_from_this();
   route(server, desk_, "POST", "/qanat/v1/spreads", self, Routes::create);
-  route(server, desk_, "GET", "/qanat/v1/spreads", self, Routes::list);
-  route(server, desk_, "GET", "/qanat/v1/spreads/{id}", self, Routes::get);
-  route(server, desk_, "DELETE", "/qanat/v1/spreads/{id}", self, Routes::cancel);
+  const auto now = [self](const std::string& id, const std::string& tenant) {
+    const auto found = self->going_.find(id);
+    return found == self->going_.end() || found->second->payer.tenant != tenant ? ordered_json()
+                                                                                : found->second->to_json();
+  };
+  add_kept_routes(server, "/qanat/v1/spreads", {desk_, "spread", now},
+                  [self](const std::string& id) { self->cancel(id); });
 }
 
 }  // namespace qanat::jobs

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/jobs/kept_job.hh"
 #include "gateway/jobs/tuning/tuning_service.hh"
 
 namespace qanat::jobs {
@@ -14,9 +15,7 @@ namespace qanat::jobs {
 inline constexpr std::size_t kMaxEvents = 2000;  // of a job that are kept
 
 // `doc` is what the book keeps and the API shows; the rest follows from it.
-struct TuningService::Tune {
-  std::string id, tenant, project, key;
-  std::int64_t created_ms = 0;
+struct TuningService::Tune : KeptJob {
   nlohmann::ordered_json doc;      // OpenAI's fields and x_qanat
   nlohmann::ordered_json request;  // as pools are asked
   nlohmann::ordered_json events = nlohmann::ordered_json::array(),
@@ -33,13 +32,6 @@ struct TuningService::Tune {
   bool ending = false;  // what it comes to is fixed, and being billed
   int idle = 0;         // rounds that it has waited
 
-  Caller caller() const {
-    Caller c;
-    c.tenant = tenant;
-    c.project = project;
-    c.key = key;
-    return c;
-  }
   // Tokens that so many steps train.
   std::uint64_t tokens_at(std::uint64_t step) const {
     const auto& own = doc["x_qanat"];

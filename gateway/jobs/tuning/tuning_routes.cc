@@ -82,9 +82,7 @@ struct TuningService::Routes {
     job.priority = *priority;
     job.cheapest = text_of(own, "prefer") == "cost";
     t->file = *file;
-    t->tenant = caller.tenant;
-    t->project = caller.project;
-    t->key = caller.key;
+    t->payer = caller;
     t->wanted = own.value("pools", std::vector<std::string>());
     auto [offers, refused, said] = co_await self->survey(t, {});
     double fastest = 0;
@@ -156,12 +154,12 @@ struct TuningService::Routes {
   }
 
   static asio::awaitable<void> list(Self self, Caller caller, base::Request& in, base::Responder& out) {
-    ordered_json data = ordered_json::array();
-    for (const Document& d : co_await self->desk_.list("tune", caller.tenant)) {
-      const auto live = self->tunes_.find(d.id);
-      data.push_back(live != self->tunes_.end() ? live->second->doc
-                                                : ordered_json::parse(d.body).value("doc", ordered_json()));
-    }
+    const auto now = [self](const std::string& id, const std::string&) {
+      const auto live = self->tunes_.find(id);
+      return live == self->tunes_.end() ? ordered_json() : live->second->doc;
+    };
+    const KeptJobs tunes{self->desk_, "tune", now};
+    ordered_json data = co_await tunes.all(caller.tenant);
     co_await send_page(in, out, std::move(data));
   }
 
@@ -169,7 +167,7 @@ struct TuningService::Routes {
     const std::string id(in.capture("id")), verb(in.capture("verb"));
     ordered_json doc, events, checkpoints;
     if (const auto live = self->tunes_.find(id);
-        live != self->tunes_.end() && live->second->tenant == caller.tenant) {
+        live != self->tunes_.end() && live->second->payer.tenant == caller.tenant) {
       doc = live->second->doc;
       events = live->second->events;
       checkpoints = live->second->checkpoints;
@@ -192,7 +190,7 @@ struct TuningService::Routes {
   static asio::awaitable<void> turn(Self self, Caller caller, base::Request& in, base::Responder& out) {
     const std::string verb(in.capture("verb"));
     const auto found = self->tunes_.find(std::string(in.capture("id")));
-    if (found == self->tunes_.end() || found->second->tenant != caller.tenant)
+    if (found == self->tunes_.end() || found->second->payer.tenant != caller.tenant)
       co_return void(co_await out.error(404, "not_found", "no such fine-tuning job is under way"));
     const TunePtr t = found->second;
     if (verb == "pause") {

@@ -45,8 +45,6 @@ awaitable<void> TuningService::keep(TunePtr t) {
   body["events"] = t->events;
   body["checkpoints"] = t->checkpoints;
   body["file"] = t->file.id;
-  body["project"] = t->project;
-  body["key"] = t->key;
   body["wanted"] = t->wanted;
   body["pool_job"] = t->pool_job;
   body["begun_at"] = t->begun_at;
@@ -60,12 +58,8 @@ awaitable<void> TuningService::keep(TunePtr t) {
     t->doc["x_qanat"]["safe_step"] = job->step;
     t->doc["x_qanat"]["moves"] = job->moves;
   }
-  Document d;
-  d.id = t->id;
-  d.tenant = t->tenant;
-  d.created_unix_ms = t->created_ms;
-  d.body = body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-  co_await desk_.save("tune", std::move(d));
+  Document kept = t->document(std::move(body));
+  co_await desk_.save("tune", std::move(kept));
 }
 
 awaitable<Result<base::ClientResponse>> TuningService::ask(TunePtr t, PoolSite pool, std::string method,
@@ -109,14 +103,14 @@ awaitable<void> TuningService::bill(TunePtr t) {
   line.unix_ms = unix_ms();
   t->begun_at = job->step;
   t->held -= line.amount_nano;
-  co_await desk_.bill(t->caller(), std::move(line));
+  co_await desk_.bill(t->payer, std::move(line));
 }
 
 awaitable<void> TuningService::end(TunePtr t, std::string status, std::string code, std::string message) {
   if (std::exchange(t->ending, true)) co_return;
   queue_.on_ended(t->id);  // before the first wait: a checkpoint that comes home meanwhile is too late
   co_await bill(t);
-  desk_.settle(t->caller(), std::exchange(t->held, 0), 0);
+  desk_.settle(t->payer, std::exchange(t->held, 0), 0);
   t->doc["status"] = status;
   t->doc["finished_at"] = unix_ms() / 1000;
   if (!code.empty()) {
@@ -134,7 +128,7 @@ awaitable<void> TuningService::stage(Self, TunePtr t) {
   const TuningJob job = *queue_.find(t->id);
   const auto pool = desk_.find_pool(job.pool);
   if (!pool) co_return queue_.on_stage_failed(t->id);
-  const auto allowed = co_await desk_.use(t->file, t->caller(), *pool, "finetune", t->id);
+  const auto allowed = co_await desk_.use(t->file, t->payer, *pool, "finetune", t->id);
   if (!allowed) {
     const Errc why = errc_of(allowed.error());
     co_return co_await end(t, "failed", std::string(code(why)), make_error_code(why).message());
@@ -172,7 +166,7 @@ awaitable<void> TuningService::begin(Self, TunePtr t) {
   body["x_qanat"]["step"] = job.step;
   if (!job.checkpoint.empty()) body["x_qanat"]["checkpoint"] = job.checkpoint;
   body["x_qanat"]["use"] = t->id;
-  body["x_qanat"]["user"] = t->tenant;
+  body["x_qanat"]["user"] = t->payer.tenant;
   const auto said = co_await ask(t, *pool, "POST", "/v1/fine_tuning/jobs", body.dump());
   const json answer = said ? json::parse(said->body, nullptr, false) : json();
   if (!said || said->status != 200 || !answer.is_object()) {
@@ -261,23 +255,18 @@ awaitable<void> TuningService::run(Self self) {
 // After a restart: what ran is listened to where it runs; what was on its way is begun again.
 awaitable<void> TuningService::take_up() {
   for (const Document& d : co_await desk_.list("tune", "")) {
-    const ordered_json j = ordered_json::parse(d.body, nullptr, false);
-    if (!j.is_object()) continue;
     auto t = std::make_shared<Tune>();
-    t->id = d.id;
-    t->tenant = d.tenant;
-    t->created_ms = d.created_unix_ms;
+    const ordered_json j = t->restore(d);
+    if (!j.is_object()) continue;
     t->doc = j["doc"];
     if (t->over()) continue;
     t->request = j["request"];
     t->events = j["events"];
     t->checkpoints = j["checkpoints"];
-    t->project = j.value("project", "default");
-    t->key = j.value("key", "");
     t->wanted = j.value("wanted", std::vector<std::string>());
     t->pool_job = j.value("pool_job", "");
     t->begun_at = j.value("begun_at", std::uint64_t{0});
-    const auto file = co_await desk_.find_file(j.value("file", ""), t->tenant);
+    const auto file = co_await desk_.find_file(j.value("file", ""), t->payer.tenant);
     if (file) t->file = *file;
     TuningJob job;
     job.id = d.id;
@@ -299,7 +288,7 @@ awaitable<void> TuningService::take_up() {
     }
     t->held = t->dearest() * static_cast<meter::Nano>(job.tokens - t->tokens_at(t->begun_at));
     // It was let in: what it may cost is held again, whatever else has been let in since.
-    if (co_await desk_.hold(t->caller(), t->held)) desk_.settle(t->caller(), -t->held, 0);
+    if (co_await desk_.hold(t->payer, t->held)) desk_.settle(t->payer, -t->held, 0);
     tunes_[t->id] = t;
     queue_.add(std::move(job));
     tell(t, "info", "The gateway has begun anew; the job goes on");
@@ -310,7 +299,7 @@ std::vector<Task> TuningService::tasks() const {
   std::vector<Task> list;
   for (const auto& [id, t] : tunes_) {
     const TuningJob* job = queue_.find(id);
-    list.push_back({id, t->tenant, "finetune", std::string(to_string(job->state)), job->pool,
+    list.push_back({id, t->payer.tenant, "finetune", std::string(to_string(job->state)), job->pool,
                     t->doc["x_qanat"].value("step", job->step), job->steps, "steps"});
   }
   return list;

@@ -31,7 +31,7 @@ awaitable<TuningService::Survey> TuningService::survey(TunePtr t, std::vector<st
         std::find(known.begin(), known.end(), pool.id) != known.end() ||
         std::find(pool.models.begin(), pool.models.end(), model) == pool.models.end())
       continue;
-    const auto allowed = co_await desk_.could_use(t->file, t->caller(), pool, "finetune");
+    const auto allowed = co_await desk_.could_use(t->file, t->payer, pool, "finetune");
     if (!allowed) {
       survey.refused = errc_of(allowed.error());
       continue;

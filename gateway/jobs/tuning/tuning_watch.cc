@@ -57,7 +57,7 @@ awaitable<void> TuningService::succeed(TunePtr t, PoolSite pool, std::string res
             ? static_cast<char>(std::tolower(static_cast<unsigned char>(c)))
             : '-';
   v.name = "ft-" + (suffix.empty() ? std::string("model") : suffix) + "-" + t->id.substr(t->id.size() - 12);
-  v.tenant = t->tenant;
+  v.tenant = t->payer.tenant;
   v.job = t->id;
   v.artefact = parse_digest(result).value_or(Digest{});
   v.created_unix_ms = unix_ms();
