@@ -49,6 +49,7 @@ std::vector<session::TenantView> Standby::tenants() const {
 }
 
 std::vector<session::LinkView> Standby::matrix(session::Now) const { ask_the_leader(); }
+session::PastMatrix Standby::matrix_at(session::Now, base::UnixSeconds) const { ask_the_leader(); }
 std::vector<session::PathView> Standby::paths(const session::PathQuery&) const { ask_the_leader(); }
 std::variant<std::string, std::vector<std::string>> Standby::mint_join_token(const std::string&, bool,
                                                                              std::uint64_t, session::Now) {

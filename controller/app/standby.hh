@@ -29,6 +29,7 @@ class Standby final : public session::Level {
   session::Status status(session::Now now) const override;
   std::vector<session::NodeView> nodes() const override;
   std::vector<session::LinkView> matrix(session::Now now) const override;
+  session::PastMatrix matrix_at(session::Now now, base::UnixSeconds at) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
   std::vector<session::TenantView> tenants() const override;
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,

@@ -24,6 +24,7 @@ Domain::Domain(DomainConfig config, store::Store& store, session::Authority& aut
                      const auto at = rollouts_.find(member);
                      return at != rollouts_.end() && at->second.bound == authority_.serial();
                    }),
+      history_(now.mono),
       started_(now.mono) {
   load(now);
 }
@@ -194,8 +195,10 @@ void Domain::note_vitals(MemberId member, const proto::v1::Telemetry& telemetry,
 void Domain::measured(const telemetry::LinkKey& key, base::Time now) {
   for (const auto& way : {key, key.reversed()}) {
     const auto link = matrix_.link(way, now);
-    const bool published = link ? links_.update(*link) : links_.erase(way);
-    if (published && has_parent_) unreported_.insert(way);
+    const auto before = link ? links_.update(*link) : links_.erase(way);
+    if (!before) continue;
+    history_.note(*before, now);
+    if (has_parent_) unreported_.insert(way);
   }
 }
 
@@ -244,9 +247,9 @@ std::vector<const proto::v1::Tenant*> Domain::tenants_in_force() const {
 }
 
 // A member that was revoked or replaced: nothing of it stays.
-void Domain::leave(MemberId member, Now) {
+void Domain::leave(MemberId member, Now now) {
   matrix_.forget(ids::NodeId{member});
-  links_.forget(ids::NodeId{member});
+  for (const auto& before : links_.forget(ids::NodeId{member})) history_.note(before, now.mono);
   vitals_.forget(ids::NodeId{member});
   demands_.forget(ids::NodeId{member});
   forecast_.forget(ids::NodeId{member});

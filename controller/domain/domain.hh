@@ -29,6 +29,7 @@
 #include "controller/telemetry/demand_book.hh"
 #include "controller/telemetry/matrix.hh"
 #include "controller/telemetry/vitals.hh"
+#include "controller/topology/link_history.hh"
 #include "controller/topology/link_table.hh"
 
 namespace qanat::domain {
@@ -91,6 +92,7 @@ class Domain final : public session::Level {
   session::Status status(Now now) const override;
   std::vector<session::NodeView> nodes() const override;
   std::vector<session::LinkView> matrix(Now now) const override;
+  session::PastMatrix matrix_at(Now now, base::UnixSeconds at) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
   session::TrafficView traffic() const override;
   std::vector<session::SlaView> slas() const override;
@@ -216,6 +218,7 @@ class Domain final : public session::Level {
   session::CaRotation ca_rotation_;
   telemetry::Matrix matrix_;
   topology::LinkTable links_;
+  topology::LinkHistory history_;
   std::set<telemetry::LinkKey> unreported_;  // published since the last report to the global level
   policy::Rules rules_;
   Steering steering_;

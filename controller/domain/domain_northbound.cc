@@ -52,6 +52,10 @@ std::vector<LinkView> Domain::matrix(Now now) const {
   return views_of(matrix_.links(now.mono), now.mono, [this](std::uint32_t node) { return name_of(node); });
 }
 
+session::PastMatrix Domain::matrix_at(Now now, base::UnixSeconds at) const {
+  return past_matrix(history_, links_.links(), now, at, [this](std::uint32_t node) { return name_of(node); });
+}
+
 std::vector<PathView> Domain::paths(const session::PathQuery& query) const {
   std::vector<PathView> out;
   const auto name = [this](std::uint32_t node) { return name_of(node); };

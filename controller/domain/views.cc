@@ -86,6 +86,18 @@ std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& link
   return out;
 }
 
+session::PastMatrix past_matrix(const topology::LinkHistory& history, std::vector<telemetry::Link> published,
+                                session::Now now, base::UnixSeconds at, const NameOf& name) {
+  using std::chrono::seconds;
+  const auto kept = std::chrono::ceil<seconds>(now.mono - history.began()).count();
+  session::PastMatrix out;
+  out.kept_since = now.unix_s - std::min(now.unix_s, static_cast<base::UnixSeconds>(kept));
+  if (at < out.kept_since) return out;
+  const base::Time when = std::max(now.mono - seconds(now.unix_s - at), history.began());
+  if (const auto links = history.at(when, std::move(published))) out.links = views_of(*links, when, name);
+  return out;
+}
+
 void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, const session::PathQuery& query,
                   const NameOf& name, std::vector<session::PathView>& out) {
   const auto tier = static_cast<ids::Tier>(policy.tier());

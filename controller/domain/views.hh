@@ -7,6 +7,7 @@
 
 #include "controller/session/level.hh"
 #include "controller/telemetry/matrix.hh"
+#include "controller/topology/link_history.hh"
 #include "identifiers/proto/southbound.pb.h"
 
 namespace qanat::domain {
@@ -21,6 +22,9 @@ proto::v1::Tenant tenant_of(const session::TenantView& view);
 std::vector<std::string> problems_of(const std::vector<session::TenantView>& all);
 // VNIs of the tenant's that others have.
 std::vector<std::string> clashes(const proto::v1::Tenant& tenant, const std::vector<proto::v1::Tenant>& kept);
+// Of links published at `at`, by a history of them and all that is published now.
+session::PastMatrix past_matrix(const topology::LinkHistory& history, std::vector<telemetry::Link> published,
+                                session::Now now, base::UnixSeconds at, const NameOf& name);
 std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,
                                         const NameOf& name);
 // The lists of a policy that fit the query.

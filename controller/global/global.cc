@@ -20,6 +20,7 @@ Global::Global(std::string name, store::Store& store, session::Authority& author
       members_(members),
       membership_(store, authority, Membership::Kind::Domains, 0),
       ca_rotation_(authority, membership_, members, [](MemberId) { return true; }),
+      history_(now.mono),
       quiet_until_(now.mono) {
   load(now, random);
 }

@@ -19,6 +19,7 @@
 #include "controller/session/level.hh"
 #include "controller/session/membership.hh"
 #include "controller/telemetry/matrix.hh"
+#include "controller/topology/link_history.hh"
 #include "controller/topology/link_table.hh"
 
 namespace qanat::global {
@@ -60,6 +61,7 @@ class Global final : public session::Level {
   session::Status status(Now now) const override;
   std::vector<session::NodeView> nodes() const override;
   std::vector<session::LinkView> matrix(Now now) const override;
+  session::PastMatrix matrix_at(Now now, base::UnixSeconds at) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
   std::vector<session::TenantView> tenants() const override;
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
@@ -143,6 +145,7 @@ class Global final : public session::Level {
   session::CaRotation ca_rotation_;
   telemetry::Matrix matrix_;
   topology::LinkTable links_;
+  topology::LinkHistory history_;
   std::set<domain::Pair> pairs_;      // across domains, that get lists
   std::set<domain::Pair> unsettled_;  // whose last computation changed them
   policy::Rules rules_;

@@ -40,6 +40,11 @@ std::vector<session::LinkView> Global::matrix(Now now) const {
                           [this](std::uint32_t node) { return name_of(node); });
 }
 
+session::PastMatrix Global::matrix_at(Now now, base::UnixSeconds at) const {
+  return domain::past_matrix(history_, links_.links(), now, at,
+                             [this](std::uint32_t node) { return name_of(node); });
+}
+
 std::vector<session::PathView> Global::paths(const session::PathQuery& query) const {
   std::vector<session::PathView> out;
   const auto name = [this](std::uint32_t node) { return name_of(node); };
@@ -101,7 +106,7 @@ bool Global::revoke(const std::string& name, Now now) {
   proto::v1::DomainReport kept;
   for (const auto& [node, record] : state.nodes) {
     matrix_.forget(ids::NodeId{node});
-    links_.forget(ids::NodeId{node});
+    for (const auto& before : links_.forget(ids::NodeId{node})) history_.note(before, now.mono);
     state.denied.push_back(node);
   }
   std::sort(state.denied.begin(), state.denied.end());

@@ -63,7 +63,7 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
     for (const auto& [id, record] : state.nodes) {
       if (nodes.contains(id)) continue;
       matrix_.forget(ids::NodeId{id});
-      links_.forget(ids::NodeId{id});
+      for (const auto& before : links_.forget(ids::NodeId{id})) history_.note(before, now.mono);
     }
     state.nodes = std::move(nodes);
     state.denied = std::move(denied);
@@ -116,11 +116,7 @@ void Global::tell_over_bound(MemberId domain, std::size_t over) {
 void Global::measured(const telemetry::LinkKey& key, base::Time now) {
   for (const auto& way : {key, key.reversed()}) {
     const auto link = matrix_.link(way, now);
-    if (link) {
-      links_.update(*link);
-    } else {
-      links_.erase(way);
-    }
+    if (const auto before = link ? links_.update(*link) : links_.erase(way)) history_.note(*before, now);
   }
 }
 

@@ -1,10 +1,8 @@
 #include "controller/northbound/intent.hh"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <charconv>
-#include <ctime>
 #include <map>
 #include <set>
 
@@ -12,6 +10,7 @@
 #include "controller/northbound/bandwidth_json.hh"
 #include "controller/northbound/object_reader.hh"
 #include "controller/northbound/risks_json.hh"
+#include "controller/northbound/timestamp.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/policy/tenant_check.hh"
 #include "identifiers/ids/sid.hh"
@@ -22,28 +21,6 @@ namespace qanat::northbound {
 namespace {
 
 constexpr std::uint32_t kMostRttMs = 60'000;
-
-// RFC 3339, whole seconds, with an offset; nullopt when it is not.
-std::optional<base::UnixSeconds> parse_time(const std::string& text) {
-  std::tm tm{};
-  const char* rest = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &tm);
-  if (rest == nullptr) return std::nullopt;
-  std::int64_t offset = 0;
-  if (const std::string zone = rest; zone != "Z" && zone != "z") {
-    int hours = 0, minutes = 0;
-    char sign = 0, after = 0;
-    if (std::sscanf(zone.c_str(), "%c%2d:%2d%c", &sign, &hours, &minutes, &after) != 3 ||
-        (sign != '+' && sign != '-') || hours > 23 || minutes > 59)
-      return std::nullopt;
-    offset = (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-  }
-  const std::int64_t seconds = timegm(&tm) - offset;
-  return seconds > 0 ? std::optional(static_cast<base::UnixSeconds>(seconds)) : std::nullopt;
-}
-
-std::string time_text(base::UnixSeconds seconds) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
-}
 
 double per(std::uint32_t units, double scale) { return units / scale; }
 
@@ -95,7 +72,7 @@ class Reading {
   base::UnixSeconds time(ObjectReader& at, const char* key) {
     const std::string text = at.string(key);
     if (text.empty()) return 0;
-    const auto seconds = parse_time(text);
+    const auto seconds = parse_timestamp(text);
     if (!seconds) at.problem(key, "'" + text + "' is no time as 2026-12-01T22:00:00Z");
     return seconds.value_or(0);
   }
@@ -208,8 +185,8 @@ class Reading {
 
 Json json_of(const policy::Drain& drain) {
   Json json{{"node", drain.node}, {"mode", drain.mode == policy::DrainMode::Hard ? "hard" : "soft"}};
-  if (drain.from != 0) json["from"] = time_text(drain.from);
-  if (drain.until != 0) json["until"] = time_text(drain.until);
+  if (drain.from != 0) json["from"] = timestamp(drain.from);
+  if (drain.until != 0) json["until"] = timestamp(drain.until);
   return json;
 }
 
@@ -229,8 +206,8 @@ Json json_of(const policy::Sla& sla) {
 }
 
 Json json_of(const policy::Freeze& freeze) {
-  Json json{{"until", time_text(freeze.until)}};
-  if (freeze.from != 0) json["from"] = time_text(freeze.from);
+  Json json{{"until", timestamp(freeze.until)}};
+  if (freeze.from != 0) json["from"] = timestamp(freeze.from);
   if (!freeze.why.empty()) json["why"] = freeze.why;
   return json;
 }
@@ -255,7 +232,7 @@ std::map<std::string, std::string> items_of(const Intent& intent) {
   for (const auto& sla : intent.rules.slas)
     items["sla " + sla.tenant + " " + std::string(ids::to_string(sla.tier))] = text_of(json_of(sla));
   for (const auto& freeze : intent.rules.freezes)
-    items["freeze until " + time_text(freeze.until)] = text_of(json_of(freeze));
+    items["freeze until " + timestamp(freeze.until)] = text_of(json_of(freeze));
   for (const auto& risk : intent.rules.risks) items["risk " + risk.name] = text_of(risk_json(risk));
   if (const std::uint32_t permille = intent.rules.moves_permille_a_minute; permille != 0)
     items["pace"] = text_of(json_of_pace(permille));

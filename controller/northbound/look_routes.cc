@@ -7,6 +7,7 @@
 #include "controller/northbound/desk_views.hh"
 #include "controller/northbound/json_views.hh"
 #include "controller/northbound/openapi.hh"
+#include "controller/northbound/timestamp.hh"
 #include "controller/northbound/what_if_json.hh"
 #include "identifiers/ids/tier.hh"
 
@@ -26,6 +27,16 @@ std::optional<std::uint64_t> number_in(const Request& in, std::string_view name,
   if (text->empty() || std::from_chars(text->data(), end, number).ptr != end || number > most)
     return std::nullopt;
   return number;
+}
+
+// Unix seconds, or RFC 3339.
+std::optional<base::UnixSeconds> time_in(const std::string& text) {
+  base::UnixSeconds seconds = 0;
+  const char* end = text.data() + text.size();
+  if (const auto read = std::from_chars(text.data(), end, seconds);
+      !text.empty() && read.ptr == end && read.ec == std::errc{})
+    return seconds;
+  return parse_timestamp(text);
 }
 
 // RFC 8288: where the rest is.
@@ -80,8 +91,26 @@ void Desk::add_look_routes(Routes& routes) {
   routes.look("/v1/nodes", kViewer, [this](Request& in, Responder& out, const Caller&) {
     return page(in, out, level_.nodes(), [](const auto& n) { return n.name; });
   });
-  routes.look("/v1/matrix", kViewer, [this](Request& in, Responder& out, const Caller&) {
-    return page(in, out, level_.matrix(now()), [](const auto& l) {
+  routes.look("/v1/matrix", kViewer, [this](Request& in, Responder& out, const Caller&) -> Answer {
+    std::vector<session::LinkView> links;
+    if (const auto text = in.parameter("at")) {
+      constexpr const char* kExamples = "GET /v1/matrix?at=2026-11-23T22:00:00Z, or in Unix seconds";
+      const auto at = time_in(*text);
+      if (!at || *at > now().unix_s) {
+        co_await out.error(400, "bad_request", "at: \"" + *text + "\" is not a time that was", kExamples);
+        co_return;
+      }
+      auto past = level_.matrix_at(now(), *at);
+      if (!past.links) {
+        co_await out.error(404, "not_kept", "at: what was measured then is not kept any more",
+                           "it is since " + timestamp(past.kept_since));
+        co_return;
+      }
+      links = std::move(*past.links);
+    } else {
+      links = level_.matrix(now());
+    }
+    co_await page(in, out, std::move(links), [](const auto& l) {
       return l.from + " " + l.to + " " + std::to_string(l.from_plane) + " " + std::to_string(l.to_plane);
     });
   });

@@ -107,6 +107,11 @@ struct LinkView {
   std::string state;  // "usable", "dead", "unknown"
   std::int64_t age_ms = 0;
 };
+// As it was published then; nullopt: that is not kept any more.
+struct PastMatrix {
+  base::UnixSeconds kept_since = 0;
+  std::optional<std::vector<LinkView>> links;
+};
 struct PathView {
   std::string from;
   std::string to;
@@ -214,6 +219,7 @@ class Level {
   virtual Status status(Now now) const = 0;
   virtual std::vector<NodeView> nodes() const = 0;
   virtual std::vector<LinkView> matrix(Now now) const = 0;
+  virtual PastMatrix matrix_at(Now now, base::UnixSeconds at) const = 0;  // `at`: not after `now`
   virtual std::vector<PathView> paths(const PathQuery& query) const = 0;
   // Domains plan; the global level has nothing to say.
   virtual TrafficView traffic() const { return {}; }

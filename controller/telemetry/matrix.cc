@@ -6,7 +6,7 @@ namespace qanat::telemetry {
 namespace {
 
 constexpr std::uint32_t kScale = 1024;
-// Each report keeps 15/16 of the past: at two reports a second, loss is that of the last 8 s or so.
+// Each interval keeps 15/16 of the past: loss is that of the last 8 s or so.
 constexpr std::uint64_t kKeep = 15;
 constexpr std::uint64_t kOf = 16;
 // The ratio is never taken over fewer probes than this, so one lost probe of two is not "half of all is lost".
@@ -15,8 +15,9 @@ constexpr std::uint32_t kLeastProbes = 20;
 constexpr std::uint32_t kMostProbes = 200'000;
 constexpr std::uint32_t kMillion = 1'000'000;
 
-std::uint32_t decayed(std::uint32_t sum, std::uint32_t more) {
-  return static_cast<std::uint32_t>(sum * kKeep / kOf) + kScale * more;
+std::uint32_t decayed(std::uint32_t sum, unsigned intervals, std::uint32_t more) {
+  for (; intervals != 0; --intervals) sum = static_cast<std::uint32_t>(sum * kKeep / kOf);
+  return sum + kScale * more;
 }
 
 std::uint32_t ppm(std::uint32_t part, std::uint32_t whole) {
@@ -29,13 +30,20 @@ std::uint32_t smoothed(std::uint32_t old_us, std::uint32_t new_us) {
   return static_cast<std::uint32_t>((3 * std::uint64_t{old_us} + new_us + 3) / 4);
 }
 
+// At least one; reports beyond kFresh apart have nothing to do with each other.
+unsigned intervals_between(base::Time before, base::Time now) {
+  constexpr auto kMost = Matrix::kFresh / Matrix::kInterval;
+  return static_cast<unsigned>(
+      std::clamp((now - before + Matrix::kInterval / 2) / Matrix::kInterval, decltype(kMost){1}, kMost));
+}
+
 }  // namespace
 
-void Matrix::Tally::add(const Seen& seen) {
+void Matrix::Tally::add(const Seen& seen, unsigned intervals) {
   const std::uint32_t asked = std::min(seen.probes, kMostProbes);
-  probes = decayed(probes, asked);
-  lost = decayed(lost, std::min(seen.lost, asked));
-  reordered = decayed(reordered, std::min(seen.reordered, asked));
+  probes = decayed(probes, intervals, asked);
+  lost = decayed(lost, intervals, std::min(seen.lost, asked));
+  reordered = decayed(reordered, intervals, std::min(seen.reordered, asked));
   if (seen.jitter_us != 0 || seen.probes != 0) jitter_us = seen.jitter_us;
 }
 
@@ -46,15 +54,17 @@ Matrix::Direction Matrix::Tally::direction() const {
 void Matrix::on_report(const LinkKey& key, const Report& report, base::Time now) {
   Row& row = this->row(key);
   const bool measured = report.alive && report.rtt_us != 0;
+  const unsigned intervals = row.known ? intervals_between(row.heard_at, now) : 1;
   row.known = true;
   row.heard_at = now;
-  row.sent.add(report.sent);
-  row.heard.add(report.heard);
+  row.sent.add(report.sent, intervals);
+  row.heard.add(report.heard, intervals);
   row.witness |= report.heard.probes != 0;
   row.dead = !report.alive;
   if (!report.alive) row.good_reports = 0;
   if (!measured) return;  // alive, but no round trip in this interval: the other end may have one
-  row.rtt_us = row.good_reports == 0 ? report.rtt_us : smoothed(row.rtt_us, report.rtt_us);
+  if (row.good_reports == 0) row.rtt_us = report.rtt_us;
+  for (unsigned i = 0; i < intervals; ++i) row.rtt_us = smoothed(row.rtt_us, report.rtt_us);
   row.good_reports = std::min<std::uint8_t>(row.good_reports + 1, kReportsUntilUsable);
 }
 

@@ -66,6 +66,8 @@ class Matrix {
  public:
   // A link that comes up is usable from its second good report on.
   static constexpr std::uint32_t kReportsUntilUsable = 2;
+  // Smoothing goes by time, in steps of so much, whether a box tells every interval or several at once.
+  static constexpr base::Duration kInterval = std::chrono::milliseconds(500);
   // A report counts for this long.
   static constexpr base::Duration kFresh = std::chrono::seconds(10);
 
@@ -101,7 +103,7 @@ class Matrix {
     std::uint32_t lost = 0;
     std::uint32_t reordered = 0;
     std::uint32_t jitter_us = 0;
-    void add(const Seen& seen);
+    void add(const Seen& seen, unsigned intervals);
     Direction direction() const;
   };
   // One end's state.

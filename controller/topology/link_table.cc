@@ -17,7 +17,7 @@ constexpr std::uint32_t kLeastJitterUs = 1'000, kLeastLossPpm = 300;
 
 }  // namespace
 
-bool LinkTable::update(const telemetry::Link& link) {
+std::optional<telemetry::Link> LinkTable::update(const telemetry::Link& link) {
   if (link.state == LinkState::Unknown) return erase(link.key);
   std::uint32_t cost =
       link.state == LinkState::Usable ? link_cost_us(link.rtt_us, link.loss_ppm) : kUnreachable;
@@ -28,28 +28,32 @@ bool LinkTable::update(const telemetry::Link& link) {
                     (usable && (cost_moved(known.cost_us, cost) ||
                                 moved_by_a_quarter(known.link.jitter_us, link.jitter_us, kLeastJitterUs) ||
                                 moved_by_a_quarter(known.link.loss_ppm, link.loss_ppm, kLeastLossPpm)));
-  if (!news) return false;
+  if (!news) return std::nullopt;
   usable_ += (link.state == LinkState::Usable) - std::size_t{known.link.state == LinkState::Usable};
+  const telemetry::Link before = fresh ? telemetry::Link{.key = link.key} : known.link;
   known = {link, cost};
   changes_.push_back(link.key);
-  return true;
+  return before;
 }
 
-bool LinkTable::erase(const telemetry::LinkKey& key) {
+std::optional<telemetry::Link> LinkTable::erase(const telemetry::LinkKey& key) {
   const auto at = links_.find(key);
-  if (at == links_.end()) return false;
+  if (at == links_.end()) return std::nullopt;
   usable_ -= at->second.link.state == LinkState::Usable;
+  const telemetry::Link before = at->second.link;
   links_.erase(at);
   changes_.push_back(key);
-  return true;
+  return before;
 }
 
-void LinkTable::forget(ids::NodeId node) {
-  std::vector<telemetry::LinkKey> gone;
+std::vector<telemetry::Link> LinkTable::forget(ids::NodeId node) {
+  std::vector<telemetry::Link> gone;
   for (const auto& [key, published] : links_)
-    if (key.from == node || key.to == node) gone.push_back(key);
-  std::sort(gone.begin(), gone.end());
-  for (const auto& key : gone) erase(key);
+    if (key.from == node || key.to == node) gone.push_back(published.link);
+  std::sort(gone.begin(), gone.end(),
+            [](const telemetry::Link& a, const telemetry::Link& b) { return a.key < b.key; });
+  for (const auto& link : gone) erase(link.key);
+  return gone;
 }
 
 std::vector<telemetry::Link> LinkTable::take_changes() {

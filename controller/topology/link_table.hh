@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <optional>
 #include <vector>
 
 #include "controller/telemetry/matrix.hh"
@@ -20,12 +21,13 @@ constexpr bool cost_moved(std::uint32_t published_us, std::uint32_t measured_us)
 
 class LinkTable {
  public:
-  // What is known of a link now; Unknown takes it out. True when something was published.
-  bool update(const telemetry::Link& link);
+  // What is known of a link now; Unknown takes it out. When something was published: what had been before (Unknown:
+  // nothing).
+  std::optional<telemetry::Link> update(const telemetry::Link& link);
   // The link is not heard of any more.
-  bool erase(const telemetry::LinkKey& key);
-  // All links from and to a node that is gone.
-  void forget(ids::NodeId node);
+  std::optional<telemetry::Link> erase(const telemetry::LinkKey& key);
+  // All links from and to a node that is gone: what had been published of them.
+  std::vector<telemetry::Link> forget(ids::NodeId node);
 
   // Published links in the order of their keys: what a Topology is made from.
   std::vector<telemetry::Link> links() const;

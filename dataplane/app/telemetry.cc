@@ -19,26 +19,27 @@ void TelemetryReporter::append(const forwarder::Status& status, const packet::Dr
   const bool full = now >= next_full_;
   if (full) next_full_ = now + kEverything;
   for (const forwarder::PeerStatus& peer : status.peers)
-    for (const forwarder::AdjacencyStatus& a : peer.adjacencies) {
-      const bool alive = a.state == path::State::Alive;
-      // What is not alive is told each time: bad news never waits.
-      if (!full && alive && a.samples == 0 && a.probes == 0 && a.heard.probes == 0) continue;
+    for (const forwarder::AdjacencyStatus& taken : peer.adjacencies) {
+      const auto told = news_.take(peer.node, taken, full);
+      if (!told) continue;
+      const forwarder::AdjacencyStatus& a = *told;
       auto& report = *out.add_adjacencies();
       report.set_peer(peer.node.value);
       report.set_local_plane(a.local_plane.value);
       report.set_remote_plane(a.remote_plane.value);
-      report.set_rtt_min_us(to_us(a.samples != 0 ? a.rtt_min : a.rtt));
-      report.set_rtt_mean_us(to_us(a.samples != 0 ? a.rtt_mean : a.rtt));
+      report.set_rtt_min_us(to_us(a.rtt_min));
+      report.set_rtt_mean_us(to_us(a.rtt_mean));
       report.set_one_way_raw_us(a.one_way_raw_us);
       report.set_jitter_us(to_us(a.jitter));
       report.set_probes_sent(a.probes);
       report.set_probes_lost(a.lost);
-      report.set_alive(alive);
+      report.set_alive(a.state == path::State::Alive);
       report.set_heard_probes(a.heard.probes);
       report.set_heard_lost(a.heard.lost);
       report.set_heard_reordered(a.heard.reordered);
       report.set_heard_jitter_us(to_us(a.heard.jitter));
     }
+  news_.end_round();
   if (demands_.append(status, now, out)) {
     for (const auto& [plane, bps] : rates_.lines_bps) {
       auto& line = *out.add_lines();

@@ -1,11 +1,12 @@
 // TelemetryReporter: what the forwarder measured → the Telemetry that the controller is sent: news each time, everything
-// now and then. In a mesh most adjacencies were not asked anything since the last report.
+// now and then.
 #pragma once
 
 #include <utility>
 #include <vector>
 
 #include "base/time.hh"
+#include "dataplane/app/adjacency_news.hh"
 #include "dataplane/app/demand_meter.hh"
 #include "dataplane/forwarder/counters.hh"
 #include "dataplane/forwarder/status.hh"
@@ -31,12 +32,13 @@ class TelemetryReporter {
   TelemetryReporter() = default;
   explicit TelemetryReporter(KnownRates rates) : rates_(std::move(rates)) {}
 
-  // `status` was taken (Forwarder::status(now, true)): what is left out here has nothing new in its interval.
+  // `status` was taken (Forwarder::status(now, true)).
   void append(const forwarder::Status& status, const packet::DropCounters& drops,
               const forwarder::Counters& counters, base::Time now, proto::v1::Telemetry& out);
 
  private:
   KnownRates rates_;
+  AdjacencyNews news_;
   DemandMeter demands_;
   base::Time next_full_{};
 };

@@ -62,6 +62,7 @@ struct Arguments {
   Options options;
   std::string first, second, tier;
   bool planned = false;
+  MatrixRequest matrix;
   bool wait = false;
   DialRequest dial;
   TunnelRequest tunnel;

@@ -20,6 +20,11 @@ struct TopRequest {
 int top(const Options& options, const TopRequest& request);
 int list_nodes(const Options& options);
 int list_tenants(const Options& options);
+struct MatrixRequest {
+  std::string from, to;  // empty: all
+  std::string at, ago;   // empty: now
+};
+int show_matrix(const Options& options, const MatrixRequest& request);
 int show_paths(const Options& options, const std::string& from, const std::string& to,
                const std::string& tier, bool planned);
 

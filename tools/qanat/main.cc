@@ -65,6 +65,16 @@ void add_network_commands(CLI::App& app, Arguments& a, Action& action) {
   with_socket(command(*noun(app, "tenant", "tenants"), o, action, "list", "every tenant and its members",
                       "qanat tenant list", [&o] { return list_tenants(o); }),
               o);
+  CLI::App* matrix =
+      command(app, o, action, "matrix", "what boxes measured to each other, direction by direction",
+              "qanat matrix --from city\n  qanat matrix --from city --to far1 --ago 10m",
+              [&a] { return show_matrix(a.options, a.matrix); });
+  matrix->add_option("--from", a.matrix.from, "only from this box");
+  matrix->add_option("--to", a.matrix.to, "only to this one");
+  matrix->add_option("--at", a.matrix.at, "as it was: 2026-11-23T22:00:00Z, or in Unix seconds")
+      ->type_name("TIME");
+  matrix->add_option("--ago", a.matrix.ago, "as it was so long ago: 90s, 10m")->type_name("DURATION");
+  with_socket(matrix, o);
   CLI::App* show =
       command(*noun(app, "path", "paths"), o, action, "show", "the paths from one box to another",
               "qanat path show city far1 --tier interactive",

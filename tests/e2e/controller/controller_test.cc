@@ -85,6 +85,12 @@ TEST_F(Controller, MeasurementsBecomePaths) {
     report(relay_wire, far.enrolment.node_id(), 20'000);
     return contains(controller_.rest("GET", "/v1/matrix").body, "\"alive\":true");
   }));
+  const auto past = [&](const std::string& at) { return controller_.rest("GET", "/v1/matrix?at=" + at); };
+  EXPECT_EQ(past(std::to_string(std::time(nullptr) - 1)).status, 200);
+  EXPECT_EQ(past("2001-09-09T01:46:40Z").status, 404);
+  EXPECT_TRUE(contains(past("1000000000").body, "not_kept"));
+  for (const char* none : {"yesterday", "", "-5", "99999999999999999999999", "9999999999", "2026-13-01"})
+    EXPECT_EQ(past(none).status, 400) << none;
   // The box gets it: first the direct way or nothing, at last the relay's.
   for (int i = 0; i < 6; ++i) {
     for (int k = 0; k < 4; ++k) {

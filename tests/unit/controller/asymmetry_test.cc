@@ -52,6 +52,23 @@ TEST_F(Asymmetry, TheMatrixSaysWhichDirectionItIs) {
   EXPECT_LT(loss.at("far>city"), 2'000u);
 }
 
+TEST_F(Asymmetry, WhatItWasIsKept) {
+  go_on(20s, true);
+  const auto loss = [](const std::vector<session::LinkView>& links) {
+    for (const auto& link : links)
+      if (link.from == "city" && link.to == "far") return link.loss_ppm;
+    return ~0u;
+  };
+  lost_there_ = 20;
+  go_on(30s, true);
+  EXPECT_GT(loss(d_->level->matrix_at(now_, now_.unix_s).links.value()), 150'000u);
+  EXPECT_EQ(loss(d_->level->matrix_at(now_, now_.unix_s - 31).links.value()), 0u);
+  const auto before = d_->level->matrix_at(now_, now_.unix_s - 3600);
+  EXPECT_FALSE(before.links.has_value());
+  EXPECT_EQ(before.kept_since, now_.unix_s - 53);
+  EXPECT_TRUE(d_->level->matrix_at(now_, before.kept_since).links.has_value());
+}
+
 TEST_F(Asymmetry, DeathIsBothDirections) {
   go_on(10s, true);
   d_->measure(far_, city_.id, 0, false);

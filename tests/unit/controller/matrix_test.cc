@@ -164,6 +164,20 @@ TEST(Matrix, CountsThatNoBoxCanHaveAreBounded) {
   for (const auto& key : {kAb, kAb.reversed()}) EXPECT_EQ(m.link(key, {})->loss_ppm, 1'000'000u);
 }
 
+TEST(Matrix, OneReportOfTenIntervalsCountsAsTen) {
+  Matrix often, seldom;
+  const auto lossy_for = [](std::uint32_t probes) {
+    return Report{.rtt_us = 7000, .alive = true, .sent = {probes, probes / 5}, .heard = {}};
+  };
+  for (Matrix* m : {&often, &seldom})
+    for (int i = 0; i < 2; ++i) m->on_report(kAb, good(5000), Time{} + i * 500ms);
+  for (int i = 3; i <= 12; ++i) often.on_report(kAb, lossy_for(5), Time{} + i * 500ms);
+  seldom.on_report(kAb, lossy_for(50), Time{} + 6s);
+  const Link a = *often.link(kAb, Time{} + 6s), b = *seldom.link(kAb, Time{} + 6s);
+  EXPECT_NEAR(a.rtt_us, b.rtt_us, 40);
+  EXPECT_NEAR(a.loss_ppm, b.loss_ppm, 0.1 * a.loss_ppm);
+}
+
 TEST(Matrix, ForgettingANodeForgetsBothDirections) {
   Matrix m;
   m.on_report(kAb, good(1), {});

@@ -47,6 +47,7 @@ TEST(TelemetryReporter, TheFirstReportIsWholeAndOneEveryFiveSeconds) {
 TEST(TelemetryReporter, NewsIsToldAndNothingElse) {
   Story s;
   s.tell();
+  s.on_plane(2).rtt = 8ms;
   s.on_plane(2).samples = 3;
   s.on_plane(2).rtt_min = 7ms;
   s.on_plane(2).rtt_mean = 8ms;
@@ -62,8 +63,51 @@ TEST(TelemetryReporter, NewsIsToldAndNothingElse) {
   ASSERT_EQ(told.adjacencies_size(), 1);
   EXPECT_EQ(told.adjacencies(0).probes_lost(), 2u);
   EXPECT_EQ(told.adjacencies(0).rtt_mean_us(), 9000u) << "no round trip in the interval: the smoothed one";
-  s.on_plane(1).probes = 0;
+  s.on_plane(1).lost = 0;
+  EXPECT_EQ(s.tell().adjacencies_size(), 1) << "that nothing is lost any more";
   EXPECT_EQ(s.tell().adjacencies_size(), 0);
+}
+
+TEST(TelemetryReporter, WhatIsNotToldAddsUp) {
+  Story s;
+  s.tell();
+  auto& a = s.on_plane(1);
+  for (int i = 0; i < 2; ++i) a.samples = 2, a.rtt_min = a.rtt_mean = 9ms, s.tell();  // a link's first two
+  a.probes = 5;
+  a.heard.probes = 2;
+  for (int i = 0; i < 7; ++i) {
+    a.rtt_mean = i == 0 ? 10ms : 9ms;
+    EXPECT_EQ(s.tell().adjacencies_size(), 0) << i;
+  }
+  const auto told = s.tell();
+  ASSERT_EQ(told.adjacencies_size(), 2) << "whole";
+  EXPECT_EQ(told.adjacencies(0).probes_sent(), 40u);
+  EXPECT_EQ(told.adjacencies(0).heard_probes(), 16u);
+  EXPECT_EQ(told.adjacencies(0).rtt_mean_us(), 9125u) << "of sixteen";
+  EXPECT_EQ(told.adjacencies(0).rtt_min_us(), 9000u);
+}
+
+TEST(TelemetryReporter, ALinksFirstTwoReportsDoNotWait) {
+  Story s;
+  s.on_plane(1).state = path::State::Untested;
+  s.tell();
+  s.on_plane(1).state = path::State::Alive;
+  EXPECT_EQ(s.tell().adjacencies_size(), 1);
+  for (int i = 0; i < 5; ++i) {
+    s.on_plane(1).samples = 1;
+    s.on_plane(1).rtt_mean = 9ms;
+    EXPECT_EQ(s.tell().adjacencies_size(), i < 2 ? 1 : 0) << i;
+  }
+}
+
+TEST(TelemetryReporter, WhatComesAndGoesIsForgotten) {
+  Story s;
+  s.tell();
+  const auto gone = s.status.peers[0].adjacencies;
+  s.status.peers[0].adjacencies.clear();
+  s.tell();
+  s.status.peers[0].adjacencies = gone;
+  EXPECT_EQ(s.tell().adjacencies_size(), 2) << "as if never told";
 }
 
 TEST(TelemetryReporter, WhatWasHeardOfThePeersProbesIsNews) {
@@ -78,15 +122,18 @@ TEST(TelemetryReporter, WhatWasHeardOfThePeersProbesIsNews) {
   EXPECT_EQ(told.adjacencies(0).heard_jitter_us(), 150u);
 }
 
-TEST(TelemetryReporter, BadNewsIsToldEachTime) {
+TEST(TelemetryReporter, BadNewsIsToldAtOnce) {
   Story s;
   s.tell();
   s.on_plane(2).state = path::State::Dead;
-  for (int i = 0; i < 3; ++i) {
-    const auto told = s.tell();
-    ASSERT_EQ(told.adjacencies_size(), 1);
-    EXPECT_FALSE(told.adjacencies(0).alive());
-  }
+  auto told = s.tell();
+  ASSERT_EQ(told.adjacencies_size(), 1);
+  EXPECT_FALSE(told.adjacencies(0).alive());
+  EXPECT_EQ(s.tell().adjacencies_size(), 0) << "once, and with everything";
+  s.on_plane(2).state = path::State::Alive;
+  told = s.tell();
+  ASSERT_EQ(told.adjacencies_size(), 1);
+  EXPECT_TRUE(told.adjacencies(0).alive());
 }
 
 }  // namespace
