@@ -23,6 +23,7 @@ void Domain::recompute(Now now) {
       topology::Node node{.id = ids::NodeId{id}, .domain = {}};
       node.domain = ids::DomainId{static_cast<std::uint16_t>(config_.domain)};
       node.relay = member.record.relay() && !steering_.drained(id);
+      node.resting = member.record.relay() && steering_.drained_softly(id);
       node.risk = steering_.risks_of(id);
       nodes.push_back(node);
     }

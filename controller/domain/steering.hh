@@ -27,6 +27,8 @@ class Steering {
   bool holds_at(base::UnixSeconds now) const { return since_ <= now && now < until_; }
   // No new way goes over it.
   bool drained(std::uint32_t node) const { return drained_.contains(node); }
+  // … unless a pair has no other.
+  bool drained_softly(std::uint32_t node) const { return drained_.contains(node) && !hard_.contains(node); }
   const std::set<std::uint32_t>& all_drained() const { return drained_; }
   // Over a relay that is drained hard: nobody may hold such a route.
   bool forbidden(const paths::Route& route) const;

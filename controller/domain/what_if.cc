@@ -66,6 +66,8 @@ class World {
       : steering_(rules, frozen.numbers, frozen.now) {
     std::vector<topology::Node> nodes = frozen.nodes;
     for (auto& node : nodes) {
+      node.resting =
+          node.relay && steering_.drained_softly(node.id.value) && !frozen.drained.contains(node.id.value);
       node.relay &= !steering_.drained(node.id.value) && !frozen.drained.contains(node.id.value);
       node.risk = steering_.risks_of(node.id.value);
       names_[node.id.value] = "n" + std::to_string(node.id.value);
@@ -94,7 +96,7 @@ class World {
     return at == choices_.end() || at->second.empty() ? nullptr : &at->second;
   }
   bool works(const Pair& pair, const Route& route) const {
-    return engine_.evaluate(pair, route).state == LinkState::Usable;
+    return engine_.evaluate(pair, route, paths::Resting::AreRelays).state == LinkState::Usable;
   }
   // Of the first choice that works; what a headend would use.
   std::optional<WhatIfAnswer::Way> way(const Pair& pair) const {
@@ -122,7 +124,7 @@ class World {
  private:
   WhatIfAnswer::Way way_by(const Pair& pair, const Route& route) const {
     WhatIfAnswer::Way way;
-    way.cost_us = engine_.evaluate(pair, route).cost_us;
+    way.cost_us = engine_.evaluate(pair, route, paths::Resting::AreRelays).cost_us;
     std::uint32_t at = pair.first;
     for (std::size_t hop = 0; hop < route.hops(); ++hop) {
       const std::uint32_t next = hop < route.relay_count ? route.relays[hop].value : pair.second;

@@ -216,6 +216,7 @@ void Global::recompute(Now now) {
         topology::Node added{.id = ids::NodeId{node},
                              .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
         added.relay = record.relay() && !steering_.drained(node) && !state.drained.contains(node);
+        added.resting = record.relay() && steering_.drained_softly(node) && !state.drained.contains(node);
         added.risk = steering_.risks_of(node);
         nodes.push_back(added);
       }

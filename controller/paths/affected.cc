@@ -12,9 +12,10 @@ Affected::Affected(const topology::Topology& topology, std::span<const telemetry
     const auto from = topology.index_of(key.from), to = topology.index_of(key.to);
     if (!from || !to) continue;
     direct_[*from * nodes.size() + *to] = true;
-    if (nodes[*to].relay) from_[*from] = true;
-    if (nodes[*from].relay) to_[*to] = true;
-    if (nodes[*from].relay && nodes[*to].relay) all_ = true;
+    const auto relays = [&](topology::Index i) { return nodes[i].relay || nodes[i].resting; };
+    if (relays(*to)) from_[*from] = true;
+    if (relays(*from)) to_[*to] = true;
+    if (relays(*from) && relays(*to)) all_ = true;
   }
 }
 

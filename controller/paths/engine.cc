@@ -9,6 +9,9 @@ void Engine::rebuild(std::vector<topology::Node> nodes, std::span<const telemetr
   table_.reset();
   topology_ = std::make_unique<topology::Topology>(std::move(nodes), links);
   table_ = std::make_unique<CandidateTable>(*topology_, objective_);
+  resting_.clear();
+  for (topology::Index i = 0; i < topology_->nodes().size(); ++i)
+    if (topology_->nodes()[i].resting) resting_.push_back(i);
   std::vector<CandidateTable::Link> pairs;
   for (const auto& [from, to] : wanted) {
     const auto a = topology_->index_of(ids::NodeId{from}), b = topology_->index_of(ids::NodeId{to});
@@ -46,14 +49,42 @@ Choices Engine::choose(const Pair& pair, const Choices& held, Unknowns unknowns,
                        const RelayLoad& load) const {
   const auto from = topology_->index_of(ids::NodeId{pair.first}),
              to = topology_->index_of(ids::NodeId{pair.second});
-  return from && to ? select(*table_, *from, *to, held, unknowns, load) : held;
+  if (!from || !to) return held;
+  return or_last_resort(*from, *to, select(*table_, *from, *to, held, unknowns, load), unknowns);
 }
 
-RouteNow Engine::evaluate(const Pair& pair, const Route& route) const {
+Choices Engine::or_last_resort(topology::Index from, topology::Index to, Choices chosen,
+                               Unknowns unknowns) const {
+  if (resting_.empty()) return chosen;
+  const auto works = [&](const Route& route, Resting resting) {
+    const LinkState state = paths::evaluate(*table_, from, to, route, resting).state;
+    return state == LinkState::Usable || (state == LinkState::Unknown && unknowns == Unknowns::AreTrusted);
+  };
+  if (!chosen.empty() && works(chosen.front().route, Resting::AreRelays)) return chosen;
+  std::optional<Choice> best;
+  for (const topology::Index relay : resting_) {
+    if (relay == from || relay == to) continue;
+    for (const topology::PlaneLink& first : topology_->links(from, relay))
+      for (const topology::PlaneLink& second : topology_->links(relay, to)) {
+        Route route;
+        route.relay_count = 1;
+        route.relays[0] = topology_->nodes()[relay].id;
+        route.planes[0] = first.plane;
+        route.planes[1] = second.plane;
+        const RouteNow now = paths::evaluate(*table_, from, to, route, Resting::AreRelays);
+        if (now.state == LinkState::Usable && (!best || now.cost_us < best->cost_us))
+          best = Choice{route, now.cost_us};
+      }
+  }
+  return best ? Choices{*best} : chosen;
+}
+
+RouteNow Engine::evaluate(const Pair& pair, const Route& route, Resting resting) const {
   if (!table_) return {LinkState::Dead, kNoWay};
   const auto from = topology_->index_of(ids::NodeId{pair.first}),
              to = topology_->index_of(ids::NodeId{pair.second});
-  return from && to ? paths::evaluate(*table_, *from, *to, route) : RouteNow{LinkState::Dead, kNoWay};
+  return from && to ? paths::evaluate(*table_, *from, *to, route, resting)
+                    : RouteNow{LinkState::Dead, kNoWay};
 }
 
 std::optional<Choice> Engine::over(const Pair& pair, std::span<const ids::NodeId> relays) const {

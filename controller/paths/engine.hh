@@ -27,12 +27,14 @@ class Engine {
 
   // May the pair choose differently since the tick before?
   bool affects(const Pair& pair) const;
+  // Where select() finds nothing that works: the best way over one resting relay, and what is held over some goes on while it
+  // works.
   Choices choose(const Pair& pair, const Choices& held, Unknowns unknowns, const RelayLoad& load) const;
   std::size_t relays() const { return topology_ ? topology_->relays().size() : 0; }
 
   // ---- for who steers by hand ----
   // A route as it is now; Dead where a node of it is not known.
-  RouteNow evaluate(const Pair& pair, const Route& route) const;
+  RouteNow evaluate(const Pair& pair, const Route& route, Resting resting = Resting::AreNoRelays) const;
   // The way over these relays in this order, by the cheapest plane of each hop; nothing where that does not work.
   std::optional<Choice> over(const Pair& pair, std::span<const ids::NodeId> relays) const;
   // The cheapest way within these limits, of the direct ones and those over one relay, by any planes; ranked as they say.
@@ -41,10 +43,13 @@ class Engine {
   const topology::Topology* topology() const { return topology_.get(); }
 
  private:
+  Choices or_last_resort(topology::Index from, topology::Index to, Choices chosen, Unknowns unknowns) const;
+
   Objective objective_;
   std::unique_ptr<topology::Topology> topology_;
   std::unique_ptr<CandidateTable> table_;
   std::unique_ptr<Affected> affected_;
+  std::vector<topology::Index> resting_;
 };
 
 }  // namespace qanat::paths

@@ -8,7 +8,7 @@ namespace qanat::paths {
 
 using telemetry::LinkState;
 
-RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route& route) {
+RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route& route, Resting resting) {
   const topology::Topology& topology = table.topology();
   const Objective& objective = table.objective();
   std::uint64_t cost = std::uint64_t{route.relay_count} * objective.relay_us;
@@ -19,9 +19,10 @@ RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route
     Index next = to;
     if (hop < route.relay_count) {
       const auto relay = topology.index_of(route.relays[hop]);
-      if (!relay || *relay == from || *relay == to || !objective.allows(topology.nodes()[*relay])) {
-        return {LinkState::Dead, kNoWay};
-      }
+      if (!relay || *relay == from || *relay == to) return {LinkState::Dead, kNoWay};
+      topology::Node node = topology.nodes()[*relay];
+      node.relay |= node.resting && resting == Resting::AreRelays;
+      if (!objective.allows(node)) return {LinkState::Dead, kNoWay};
       next = *relay;
     }
     const topology::PlaneLink link = topology.link(at, next, route.planes[hop]);

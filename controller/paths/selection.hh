@@ -62,7 +62,12 @@ struct RouteNow {
   telemetry::LinkState state = telemetry::LinkState::Unknown;
   std::uint32_t cost_us = kNoWay;
 };
-RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route& route);
+enum class Resting : std::uint8_t {
+  AreNoRelays,
+  AreRelays
+};  // nodes that are to relay as a last resort alone
+RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route& route,
+                  Resting resting = Resting::AreNoRelays);
 
 // What a candidate shares with the routes already chosen, worst kind first: links, relays, risks of theirs, planes.
 struct Overlap {

@@ -17,6 +17,7 @@ struct Node {
   ids::NodeId id;
   ids::DomainId domain;
   bool relay = false;
+  bool resting = false;    // a relay all the same, for pairs that have no way over another
   bool border = false;     // a relay that backups may always go over (DESIGN §7: R ≤ 64)
   std::uint8_t zone = 0;   // of residency, 0 … 63
   std::uint32_t risk = 0;  // bit r: shares risk r (an operator, a city, a cable) with whoever has that bit
