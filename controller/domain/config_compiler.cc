@@ -89,9 +89,40 @@ class ConfigCompiler::One {
     if (plan.mesh_interval_ms() == 0 || world_.mesh_probes_per_s == 0) return plan;
     const auto slowest = static_cast<std::uint32_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(kSlowestMesh).count());
-    const auto mesh = static_cast<std::uint32_t>(out_.config.nodes_size()) * 1000 / world_.mesh_probes_per_s;
+    const std::uint32_t mesh = (adjacencies() + lists()) * 1000 / world_.mesh_probes_per_s;
     plan.set_mesh_interval_ms(std::max(plan.mesh_interval_ms(), std::min(mesh, slowest)));
     return plan;
+  }
+
+  // Of all that it is told of: each of its lines to each of theirs, as far as they speak the same protocol.
+  std::uint32_t adjacencies() const {
+    const auto lines_of = [](const proto::v1::NodeRecord& record) {
+      std::pair<std::uint32_t, std::uint32_t> lines;  // IPv4, IPv6
+      for (const auto& line : record.lines())
+        ++(line.address().find(':') == std::string::npos ? lines.first : lines.second);
+      return lines;
+    };
+    const auto own = lines_of(*world_.nodes.at(node_));
+    std::uint32_t out = 0;
+    for (const auto& record : out_.config.nodes()) {
+      if (record.node_id() == node_) continue;
+      const auto theirs = lines_of(record);
+      out += own.first * theirs.first + own.second * theirs.second;
+    }
+    return out;
+  }
+
+  // Over relays; tiers share them.
+  std::uint32_t lists() const {
+    std::set<std::vector<std::uint32_t>> distinct;
+    for (const auto& policy : out_.config.policies())
+      for (const auto& path : policy.paths()) {
+        if (path.segments_size() < 2) continue;
+        std::vector<std::uint32_t> list{path.first_plane()};
+        list.insert(list.end(), path.segments().begin(), path.segments().end());
+        distinct.insert(std::move(list));
+      }
+    return static_cast<std::uint32_t>(distinct.size());
   }
 
   void add_policies() {

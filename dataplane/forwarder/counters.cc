@@ -13,6 +13,7 @@ std::string_view to_string(Counter counter) noexcept {
     case Counter::TransitPackets: return "transit_packets";
     case Counter::TransitBytes: return "transit_bytes";
     case Counter::ProbesSent: return "probes_sent";
+    case Counter::ProbeBytesSent: return "probe_bytes_sent";
     case Counter::ProbesReceived: return "probes_received";
     case Counter::HandshakesSent: return "handshakes_sent";
     case Counter::HandshakesAnswered: return "handshakes_answered";

@@ -18,6 +18,7 @@ enum class Counter : std::uint8_t {
   TransitPackets,       // relayed for others
   TransitBytes,
   ProbesSent,
+  ProbeBytesSent,  // their datagrams, padding included
   ProbesReceived,
   HandshakesSent,  // initiations
   HandshakesAnswered,

@@ -246,6 +246,7 @@ void Forwarder::send_probe(std::uint32_t path, base::Time now) {
   std::fill(text.begin() + static_cast<std::ptrdiff_t>(small), text.end(), std::uint8_t{0});
   end_seal(sender, text);
   counters_.add(Counter::ProbesSent);
+  counters_.add(Counter::ProbeBytesSent, around + text.size());
 }
 
 void Forwarder::drain_prober_events() {

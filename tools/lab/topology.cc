@@ -231,7 +231,8 @@ Topology read_topology(ConfigTable& root) {
 }
 
 bool load_topology(const std::string& file, Topology& out) {
-  base::ConfigReader reader(base::read_file(file), file);
+  constexpr std::size_t kMostBytes = 64 * 1024 * 1024;  // 400,000 links
+  base::ConfigReader reader(base::read_file(file, kMostBytes), file);
   auto root = reader.root();
   out = read_topology(root);
   const auto problems = reader.problems();

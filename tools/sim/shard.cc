@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "identifiers/proto/framing.hh"
+
 namespace qanat::sim {
 namespace {
 
@@ -287,6 +289,10 @@ void Shard::deliver_mail(Mail mail) {
   trace_.add(Record::Message, now_, {mail.from + 1, mail.to + 1, body, size},
              static_cast<std::uint32_t>(digest));
   ++tally_.messages;
+  if (body == proto::v1::Envelope::kTelemetry || body == proto::v1::Envelope::kDomainReport) {
+    ++world_.reported[mail.from].messages;
+    world_.reported[mail.from].bytes += size + proto::kFrameHeaderBytes;
+  }
   if (body != proto::v1::Envelope::kPing && body != proto::v1::Envelope::kPong)
     exchanges_.add({Exchange::Kind::Control, static_cast<std::uint8_t>(body), 0,
                     static_cast<std::uint16_t>(std::min<std::uint64_t>(size, 0xffff)),

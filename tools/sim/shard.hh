@@ -29,6 +29,12 @@ struct World {
   std::vector<std::unique_ptr<Controller>> controllers;  // entity − boxes.size()
   std::vector<std::uint32_t> place;                      // entity → node of the topology
   std::vector<std::uint32_t> shard_of;                   // entity → shard
+  struct Reported {
+    std::uint64_t messages = 0;
+    std::uint64_t bytes = 0;  // framed
+  };
+  std::vector<Reported>
+      reported;  // by entity: of its measurements, as they arrived; its controller's shard writes
   std::vector<Wire> wires;
   std::unordered_map<std::uint64_t, std::uint32_t> wire_index;  // looked up, never walked
   std::unordered_map<std::uint64_t, std::uint32_t> node_by_address;

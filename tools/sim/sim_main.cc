@@ -31,6 +31,21 @@ double peak_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
+json json_of(const Measuring& m) {
+  const auto each = [](const Measuring::Each& e) {
+    return json{{"all_per_s", e.all_per_s}, {"most_per_s", e.most_per_s}};
+  };
+  return {{"over_s", seconds(m.over)},
+          {"boxes", m.boxes},
+          {"most_peers", m.most_peers},
+          {"probes", each(m.probes)},
+          {"probe_bytes", each(m.probe_bytes)},
+          {"reports", each(m.reports)},
+          {"report_bytes", each(m.report_bytes)},
+          {"controller_bytes", each(m.controller_bytes)},
+          {"domain_report_bytes", each(m.domain_report_bytes)}};
+}
+
 json report_of(const SimResult& r, const SimOptions& o, double wall_s) {
   json out = {{"passed", r.passed},
               {"seed", o.seed},
@@ -54,6 +69,7 @@ json report_of(const SimResult& r, const SimOptions& o, double wall_s) {
               {"configurations", r.tally.configurations},
               {"path_switches", r.tally.path_switches},
               {"events", r.tally.events},
+              {"measuring", json_of(r.measuring)},
               {"trace_sha256", r.trace_sha256},
               {"trace_bytes", r.trace_bytes}};
   if (!r.passed)
@@ -73,6 +89,17 @@ void print(const SimResult& r, const SimOptions& o, double wall_s, const std::st
              t.path_switches);
   fmt::print("flows      {} packets sent, {} delivered; faults {}; {} datagrams shown to the wrong box\n",
              t.packets_sent, t.packets_delivered, r.faults, t.strays);
+  if (const Measuring& m = r.measuring; m.boxes != 0) {
+    const auto boxes = static_cast<double>(m.boxes);
+    fmt::print(
+        "measuring  a box {:.0f} probes/s, {:.1f} kB/s (most {:.0f}, {:.1f}); reports {:.2f} kB/s (most "
+        "{:.2f}); "
+        "to a controller {:.1f} kB/s at most, to the global one {:.1f} in all\n",
+        m.probes.all_per_s / boxes, m.probe_bytes.all_per_s / boxes / 1e3, m.probes.most_per_s,
+        m.probe_bytes.most_per_s / 1e3, m.report_bytes.all_per_s / boxes / 1e3,
+        m.report_bytes.most_per_s / 1e3, m.controller_bytes.most_per_s / 1e3,
+        m.domain_report_bytes.all_per_s / 1e3);
+  }
   fmt::print("trace      sha256 {} over {} bytes, seed {}\n", r.trace_sha256, r.trace_bytes, o.seed);
   if (r.passed) return fmt::print("every invariant held\n");
   fmt::print("\nBROKEN: {} at {:.3f} s: {}\n\n{}\n", r.violation.invariant, seconds(r.virtual_time),
@@ -86,6 +113,8 @@ void print(const SimResult& r, const SimOptions& o, double wall_s, const std::st
   if (o.packets_per_s != usual.packets_per_s) again += fmt::format(" --packets {}", o.packets_per_s);
   if (o.mesh_probes_per_s != usual.mesh_probes_per_s)
     again += fmt::format(" --mesh-probes {}", o.mesh_probes_per_s);
+  if (o.report_interval_ms != usual.report_interval_ms)
+    again += fmt::format(" --report-interval {}ms", o.report_interval_ms);
   fmt::print("the same again: {}\n", again);
 }
 
@@ -98,7 +127,7 @@ int sim_main(int argc, char** argv) {
   mallopt(M_TRIM_THRESHOLD, 2'000'000'000);
   mallopt(M_TOP_PAD, 64 << 20);
   mallopt(M_MXFAST, 0);
-  std::string file, json_file, fault_every;
+  std::string file, json_file, fault_every, report_interval;
   double minutes = 0, length_s = 0;
   bool quiet = false;
   SimOptions options;
@@ -130,6 +159,7 @@ int sim_main(int argc, char** argv) {
          "most mesh probes a second of a box; its neighbours are asked more rarely the more there are")
       ->check(CLI::Range(1, 2000))
       ->capture_default_str();
+  app.add_option("--report-interval", report_interval, "boxes report this often (default 1s)");
   app.add_option("--threads", options.threads,
                  "most threads; the trace is the same (default: as many as CPUs)")
       ->check(CLI::Range(1, 256));
@@ -153,6 +183,17 @@ int sim_main(int argc, char** argv) {
       return kWrongUsage;
     }
     options.fault_every = *every;
+  }
+  if (!report_interval.empty()) {
+    const auto every = base::parse_duration(report_interval);
+    if (!every || *every < std::chrono::milliseconds(50) || *every > std::chrono::seconds(3)) {
+      fmt::print(stderr,
+                 "qanat lab sim: --report-interval '{}' is no duration of 50ms to 3s, such as 500ms\n",
+                 report_interval);
+      return kWrongUsage;
+    }
+    options.report_interval_ms =
+        static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(*every).count());
   }
   lab::Topology topology;
   base::init_log("sim", "error");

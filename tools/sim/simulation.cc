@@ -49,6 +49,10 @@ class Simulation {
       }
       if (now >= next_look) {
         next_look += std::chrono::seconds(1);
+        if (!measuring_ && 2 * (now - kStart) >= options_.length) {
+          measuring_.emplace();
+          measuring_->begin(world_, now);
+        }
         violation = judge.look(now);
         if (options_.progress) options_.progress(now - kStart);
       }
@@ -155,6 +159,7 @@ class Simulation {
     out.controllers = world_.controllers.size();
     out.links = world_.wires.size() / 2;
     out.shards = shards_.size();
+    if (measuring_) out.measuring = measuring_->result(world_, now);
     return out;
   }
 
@@ -164,6 +169,7 @@ class Simulation {
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<Faults> faults_;
   std::unique_ptr<Crew> crew_;
+  std::optional<MeasuringWatch> measuring_;
 };
 
 }  // namespace

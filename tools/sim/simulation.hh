@@ -11,6 +11,7 @@
 
 #include "tools/lab/topology.hh"
 #include "tools/sim/faults.hh"
+#include "tools/sim/measuring.hh"
 #include "tools/sim/shard.hh"
 
 namespace qanat::sim {
@@ -54,6 +55,7 @@ struct SimResult {
   std::uint32_t faults = 0;
   std::size_t boxes = 0, controllers = 0, links = 0, shards = 1;
   std::size_t boxes_connected = 0;  // at the end
+  Measuring measuring;              // over the second half
 };
 
 // Throws std::invalid_argument for a topology that cannot be simulated: what is wrong and what would do.

@@ -32,6 +32,7 @@ class Builder {
     make_boxes();
     enrol();
     plan();
+    world_.reported.resize(world_.place.size());
     return std::move(world_);
   }
 

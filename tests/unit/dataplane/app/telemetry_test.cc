@@ -136,5 +136,52 @@ TEST(TelemetryReporter, BadNewsIsToldAtOnce) {
   EXPECT_TRUE(told.adjacencies(0).alive());
 }
 
+TEST(TelemetryReporter, CountersComeWithTheWhole) {
+  Story s;
+  s.drops.count(packet::DropReason::HopLimit);
+  const auto whole = s.tell();
+  EXPECT_EQ(whole.counters_size(), static_cast<int>(forwarder::kCounterCount) + 1);
+  EXPECT_EQ(whole.counters(0).name(), "drop_hop_limit");
+  EXPECT_EQ(whole.counters(0).value(), 1u);
+  EXPECT_EQ(s.tell().counters_size(), 0);
+}
+
+TEST(TelemetryReporter, SaysWhatItsOperatorKnowsOfLinesAndRelaying) {
+  Story s;
+  s.reporter =
+      TelemetryReporter({.lines_bps = {{ids::PlaneId{2}, 50'000'000}}, .relay_packets_per_s = 900'000});
+  const auto told = s.tell();
+  ASSERT_EQ(told.lines_size(), 1);
+  EXPECT_EQ(told.lines(0).plane(), 2u);
+  EXPECT_EQ(told.lines(0).rate_kbps(), 50'000u);
+  EXPECT_EQ(told.relay_packets_per_s(), 900'000u);
+}
+
+// A relay asks each of 2,000 boxes once in 5 s and is asked as often: a row is told twice in that time.
+TEST(TelemetryReporter, OfTwoThousandNeighboursItTellsFewBytes) {
+  Story s;
+  s.status.peers.clear();
+  for (std::uint32_t id = 1; id <= 2'000; ++id)
+    s.status.peers.push_back(
+        {.node = ids::NodeId{id}, .session = true, .adjacencies = {Story::adjacency(1)}});
+  s.tell();
+  std::size_t rows = 0, bytes = 0;
+  for (std::size_t i = 0; i < 10; ++i) {
+    for (std::size_t p = 0; p < 2'000; ++p) {
+      auto& a = s.status.peers[p].adjacencies[0];
+      a.probes = a.samples = p / 200 == i;
+      a.rtt_min = a.rtt_mean = 9ms;
+      a.heard = {};
+      if (p % 10 == i) a.heard = {.probes = 1, .lost = 0, .reordered = 0, .jitter = 150us};
+    }
+    const auto told = s.tell();
+    rows += static_cast<std::size_t>(told.adjacencies_size());
+    bytes += told.ByteSizeLong();
+  }
+  EXPECT_GE(rows, 2'000u);
+  EXPECT_LE(rows, 4'000u);
+  EXPECT_LT(bytes / 5, 32'000u) << "bytes a second";
+}
+
 }  // namespace
 }  // namespace qanat::app
