@@ -309,6 +309,8 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
   Answer::Check may_pass;
   if (relay_.filter)
     may_pass = [this, &withheld](const std::string& body) { return passes_answer(body, withheld); };
+  Answer::Check keep;  // g++ 12 evaluates both sides of a conditional inside a co_await expression
+  if (errand_) keep = errand_->keep;
   if (scan_.stream && relay_.filter && relay_.filter->asks(ContentFilter::Stage::Stream))
     end = co_await answer.screened(
         upstream, on_first, StreamWindow(relay_.filter->window_bytes()),
@@ -316,7 +318,7 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
   else if (scan_.stream)
     end = co_await answer.stream(upstream, on_first);
   else
-    end = co_await answer.whole(upstream, on_first, may_pass, errand_ ? errand_->keep : nullptr);
+    end = co_await answer.whole(upstream, on_first, may_pass, keep);
   generated = answer.count().completion_tokens();
 
   resolve::Pool& pool = relay_.registry.pool(option.pool);
