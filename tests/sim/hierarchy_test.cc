@@ -1,0 +1,99 @@
+// A global level over domains that have more relays than there may be borders: who talks across domains gets lists, over
+// borders alone, after their relays are ready, and hardly longer ones than with all relays.
+#include "tests/support/hierarchy.hh"
+
+#include <cmath>
+#include <random>
+
+namespace qanat::test {
+namespace {
+
+// Domains around places of a plane of 100 ms, boxes within 15 ms of theirs; ways are 1.0 to 1.8 times as long as they look.
+Hierarchy::Rtt plane(const HierarchyShape& shape) {
+  std::mt19937 random(shape.seed);
+  std::vector<std::pair<double, double>> at;
+  std::pair<double, double> centre;
+  for (std::size_t i = 0; i < shape.nodes(); ++i) {
+    if (i % shape.per_domain == 0) centre = {random() % 100'000, random() % 100'000};
+    at.emplace_back(centre.first + random() % 15'000, centre.second + random() % 15'000);
+  }
+  return [at](std::size_t a, std::size_t b) {
+    const double apart = std::hypot(at[a].first - at[b].first, at[a].second - at[b].second);
+    const std::size_t detour = (std::min(a, b) * 7919 + std::max(a, b) * 104'729) % 81;
+    return static_cast<std::uint32_t>(1000 + apart * static_cast<double>(100 + detour) / 100);
+  };
+}
+
+std::set<std::uint32_t> relays_of(const proto::v1::SrPolicy& policy) {
+  std::set<std::uint32_t> out;
+  for (const auto& path : policy.paths())
+    for (int hop = 0; hop + 1 < path.segments_size(); ++hop)
+      out.insert(ids::Sid{path.segments(hop)}.node().value);
+  return out;
+}
+
+class Sized : public ::testing::Test {
+ protected:
+  HierarchyShape shape_{.domains = 5, .per_domain = 40, .relays = 15, .tenant = 6};
+  Hierarchy::Rtt rtt_ = plane(shape_);
+  Hierarchy world_{shape_, rtt_};
+
+  double cost_of(std::size_t from, const proto::v1::CandidatePath& path) const {
+    double cost = 0;
+    for (const std::uint32_t segment : path.segments()) {
+      const std::size_t next = world_.place_of(ids::Sid{segment}.node().value);
+      cost += rtt_(from, next);
+      from = next;
+    }
+    return cost + 200.0 * (path.segments_size() - 1);
+  }
+  double best(std::size_t from, std::size_t to) const {
+    std::vector<std::size_t> relays;
+    for (std::size_t i = 0; i < shape_.nodes(); ++i)
+      if (world_.box(i).relay && i != from && i != to) relays.push_back(i);
+    double least = rtt_(from, to);
+    for (const std::size_t a : relays) {
+      least = std::min(least, 200.0 + rtt_(from, a) + rtt_(a, to));
+      for (const std::size_t b : relays)
+        if (a != b) least = std::min(least, 400.0 + rtt_(from, a) + rtt_(a, b) + rtt_(b, to));
+    }
+    return least;
+  }
+};
+
+TEST_F(Sized, PairsAcrossDomainsGetListsOverBordersThatAreReady) {
+  world_.run(40s);
+  ASSERT_GT(world_.pairs().size(), 400u);
+  std::set<std::uint32_t> used;
+  std::size_t with_relay = 0;
+  double ratios = 0;
+  for (const auto& [from, to] : world_.pairs()) {
+    const Box& box = world_.box(from);
+    for (const ids::Tier tier : ids::kTiers) {
+      const auto* policy = box.policy(world_.box(to).id, tier);
+      ASSERT_NE(policy, nullptr) << box.name << " to " << world_.box(to).name;
+      ASSERT_GE(policy->paths_size(), 1);
+      used.merge(relays_of(*policy));
+    }
+    const auto& first = box.policy(world_.box(to).id)->paths(0);
+    with_relay += first.segments_size() > 1;
+    ratios += cost_of(from, first) / best(from, to);
+  }
+  EXPECT_GT(with_relay, world_.pairs().size() / 4) << "relays are worth it here";
+  EXPECT_GT(used.size(), 10u);
+  EXPECT_LE(used.size(), paths::kMostBorders) << "of 75 relays";
+  EXPECT_EQ(world_.lists_unready, 0u) << "of " << world_.lists_installed;
+  EXPECT_GT(world_.lists_installed, 1'000u);
+  EXPECT_LT(ratios / static_cast<double>(world_.pairs().size()), 1.03) << "against all 75 relays";
+}
+
+TEST_F(Sized, OnceEverythingStandsNothingMoreIsSaid) {
+  world_.run(40s);
+  world_.count_anew();
+  world_.run(10s);
+  EXPECT_EQ(world_.directive_bytes, 0u);
+  EXPECT_GT(world_.report_bytes, 0u);
+}
+
+}  // namespace
+}  // namespace qanat::test
