@@ -122,9 +122,9 @@ asio::awaitable<bool> Call::passes_filter() {
   const auto verdict = co_await relay_.filter->ask(Stage::Request, id_, key_, scan_.model, request_.body);
   if (verdict.allowed) co_return true;
   if (verdict.failed) out_.set_header("retry-after", "2");
-  co_await refuse(relay_, out_, verdict.failed ? Errc::FilterFailed : Errc::ContentRefused,
-                  verdict.failed ? "the content filter does not answer, and nothing passes without it"
-                                 : "the content filter refused the request: " + verdict.reason);
+  const std::string why = verdict.failed ? "the content filter does not answer, and nothing passes without it"
+                                         : "the content filter refused the request: " + verdict.reason;
+  co_await refuse(relay_, out_, verdict.failed ? Errc::FilterFailed : Errc::ContentRefused, why);
   co_return false;
 }
 

@@ -357,11 +357,12 @@ asio::awaitable<Call::Tried> Call::deliver(const Leg& leg, base::HttpStream& ups
       break;
   }
   settle(option, outcome, &answer, end);
-  if (withheld && !answer.started())
-    co_await refuse(relay_, out_, *withheld,
-                    *withheld == Errc::FilterFailed
-                        ? "the content filter does not answer, and nothing passes without it"
-                        : "the content filter refused the answer: " + filter_reason_);
+  if (withheld && !answer.started()) {
+    const std::string why = *withheld == Errc::FilterFailed
+                                ? "the content filter does not answer, and nothing passes without it"
+                                : "the content filter refused the answer: " + filter_reason_;
+    co_await refuse(relay_, out_, *withheld, why);
+  }
   // Read to its end, the connection can carry another call.
   if (end == Answer::End::Completed && scan_.stream) {
     while (true) {
