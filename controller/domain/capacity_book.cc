@@ -4,8 +4,8 @@
 
 namespace qanat::domain {
 
-CapacityBook::Key CapacityBook::line(ids::NodeId node, ids::PlaneId plane) {
-  Key key{.kind = Kind::Line, .node = node};
+CapacityBook::Key CapacityBook::line(Kind kind, ids::NodeId node, ids::PlaneId plane) {
+  Key key{.kind = kind, .node = node};
   key.route.planes[0] = plane;
   return key;
 }
@@ -43,7 +43,8 @@ std::vector<CapacityBook::Key> CapacityBook::used_by(ids::NodeId headend, ids::N
   for (std::size_t hop = 0; hop < route.hops(); ++hop) {
     const ids::NodeId from = hop == 0 ? headend : route.relays[hop - 1];
     const ids::NodeId to = hop + 1 == route.hops() ? endpoint : route.relays[hop];
-    add(line(from, route.planes[hop]));
+    add(line(Kind::Line, from, route.planes[hop]));
+    add(line(Kind::LineIn, to, route.planes[hop]));
     paths::Route direct;
     direct.planes[0] = route.planes[hop];
     add({Kind::Way, from, to, direct});

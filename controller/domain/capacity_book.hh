@@ -18,9 +18,10 @@ class CapacityBook {
   static constexpr base::Duration kWayLives = std::chrono::seconds(120);
 
   enum class Kind : std::uint8_t {
-    Line,   // what leaves a node on a plane
-    Relay,  // what a relay carries, in packets/s
-    Way     // a route from its headend to its endpoint
+    Line,    // what leaves a node on a plane
+    LineIn,  // what comes to it there
+    Relay,   // what a relay carries, in packets/s
+    Way      // a route from its headend to its endpoint
   };
   struct Key {
     Kind kind{};
@@ -31,7 +32,10 @@ class CapacityBook {
   };
 
   // 0: not known any more.
-  void set_line(ids::NodeId node, ids::PlaneId plane, double bps) { set(line(node, plane), bps); }
+  void set_line(ids::NodeId node, ids::PlaneId plane, double bps) { set(line(Kind::Line, node, plane), bps); }
+  void set_line_in(ids::NodeId node, ids::PlaneId plane, double bps) {
+    set(line(Kind::LineIn, node, plane), bps);
+  }
   void set_relay(ids::NodeId relay, double packets_per_s) { set(relay_of(relay), packets_per_s); }
   void measured(ids::NodeId headend, ids::NodeId endpoint, const paths::Route& route, double bps,
                 base::Time now);
@@ -49,7 +53,7 @@ class CapacityBook {
     double capacity = 0;
     base::Time until = base::Time::max();
   };
-  static Key line(ids::NodeId node, ids::PlaneId plane);
+  static Key line(Kind kind, ids::NodeId node, ids::PlaneId plane);
   static Key relay_of(ids::NodeId relay) { return {.kind = Kind::Relay, .node = relay}; }
   void set(const Key& key, double capacity);
 

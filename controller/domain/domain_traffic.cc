@@ -13,10 +13,12 @@ void Domain::note_traffic(MemberId member, const proto::v1::Telemetry& telemetry
     demands_.on_report({node, ids::NodeId{d.peer()}, static_cast<ids::Tier>(d.tier())},
                        {std::uint64_t{d.kbps()} * 1000, d.packet_bytes(), d.limited()}, now.mono);
   }
-  for (const auto& line : telemetry.lines())
-    if (line.plane() <= ids::PlaneId::kMax)
-      capacities_.set_line(node, ids::PlaneId{static_cast<std::uint8_t>(line.plane())},
-                           1e3 * line.rate_kbps());
+  for (const auto& line : telemetry.lines()) {
+    if (line.plane() > ids::PlaneId::kMax) continue;
+    const ids::PlaneId plane{static_cast<std::uint8_t>(line.plane())};
+    capacities_.set_line(node, plane, 1e3 * line.rate_kbps());
+    capacities_.set_line_in(node, plane, 1e3 * line.rate_in_kbps());
+  }
   if (telemetry.relay_packets_per_s() != 0) capacities_.set_relay(node, telemetry.relay_packets_per_s());
   for (const auto& path : telemetry.paths()) {
     if (path.capacity_kbps() == 0) continue;

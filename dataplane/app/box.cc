@@ -51,9 +51,12 @@ agent::AgentConfig agent_config(const BoxConfig& config) {
 
 KnownRates rates_of(const BoxConfig& config) {
   KnownRates out;
-  for (std::size_t i = 0; i < config.lines.size() && i < config.qos.policy.line_bps.size(); ++i)
-    if (const std::uint64_t bps = config.qos.policy.line_bps[i]; bps != 0)
-      out.lines_bps.emplace_back(ids::PlaneId{static_cast<std::uint8_t>(config.lines[i].plane)}, bps);
+  for (std::size_t i = 0; i < config.lines.size() && i < config.qos.policy.line_bps.size(); ++i) {
+    const LineSettings& line = config.lines[i];
+    const KnownRates::Line rates{ids::PlaneId{static_cast<std::uint8_t>(line.plane)},
+                                 config.qos.policy.line_bps[i], line.in_bps};
+    if (rates.bps != 0 || rates.in_bps != 0) out.lines.push_back(rates);
+  }
   if (config.relay) out.relay_packets_per_s = config.relay_packets_per_s;
   return out;
 }

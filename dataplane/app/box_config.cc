@@ -30,6 +30,7 @@ void read_line(base::ConfigTable& table, BoxConfig& config, std::set<std::uint32
     table.problem("plane", "plane " + std::to_string(line.plane) + " has a line already",
                   "one line per plane");
   read_line_rate(table, config.qos);
+  line.in_bps = read_rate(table, "rate_in");
   config.lines.push_back(std::move(line));
 }
 
@@ -117,6 +118,7 @@ plane = 1                           # 1 private, 2 internet
 address = "10.1.0.1"                # of this machine, on that line
 port = 7700
 name = "private"
+# rate_in = "200mbit"               # what it brings: the controller plans no more towards this box
 # rate = "50mbit"                   # what the line carries, where it is less than its port: nothing waits outside this box
 # af_xdp = true                     # a relay of one worker: other boxes' datagrams past the kernel's IP stack, where the
                                     #   device's driver has XDP; slower than without on virtual devices (veth)

@@ -23,7 +23,8 @@ struct LineSettings {
   std::string address;      // underlay, IPv4 or IPv6
   std::uint16_t port = 7700;
   std::string name;
-  bool af_xdp = false;  // a relay's transit past the kernel's IP stack (io/xdp_socket)
+  std::uint64_t in_bps = 0;  // that it brings, for the controller to know; 0: not said
+  bool af_xdp = false;       // a relay's transit past the kernel's IP stack (io/xdp_socket)
 };
 
 // Where a tenant's device stands, if not "qt<vni>" in the daemon's own namespace.

@@ -18,14 +18,6 @@ namespace {
 constexpr std::string_view kRateExpected = "a rate such as \"50mbit\", \"1.5gbit\", \"800kbit\"";
 constexpr std::array<std::string_view, 7> kDays{"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 
-std::uint64_t read_rate(base::ConfigTable& table, std::string_view key) {
-  const auto text = table.optional_string(key);
-  if (!text) return 0;
-  const auto rate = parse_rate(*text);
-  if (!rate) table.problem(key, "'" + *text + "' is no rate", std::string(kRateExpected));
-  return rate.value_or(0);
-}
-
 std::optional<unsigned> parse_number(std::string_view text, unsigned most) {
   unsigned value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -172,6 +164,14 @@ void read_qos(base::ConfigTable& root, QosConfig& config) {
     queue("bulk_queue", config.policy.bulk_queue);
   }
   for (auto& rule : root.tables("classify")) read_rule(rule, config);
+}
+
+std::uint64_t read_rate(base::ConfigTable& table, std::string_view key) {
+  const auto text = table.optional_string(key);
+  if (!text) return 0;
+  const auto rate = parse_rate(*text);
+  if (!rate) table.problem(key, "'" + *text + "' is no rate", std::string(kRateExpected));
+  return rate.value_or(0);
 }
 
 void read_line_rate(base::ConfigTable& line, QosConfig& config) {

@@ -27,6 +27,8 @@ struct QosConfig {
 // "50mbit", "1.5gbit", "800kbit", "9600bit": bits per second, at least 1.
 std::optional<std::uint64_t> parse_rate(std::string_view text);
 
+// A rate, 0 where the key is missing; a problem is noted in the table.
+std::uint64_t read_rate(base::ConfigTable& table, std::string_view key);
 // [qos] and [[classify]]; problems are noted in the table.
 void read_qos(base::ConfigTable& root, QosConfig& config);
 // `rate` of a [[line]]; lines are read in order.

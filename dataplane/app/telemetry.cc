@@ -41,10 +41,11 @@ void TelemetryReporter::append(const forwarder::Status& status, const packet::Dr
     }
   news_.end_round();
   if (demands_.append(status, now, out)) {
-    for (const auto& [plane, bps] : rates_.lines_bps) {
+    for (const KnownRates::Line& known : rates_.lines) {
       auto& line = *out.add_lines();
-      line.set_plane(plane.value);
-      line.set_rate_kbps(static_cast<std::uint32_t>(bps / 1000));
+      line.set_plane(known.plane.value);
+      line.set_rate_kbps(static_cast<std::uint32_t>(known.bps / 1000));
+      line.set_rate_in_kbps(static_cast<std::uint32_t>(known.in_bps / 1000));
     }
     out.set_relay_packets_per_s(rates_.relay_packets_per_s);
   }

@@ -2,7 +2,6 @@
 // now and then.
 #pragma once
 
-#include <utility>
 #include <vector>
 
 #include "base/time.hh"
@@ -20,7 +19,12 @@ namespace qanat::app {
 
 // What the box's operator says it carries.
 struct KnownRates {
-  std::vector<std::pair<ids::PlaneId, std::uint64_t>> lines_bps;
+  struct Line {
+    ids::PlaneId plane;
+    std::uint64_t bps = 0;  // 0: not said
+    std::uint64_t in_bps = 0;
+  };
+  std::vector<Line> lines;
   std::uint32_t relay_packets_per_s = 0;  // 0: not said
 };
 

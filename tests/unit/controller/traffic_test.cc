@@ -53,6 +53,18 @@ TEST(CapacityBook, KnowsWhatARouteUses) {
   EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, over(9)).size(), 1u);
 }
 
+TEST(CapacityBook, ALineEndsBothWays) {
+  CapacityBook book;
+  book.set_line_in(NodeId{9}, PlaneId{1}, 6e6);
+  book.set_line_in(NodeId{2}, PlaneId{1}, 5e6);
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, over(9)).size(), 2u)
+      << "into the relay, and into the endpoint";
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, direct()).size(), 1u);
+  EXPECT_EQ(book.used_by(NodeId{2}, NodeId{1}, direct()).size(), 0u) << "what leaves is another matter";
+  book.set_line_in(NodeId{2}, PlaneId{1}, 0);
+  EXPECT_EQ(book.used_by(NodeId{1}, NodeId{2}, direct()).size(), 0u);
+}
+
 TEST(TrafficQuestion, AsksForPairsWithListsOverThoseThatWork) {
   TrafficWorld w;
   for (std::uint32_t peer = 10; peer < 40; ++peer)
@@ -169,6 +181,27 @@ TEST(TrafficPlan, ASplitStaysUntilItIsNotNeededByFar) {
   EXPECT_TRUE(w.plan().spreads.empty());
 }
 
+TEST(TrafficPlan, ManyWhoSendToOneShareWhatItsLineBrings) {
+  TrafficWorld w;
+  w.selections.clear();
+  w.capacities.set_line_in(NodeId{3}, PlaneId{1}, 90 * kMbit);
+  for (std::uint32_t from = 11; from <= 13; ++from) {
+    w.selections[{from, 3}] = {{direct(1), 10}, {direct(2), 30}};
+    w.ask(from, 60 * kMbit);
+  }
+  const TrafficPlan plan = w.settle();
+  ASSERT_EQ(plan.spreads.size(), 3u);
+  double over_first = 0;
+  for (const auto& [key, spread] : plan.spreads) {
+    double mine = 0;
+    for (const auto& part : spread.parts)
+      if (part.route == direct(1)) mine = spread.allocated_bps * part.permille / Spread::kWhole;
+    EXPECT_NEAR(mine, 27 * kMbit, 5 * kMbit) << key.first.first << ": a third of nine tenths";
+    over_first += mine;
+  }
+  EXPECT_LE(over_first, 90 * kMbit * (1 + 1e-6));
+}
+
 TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacity) {
   std::mt19937 random(7);
   for (int round = 0; round < 100; ++round) {
@@ -178,6 +211,8 @@ TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacity) {
       for (std::uint8_t plane = 1; plane <= 2; ++plane)
         if (random() % 3 != 0)
           w.capacities.set_line(NodeId{node}, PlaneId{plane}, (10 + random() % 90) * kMbit);
+    for (std::uint32_t node = 1; node <= 8; ++node)
+      if (random() % 3 == 0) w.capacities.set_line_in(NodeId{node}, PlaneId{1}, (10 + random() % 90) * kMbit);
     for (std::uint32_t relay = 7; relay <= 8; ++relay)
       if (random() % 2 != 0) w.capacities.set_relay(NodeId{relay}, 1000 + random() % 20'000);
     for (std::uint32_t from = 1; from <= 6; ++from)

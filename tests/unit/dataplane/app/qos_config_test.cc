@@ -58,6 +58,7 @@ TEST(QosConfig, SoDoesTheSampleWithAllOfItSwitchedOn) {
   const Read r(text);
   EXPECT_THAT(r.problems, IsEmpty());
   EXPECT_EQ(r.config.qos.policy.line_bps, (std::vector<std::uint64_t>{50'000'000}));
+  EXPECT_EQ(r.config.lines.at(0).in_bps, 200'000'000u);
   ASSERT_EQ(r.config.qos.policy.rules.size(), 1u);
   const qos::Rule& rule = r.config.qos.policy.rules[0];
   EXPECT_EQ(rule.tenant, ids::Vni{100});
@@ -75,6 +76,7 @@ rate = "50mbit"
 [[line]]
 plane = 2
 address = "192.0.2.7"
+rate_in = "80mbit"
 [tenant.100]
 committed = "5mbit"
 burst = "40mbit"
