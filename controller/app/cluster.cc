@@ -8,6 +8,7 @@
 #include "base/clock.hh"
 #include "base/file.hh"
 #include "base/log.hh"
+#include "base/metrics.hh"
 
 namespace qanat::app {
 namespace {
@@ -41,6 +42,19 @@ store::EtcdConfig etcd_of(const EtcdSettings& settings) {
   return config;
 }
 
+// The lease, wherever it is asked for.
+void show(const store::Leadership& leadership, base::MetricsRegistry& metrics) {
+  auto& leads = metrics.gauge("qanat_leader", "1: this controller leads; 0: it stands by");
+  auto& left = metrics.gauge("qanat_lease_seconds", "Until the leader's lease ends unless it is renewed");
+  auto& failed = metrics.gauge("qanat_lease_renewals_failed_total", "Renewals that etcd did not answer");
+  metrics.before_text([&leadership, &leads, &left, &failed] {
+    const auto life = leadership.left();
+    leads.set(life > base::Duration{} ? 1 : 0);
+    left.set(std::chrono::duration<double>(life).count());
+    failed.set(static_cast<double>(leadership.failed_renewals()));
+  });
+}
+
 }  // namespace
 
 // The northbound interface of a standby. It has no members: the listener only lends its counters.
@@ -68,6 +82,7 @@ Cluster::Cluster(boost::asio::io_context& io, Settings settings, std::function<v
       watch_(io, etcd_, prefix_of(settings_)),
       tick_(io) {
   stand_in_ = std::make_unique<StandIn>(io_, settings_, store_);
+  show(leadership_, stand_in_->northbound.metrics());
   base::log_info("\"{}\" stands by: {} on etcd", settings_.name, prefix_of(settings_));
   tick();
 }
@@ -139,6 +154,7 @@ void Cluster::take_over(store::EtcdGuard guard) {
       [this](const std::string& why) { depose(why); });
   stand_in_->northbound.stop();
   service_.emplace(io_, settings_, store_);
+  show(leadership_, service_->metrics());
   base::log_info("\"{}\" leads", settings_.name);
 }
 

@@ -32,6 +32,7 @@ class Service {
   Service(boost::asio::io_context& io, const Settings& settings, store::Store& store);
   ~Service();
   void stop();
+  base::MetricsRegistry& metrics() { return northbound_->metrics(); }
 
  private:
   void make_domain(boost::asio::io_context& io, const Settings& settings);

@@ -72,6 +72,7 @@ class Desk {
   // What stands before the guarded server's routes.
   base::HttpHooks hooks(bool guarded);
   void stop();
+  base::MetricsRegistry& metrics() { return metrics_; }
   // Ends a canary whose time is up, or that failed. To be called often.
   void on_timer(session::Now now);
   // To those who listen; what became of a promise is kept in the audit log, too.

@@ -71,6 +71,8 @@ void Northbound::listen_unix(const std::string& path) { owner_->local.listen_uni
 
 std::uint16_t Northbound::port() const { return owner_->tcp.port(); }
 
+base::MetricsRegistry& Northbound::metrics() { return owner_->desk.metrics(); }
+
 void Northbound::on_timer() { owner_->desk.on_timer(now()); }
 
 void Northbound::stop() {

@@ -10,6 +10,9 @@
 namespace boost::asio {
 class io_context;
 }
+namespace qanat::base {
+class MetricsRegistry;
+}
 namespace qanat::session {
 class Level;
 class Listener;
@@ -36,6 +39,8 @@ class Northbound {
   void members_connect_to(std::vector<std::string> addresses);
   // Of listen_tcp, for port 0.
   std::uint16_t port() const;
+  // What GET /metrics tells; for series of who runs this controller.
+  base::MetricsRegistry& metrics();
   // To be called often.
   void on_timer();
   void stop();

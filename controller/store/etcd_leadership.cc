@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -51,8 +52,10 @@ struct Leadership::Keeper {
       } else {
         ended = true;
         ends = base::Time{};
+        ++failed;
       }
     } catch (const std::exception& error) {
+      ++failed;
       base::log_warn("{}", error.what());
     }
   }
@@ -61,6 +64,7 @@ struct Leadership::Keeper {
   const base::Duration life;
   std::atomic<base::Time> ends;
   std::atomic<base::Time> heard;
+  std::atomic<std::uint64_t> failed{0};
   bool ended = false;  // the thread's own
   EtcdClient client;   // the thread's own
   std::mutex mutex;
@@ -94,7 +98,14 @@ std::optional<EtcdGuard> Leadership::campaign() {
   return std::nullopt;
 }
 
-bool Leadership::holds() const { return keeper_ && base::monotonic_now() < keeper_->ends.load(); }
+bool Leadership::holds() const { return left() > base::Duration{}; }
+
+base::Duration Leadership::left() const {
+  if (!keeper_) return {};
+  return std::max(base::Duration{}, keeper_->ends.load() - base::monotonic_now());
+}
+
+std::uint64_t Leadership::failed_renewals() const { return keeper_ ? keeper_->failed.load() : 0; }
 
 void Leadership::alive() {
   if (keeper_) keeper_->heard = base::monotonic_now();

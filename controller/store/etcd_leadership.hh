@@ -3,6 +3,7 @@
 // monotonic clock, which etcd cannot end earlier; so a controller that was stopped or cut off knows before anybody else acts.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,10 @@ class Leadership {
   std::optional<EtcdGuard> campaign();
   // Whether the lease stands for certain. Any thread.
   bool holds() const;
+  // Until the lease ends for certain unless it is renewed; 0: it is not held. Any thread.
+  base::Duration left() const;
+  // Renewals of this lease that etcd did not answer, or refused. Any thread.
+  std::uint64_t failed_renewals() const;
   // The main thread works.
   void alive();
   // Lets go of a lease that was won, or not: no renewals from now on.

@@ -52,7 +52,7 @@ std::string program(const std::string& name) {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / name).string();
 }
 
-ControllerProcess::ControllerProcess(int domain, const std::string& extra_config) {
+ControllerProcess::ControllerProcess(int domain, const std::string& extra_config, const std::string& state) {
   std::string name = (std::filesystem::temp_directory_path() / "qanat-controller-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a folder for the test");
   folder_ = name;
@@ -62,7 +62,8 @@ ControllerProcess::ControllerProcess(int domain, const std::string& extra_config
   base::write_file(folder_ + "/admin", admin_token_ + "\n");
   const std::string role = domain == 0 ? "global" : "domain";
   std::string config = "name = \"" + role + "-" + std::to_string(domain) + "\"\nrole = \"" + role + "\"\n";
-  config += "domain = " + std::to_string(domain) + "\nstate = \"" + folder_ + "/state.db\"\n";
+  config += "domain = " + std::to_string(domain) + "\nstate = \"" +
+            (state.empty() ? folder_ + "/state.db" : state) + "\"\n";
   config += "listen = [\"127.0.0.1:" + std::to_string(port_) + "\"]\nsocket = \"" + folder_ + "/api.sock\"\n";
   config += "northbound = \"127.0.0.1:" + std::to_string(northbound_) + "\"\nadmin_token_file = \"" +
             folder_ + "/admin\"\n";

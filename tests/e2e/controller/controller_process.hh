@@ -26,8 +26,9 @@ struct Reply {
 class ControllerProcess {
  public:
   // Writes the configuration, starts it, waits until it answers. Throws std::runtime_error with its log.
-  // domain 0: the global controller.
-  explicit ControllerProcess(int domain = 7, const std::string& extra_config = "");
+  // domain 0: the global controller. state: "" for a file in its folder.
+  explicit ControllerProcess(int domain = 7, const std::string& extra_config = "",
+                             const std::string& state = "");
   ~ControllerProcess();  // SIGKILL and removal of the folder
 
   void start();

@@ -12,6 +12,7 @@
 #include "controller/store/etcd_leadership.hh"
 #include "controller/store/etcd_watch.hh"
 #include "controller/store/sqlite_store.hh"
+#include "tests/e2e/controller/controller_process.hh"
 #include "tests/e2e/controller/etcd_process.hh"
 
 namespace qanat::store {
@@ -287,6 +288,32 @@ TEST_F(Etcd, ALeaseRunsOutForItsHolderNoLaterThanForEtcd) {
   etcd_->signal(SIGCONT);
   EXPECT_LE(took, 2500ms);
   EXPECT_GE(took, 500ms);
+}
+
+TEST_F(Etcd, MetricsSayWhoLeadsAndWhatIsLeftOfTheLease) {
+  using e2e::ControllerProcess;
+  const std::string state = "etcd:" + etcd_->endpoint();
+  ControllerProcess one(7, "", state), two(7, "", state);
+  const auto value = [](const ControllerProcess& of, const std::string& name) {
+    const std::string text = "\n" + of.rest("GET", "/metrics").body;
+    const auto at = text.find("\n" + name + " ");
+    return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
+  };
+  const auto soon = [](const std::function<bool()>& true_at_last) {
+    for (int i = 0; i < 200 && !true_at_last(); ++i) std::this_thread::sleep_for(50ms);
+    return true_at_last();
+  };
+  ASSERT_TRUE(soon([&] { return value(one, "qanat_leader") + value(two, "qanat_leader") == 1; }))
+      << one.log() << two.log();
+  const bool first = value(one, "qanat_leader") == 1;
+  ControllerProcess &leader = first ? one : two, &other = first ? two : one;
+  EXPECT_GT(value(leader, "qanat_lease_seconds"), 0);
+  EXPECT_LE(value(leader, "qanat_lease_seconds"), 2);
+  EXPECT_EQ(value(other, "qanat_lease_seconds"), 0);
+  EXPECT_EQ(value(leader, "qanat_lease_renewals_failed_total"), 0);
+  leader.kill();
+  EXPECT_TRUE(soon([&] { return value(other, "qanat_leader") == 1; })) << other.log();
+  EXPECT_GT(value(other, "qanat_lease_seconds"), 0);
 }
 
 TEST_F(Etcd, AStandbyHearsOfEveryChange) {
