@@ -101,8 +101,8 @@ asio::awaitable<void> ValveDesk::follow(std::shared_ptr<ValveDesk> self, Line& l
       remote->priced = false;
     }
     const bool busy = awake > 0 || remote->held > 0 || !remote->priced;
-    if (line.valve.awake(remote->id) == awake)
-      co_await pause(remote->timer, busy ? base::Duration(kBusy) : base::Duration(kIdle));
+    const base::Duration wait = busy ? base::Duration(kBusy) : base::Duration(kIdle);
+    if (line.valve.awake(remote->id) == awake) co_await pause(remote->timer, wait);
   }
   if (self->stopping_) co_return;  // a restart goes on with what is up
   remote->released = true;
