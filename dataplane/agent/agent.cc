@@ -107,6 +107,7 @@ class Agent::Impl {
   std::function<void(const Applied&)> applied_;
   std::function<void(const std::string&, const std::string&)> told_;
   TelemetrySource* telemetry_ = nullptr;
+  bool anew_ = false;  // what is collected next is told to somebody new
   const NodeKeys& keys() const { return keys_; }
   std::uint32_t boot() const { return boot_; }
 
@@ -284,9 +285,10 @@ class Agent::Impl {
   }
 
   void run(CollectTelemetry& action) {
+    anew_ |= action.anew;
     if (!telemetry_ || connection_.pending() > ControllerConnection::kTelemetryPending) return;
     proto::v1::Envelope envelope;
-    telemetry_->collect(*envelope.mutable_telemetry());
+    telemetry_->collect(*envelope.mutable_telemetry(), std::exchange(anew_, false));
     envelope.mutable_telemetry()->set_sequence(action.sequence);
     connection_.send(envelope);
   }

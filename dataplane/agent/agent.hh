@@ -62,8 +62,8 @@ class TelemetrySource {
  public:
   virtual ~TelemetrySource() = default;
   // Adds adjacencies, paths and counters since the last call; the agent fills in the sequence. Called every
-  // report_interval on the agent's io_context.
-  virtual void collect(proto::v1::Telemetry& out) = 0;
+  // report_interval on the agent's io_context. `anew`: to a controller that may know nothing.
+  virtual void collect(proto::v1::Telemetry& out, bool anew) = 0;
 };
 
 struct AgentStatus {

@@ -137,6 +137,7 @@ void AgentMachine::on_pong(std::uint64_t number, base::Time now) {
   prove(ping_sent_);
   if (state_ != State::Syncing || !held_) return;
   state_ = State::Steady;
+  told_ = false;
   last_error_.clear();
   next_report_ = now + report_interval();
   next_keys_ = now + kKeysInterval;
@@ -224,7 +225,7 @@ void AgentMachine::on_timer(base::Time now) {
       }
       if (now >= next_ping_) send_ping(now);
       if (state_ == State::Steady && now >= next_report_) {
-        act(CollectTelemetry{++telemetry_sequence_});
+        act(CollectTelemetry{++telemetry_sequence_, !std::exchange(told_, true)});
         next_report_ = std::max(next_report_ + report_interval(), now);
       }
       if (state_ == State::Steady && now >= next_keys_) {

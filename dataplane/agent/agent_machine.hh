@@ -83,6 +83,7 @@ struct Install {
 };
 struct CollectTelemetry {
   std::uint64_t sequence;
+  bool anew;  // the session's first: who hears it may know nothing
 };
 struct Note {  // for the log and /v1/events
   std::string kind;
@@ -179,6 +180,7 @@ class AgentMachine {
   std::uint64_t sessions_ = 0;
   std::uint64_t ping_number_ = 0;
   std::uint64_t telemetry_sequence_ = 0;
+  bool told_ = false;  // telemetry, in this session
   unsigned refusals_ = 0;
   base::Time deadline_{};  // of Connecting, Enrolling, Backoff, Refused
   base::Time connect_started_{};

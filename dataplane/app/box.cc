@@ -239,7 +239,8 @@ base::Duration Box::uptime() const { return base::monotonic_now() - started_; }
 
 forwarder::Status Box::status(bool take) { return crew_->status(kStatusPatience, take); }
 
-void Box::collect(proto::v1::Telemetry& out) {
+void Box::collect(proto::v1::Telemetry& out, bool anew) {
+  if (anew) reporter_.begin();
   packet::DropCounters drops;
   for (std::size_t i = 0; i < packet::kDropReasonCount; ++i) {
     const auto reason = static_cast<packet::DropReason>(i);

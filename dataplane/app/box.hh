@@ -29,7 +29,7 @@ class Box final : public agent::TelemetrySource {
   void start();
   void stop();
 
-  void collect(proto::v1::Telemetry& out) override;
+  void collect(proto::v1::Telemetry& out, bool anew) override;
 
   const BoxConfig& config() const { return config_; }
   const agent::Agent& agent() const { return *agent_; }

@@ -13,6 +13,11 @@ std::uint32_t to_us(base::Duration d) {
 
 }  // namespace
 
+void TelemetryReporter::begin() {
+  news_ = {};
+  next_full_ = {};
+}
+
 void TelemetryReporter::append(const forwarder::Status& status, const packet::DropCounters& drops,
                                const forwarder::Counters& counters, base::Time now,
                                proto::v1::Telemetry& out) {

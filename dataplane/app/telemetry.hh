@@ -36,6 +36,8 @@ class TelemetryReporter {
   TelemetryReporter() = default;
   explicit TelemetryReporter(KnownRates rates) : rates_(std::move(rates)) {}
 
+  // From now on it is told to somebody who may know nothing: all adjacencies are news.
+  void begin();
   // `status` was taken (Forwarder::status(now, true)).
   void append(const forwarder::Status& status, const packet::DropCounters& drops,
               const forwarder::Counters& counters, base::Time now, proto::v1::Telemetry& out);

@@ -252,6 +252,7 @@ void Box::run(agent::CollectTelemetry& action, base::Time now) {
   if (!open_) return;
   auto envelope = std::make_unique<proto::v1::Envelope>();
   auto& telemetry = *envelope->mutable_telemetry();
+  if (action.anew) reporter_.begin();
   reporter_.append(forwarder_->status(now, true), forwarder_->drops(), forwarder_->counters(), now,
                    telemetry);
   telemetry.set_sequence(action.sequence);

@@ -150,7 +150,7 @@ class Box : public TelemetrySource {
     return latest.snapshot && latest.snapshot->tenant(ids::Vni{vni});
   }
 
-  void collect(proto::v1::Telemetry& out) override {
+  void collect(proto::v1::Telemetry& out, bool) override {
     ++collected;
     if (peer == 0) return;
     auto& report = *out.add_adjacencies();

@@ -101,6 +101,8 @@ TEST(AgentSession, TelemetryGoesOutAtTheConfiguredIntervalOnlyWhileSteady) {
   ASSERT_EQ(collected.size(), 5u) << s;
   EXPECT_EQ(collected[0].sequence, 1u);
   EXPECT_EQ(collected[4].sequence, 5u);
+  EXPECT_TRUE(collected[0].anew);
+  EXPECT_FALSE(collected[1].anew);
   s.lost(Loss::ByPeer).forget().after(50ms);
   EXPECT_TRUE(s.took<CollectTelemetry>().empty()) << s;
 }

@@ -100,6 +100,18 @@ TEST(TelemetryReporter, ALinksFirstTwoReportsDoNotWait) {
   }
 }
 
+// A link is usable from its second good report on: a controller that knows nothing must not wait for two whole ones.
+TEST(TelemetryReporter, SomebodyNewIsToldEverythingAndTheFirstTwoOfEachLinkAtOnce) {
+  Story s;
+  for (auto plane : {1u, 2u}) s.on_plane(plane).samples = 2, s.on_plane(plane).rtt_mean = 9ms;
+  for (int i = 0; i < 3; ++i) s.tell();
+  EXPECT_EQ(s.tell().adjacencies_size(), 0);
+  s.reporter.begin();
+  EXPECT_EQ(s.tell().adjacencies_size(), 2);
+  EXPECT_EQ(s.tell().adjacencies_size(), 2);
+  EXPECT_EQ(s.tell().adjacencies_size(), 0);
+}
+
 TEST(TelemetryReporter, WhatComesAndGoesIsForgotten) {
   Story s;
   s.tell();
@@ -149,7 +161,7 @@ TEST(TelemetryReporter, CountersComeWithTheWhole) {
 TEST(TelemetryReporter, SaysWhatItsOperatorKnowsOfLinesAndRelaying) {
   Story s;
   s.reporter =
-      TelemetryReporter({.lines_bps = {{ids::PlaneId{2}, 50'000'000}}, .relay_packets_per_s = 900'000});
+      TelemetryReporter({.lines = {{ids::PlaneId{2}, 50'000'000, 0}}, .relay_packets_per_s = 900'000});
   const auto told = s.tell();
   ASSERT_EQ(told.lines_size(), 1);
   EXPECT_EQ(told.lines(0).plane(), 2u);
