@@ -26,7 +26,8 @@ void revoke_nodes(proto::v1::NodeConfig& config, const std::vector<std::uint32_t
                          [&](std::uint32_t sid) { return revoked(ids::Sid{sid}.node().value); });
     });
   }
-  erase_if(*config.mutable_policies(), [](const auto& policy) { return policy.paths().empty(); });
+  erase_if(*config.mutable_policies(),
+           [](const auto& policy) { return policy.paths().empty() && policy.planes() == 0; });
   for (auto& tenant : *config.mutable_tenants()) {
     erase_if(*tenant.mutable_members(), [&](const auto& m) { return revoked(m.node_id()); });
   }

@@ -90,6 +90,8 @@ class Compiler {
     fib::SrPolicy policy;
     policy.endpoint = ids::NodeId{record.endpoint()};
     policy.tier = static_cast<ids::Tier>(record.tier());
+    if (record.planes() > UINT16_MAX) return problem(object, "planes " + std::to_string(record.planes()));
+    if (record.planes() != 0) policy.planes = static_cast<std::uint16_t>(record.planes());
     for (const auto& path : record.paths()) {
       if (auto candidate = candidate_of(path, object)) policy.paths.push_back(*candidate);
     }

@@ -65,10 +65,13 @@ struct CandidatePath {
   bool operator==(const CandidatePath&) const = default;
 };
 
+inline constexpr std::uint16_t kEveryPlane = 0xffff;
+
 struct SrPolicy {
   ids::NodeId endpoint;
   ids::Tier tier = ids::Tier::Bulk;
-  std::vector<CandidatePath> paths;  // ascending preference, then id
+  std::vector<CandidatePath> paths;    // ascending preference, then id
+  std::uint16_t planes = kEveryPlane;  // bit p: may be used, by the lists or by adjacencies beside them
 
   // Flows are spread over the paths by their weights; else the one that is used first and lives carries all.
   bool weighted() const noexcept {

@@ -27,7 +27,8 @@ const Forwarder::CopyPair& Forwarder::copies(std::uint32_t policy) {
   };
   for (const bool usable_only : {true, false}) {
     for (const std::uint32_t r : routes.routes) add(r, usable_only);
-    for (const std::uint32_t r : routes_.adjacencies(routes.endpoint)) add(r, usable_only);
+    for (const std::uint32_t r : routes_.adjacencies(routes.endpoint))
+      if (routes.allows(routes_.routes()[r])) add(r, usable_only);
   }
 
   for (std::size_t i = 0; i < ways.size(); ++i)

@@ -186,9 +186,12 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
       const std::uint32_t policy = routes_.policy(to.id, tier);
       Route*& route = pipe.routes[static_cast<std::size_t>(tier)];
       route = policy == path::kNoPath ? nullptr : routes_.route(policy, pipe.probe);
-      // What carries a copy of `critical`, whatever the way, is none of the other tiers' policies.
-      managed.bundle.set_open(i, tier, policy == path::kNoPath || route != nullptr || tier == Tier::Critical);
-      if (route == nullptr) route = &routes_.routes()[routes_.probe_routes()[pipe.probe]];
+      Route& any = routes_.routes()[routes_.probe_routes()[pipe.probe]];
+      // What carries a copy of `critical` is none of the other tiers' policies.
+      const bool copies =
+          tier == Tier::Critical && policy != path::kNoPath && routes_.policies()[policy].allows(any);
+      managed.bundle.set_open(i, tier, policy == path::kNoPath || route != nullptr || copies);
+      if (route == nullptr) route = &any;
     }
   }
   for (const Tier tier : ids::kTiers) {

@@ -13,10 +13,13 @@ RouteTable::RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine>
   for (const fib::SrPolicy& policy : snapshot.policies()) add_policy(snapshot, policy);
   for (const auto& [id, routes] : peers_)
     for (const ids::Tier tier : ids::kTiers)
-      if (!policy_index_.contains(policy_key(id, tier)) && !routes.adjacencies.empty()) {
-        policy_index_[policy_key(id, tier)] = static_cast<std::uint32_t>(policies_.size());
-        policies_.push_back({id, tier, routes.adjacencies});
-      }
+      if (!policy_index_.contains(policy_key(id, tier)) && !routes.adjacencies.empty())
+        add({id, tier, routes.adjacencies});
+}
+
+void RouteTable::add(PolicyRoutes policy) {
+  policy_index_[policy_key(policy.endpoint, policy.tier)] = static_cast<std::uint32_t>(policies_.size());
+  policies_.push_back(std::move(policy));
 }
 
 Overlap overlap(const Route& a, const Route& b) {
@@ -64,6 +67,7 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
   PolicyRoutes out{policy.endpoint, policy.tier, {}};
   // `critical` goes by its best way and a second one, whatever the load.
   out.weighted = policy.tier != ids::Tier::Critical && policy.weighted();
+  out.planes = policy.planes;
   for (const fib::CandidatePath& path : policy.paths) {
     const Route* first = first_adjacency(path.first_hop(), path.first_plane);
     if (first == nullptr) continue;
@@ -75,6 +79,10 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
     route.to = first->to;
     route.to_plane = first->to_plane;
     route.planes = first->planes;
+    // What plain End will take is its relay's choice.
+    for (const ids::Sid sid : path.list())
+      if (sid.plane().value != 0) route.planes |= plane_bit(sid.plane());
+    if (!out.allows(route)) continue;
     route.direct = path.direct();
     route.preference = path.preference;
     route.weight = path.weight;
@@ -91,9 +99,6 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
       header.token_epoch = path.token_epoch;
       header.segments = path.segments;
       header.tokens = path.tokens;
-      // What plain End will take is its relay's choice.
-      for (const ids::Sid sid : header.list())
-        if (sid.plane().value != 0) route.planes |= plane_bit(sid.plane());
       route.overhead = packet::routed_overhead_bytes(path.count);
       // Tiers that share a list share its probes: the tokens differ, the way does not.
       auto& relayed = peers_[policy.endpoint].relayed;
@@ -113,9 +118,10 @@ void RouteTable::add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& 
     routes_.push_back(route);
     out.routes.push_back(index);
   }
-  if (out.routes.empty()) return;
-  policy_index_[policy_key(policy.endpoint, policy.tier)] = static_cast<std::uint32_t>(policies_.size());
-  policies_.push_back(std::move(out));
+  if (out.routes.empty() && out.planes != fib::kEveryPlane)
+    for (const std::uint32_t r : adjacencies(policy.endpoint))
+      if (out.allows(routes_[r])) out.routes.push_back(r);
+  if (!out.routes.empty() || out.planes != fib::kEveryPlane) add(std::move(out));
 }
 
 // A list is the same way while its line and segments are the same: the controller may number it anew.

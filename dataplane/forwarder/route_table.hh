@@ -60,13 +60,15 @@ struct PolicyRoutes {
   // Largest tenant's packet for this endpoint: the least over the routes in use and in reserve (DESIGN §3).
   std::uint16_t inner_mtu = packet::kInnerMtu;
   bool weighted = false;
+  std::uint16_t planes = fib::kEveryPlane;  // that it may use
+  bool allows(const Route& route) const { return (route.planes & ~planes) == 0; }
 };
 
 class RouteTable {
  public:
   RouteTable() = default;
-  // Paths that leave by a plane where we, or the first hop, have no line are left out. An endpoint without a policy for
-  // a tier gets its direct adjacencies.
+  // Paths that leave by a plane where we, or the first hop, have no line are left out, and those over planes that
+  // their policy forbids. An endpoint without a list for a tier gets its direct adjacencies, where the policy allows them.
   RouteTable(const fib::Snapshot& snapshot, std::span<const LocalLine> lines);
 
   path::ProberConfig prober_config() const;
@@ -107,6 +109,7 @@ class RouteTable {
     std::vector<std::uint32_t> relayed;
   };
   void add_adjacencies(const fib::Peer& peer);
+  void add(PolicyRoutes policy);
   void add_policy(const fib::Snapshot& snapshot, const fib::SrPolicy& policy);
   const Route* first_adjacency(ids::NodeId peer, ids::PlaneId plane) const;
   static std::uint64_t policy_key(ids::NodeId endpoint, ids::Tier tier) {
