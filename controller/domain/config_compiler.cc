@@ -130,15 +130,19 @@ class ConfigCompiler::One {
     for (auto at = first; at != world_.selections->end() && at->first.first == node_; ++at) {
       const std::uint32_t endpoint = at->first.second;
       if (!world_.nodes.contains(endpoint)) continue;
-      for (const ids::Tier tier : ids::kTiers)
+      for (const ids::Tier tier : ids::kTiers) {
+        const paths::Choices* limited = limited_lists(at->first, tier);
+        const paths::Choices& lists = limited ? *limited : at->second;
         add_policy(endpoint, tier,
-                   world_.tier_ways ? world_.tier_ways->lists(at->first, tier, at->second) : at->second);
+                   world_.tier_ways ? world_.tier_ways->lists(at->first, tier, lists) : lists);
+      }
     }
     if (const auto directive = world_.directives.find(node_); directive != world_.directives.end()) {
       for (const auto& policy : directive->second->policies()) {
         if (world_.nodes.contains(policy.endpoint())) *out_.config.add_policies() = policy;
       }
     }
+    if (world_.limited != nullptr && !world_.limited->limits().none()) keep_to_limits();
     proto::canonicalise(out_.config);
     policy::PathIds ids;
     for (auto& policy : *out_.config.mutable_policies()) {
@@ -149,6 +153,34 @@ class ConfigCompiler::One {
                              .value);
       }
     }
+  }
+
+  // Null: the tier is not limited.
+  const paths::Choices* limited_lists(const Pair& pair, ids::Tier tier) const {
+    return world_.limited == nullptr ? nullptr : world_.limited->of(pair, tier);
+  }
+
+  // Whoever chose a list: none goes out that breaks its tier's limits, and the box is told of these though it gets none.
+  void keep_to_limits() {
+    const TierLimits& limits = world_.limited->limits();
+    std::set<std::pair<std::uint32_t, ids::Tier>> bound;
+    for (auto& policy : *out_.config.mutable_policies()) {
+      limits.bind(node_, policy);
+      bound.emplace(policy.endpoint(), static_cast<ids::Tier>(policy.tier()));
+    }
+    for (const std::uint32_t endpoint : limits.peers_of(node_)) {
+      if (!world_.nodes.contains(endpoint)) continue;
+      for (const ids::Tier tier : ids::kTiers)
+        if (!bound.contains({endpoint, tier}) && !limits.of({node_, endpoint}, tier).everything())
+          limits.bind(node_, *none(endpoint, tier));
+    }
+  }
+
+  proto::v1::SrPolicy* none(std::uint32_t endpoint, ids::Tier tier) {
+    auto* policy = out_.config.add_policies();
+    policy->set_endpoint(endpoint);
+    policy->set_tier(static_cast<std::uint32_t>(tier));
+    return policy;
   }
 
   void add_policy(std::uint32_t endpoint, ids::Tier tier, const paths::Choices& choices) {
@@ -163,6 +195,7 @@ class ConfigCompiler::One {
     }
     if (policy.paths().empty()) {  // rather the old lists than none
       if (const auto* old = held_policy(world_.held(node_), endpoint, policy.tier())) policy = *old;
+      policy.clear_planes();
     } else {
       weigh(policy);
     }
@@ -173,7 +206,9 @@ class ConfigCompiler::One {
     const auto tier = static_cast<ids::Tier>(policy.tier());
     const Pair pair{node_, policy.endpoint()};
     // What is planned is planned over the shared ways.
-    if (world_.spreads == nullptr || (world_.tier_ways && world_.tier_ways->of(pair, tier))) return;
+    if (world_.spreads == nullptr || (world_.tier_ways && world_.tier_ways->of(pair, tier)) ||
+        limited_lists(pair, tier) != nullptr)
+      return;
     const auto spread = world_.spreads->find({pair, tier});
     if (spread == world_.spreads->end()) return;
     const auto weights = spread->second.weights_for(policy);
@@ -313,10 +348,11 @@ paths::Choices choices_of(const proto::v1::SrPolicy& policy) {
 
 // The lists that most tiers begin alike; of equally many, those of the least urgent tier.
 void adopt(const proto::v1::NodeConfig& config, Selections& selections) {
-  std::map<std::uint32_t, std::map<std::uint32_t, paths::Choices>> by_tier;  // of each endpoint
+  std::map<std::uint32_t, std::map<std::uint32_t, paths::Choices>> by_tier, limited;  // of each endpoint
   for (const auto& policy : config.policies())
     if (auto choices = choices_of(policy); !choices.empty())
-      by_tier[policy.endpoint()][policy.tier()] = std::move(choices);
+      (policy.planes() == 0 ? by_tier : limited)[policy.endpoint()][policy.tier()] = std::move(choices);
+  by_tier.merge(limited);  // what is limited counts where there is nothing else
   for (auto& each : by_tier) {
     auto& tiers = each.second;
     const auto alike = [&tiers](const auto& one) {
@@ -338,7 +374,8 @@ void adopt(const proto::v1::NodeConfig& config, TierWays& ways) {
     const Pair pair{config.node_id(), policy.endpoint()};
     const auto at = shared.find(pair);
     const auto own = choices_of(policy);
-    if (at != shared.end() && !own.empty() && own.front().route != at->second.front().route)
+    if (policy.planes() == 0 && at != shared.end() && !own.empty() &&
+        own.front().route != at->second.front().route)
       ways.adopt(pair, static_cast<ids::Tier>(policy.tier()), own.front());
   }
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/time.hh"
+#include "controller/domain/limited_ways.hh"
 #include "controller/domain/spread.hh"
 #include "controller/domain/tier_ways.hh"
 #include "controller/paths/segment_route.hh"
@@ -34,8 +35,9 @@ struct World {
   std::map<std::uint32_t, const proto::v1::NodeRecord*> nodes;  // own and remote, current ones only
   std::map<std::string, std::uint32_t> own_names;               // of own nodes
   const Selections* selections = nullptr;
-  const TierWays* tier_ways = nullptr;  // null: none
-  const Spreads* spreads = nullptr;     // null: none
+  const TierWays* tier_ways = nullptr;   // null: none
+  const LimitedWays* limited = nullptr;  // null: none
+  const Spreads* spreads = nullptr;      // null: none
   const RelayKeys* relay_keys = nullptr;
   std::vector<const proto::v1::Tenant*> tenants;  // members by name (own) or by id (from the global level)
   std::vector<std::uint32_t> denied;              // ascending

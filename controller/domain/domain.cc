@@ -61,6 +61,7 @@ void Domain::load(Now now) {
     adopt(config, selections_);
     adopt(config, spreads_);
     adopt(config, tier_ways_);
+    limited_.adopt(config);
     (row.acknowledged ? rollout->second.held : rollout->second.untold) = std::move(config);
   }
   gathering_ =

@@ -16,6 +16,7 @@
 #include "controller/domain/capacity_book.hh"
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/demand_forecast.hh"
+#include "controller/domain/limited_ways.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
@@ -167,6 +168,10 @@ class Domain final : public session::Level {
   void recompute(Now now);
   void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
   void explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::span<session::PathView> views) const;
+  // domain_limits.cc
+  void settle_limits();
+  const paths::Choices& lists_of(const Pair& pair, ids::Tier tier) const;
+  void compute_limited(const Pair& pair, paths::Unknowns unknowns, Now now);
   // domain_traffic.cc
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void run_traffic(Now now);
@@ -247,6 +252,7 @@ class Domain final : public session::Level {
   std::uint64_t late_plans_ = 0;
   SlaWatch sla_watch_;
   TierWays tier_ways_;
+  LimitedWays limited_;
   // A look at all promises, over as many ticks as it takes.
   struct SlaLook {
     struct Tenant {

@@ -77,13 +77,12 @@ std::vector<PathView> Domain::paths(const session::PathQuery& query) const {
 
 // Why the first list is first; those after it stand by, or take what the plan of traffic gives them.
 void Domain::explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::span<PathView> views) const {
-  if (views.empty() || !membership_.current().contains(pair.second)) return;
-  static const paths::Choices kNone;
-  const auto held = selections_.find(pair);
+  if (views.empty() || policy.paths().empty() || !membership_.current().contains(pair.second)) return;
+  const auto tier = static_cast<ids::Tier>(policy.tier());
   const auto first = route_of(policy.paths(0), pair.second);
   views.front().reason =
-      to_string(first ? reason_of(engine_, steering_, pair, held == selections_.end() ? kNone : held->second,
-                                  tier_ways_.of(pair, static_cast<ids::Tier>(policy.tier())), *first)
+      to_string(first ? reason_of(engine_, steering_, pair, limited_.limits().of(pair, tier),
+                                  lists_of(pair, tier), tier_ways_.of(pair, tier), *first)
                       : PathReason::Pending);
   const auto risks = [&](std::size_t list) {
     std::uint32_t bits = 0;
@@ -196,6 +195,7 @@ void Domain::steer(Now now) {
   full_report_ = {};
   for (const std::uint32_t headend : steering_.give_up_forbidden(selections_))
     rollouts_[headend].dirty = true;
+  for (const std::uint32_t headend : limited_.give_up_forbidden(steering_)) rollouts_[headend].dirty = true;
 }
 
 void Domain::set_rules(const policy::Rules& rules, Now now) {

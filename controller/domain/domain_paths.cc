@@ -17,6 +17,7 @@ void Domain::recompute(Now now) {
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
     settle_pairs();
+    settle_limits();
     drop_tier_ways();
     std::vector<topology::Node> nodes;
     for (const auto& [id, member] : membership_.current()) {
@@ -36,8 +37,10 @@ void Domain::recompute(Now now) {
   paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
   for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
   for (const Pair& pair : pairs_)
-    if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair))
+    if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair)) {
       compute(pair, unknowns, load, now);
+      compute_limited(pair, unknowns, now);
+    }
   paths_seconds_ = seconds_since(began);
 }
 

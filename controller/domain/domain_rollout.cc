@@ -57,6 +57,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
       adopt(*config, theirs);
       adopt(*config, spreads_);
       adopt(*config, tier_ways_);
+      limited_.adopt(*config);
       for (auto& [pair, choices] : theirs)
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }
@@ -112,6 +113,7 @@ World Domain::world() const {
   w.nodes.insert(remote_.begin(), remote_.end());
   w.selections = &selections_;
   w.tier_ways = &tier_ways_;
+  w.limited = &limited_;
   w.spreads = &spreads_;
   w.relay_keys = &relay_keys_;
   w.tenants = tenants_in_force();
@@ -138,6 +140,7 @@ void Domain::push(Now now, Pace pace) {
     return r.inflight.version() == 0 && now.mono >= r.not_before && (r.hurry || now.mono >= r.paced_until);
   };
   if (gathering(now)) return;
+  if (everything_) settle_limits();  // nobody hears of a tenant before it hears of its limits
   if (std::none_of(rollouts_.begin(), rollouts_.end(), [&](const auto& r) { return due(r.first, r.second); }))
     return;
   const base::Time began = stopwatch();

@@ -68,7 +68,7 @@ void Domain::watch_slas(Now now) {
   for (const auto& news : sla_watch_.end(now)) tell(news);
 }
 
-// Of pairs that are none any more, nor members, or have a rule of their own, over relays that nobody may use, or promised to nobody.
+// Of pairs that are none any more, nor members, or have a rule of their own, over what nobody may use, or promised to nobody.
 void Domain::drop_tier_ways() {
   std::map<std::string, std::vector<std::uint32_t>> members;
   const auto names = own_names();
@@ -86,6 +86,7 @@ void Domain::drop_tier_ways() {
     return !pairs_.contains(pair) || !current.contains(pair.first) || !current.contains(pair.second) ||
            (!tenant.empty() && !(is_member(tenant, pair.first) && is_member(tenant, pair.second))) ||
            steering_.concerns(pair) || steering_.forbidden(own.route) ||
+           !limited_.limits().allows(pair, tier, own.route) ||
            std::none_of(rules_.slas.begin(), rules_.slas.end(), [&](const policy::Sla& sla) {
              return sla.tier == tier && (tenant.empty() || sla.tenant == tenant);
            });
@@ -96,11 +97,10 @@ void Domain::drop_tier_ways() {
 
 // A tier that the shared ways fail gets one of its own; what it has then is what is judged.
 void Domain::serve(const Pair& pair, const policy::Sla& sla, Now now) {
-  static const paths::Choices kNone;
-  const auto held = selections_.find(pair);
-  const paths::Choices& shared = held == selections_.end() ? kNone : held->second;
+  const paths::Choices& shared = lists_of(pair, sla.tier);
   if (!steering_.concerns(pair) &&
-      tier_ways_.look(engine_, steering_.objective(), pair, sla, way_of(pair, shared), now.mono)) {
+      tier_ways_.look(engine_, limited_.limits().of(pair, sla.tier).of(steering_.objective()), pair, sla,
+                      way_of(pair, shared), now.mono)) {
     rollouts_[pair.first].dirty = true;
     std::string way;
     const paths::Choice* own = tier_ways_.of(pair, sla.tier);

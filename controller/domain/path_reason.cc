@@ -10,17 +10,20 @@ std::string_view to_string(PathReason reason) {
     case PathReason::Held: return "held";
     case PathReason::Waits: return "waits";
     case PathReason::Promise: return "promise";
+    case PathReason::Limited: return "limited";
     case PathReason::Pinned: return "pinned";
     case PathReason::Avoiding: return "avoiding";
     case PathReason::LastResort: return "last_resort";
     case PathReason::BestEffort: return "best_effort";
+    case PathReason::NoneAllowed: return "none_allowed";
     case PathReason::Pending: return "pending";
   }
   return "best";
 }
 
 PathReason reason_of(const paths::Engine& engine, const Steering& steering, const paths::Engine::Pair& pair,
-                     const paths::Choices& shared, const paths::Choice* own, const paths::Route& first) {
+                     const paths::Allowed& allowed, const paths::Choices& shared, const paths::Choice* own,
+                     const paths::Route& first) {
   if (own != nullptr) return own->route == first ? PathReason::Promise : PathReason::Pending;
   if (shared.empty() || shared.front().route != first) return PathReason::Pending;
   const auto relays = first.relay_list();
@@ -35,9 +38,15 @@ PathReason reason_of(const paths::Engine& engine, const Steering& steering, cons
     case Steering::Obeyed::NoRule: break;
   }
   const auto best = engine.choose(pair, {}, paths::Unknowns::AreLost, paths::RelayLoad());
-  if (best.empty() || best.front().cost_us >= now.cost_us) return PathReason::Best;
-  return paths::Margin{}.worth_moving(now.cost_us, best.front().cost_us) ? PathReason::Waits
-                                                                         : PathReason::Held;
+  const auto cheaper = [&now](const paths::Choices& lists) {
+    return !lists.empty() && lists.front().cost_us < now.cost_us;
+  };
+  if (!cheaper(best)) return PathReason::Best;
+  const auto within =
+      allowed.everything() ? best : engine.choose_within(pair, allowed, {}, paths::Unknowns::AreLost);
+  if (!cheaper(within)) return PathReason::Limited;
+  return paths::Margin{}.worth_moving(now.cost_us, within.front().cost_us) ? PathReason::Waits
+                                                                           : PathReason::Held;
 }
 
 }  // namespace qanat::domain

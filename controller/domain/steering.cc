@@ -117,4 +117,23 @@ Choices Steering::choose(const paths::Engine& engine, const paths::Engine::Pair&
   return out.empty() ? engine.choose(pair, held, unknowns, load) : out;
 }
 
+Choices Steering::choose_within(const paths::Engine& engine, const paths::Engine::Pair& pair,
+                                const paths::Allowed& allowed, const Choices& held, const Choices& shared,
+                                paths::Unknowns unknowns) const {
+  const Choices found = engine.choose_within(pair, allowed, held, unknowns);
+  const auto at = routes_.find(pair);
+  if (at == routes_.end()) return found;
+  Choices out;  // what the rule chose comes first
+  const auto add = [&out](const Choice& choice) {
+    const bool twice =
+        std::any_of(out.begin(), out.end(), [&](const Choice& c) { return c.route == choice.route; });
+    if (!twice && out.size() < paths::kMaxLists) out.push_back(choice);
+  };
+  for (const Choice& choice : shared)
+    if (engine.fits(allowed, choice.route)) add(choice);
+  for (const Choice& choice : found)
+    if (avoids(at->second, choice.route)) add(choice);
+  return out.empty() ? found : out;
+}
+
 }  // namespace qanat::domain

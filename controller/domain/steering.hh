@@ -51,6 +51,11 @@ class Steering {
                         const paths::Choices& held, paths::Unknowns unknowns,
                         const paths::RelayLoad& load) const;
 
+  // As Engine::choose_within, by the rules. `shared` is what choose() gave the pair.
+  paths::Choices choose_within(const paths::Engine& engine, const paths::Engine::Pair& pair,
+                               const paths::Allowed& allowed, const paths::Choices& held,
+                               const paths::Choices& shared, paths::Unknowns unknowns) const;
+
   bool operator==(const Steering&) const = default;
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "controller/domain/path_reason.hh"
 #include "controller/policy/tenant_check.hh"
 #include "identifiers/ids/sid.hh"
 
@@ -105,6 +106,14 @@ void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, cons
   if (!query.to.empty() && name(policy.endpoint()) != query.to) return;
   const bool weighted =
       std::any_of(policy.paths().begin(), policy.paths().end(), [](const auto& p) { return p.weight() > 1; });
+  if (policy.paths().empty())  // limits leave none
+    out.push_back({.from = name(headend),
+                   .to = name(policy.endpoint()),
+                   .tier = tier,
+                   .path = 0,
+                   .segments = {},
+                   .names = {},
+                   .reason = std::string(to_string(PathReason::NoneAllowed))});
   for (const auto& path : policy.paths()) {
     session::PathView view{.from = name(headend),
                            .to = name(policy.endpoint()),

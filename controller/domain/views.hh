@@ -27,7 +27,7 @@ session::PastMatrix past_matrix(const topology::LinkHistory& history, std::vecto
                                 session::Now now, base::UnixSeconds at, const NameOf& name);
 std::vector<session::LinkView> views_of(const std::vector<telemetry::Link>& links, base::Time now,
                                         const NameOf& name);
-// The lists of a policy that fit the query.
+// The lists of a policy that fit the query; one without segments stands for a policy that has none.
 void append_views(std::uint32_t headend, const proto::v1::SrPolicy& policy, const session::PathQuery& query,
                   const NameOf& name, std::vector<session::PathView>& out);
 

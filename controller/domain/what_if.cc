@@ -63,7 +63,7 @@ class World {
  public:
   World(const Frozen& frozen, std::vector<telemetry::Link> links, const policy::Rules& rules,
         const std::set<Pair>& pairs)
-      : steering_(rules, frozen.numbers, frozen.now) {
+      : steering_(rules, frozen.numbers, frozen.now), limits_(rules, frozen.tenants) {
     std::vector<topology::Node> nodes = frozen.nodes;
     for (auto& node : nodes) {
       node.resting =
@@ -98,22 +98,32 @@ class World {
   bool works(const Pair& pair, const Route& route) const {
     return engine_.evaluate(pair, route, paths::Resting::AreRelays).state == LinkState::Usable;
   }
+  // What a tier has of them, or instead.
+  Choices lists(const Pair& pair, ids::Tier tier) const {
+    const Choices* shared = choices(pair);
+    const paths::Allowed allowed = limits_.of(pair, tier);
+    if (shared == nullptr || allowed.everything()) return shared == nullptr ? Choices{} : *shared;
+    return steering_.choose_within(engine_, pair, allowed, limits_.allowed(pair, tier, *shared), *shared,
+                                   paths::Unknowns::AreLost);
+  }
   // Of the first choice that works; what a headend would use.
   std::optional<WhatIfAnswer::Way> way(const Pair& pair) const {
     const Choices* all = choices(pair);
-    if (all == nullptr) return std::nullopt;
-    const auto used =
-        std::find_if(all->begin(), all->end(), [&](const auto& choice) { return works(pair, choice.route); });
-    if (used == all->end()) return std::nullopt;
+    return all == nullptr ? std::nullopt : way(pair, *all);
+  }
+  std::optional<WhatIfAnswer::Way> way(const Pair& pair, const Choices& lists) const {
+    const auto used = std::find_if(lists.begin(), lists.end(),
+                                   [&](const auto& choice) { return works(pair, choice.route); });
+    if (used == lists.end()) return std::nullopt;
     return way_by(pair, used->route);
   }
   // And what the promise's tier would: a way of its own, where the others break the promise and one keeps it.
   std::optional<WhatIfAnswer::Way> way(const Pair& pair, const policy::Sla& sla) const {
-    const auto shared = way(pair);
+    const auto shared = way(pair, lists(pair, sla.tier));
     if (!shared || steering_.concerns(pair) ||
         keeps(sla, {shared->rtt_us, shared->loss_ppm, shared->jitter_us}))
       return shared;
-    const auto own = way_within(engine_, steering_.objective(), pair, sla);
+    const auto own = way_within(engine_, limits_.of(pair, sla.tier).of(steering_.objective()), pair, sla);
     return own ? way_by(pair, own->route) : shared;
   }
   std::string name(std::uint32_t node) const {
@@ -144,6 +154,7 @@ class World {
   }
 
   Steering steering_;
+  TierLimits limits_;
   paths::Engine engine_;
   Selections choices_;
   std::map<std::uint32_t, std::string> names_;
@@ -287,20 +298,18 @@ class Answering {
       // Its own access line, so that a way without a stated capacity is one too.
       const auto own = static_cast<te::Resource>(capacities.size());
       capacities.push_back(demand.mbps);
-      if (const Choices* choices = world.choices(pair)) {
-        for (const auto& choice : *choices) {
-          if (!world.works(pair, choice.route)) continue;
-          std::vector<te::Resource> path{own};
-          std::uint32_t at = pair.first;
-          for (std::size_t hop = 0; hop < choice.route.hops(); ++hop) {
-            const std::uint32_t next =
-                hop < choice.route.relay_count ? choice.route.relays[hop].value : pair.second;
-            const auto full = resources.find({at, next, choice.route.planes[hop].value});
-            if (full != resources.end()) path.push_back(full->second);
-            at = next;
-          }
-          wanted.paths.push_back(std::move(path));
+      for (const auto& choice : world.lists(pair, demand.tier)) {
+        if (!world.works(pair, choice.route)) continue;
+        std::vector<te::Resource> path{own};
+        std::uint32_t at = pair.first;
+        for (std::size_t hop = 0; hop < choice.route.hops(); ++hop) {
+          const std::uint32_t next =
+              hop < choice.route.relay_count ? choice.route.relays[hop].value : pair.second;
+          const auto full = resources.find({at, next, choice.route.planes[hop].value});
+          if (full != resources.end()) path.push_back(full->second);
+          at = next;
         }
+        wanted.paths.push_back(std::move(path));
       }
       demands.push_back(std::move(wanted));
     }
@@ -315,13 +324,18 @@ class Answering {
     return {number(demand.from), number(moved && !demand.moved_to.empty() ? demand.moved_to : demand.to)};
   }
 
+  std::optional<WhatIfAnswer::Way> way(const World& world, const WhatIf::Demand& demand, bool moved) const {
+    const Pair pair = goes(demand, moved);
+    return world.way(pair, world.lists(pair, demand.tier));
+  }
+
   void compare_demands(const World& before, const World& after) {
     if (question_.demands.empty()) return;
     const auto old = carried(before, false), now = carried(after, true);
     for (std::size_t i = 0; i < old.size(); ++i) {
       const auto& demand = question_.demands[i];
       answer_.demands.push_back({demand.from, demand.to, demand.moved_to, demand.tier, demand.mbps, old[i],
-                                 now[i], before.way(goes(demand, false)), after.way(goes(demand, true))});
+                                 now[i], way(before, demand, false), way(after, demand, true)});
     }
   }
 

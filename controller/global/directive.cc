@@ -111,7 +111,8 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
         proto::v1::SrPolicy policy;
         policy.set_endpoint(endpoint);
         policy.set_tier(static_cast<std::uint32_t>(tier));
-        for (const paths::Choice& choice : at->second) {
+        const paths::Choices* limited = limited_.of(at->first, tier);
+        for (const paths::Choice& choice : limited ? *limited : at->second) {
           proto::v1::CandidatePath path;
           if (!make_path(headend, endpoint, policy.tier(), choice, now, path)) {
             own.incomplete = true;
@@ -125,10 +126,24 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
             if (old.headend() != headend) continue;
             for (const auto& p : old.policies()) {
               if (p.endpoint() == endpoint && p.tier() == policy.tier()) policy = p;
+              policy.clear_planes();
             }
           }
         }
-        if (!policy.paths().empty()) *policies.add_policies() = std::move(policy);
+        limited_.limits().bind(headend, policy);
+        if (!policy.paths().empty() || policy.planes() != 0) *policies.add_policies() = std::move(policy);
+      }
+    }
+    // Limits hold where there is no list yet.
+    for (const std::uint32_t endpoint : limited_.limits().peers_of(headend)) {
+      const domain::Pair pair{headend, endpoint};
+      if (selections_.contains(pair) || Membership::domain_of(endpoint) == domain) continue;
+      for (const ids::Tier tier : ids::kTiers) {
+        if (limited_.limits().of(pair, tier).everything()) continue;
+        auto& policy = *policies.add_policies();
+        policy.set_endpoint(endpoint);
+        policy.set_tier(static_cast<std::uint32_t>(tier));
+        limited_.limits().bind(headend, policy);
       }
     }
     if (!policies.policies().empty()) *directive.add_headends() = std::move(policies);

@@ -66,6 +66,7 @@ void Global::load(Now now, const session::RandomSource& random) {
       config.set_node_id(headend.headend());
       *config.mutable_policies() = headend.policies();
       domain::adopt(config, selections_);
+      limited_.adopt(config);
     }
   }
   for (const auto& [pair, choices] : selections_)
@@ -210,6 +211,7 @@ void Global::recompute(Now now) {
   const auto changes = links_.take_changes();
   if (everything_ || !engine_.update(changes)) {
     settle_pairs();
+    settle_limits();
     std::vector<topology::Node> nodes;
     for (const auto& [id, state] : domains_) {
       for (const auto& [node, record] : state.nodes) {
@@ -253,6 +255,36 @@ void Global::recompute(Now now) {
     selections_[pair] = std::move(chosen);
     domains_[Membership::domain_of(pair.first)].dirty = true;
   }
+  for (const domain::Pair& pair : pairs_)
+    if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair))
+      compute_limited(pair, now);
+}
+
+// settle_pairs() has all domains told.
+void Global::settle_limits() {
+  limited_.keep(pairs_);
+  std::map<std::string, std::vector<std::uint32_t>> members;
+  for (const auto& tenant : tenants_) members[tenant.name()] = domain::member_ids(tenant, node_by_name_);
+  limited_.set(domain::TierLimits(rules_, members));
+}
+
+// As Domain::compute_limited.
+void Global::compute_limited(const domain::Pair& pair, Now now) {
+  static const paths::Choices kNone;
+  const auto shared = selections_.find(pair);
+  const auto pace = [&](const paths::Choices& held, const paths::Choices& wanted) {
+    return move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
+  };
+  const auto outcome =
+      limited_.compute(engine_, steering_, pair, shared == selections_.end() ? kNone : shared->second,
+                       paths::Unknowns::AreLost, pace);
+  if (outcome.changed) domains_[Membership::domain_of(pair.first)].dirty = true;
+  if (outcome.changed || outcome.waits) unsettled_.insert(pair);
+  for (const auto& [tier, cut_off] : outcome.news)
+    emit({cut_off ? "tier_cut_off" : "tier_restored",
+          {{"from", name_of(pair.first)},
+           {"to", name_of(pair.second)},
+           {"tier", std::string(ids::to_string(tier))}}});
 }
 
 // As Domain::steer.
@@ -263,6 +295,8 @@ void Global::steer(Now now) {
   steering_ = std::move(next);
   everything_ = true;
   for (const std::uint32_t headend : steering_.give_up_forbidden(selections_))
+    domains_[Membership::domain_of(headend)].dirty = true;
+  for (const std::uint32_t headend : limited_.give_up_forbidden(steering_))
     domains_[Membership::domain_of(headend)].dirty = true;
 }
 

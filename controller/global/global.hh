@@ -124,6 +124,8 @@ class Global final : public session::Level {
   void tell_over_bound(MemberId domain, std::size_t over);
   void measured(const telemetry::LinkKey& key, base::Time now);
   void recompute(Now now);
+  void settle_limits();
+  void compute_limited(const domain::Pair& pair, Now now);
   void settle_pairs();
   void steer(Now now);
   void all_dirty();
@@ -151,6 +153,7 @@ class Global final : public session::Level {
   policy::Rules rules_;
   domain::Steering steering_;
   domain::MoveBudget move_budget_;
+  domain::LimitedWays limited_;
   paths::Borders borders_;
   paths::Engine engine_;
   domain::Selections selections_;  // none of them empty

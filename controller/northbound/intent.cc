@@ -8,6 +8,7 @@
 
 #include "controller/domain/views.hh"
 #include "controller/northbound/bandwidth_json.hh"
+#include "controller/northbound/limits_json.hh"
 #include "controller/northbound/object_reader.hh"
 #include "controller/northbound/risks_json.hh"
 #include "controller/northbound/timestamp.hh"
@@ -39,6 +40,7 @@ class Reading {
     if (root_.has("slas")) slas();
     if (root_.has("freezes")) freezes();
     if (root_.has("risks")) wanted_.risks = read_risks(root_);
+    if (root_.has("limits")) wanted_.limits = read_limits(root_);
     if (root_.has("pace")) pace();
     root_.finish();
     if (!problems_.empty()) return problems_;
@@ -234,6 +236,10 @@ std::map<std::string, std::string> items_of(const Intent& intent) {
   for (const auto& freeze : intent.rules.freezes)
     items["freeze until " + timestamp(freeze.until)] = text_of(json_of(freeze));
   for (const auto& risk : intent.rules.risks) items["risk " + risk.name] = text_of(risk_json(risk));
+  for (const auto& limit : intent.rules.limits) {
+    const std::string tier = limit.tier ? " " + std::string(ids::to_string(*limit.tier)) : "";
+    items["limit " + limit.tenant + tier] = text_of(limit_json(limit));
+  }
   if (const std::uint32_t permille = intent.rules.moves_permille_a_minute; permille != 0)
     items["pace"] = text_of(json_of_pace(permille));
   return items;
@@ -254,27 +260,25 @@ Intent merged(Intent now, const Wanted& wanted) {
   if (wanted.rates) now.rules.rates = *wanted.rates;
   if (wanted.slas) now.rules.slas = *wanted.slas;
   if (wanted.risks) now.rules.risks = *wanted.risks;
+  if (wanted.limits) now.rules.limits = *wanted.limits;
   if (wanted.freezes) now.rules.freezes = *wanted.freezes;
   if (wanted.moves_permille_a_minute) now.rules.moves_permille_a_minute = *wanted.moves_permille_a_minute;
   return now;
 }
 
 std::string to_json(const Intent& intent) {
-  Json json{{"tenants", Json::object()},
-            {"drains", Json::array()},
-            {"routes", Json::array()},
-            {"planes", planes_json(intent.rules)},
-            {"rates", Json::array()},
-            {"slas", Json::array()},
-            {"freezes", Json::array()},
-            {"risks", Json::array()},
-            {"pace", json_of_pace(intent.rules.moves_permille_a_minute)}};
+  Json json{{"tenants", Json::object()}, {"drains", Json::array()},
+            {"routes", Json::array()},   {"planes", planes_json(intent.rules)},
+            {"rates", Json::array()},    {"slas", Json::array()},
+            {"freezes", Json::array()},  {"risks", Json::array()},
+            {"limits", Json::array()},   {"pace", json_of_pace(intent.rules.moves_permille_a_minute)}};
   for (const auto& tenant : intent.tenants) json["tenants"][tenant.name] = tenant_json(tenant);
   for (const auto& drain : intent.rules.drains) json["drains"].push_back(json_of(drain));
   for (const auto& rule : intent.rules.routes) json["routes"].push_back(json_of(rule));
   for (const auto& rate : intent.rules.rates) json["rates"].push_back(rate_json(rate));
   for (const auto& sla : intent.rules.slas) json["slas"].push_back(json_of(sla));
   for (const auto& risk : intent.rules.risks) json["risks"].push_back(risk_json(risk));
+  for (const auto& limit : intent.rules.limits) json["limits"].push_back(limit_json(limit));
   for (const auto& freeze : intent.rules.freezes) json["freezes"].push_back(json_of(freeze));
   return text_of(json);
 }

@@ -31,6 +31,7 @@ struct Wanted {
   std::optional<std::vector<policy::Sla>> slas;
   std::optional<std::vector<policy::Freeze>> freezes;
   std::optional<std::vector<policy::Risk>> risks;
+  std::optional<std::vector<policy::Limit>> limits;
   std::optional<std::uint32_t> moves_permille_a_minute;
 };
 // Strict; checks all that can be checked without knowing what is in force: names, prefixes, rules, VNIs and tenants that
@@ -45,7 +46,7 @@ struct Difference {
   enum class Kind { Added, Removed, Changed };
   Kind kind = Kind::Changed;
   std::string
-      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "rate lab", "sla lab interactive", "freeze …", "risk duct", "pace"
+      what;  // "tenant lab", "drain relay1", "route city far1", "plane 2", "rate lab", "sla lab interactive", "freeze …", "risk duct", "limit lab bulk", "pace"
   std::string before;  // JSON; empty: was not there
   std::string after;
 };

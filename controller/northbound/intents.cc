@@ -208,7 +208,12 @@ void Intents::keep(const std::string& key, const std::string& json, const std::s
 }
 
 // What is gone goes first, and what changes its VNI, so that VNIs may change hands.
+// Old and new limits both hold while tenants change.
 void Intents::enact(const Intent& next, session::Now now) {
+  if (next.rules.limits != rules_.limits) {
+    rules_.limits.insert(rules_.limits.end(), next.rules.limits.begin(), next.rules.limits.end());
+    level_.set_rules(rules_, now);
+  }
   for (const auto& tenant : current().tenants) {
     const auto* kept = find(next.tenants, tenant.name);
     if (kept == nullptr || kept->vni != tenant.vni) level_.remove_tenant(tenant.name, now);

@@ -1,5 +1,7 @@
 #include "controller/paths/engine.hh"
 
+#include <algorithm>
+
 namespace qanat::paths {
 
 using telemetry::LinkState;
@@ -53,8 +55,8 @@ Choices Engine::choose(const Pair& pair, const Choices& held, Unknowns unknowns,
   return or_last_resort(*from, *to, select(*table_, *from, *to, held, unknowns, load), unknowns);
 }
 
-Choices Engine::or_last_resort(topology::Index from, topology::Index to, Choices chosen,
-                               Unknowns unknowns) const {
+Choices Engine::or_last_resort(topology::Index from, topology::Index to, Choices chosen, Unknowns unknowns,
+                               const Allowed& allowed) const {
   if (resting_.empty()) return chosen;
   const auto works = [&](const Route& route, Resting resting) {
     const LinkState state = paths::evaluate(*table_, from, to, route, resting).state;
@@ -72,7 +74,7 @@ Choices Engine::or_last_resort(topology::Index from, topology::Index to, Choices
         route.planes[0] = first.plane;
         route.planes[1] = second.plane;
         const RouteNow now = paths::evaluate(*table_, from, to, route, Resting::AreRelays);
-        if (now.state == LinkState::Usable && (!best || now.cost_us < best->cost_us))
+        if (now.state == LinkState::Usable && fits(allowed, route) && (!best || now.cost_us < best->cost_us))
           best = Choice{route, now.cost_us};
       }
   }
@@ -148,6 +150,68 @@ std::optional<Choice> Engine::within(const Pair& pair, const Objective& limits) 
     }
   }
   return best;
+}
+
+namespace {
+
+// The cheapest plane of one hop; kNoWay where none may be used.
+std::uint32_t cheapest(const topology::Topology& topology, const Objective& limits, Index from, Index to,
+                       ids::PlaneId& plane) {
+  std::uint32_t least = kNoWay;
+  for (const topology::PlaneLink& link : topology.links(from, to)) {
+    const std::uint32_t cost = limits.cost(link);
+    if (cost >= least) continue;
+    least = cost;
+    plane = link.plane;
+  }
+  return least;
+}
+
+}  // namespace
+
+bool Engine::fits(const Allowed& allowed, const Route& route) const {
+  for (std::size_t hop = 0; hop < route.hops(); ++hop)
+    if ((allowed.planes >> route.planes[hop].value & 1) == 0) return false;
+  const auto relays = route.relay_list();
+  return std::all_of(relays.begin(), relays.end(), [&](ids::NodeId relay) {
+    const auto at = topology_ ? topology_->index_of(relay) : std::nullopt;
+    return at && (allowed.zones >> (topology_->nodes()[*at].zone & 63) & 1) != 0;
+  });
+}
+
+Choices Engine::choose_within(const Pair& pair, const Allowed& allowed, const Choices& held,
+                              Unknowns unknowns) const {
+  if (!topology_) return held;
+  const auto from = topology_->index_of(ids::NodeId{pair.first}),
+             to = topology_->index_of(ids::NodeId{pair.second});
+  if (!from || !to || *from == *to) return held;
+  const Objective limits = allowed.of(objective_);
+  Choices fresh;
+  const auto offer = [&fresh](std::uint64_t cost, const Route& route) {
+    if (cost < kNoWay) fresh.push_back({route, static_cast<std::uint32_t>(cost)});
+  };
+  for (const topology::PlaneLink& link : topology_->links(*from, *to)) {
+    Route route;
+    route.planes[0] = link.plane;
+    offer(limits.cost(link), route);
+  }
+  for (const topology::Index relay : topology_->relays()) {
+    const topology::Node& node = topology_->nodes()[relay];
+    if (relay == *from || relay == *to || !limits.allows(node)) continue;
+    Route route;
+    route.relay_count = 1;
+    route.relays[0] = node.id;
+    const std::uint32_t there = cheapest(*topology_, limits, *from, relay, route.planes[0]);
+    if (there == kNoWay) continue;
+    const std::uint32_t on = cheapest(*topology_, limits, relay, *to, route.planes[1]);
+    if (on != kNoWay) offer(std::uint64_t{there} + limits.relay_us + on, route);
+  }
+  for (const Choice& choice : table_->lists(*from, *to))
+    if (choice.route.relay_count > 1 && fits(allowed, choice.route)) fresh.push_back(choice);
+  std::sort(fresh.begin(), fresh.end(), [](const Choice& a, const Choice& b) {
+    return std::pair(a.cost_us, a.route) < std::pair(b.cost_us, b.route);
+  });
+  return or_last_resort(*from, *to, select(fresh, *table_, *from, *to, held, unknowns), unknowns, allowed);
 }
 
 }  // namespace qanat::paths

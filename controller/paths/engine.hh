@@ -39,11 +39,18 @@ class Engine {
   std::optional<Choice> over(const Pair& pair, std::span<const ids::NodeId> relays) const;
   // The cheapest way within these limits, of the direct ones and those over one relay, by any planes; ranked as they say.
   std::optional<Choice> within(const Pair& pair, const Objective& limits) const;
+  // Over nothing but what is allowed? Whether it works is another question.
+  bool fits(const Allowed& allowed, const Route& route) const;
+  // As choose(), but over what is allowed alone: direct ways, those over one relay, and over two what candidates there are.
+  // `held` keeps to that already; empty: there is none.
+  Choices choose_within(const Pair& pair, const Allowed& allowed, const Choices& held,
+                        Unknowns unknowns) const;
   // Null before the first rebuild().
   const topology::Topology* topology() const { return topology_.get(); }
 
  private:
-  Choices or_last_resort(topology::Index from, topology::Index to, Choices chosen, Unknowns unknowns) const;
+  Choices or_last_resort(topology::Index from, topology::Index to, Choices chosen, Unknowns unknowns,
+                         const Allowed& allowed = {}) const;
 
   Objective objective_;
   std::unique_ptr<topology::Topology> topology_;

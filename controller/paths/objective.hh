@@ -46,6 +46,20 @@ struct Objective {
   bool operator==(const Objective&) const = default;
 };
 
+// What a tier may travel over at all.
+struct Allowed {
+  std::uint16_t planes = 0xffff;  // bit p: plane p
+  std::uint64_t zones = ~0ull;    // bit z: relays in residency zone z
+  bool everything() const { return *this == Allowed{}; }
+  // The objective's ranks and limits, and these.
+  Objective of(Objective objective) const {
+    objective.planes &= planes;
+    objective.zones &= zones;
+    return objective;
+  }
+  bool operator==(const Allowed&) const = default;
+};
+
 // What a way adds up to, beside its cost.
 struct Sums {
   std::uint64_t rtt_us = 0;

@@ -102,7 +102,11 @@ const Choice* next(const Choices& fresh, const std::vector<Route>& chosen, const
 
 Choices select(const CandidateTable& table, Index from, Index to, const Choices& held, Unknowns unknowns,
                const RelayLoad& load, Margin margin) {
-  const Choices fresh = table.lists(from, to);
+  return select(table.lists(from, to), table, from, to, held, unknowns, load, margin);
+}
+
+Choices select(const Choices& fresh, const CandidateTable& table, Index from, Index to, const Choices& held,
+               Unknowns unknowns, const RelayLoad& load, Margin margin) {
   Choices chosen;
   std::vector<Route> routes;
   for (std::size_t rank = 0; rank < kMaxLists; ++rank) {

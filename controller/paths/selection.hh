@@ -88,5 +88,8 @@ Overlap overlap_of(const Route& route, const std::vector<Route>& chosen,
 // own probes decide.
 Choices select(const CandidateTable& table, Index from, Index to, const Choices& held, Unknowns unknowns,
                const RelayLoad& load = RelayLoad(), Margin margin = {});
+// Of these candidates, cheapest first, instead of the table's.
+Choices select(const Choices& fresh, const CandidateTable& table, Index from, Index to, const Choices& held,
+               Unknowns unknowns, const RelayLoad& load = RelayLoad(), Margin margin = {});
 
 }  // namespace qanat::paths

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -89,6 +90,14 @@ struct Risk {
   bool operator==(const Risk&) const = default;
 };
 
+// Where a tenant's traffic may travel between its members, in one tier or in all of them. Hard: rather no way at all.
+struct Limit {
+  std::string tenant;
+  std::optional<ids::Tier> tier{};     // none: every tier
+  std::vector<std::uint8_t> planes{};  // ascending; on these alone. Empty: on every plane
+  bool operator==(const Limit&) const = default;
+};
+
 struct Rules {
   std::vector<Drain> drains;  // maintenance windows are drains with an end
   std::vector<RouteRule> routes;
@@ -98,6 +107,7 @@ struct Rules {
   std::vector<Sla> slas;
   std::vector<Freeze> freezes;
   std::vector<Risk> risks;  // kMostRisks at most
+  std::vector<Limit> limits;
   // Of all pairs, so many may get another best way in a minute where the one they have still serves; 0: no limit.
   std::uint32_t moves_permille_a_minute = 0;
   // Null: none is in force.

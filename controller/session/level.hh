@@ -117,7 +117,7 @@ struct PathView {
   std::string to;
   ids::Tier tier = ids::Tier::Bulk;
   std::uint32_t path = 0;             // the id, 0 where another level numbers it
-  std::vector<std::string> segments;  // "n4098:x2", "n4099"
+  std::vector<std::string> segments;  // "n4098:x2", "n4099"; none: the tier has no list
   std::vector<std::string> names;     // relays, then the endpoint
   std::uint32_t first_plane = 0;
   std::uint32_t cost_us = 0;

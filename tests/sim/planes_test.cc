@@ -21,22 +21,12 @@ using std::chrono::seconds;
 constexpr std::uint32_t kVni = 100;
 constexpr std::uint16_t kFirst = 1u << 1, kThird = 1u << 3;
 
-// EF, AF41, none, LE.
-std::uint8_t dscp_of(ids::Tier tier) {
-  switch (tier) {
-    case ids::Tier::Critical: return 46;
-    case ids::Tier::Interactive: return 34;
-    case ids::Tier::Scavenger: return 1;
-    default: return 0;
-  }
-}
-
 Octets packet_to_2(ids::Tier tier) {
   PacketMaker p;
   p.source = Overlay::tenant_address(1);
   p.destination = Overlay::tenant_address(2);
   p.protocol = 17;
-  p.traffic_class = static_cast<std::uint8_t>(dscp_of(tier) << 2);
+  p.traffic_class = static_cast<std::uint8_t>(ids::dscp(tier) << 2);
   p.payload.assign(400, 0x5a);
   return p.make();
 }

@@ -46,6 +46,10 @@ std::string reason(const json& path) {
   return out;
 }
 
+std::string way(const std::string& from, const json& path) {
+  return path["names"].empty() ? "none" : from + " > " + joined(path["names"], " > ");
+}
+
 std::string allocated(const json& path) {
   const double bps = path.value("allocated_bps", 0.0);
   return bps > 0 ? fmt::format("{:.1f} Mbit/s", bps * 1e-6) : "";
@@ -194,9 +198,9 @@ int show_paths(const Options& options, const std::string& from, const std::strin
     Table table{
         {"TIER", "PATH", "SEGMENTS", ">PLANE", ">COST", ">PREFERENCE", ">WEIGHT", ">ALLOCATED", "WHY"}};
     for (const json& p : paths)
-      table.row({text(p, "tier"), from + " > " + joined(p["names"], " > "), joined(p["segments"], " "),
-                 text(p, "first_plane"), milliseconds(p.value("cost_us", 0.0)), text(p, "preference"),
-                 weight(p), allocated(p), reason(p)});
+      table.row({text(p, "tier"), way(from, p), joined(p["segments"], " "), text(p, "first_plane"),
+                 milliseconds(p.value("cost_us", 0.0)), text(p, "preference"), weight(p), allocated(p),
+                 reason(p)});
     fmt::print("{}", table.text(terminal_width()));
   }
   return 0;

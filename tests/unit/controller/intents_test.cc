@@ -19,6 +19,7 @@ constexpr const char* kWhole = R"({
   "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
   "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
   "risks": [{"name": "duct", "nodes": ["relay", "relay2"]}],
+  "limits": [{"tenant": "lab", "tier": "bulk", "planes": [3, 2]}, {"tenant": "two", "planes": [1]}],
   "pace": {"moves_pct_per_minute": 2.5}})";
 
 Wanted wanted(const std::string& json) {
@@ -39,6 +40,8 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
   EXPECT_EQ(intent.rules.freezes[0].why, "holidays");
   EXPECT_EQ(intent.rules.risks[0].nodes[1], "relay2");
+  EXPECT_EQ(intent.rules.limits[0].planes, (std::vector<std::uint8_t>{2, 3}));
+  EXPECT_EQ(intent.rules.limits[1].tier, std::nullopt);
   EXPECT_EQ(intent.rules.moves_permille_a_minute, 25u);
   const std::string text = to_json(intent);
   const Intent again = merged({}, wanted(text));
@@ -57,6 +60,8 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "slas": [{"tenant": "lab", "tier": "fast"}],
     "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
     "risks": [{"name": "Duct", "nodes": ["a", "a"]}, {"name": "power", "nodes": ["a"]}, {"name": "power"}],
+    "limits": [{"tenant": "A"}, {"tenant": "b", "tier": "fast", "planes": [0, 16, "x", 2, 2]}, {"tenant": "b", "planes": []},
+               {"planes": [1]}],
     "pace": {"moves_pct_per_minute": 101},
     "drians": []})");
   ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
@@ -87,6 +92,16 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
                            "risks[1].nodes: fewer than two",
                            "risks[2].name: 'power' is there twice",
                            "risks[2].nodes: missing",
+                           "limits[0].tenant: 'A' is no name",
+                           "limits[0].planes: missing",
+                           "limits[1].tier: critical, interactive, bulk or scavenger",
+                           "limits[1].planes: 0 is no plane, 1 to 15",
+                           "limits[1].planes: 16 is no plane, 1 to 15",
+                           "limits[1].planes: \"x\" is no plane, 1 to 15",
+                           "limits[1].planes: 2 is there twice",
+                           "limits[2].tier: limited twice",
+                           "limits[2].planes: empty",
+                           "limits[3].tenant: missing",
                            "pace.moves_pct_per_minute"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
   for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})
@@ -122,7 +137,7 @@ class InForce : public OneDomain {
 
 TEST_F(InForce, ADryRunTellsAndDoesNothing) {
   const Applied dry = apply(kWhole, Intents::Run::Dry);
-  EXPECT_EQ(dry.differences.size(), 11u);
+  EXPECT_EQ(dry.differences.size(), 13u);
   EXPECT_FALSE(dry.changed);
   EXPECT_EQ(dry.version, 0u);
   EXPECT_TRUE(d_->level->tenants().empty());

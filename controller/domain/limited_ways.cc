@@ -1,0 +1,87 @@
+#include "controller/domain/limited_ways.hh"
+
+#include "controller/domain/spread.hh"
+
+namespace qanat::domain {
+
+bool LimitedWays::set(TierLimits limits) {
+  if (limits == limits_) return false;
+  limits_ = std::move(limits);
+  return true;
+}
+
+LimitedWays::Outcome LimitedWays::compute(const paths::Engine& engine, const Steering& steering,
+                                          const Pair& pair, const paths::Choices& shared,
+                                          paths::Unknowns unknowns, const Pace& pace) {
+  Outcome out;
+  if (limits_.none() && lists_.empty()) return out;
+  struct {
+    paths::Allowed allowed;
+    paths::Choices held, chosen;
+  } last;  // tiers are often limited alike
+  for (const ids::Tier tier : ids::kTiers) {
+    const Key key(pair, tier);
+    const auto old = lists_.find(key);
+    const paths::Allowed allowed = limits_.of(pair, tier);
+    if (allowed.everything()) {
+      if (old == lists_.end()) continue;
+      lists_.erase(old);
+      out.changed = true;
+      note_cut_off(key, false, out);
+      continue;
+    }
+    const paths::Choices held = limits_.allowed(pair, tier, old == lists_.end() ? shared : old->second);
+    if (last.allowed != allowed || last.held != held) {
+      const auto wanted = steering.choose_within(engine, pair, allowed, held, shared, unknowns);
+      last = {allowed, held, steering.concerns(pair) ? wanted : pace(held, wanted)};
+      out.waits |= last.chosen != wanted;
+    }
+    if (old == lists_.end() || old->second != last.chosen) {
+      lists_[key] = last.chosen;
+      out.changed = true;
+    }
+    const bool known = unknowns == paths::Unknowns::AreLost;  // else not everything is measured yet
+    note_cut_off(key, known && last.chosen.empty() && !shared.empty(), out);
+  }
+  return out;
+}
+
+void LimitedWays::note_cut_off(const Key& key, bool cut_off, Outcome& out) {
+  if (cut_off == cut_off_.contains(key)) return;
+  if (cut_off)
+    cut_off_.insert(key);
+  else
+    cut_off_.erase(key);
+  out.news.emplace_back(key.second, cut_off);
+}
+
+const paths::Choices* LimitedWays::of(const Pair& pair, ids::Tier tier) const {
+  const auto at = lists_.find({pair, tier});
+  return at == lists_.end() ? nullptr : &at->second;
+}
+
+void LimitedWays::keep(const std::set<Pair>& pairs) {
+  std::erase_if(lists_, [&](const auto& one) { return !pairs.contains(one.first.first); });
+  std::erase_if(cut_off_, [&](const Key& key) { return !pairs.contains(key.first); });
+}
+
+std::set<std::uint32_t> LimitedWays::give_up_forbidden(const Steering& steering) {
+  std::set<std::uint32_t> headends;
+  for (auto& [key, lists] : lists_)
+    if (std::erase_if(lists, [&](const auto& one) { return steering.forbidden(one.route); }) != 0)
+      headends.insert(key.first.first);
+  return headends;
+}
+
+void LimitedWays::adopt(const proto::v1::NodeConfig& config) {
+  for (const auto& policy : config.policies()) {
+    if (policy.planes() == 0) continue;
+    const Pair pair{config.node_id(), policy.endpoint()};
+    auto& own = lists_[{pair, static_cast<ids::Tier>(policy.tier())}];
+    own.clear();
+    for (const auto& path : policy.paths())
+      if (const auto route = route_of(path, policy.endpoint())) own.push_back({*route, path.cost_us()});
+  }
+}
+
+}  // namespace qanat::domain

@@ -1,0 +1,85 @@
+#include "controller/domain/tier_limits.hh"
+
+#include <algorithm>
+
+#include "controller/domain/spread.hh"
+
+namespace qanat::domain {
+namespace {
+
+std::uint16_t mask_of(const std::vector<std::uint8_t>& planes) {
+  std::uint16_t mask = 1;
+  for (const std::uint8_t plane : planes) mask |= static_cast<std::uint16_t>(1u << plane);
+  return planes.empty() ? paths::Allowed{}.planes : mask;
+}
+
+}  // namespace
+
+TierLimits::TierLimits(const policy::Rules& rules,
+                       const std::map<std::string, std::vector<std::uint32_t>>& members) {
+  if (rules.limits.empty()) return;
+  for (const auto& [name, ids] : members) {
+    Tenant limited;
+    for (const policy::Limit& limit : rules.limits) {
+      if (limit.tenant != name) continue;
+      for (const ids::Tier tier : ids::kTiers)
+        if (limit.tier.value_or(tier) == tier)
+          limited.tiers[static_cast<std::size_t>(tier)].planes &= mask_of(limit.planes);
+    }
+    if (limited == Tenant{}) continue;
+    limited.members = ids;
+    for (const std::uint32_t node : ids) tenants_of_[node].push_back(tenants_.size());
+    tenants_.push_back(std::move(limited));
+  }
+}
+
+paths::Allowed TierLimits::of(const Pair& pair, ids::Tier tier) const {
+  paths::Allowed allowed;
+  const auto from = tenants_of_.find(pair.first), to = tenants_of_.find(pair.second);
+  if (from == tenants_of_.end() || to == tenants_of_.end()) return allowed;
+  for (const std::size_t tenant : from->second) {
+    if (!std::binary_search(to->second.begin(), to->second.end(), tenant)) continue;
+    const paths::Allowed& one = tenants_[tenant].tiers[static_cast<std::size_t>(tier)];
+    allowed.planes &= one.planes;
+    allowed.zones &= one.zones;
+  }
+  return allowed;
+}
+
+bool TierLimits::allows(const Pair& pair, ids::Tier tier, const paths::Route& route) const {
+  const paths::Allowed allowed = of(pair, tier);
+  return std::all_of(route.planes.begin(), route.planes.begin() + static_cast<std::ptrdiff_t>(route.hops()),
+                     [&](ids::PlaneId plane) { return (allowed.planes >> plane.value & 1) != 0; });
+}
+
+paths::Choices TierLimits::allowed(const Pair& pair, ids::Tier tier, paths::Choices lists) const {
+  std::erase_if(lists, [&](const paths::Choice& choice) { return !allows(pair, tier, choice.route); });
+  return lists;
+}
+
+void TierLimits::bind(std::uint32_t headend, proto::v1::SrPolicy& policy) const {
+  const Pair pair{headend, policy.endpoint()};
+  const auto tier = static_cast<ids::Tier>(policy.tier());
+  const paths::Allowed allowed = of(pair, tier);
+  if (allowed.everything()) return;
+  auto& paths = *policy.mutable_paths();
+  paths.erase(std::remove_if(paths.begin(), paths.end(),
+                             [&](const auto& path) {
+                               const auto route = route_of(path, policy.endpoint());
+                               return !route || !allows(pair, tier, *route);
+                             }),
+              paths.end());
+  policy.set_planes(policy.planes() == 0 ? allowed.planes : policy.planes() & allowed.planes);
+}
+
+std::set<std::uint32_t> TierLimits::peers_of(std::uint32_t node) const {
+  std::set<std::uint32_t> peers;
+  const auto own = tenants_of_.find(node);
+  if (own == tenants_of_.end()) return peers;
+  for (const std::size_t tenant : own->second)
+    peers.insert(tenants_[tenant].members.begin(), tenants_[tenant].members.end());
+  peers.erase(node);
+  return peers;
+}
+
+}  // namespace qanat::domain
