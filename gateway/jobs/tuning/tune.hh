@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gateway/jobs/kept_job.hh"
@@ -24,8 +25,11 @@ struct TuningService::Tune : KeptJob {
   std::vector<std::string> wanted;  // pools or sites that its tenant named; empty: any
   std::string contract_header;
   std::string pool_job;        // its name at the pool where it runs
-  std::uint64_t begun_at = 0;  // step at which it began there
-  std::size_t heard = 0;       // of the pool's events
+  std::uint64_t begun_at = 0;  // step at which it began there, or up to which it is billed
+  // Of begun_at, what may not be in the books yet, from step to step: kept before it is booked, so that a gateway that dies
+  // in between books the same line again, which counts once.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> billing;
+  std::size_t heard = 0;  // of the pool's events
   int deaf = 0;
   meter::Nano held = 0;  // of what it may cost, what is not billed yet; in its tenant's budgets
   bool busy = false, yielding = false;
@@ -47,6 +51,21 @@ struct TuningService::Tune : KeptJob {
     std::int64_t most = 0;
     for (const auto& [pool, nano] : prices.items()) most = std::max(most, nano.get<std::int64_t>());
     return most;
+  }
+  // What training from step to step costs, where it runs. One interval has one line: it is booked once.
+  meter::ServiceLine line_of(std::uint64_t from, std::uint64_t to) const {
+    const auto& own = doc["x_qanat"];
+    meter::ServiceLine line;
+    line.id = id + ":" + std::to_string(from) + "-" + std::to_string(to);
+    line.kind = "finetune";
+    line.subject = id;
+    line.supplier = "pool:" + own.value("ran_at", "");
+    line.quantity = tokens_at(to) - tokens_at(from);
+    line.unit = "tokens";
+    const meter::Nano amount =
+        meter::Nano{own.value("nano_per_token", std::int64_t{0})} * static_cast<meter::Nano>(line.quantity);
+    line.amount_nano = static_cast<std::int64_t>(std::min<meter::Nano>(amount, INT64_MAX));
+    return line;
   }
   bool over() const {
     if (ending) return true;

@@ -48,6 +48,7 @@ awaitable<void> TuningService::keep(TunePtr t) {
   body["wanted"] = t->wanted;
   body["pool_job"] = t->pool_job;
   body["begun_at"] = t->begun_at;
+  body["billing"] = t->billing;
   if (const TuningJob* job = queue_.find(t->id)) {
     body["state"] = to_string(job->state);
     body["pool"] = job->pool;
@@ -89,21 +90,29 @@ void TuningService::see_pools() {
 awaitable<void> TuningService::bill(TunePtr t) {
   const TuningJob* job = queue_.find(t->id);
   if (!job || t->pool_job.empty() || job->step <= t->begun_at) co_return;
-  const std::uint64_t before = t->tokens_at(t->begun_at), after = t->tokens_at(job->step);
-  meter::ServiceLine line;
-  line.id = fmt::format("{}:{}-{}", t->id, t->begun_at, job->step);
-  line.kind = "finetune";
-  line.subject = t->id;
-  line.supplier = "pool:" + t->doc["x_qanat"].value("ran_at", "");
-  line.quantity = after - before;
-  line.unit = "tokens";
-  const meter::Nano amount = meter::Nano{t->doc["x_qanat"].value("nano_per_token", std::int64_t{0})} *
-                             static_cast<meter::Nano>(line.quantity);
-  line.amount_nano = static_cast<std::int64_t>(std::min<meter::Nano>(amount, INT64_MAX));
+  const auto steps = t->billing.emplace_back(t->begun_at, job->step);
+  meter::ServiceLine line = t->line_of(steps.first, steps.second);
   line.unix_ms = unix_ms();
-  t->begun_at = job->step;
+  t->begun_at = steps.second;
   t->held -= line.amount_nano;
+  try {
+    co_await keep(t);
+  } catch (const meter::StoreError& error) {
+    base::log_error("{}: {}", t->id, error.what());  // the bill waits for the disk
+  }
   co_await desk_.bill(t->payer, std::move(line));
+  std::erase(t->billing, steps);
+}
+
+// What a gateway that ended was about to book: it is in the books already, or is now.
+awaitable<void> TuningService::bill_again(TunePtr t) {
+  for (const auto& steps : t->billing) {
+    meter::ServiceLine line = t->line_of(steps.first, steps.second);
+    line.unix_ms = unix_ms();
+    if (co_await desk_.hold(t->payer, line.amount_nano)) desk_.settle(t->payer, -line.amount_nano, 0);
+    co_await desk_.bill(t->payer, std::move(line));
+  }
+  t->billing.clear();
 }
 
 awaitable<void> TuningService::end(TunePtr t, std::string status, std::string code, std::string message) {
@@ -266,6 +275,7 @@ awaitable<void> TuningService::take_up() {
     t->wanted = j.value("wanted", std::vector<std::string>());
     t->pool_job = j.value("pool_job", "");
     t->begun_at = j.value("begun_at", std::uint64_t{0});
+    t->billing = j.value("billing", decltype(t->billing)());
     const auto file = co_await desk_.find_file(j.value("file", ""), t->payer.tenant);
     if (file) t->file = *file;
     TuningJob job;
@@ -289,6 +299,7 @@ awaitable<void> TuningService::take_up() {
     t->held = t->dearest() * static_cast<meter::Nano>(job.tokens - t->tokens_at(t->begun_at));
     // It was let in: what it may cost is held again, whatever else has been let in since.
     if (co_await desk_.hold(t->payer, t->held)) desk_.settle(t->payer, -t->held, 0);
+    co_await bill_again(t);
     tunes_[t->id] = t;
     queue_.add(std::move(job));
     tell(t, "info", "The gateway has begun anew; the job goes on");

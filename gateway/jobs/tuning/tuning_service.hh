@@ -63,6 +63,7 @@ class TuningService : public std::enable_shared_from_this<TuningService> {
   awaitable<void> succeed(TunePtr tune, PoolSite pool, std::string result);
   awaitable<void> end(TunePtr tune, std::string status, std::string code, std::string message);
   awaitable<void> bill(TunePtr tune);
+  awaitable<void> bill_again(TunePtr tune);
   awaitable<void> keep(TunePtr tune);
   awaitable<Result<base::ClientResponse>> ask(TunePtr tune, PoolSite pool, std::string method,
                                               std::string target, std::string body);

@@ -1,7 +1,13 @@
 // Who may have a pool's place and who gives way, and what a budget lets in: at a real gateway and two real pools.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <thread>
 
 #include "base/hex.hh"
 #include "gateway/jobs/artefact/ticket.hh"
@@ -59,6 +65,19 @@ class JobsQueue : public JobsWorld {
               200);
   }
   json services() { return call("GET", "/qanat/v1/services"); }
+  // The connection.
+  int ask_and_not_wait(const std::string& what) {
+    const int to = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port_));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(to, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    const std::string request = what + " HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer " + key_ +
+                                "\r\ncontent-length: 0\r\n\r\n";
+    EXPECT_EQ(::send(to, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+    return to;
+  }
 };
 
 TEST_F(JobsQueue, ThePreemptedGoOnInAnotherRegionAndLentPlacesAreTakenBack) {
@@ -175,6 +194,59 @@ TEST_F(JobsQueue, ABudgetHoldsWhatTransfersAndFineTunesMayCost) {
 }
 
 // A placeholder is a gateway's own: without its signature nobody binds, wakes or releases one.
+// Killed at random instants around the end of jobs that go on: what was trained is in the books once, without a gap.
+TEST_F(JobsQueue, AKillWhileAJobEndsBillsNoStepTwice) {
+  start("", "time_scale = 500\n");
+  const std::string file = put("wards", 100'000);
+  set_budget("lab/default", 1'000'000'000'000'000);
+  const auto safe_step = [](const json& j) {
+    return j.value("x_qanat", json::object()).value("safe_step", std::uint64_t{0});
+  };
+  std::srand(7);
+  for (int round = 0; round < 6; ++round) {
+    const json job = call("POST", "/v1/fine_tuning/jobs",
+                          {{"model", kModel},
+                           {"training_file", file},
+                           {"x_qanat", {{"dataset_tokens", 400'000'000}, {"checkpoint_steps", 2}}}});
+    ASSERT_EQ(job["http"], 200) << job.dump();
+    const std::string id = job["id"].get<std::string>(), at = "/v1/fine_tuning/jobs/" + id;
+    wait_for(
+        at, [&](const json& j) { return safe_step(j) > 0; }, 15);
+    const int asked = ask_and_not_wait("POST " + at + "/cancel");
+    std::this_thread::sleep_for(std::chrono::microseconds(std::rand() % 12'000));
+    gateway_->end(SIGKILL);
+    ::close(asked);
+    gateway_->start();
+    wait_for_pools(2);
+    const json over = wait_for(
+        at,
+        [&](const json& j) {
+          return has(j, "status", "cancelled") ||
+                 (safe_step(j) > 4 && has(call("POST", at + "/cancel"), "status", "cancelled"));
+        },
+        20);
+    std::map<std::uint64_t, std::uint64_t> billed;  // from step to step
+    std::uint64_t tokens = 0;
+    const json booked = services();
+    for (const json& line : booked["lines"]) {
+      const std::string name = line["id"].get<std::string>();
+      if (!name.starts_with(id + ":")) continue;
+      const std::string steps = name.substr(id.size() + 1);
+      EXPECT_TRUE(billed.emplace(std::stoull(steps), std::stoull(steps.substr(steps.find('-') + 1))).second)
+          << name;
+      tokens += line["quantity"].get<std::uint64_t>();
+    }
+    std::uint64_t end = 0;
+    for (const auto& [from, to] : billed) {
+      EXPECT_EQ(from, end) << "round " << round << ": " << services().dump();
+      end = to;
+    }
+    EXPECT_EQ(end, safe_step(over)) << "round " << round;
+    EXPECT_GT(tokens, 0u);
+    EXPECT_EQ(budget("lab/default").value("held_nano", 0), 0);
+  }
+}
+
 TEST_F(JobsQueue, APoolLeasesToTheGatewaysThatItTrusts) {
   start("[[valve]]\nmodel = \"" + std::string(kModel) + "\"\nmode = \"ask\"\nlocal_streams = 2\n" +
             "[[valve.placeholder]]\npool = \"" + url(far_port_) + "\"\nengines = 1\nstreams = 20\n",
