@@ -100,7 +100,10 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
   rollout.inflight.Clear();
   rollout.not_before = {};
   rollout.dirty = true;
-  if (membership_.update(member, hello)) all_dirty();
+  if (membership_.update(member, hello)) {
+    everything_ = true;  // it may stand elsewhere
+    all_dirty();
+  }
   // What it says it holds decides between a delta and a snapshot.
   const bool known = hello.epoch() == epoch_ && hello.version() != 0;
   if (!known || rollout.held.version() != hello.version()) {

@@ -170,6 +170,7 @@ class Domain final : public session::Level {
   void explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::span<session::PathView> views) const;
   // domain_limits.cc
   void settle_limits();
+  std::map<std::uint32_t, std::string> locations() const;
   const paths::Choices& lists_of(const Pair& pair, ids::Tier tier) const;
   void compute_limited(const Pair& pair, paths::Unknowns unknowns, Now now);
   // domain_traffic.cc

@@ -11,7 +11,14 @@ void Domain::settle_limits() {
   const auto names = own_names();
   if (!rules_.limits.empty())
     for (const auto* tenant : tenants_in_force()) members[tenant->name()] = member_ids(*tenant, names);
-  if (limited_.set(TierLimits(rules_, members))) all_dirty();
+  if (limited_.set(TierLimits(rules_, members, locations()))) all_dirty();
+}
+
+std::map<std::uint32_t, std::string> Domain::locations() const {
+  std::map<std::uint32_t, std::string> out;
+  for (const auto& [id, member] : membership_.current()) out[id] = member.record.location();
+  for (const auto& [id, record] : remote_) out[id] = record->location();
+  return out;
 }
 
 // The lists of a tier that has no way of its own.

@@ -214,6 +214,7 @@ std::function<session::WhatIfAnswer()> Domain::what_if(const session::WhatIf& qu
   frozen.numbers = own_names();
   frozen.rules = rules_;
   frozen.now = now.unix_s;
+  frozen.locations = locations();
   for (const auto& [id, member] : membership_.current()) {
     topology::Node node{.id = ids::NodeId{id}, .domain = {}};
     node.relay = member.record.relay();

@@ -26,6 +26,7 @@ void Domain::recompute(Now now) {
       node.relay = member.record.relay() && !steering_.drained(id);
       node.resting = member.record.relay() && steering_.drained_softly(id);
       node.risk = steering_.risks_of(id);
+      node.zone = limited_.limits().zone_of(id);
       nodes.push_back(node);
     }
     engine_.rank_by(steering_.objective());

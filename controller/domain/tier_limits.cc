@@ -13,18 +13,58 @@ std::uint16_t mask_of(const std::vector<std::uint8_t>& planes) {
   return planes.empty() ? paths::Allowed{}.planes : mask;
 }
 
+bool is_in(const std::string& place, const std::string& zone) {
+  return place == zone || (place.size() > zone.size() && place.ends_with(zone) &&
+                           place[place.size() - zone.size() - 1] == '.');
+}
+
+// The places that limits name, numbered from 1 on. One that a node is in is the longest of all that it is in.
+class Zones {
+ public:
+  explicit Zones(const policy::Rules& rules) {
+    std::set<std::string> names;
+    for (const policy::Limit& limit : rules.limits) names.insert(limit.within.begin(), limit.within.end());
+    names_.assign(names.begin(), names.end());
+    if (names_.size() > policy::kMostZones) names_.resize(policy::kMostZones);
+  }
+  std::uint8_t of(const std::string& place) const {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i <= names_.size(); ++i)
+      if (is_in(place, names_[i - 1]) && (best == 0 || names_[i - 1].size() > names_[best - 1].size()))
+        best = i;
+    return static_cast<std::uint8_t>(best);
+  }
+  std::uint64_t mask_of(const std::vector<std::string>& within) const {
+    if (within.empty()) return paths::Allowed{}.zones;
+    std::uint64_t mask = 0;
+    for (std::size_t i = 1; i <= names_.size(); ++i)
+      for (const std::string& zone : within)
+        if (is_in(names_[i - 1], zone)) mask |= std::uint64_t{1} << i;
+    return mask;
+  }
+
+ private:
+  std::vector<std::string> names_;
+};
+
 }  // namespace
 
 TierLimits::TierLimits(const policy::Rules& rules,
-                       const std::map<std::string, std::vector<std::uint32_t>>& members) {
+                       const std::map<std::string, std::vector<std::uint32_t>>& members,
+                       const std::map<std::uint32_t, std::string>& locations) {
   if (rules.limits.empty()) return;
+  const Zones zones(rules);
+  for (const auto& [node, place] : locations)
+    if (const std::uint8_t zone = zones.of(place); zone != 0) zones_[node] = zone;
   for (const auto& [name, ids] : members) {
     Tenant limited;
     for (const policy::Limit& limit : rules.limits) {
       if (limit.tenant != name) continue;
       for (const ids::Tier tier : ids::kTiers)
-        if (limit.tier.value_or(tier) == tier)
+        if (limit.tier.value_or(tier) == tier) {
           limited.tiers[static_cast<std::size_t>(tier)].planes &= mask_of(limit.planes);
+          limited.tiers[static_cast<std::size_t>(tier)].zones &= zones.mask_of(limit.within);
+        }
     }
     if (limited == Tenant{}) continue;
     limited.members = ids;
@@ -48,8 +88,16 @@ paths::Allowed TierLimits::of(const Pair& pair, ids::Tier tier) const {
 
 bool TierLimits::allows(const Pair& pair, ids::Tier tier, const paths::Route& route) const {
   const paths::Allowed allowed = of(pair, tier);
-  return std::all_of(route.planes.begin(), route.planes.begin() + static_cast<std::ptrdiff_t>(route.hops()),
-                     [&](ids::PlaneId plane) { return (allowed.planes >> plane.value & 1) != 0; });
+  for (std::size_t hop = 0; hop < route.hops(); ++hop)
+    if ((allowed.planes >> route.planes[hop].value & 1) == 0) return false;
+  const auto relays = route.relay_list();
+  return std::all_of(relays.begin(), relays.end(),
+                     [&](ids::NodeId relay) { return (allowed.zones >> zone_of(relay.value) & 1) != 0; });
+}
+
+std::uint8_t TierLimits::zone_of(std::uint32_t node) const {
+  const auto at = zones_.find(node);
+  return at == zones_.end() ? 0 : at->second;
 }
 
 paths::Choices TierLimits::allowed(const Pair& pair, ids::Tier tier, paths::Choices lists) const {

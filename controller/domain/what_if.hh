@@ -22,6 +22,7 @@ struct Frozen {
   std::set<std::uint32_t> drained;               // by another level
   std::map<std::string, std::uint32_t> numbers;  // of all nodes
   std::map<std::string, std::vector<std::uint32_t>> tenants;
+  std::map<std::uint32_t, std::string> locations;
   policy::Rules rules;
   base::UnixSeconds now = 0;
 };

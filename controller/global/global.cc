@@ -220,6 +220,7 @@ void Global::recompute(Now now) {
         added.relay = record.relay() && !steering_.drained(node) && !state.drained.contains(node);
         added.resting = record.relay() && steering_.drained_softly(node) && !state.drained.contains(node);
         added.risk = steering_.risks_of(node);
+        added.zone = limited_.limits().zone_of(node);
         nodes.push_back(added);
       }
     }
@@ -265,7 +266,10 @@ void Global::settle_limits() {
   limited_.keep(pairs_);
   std::map<std::string, std::vector<std::uint32_t>> members;
   for (const auto& tenant : tenants_) members[tenant.name()] = domain::member_ids(tenant, node_by_name_);
-  limited_.set(domain::TierLimits(rules_, members));
+  std::map<std::uint32_t, std::string> locations;
+  for (const auto& [id, state] : domains_)
+    for (const auto& [node, record] : state.nodes) locations[node] = record.location();
+  limited_.set(domain::TierLimits(rules_, members, locations));
 }
 
 // As Domain::compute_limited.

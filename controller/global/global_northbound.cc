@@ -142,6 +142,7 @@ std::function<session::WhatIfAnswer()> Global::what_if(const session::WhatIf& qu
       topology::Node added{.id = ids::NodeId{node}, .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
       added.relay = record.relay() && borders_.may_carry(node);
       frozen.nodes.push_back(added);
+      frozen.locations[node] = record.location();
     }
   }
   for (const auto& tenant : tenants_)

@@ -23,11 +23,25 @@ std::vector<std::uint8_t> read_planes(ObjectReader& at) {
   return {planes.begin(), planes.end()};
 }
 
+std::vector<std::string> read_zones(ObjectReader& at) {
+  std::vector<std::string> zones = at.strings("within");
+  std::set<std::string> seen;
+  for (const std::string& zone : zones) {
+    if (zone.empty() || !policy::good_location(zone))
+      at.problem("within", "'" + zone + "' is no place, as guian.gz.cn");
+    if (!seen.insert(zone).second) at.problem("within", "'" + zone + "' is there twice");
+  }
+  if (at.has("within") && zones.empty())
+    at.problem("within", "empty; left out, the tenant may travel over every relay");
+  return zones;
+}
+
 }  // namespace
 
 std::vector<policy::Limit> read_limits(ObjectReader& root) {
   std::vector<policy::Limit> list;
   std::set<std::pair<std::string, std::optional<ids::Tier>>> seen;
+  std::set<std::string> zones;
   root.objects("limits", [&](ObjectReader& at) {
     policy::Limit limit{.tenant = at.string("tenant", true)};
     if (!limit.tenant.empty() && !policy::good_name(limit.tenant))
@@ -36,10 +50,15 @@ std::vector<policy::Limit> read_limits(ObjectReader& root) {
     limit.tier = ids::parse_tier(tier);
     if (!tier.empty() && !limit.tier) at.problem("tier", "critical, interactive, bulk or scavenger");
     limit.planes = read_planes(at);
-    if (!at.has("planes")) at.problem("planes", "missing: this limits nothing");
+    limit.within = read_zones(at);
+    zones.insert(limit.within.begin(), limit.within.end());
+    if (!at.has("planes") && !at.has("within"))
+      at.problem("planes", "missing, and within too: this limits nothing");
     if (!seen.emplace(limit.tenant, limit.tier).second) at.problem("tier", "limited twice");
     list.push_back(std::move(limit));
   });
+  if (zones.size() > policy::kMostZones)
+    root.problem("limits", "more than " + std::to_string(policy::kMostZones) + " places in within");
   return list;
 }
 
@@ -47,6 +66,7 @@ Json limit_json(const policy::Limit& limit) {
   Json json{{"tenant", limit.tenant}};
   if (limit.tier) json["tier"] = ids::to_string(*limit.tier);
   if (!limit.planes.empty()) json["planes"] = limit.planes;
+  if (!limit.within.empty()) json["within"] = limit.within;
   return json;
 }
 

@@ -91,10 +91,12 @@ struct Risk {
 };
 
 // Where a tenant's traffic may travel between its members, in one tier or in all of them. Hard: rather no way at all.
+inline constexpr std::size_t kMostZones = 63;  // that the limits name, all together
 struct Limit {
   std::string tenant;
   std::optional<ids::Tier> tier{};     // none: every tier
   std::vector<std::uint8_t> planes{};  // ascending; on these alone. Empty: on every plane
+  std::vector<std::string> within{};   // over relays that stand there alone ("gz.cn"). Empty: over any
   bool operator==(const Limit&) const = default;
 };
 

@@ -64,6 +64,14 @@ std::optional<Prefix> parse_prefix(const std::string& text) {
   return prefix;
 }
 
+}  // namespace
+
+bool good_name(const std::string& text) {
+  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  return !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-' &&
+         std::all_of(text.begin(), text.end(), good);
+}
+
 bool good_location(const std::string& text) {
   if (text.empty()) return true;
   std::size_t start = 0;
@@ -73,14 +81,6 @@ bool good_location(const std::string& text) {
     start = dot + 1;
   }
   return true;
-}
-
-}  // namespace
-
-bool good_name(const std::string& text) {
-  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  return !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-' &&
-         std::all_of(text.begin(), text.end(), good);
 }
 
 std::vector<std::string> problems_of(const proto::v1::Tenant& tenant) {

@@ -21,4 +21,7 @@ std::vector<std::string> problems_of(const proto::v1::NodeRecord& record);
 // Names of nodes, domains and tenants: a-z, 0-9, "-", 1 … 63 of them, "-" neither first nor last (RFC 1123 §2.1).
 bool good_name(const std::string& text);
 
+// Location labels, the most specific first: "guian.gz.cn"; "" is one.
+bool good_location(const std::string& text);
+
 }  // namespace qanat::policy

@@ -39,6 +39,7 @@ struct Box {
   explicit Box(std::string called, bool is_relay = false) : name(std::move(called)), relay(is_relay) {}
   std::string name;
   bool relay = false;
+  std::string location = "gz.cn";
   std::uint32_t id = 0;
   base::Fingerprint leaf{};
   std::uint64_t trust = 0;  // the serial of the CAs it believes
@@ -56,7 +57,7 @@ struct Box {
     r.set_x25519_public(session::hash_of(name));  // any 32 bytes
     r.set_relay(relay);
     *r.mutable_lines() = hello().lines();
-    r.set_location("gz.cn");
+    r.set_location(location);
     return r;
   }
   proto::v1::Hello hello() const {
@@ -67,7 +68,7 @@ struct Box {
     h.set_version(held.version());
     h.set_trust_serial(trust);
     h.set_tells_config(tells);
-    h.set_location("gz.cn");
+    h.set_location(location);
     for (std::uint32_t plane = 1; plane <= 2; ++plane) {
       auto& line = *h.add_lines();
       line.set_plane(plane);

@@ -19,7 +19,7 @@ constexpr const char* kWhole = R"({
   "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
   "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
   "risks": [{"name": "duct", "nodes": ["relay", "relay2"]}],
-  "limits": [{"tenant": "lab", "tier": "bulk", "planes": [3, 2]}, {"tenant": "two", "planes": [1]}],
+  "limits": [{"tenant": "lab", "tier": "bulk", "planes": [3, 2]}, {"tenant": "two", "planes": [1], "within": ["gz.cn", "sh.cn"]}],
   "pace": {"moves_pct_per_minute": 2.5}})";
 
 Wanted wanted(const std::string& json) {
@@ -42,6 +42,7 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.risks[0].nodes[1], "relay2");
   EXPECT_EQ(intent.rules.limits[0].planes, (std::vector<std::uint8_t>{2, 3}));
   EXPECT_EQ(intent.rules.limits[1].tier, std::nullopt);
+  EXPECT_EQ(intent.rules.limits[1].within, (std::vector<std::string>{"gz.cn", "sh.cn"}));
   EXPECT_EQ(intent.rules.moves_permille_a_minute, 25u);
   const std::string text = to_json(intent);
   const Intent again = merged({}, wanted(text));
@@ -61,7 +62,7 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
     "risks": [{"name": "Duct", "nodes": ["a", "a"]}, {"name": "power", "nodes": ["a"]}, {"name": "power"}],
     "limits": [{"tenant": "A"}, {"tenant": "b", "tier": "fast", "planes": [0, 16, "x", 2, 2]}, {"tenant": "b", "planes": []},
-               {"planes": [1]}],
+               {"planes": [1]}, {"tenant": "c", "within": []}, {"tenant": "d", "within": ["Gz", "a", "a", ""]}],
     "pace": {"moves_pct_per_minute": 101},
     "drians": []})");
   ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
@@ -102,6 +103,10 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
                            "limits[2].tier: limited twice",
                            "limits[2].planes: empty",
                            "limits[3].tenant: missing",
+                           "limits[4].within: empty",
+                           "limits[5].within: 'Gz' is no place",
+                           "limits[5].within: 'a' is there twice",
+                           "limits[5].within: '' is no place",
                            "pace.moves_pct_per_minute"})
     EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
   for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})

@@ -16,6 +16,7 @@ class RandomLimits {
  public:
   explicit RandomLimits(std::uint32_t seed) : random_(seed) {
     for (std::size_t i = 0; i < kBoxes; ++i) boxes_.emplace_back("box" + std::to_string(i), i < kRelays);
+    for (Box& box : boxes_) box.location = place();
     for (Box& box : boxes_) domain_.enrol(box);
     for (Box& box : boxes_) domain_.connect(box);
   }
@@ -35,6 +36,13 @@ class RandomLimits {
   int none() const { return none_; }
 
  private:
+  std::string place() {
+    static const std::vector<std::string> kPlaces{"", "cn", "gz.cn", "guian.gz.cn", "sh.cn", "de"};
+    return kPlaces[random_() % kPlaces.size()];
+  }
+  static bool is_in(const std::string& at, const std::string& zone) {
+    return ("." + at).ends_with("." + zone);
+  }
   bool chance(unsigned per_cent) { return random_() % 100 < per_cent; }
   void change() {
     for (std::size_t a = 0; a < kBoxes; ++a)
@@ -60,6 +68,9 @@ class RandomLimits {
     policy::Limit out{.tenant = tenant, .tier = tier};
     for (std::uint8_t plane = 1; plane <= kPlanes; ++plane)
       if (chance(55)) out.planes.push_back(plane);
+    if (chance(50))
+      for (const char* zone : {"cn", "gz.cn", "sh.cn", "de"})
+        if (chance(30)) out.within.push_back(zone);
     return out;
   }
   void step() {
@@ -86,6 +97,15 @@ class RandomLimits {
     }
     return planes;
   }
+  bool resides(std::size_t relay, const Box& a, const Box& b, ids::Tier tier) const {
+    return std::all_of(rules_.limits.begin(), rules_.limits.end(), [&](const policy::Limit& limit) {
+      const auto members = members_.find(limit.tenant);
+      return limit.within.empty() || limit.tier.value_or(tier) != tier || members == members_.end() ||
+             !members->second.contains(a.name) || !members->second.contains(b.name) ||
+             std::any_of(limit.within.begin(), limit.within.end(),
+                         [&](const auto& zone) { return is_in(boxes_[relay].location, zone); });
+    });
+  }
   bool linked(std::size_t a, std::size_t b, const std::set<std::uint32_t>& planes) const {
     return std::any_of(planes.begin(), planes.end(), [&](std::uint32_t plane) {
       return rtt_.at({std::min(a, b), std::max(a, b), plane}) != 0;
@@ -95,7 +115,9 @@ class RandomLimits {
     const auto planes = planes_of(boxes_[a], boxes_[b], tier);
     if (linked(a, b, planes)) return true;
     for (std::size_t relay = 0; relay < kRelays; ++relay)
-      if (relay != a && relay != b && linked(a, relay, planes) && linked(relay, b, planes)) return true;
+      if (relay != a && relay != b && linked(a, relay, planes) && linked(relay, b, planes) &&
+          resides(relay, boxes_[a], boxes_[b], tier))
+        return true;
     return false;
   }
 
@@ -121,6 +143,12 @@ class RandomLimits {
       for (std::size_t hop = 0; hop < route->hops(); ++hop)
         ASSERT_TRUE(planes.contains(route->planes[hop].value) || planes.size() == kPlanes)
             << boxes_[a].name << " to " << boxes_[b].name << ", " << ids::to_string(tier) << ", list " << i;
+      for (std::size_t relay = 0; relay < kRelays; ++relay)
+        for (const ids::NodeId used : route->relay_list())
+          if (boxes_[relay].id == used.value)
+            ASSERT_TRUE(resides(relay, boxes_[a], boxes_[b], tier))
+                << boxes_[a].name << " to " << boxes_[b].name << ", " << ids::to_string(tier) << ", list "
+                << i;
       works |= domain_works(a, b, *route);
     }
     if (settled && feasible(a, b, tier))

@@ -166,6 +166,44 @@ TEST_F(Limits, WhoeverDoesNotBelongToTheTenantIsNotLimited) {
   EXPECT_EQ(lists(Tier::Bulk), "apart2 2 p2");
 }
 
+class Residency : public Limits {
+ protected:
+  void SetUp() override {
+    near_.location = "guian.gz.cn";
+    apart_.location = "sh.cn";
+    Limits::SetUp();
+  }
+};
+
+TEST_F(Residency, OnlyRelaysThereAreUsed) {
+  limit({{.tenant = "lab", .tier = Tier::Bulk, .within = {"sh.cn", "de"}},
+         {.tenant = "lab", .tier = Tier::Interactive, .within = {"gz.cn"}},
+         {.tenant = "lab", .tier = Tier::Critical, .within = {"z.cn"}}});
+  EXPECT_EQ(lists(Tier::Bulk), "1 apart2 2 p1p2");
+  EXPECT_EQ(lists(Tier::Interactive), "near1 2 1 p1p2") << "guian is in gz";
+  EXPECT_EQ(lists(Tier::Critical), "1 2 p1p2") << "gz.cn is not in z.cn; direct ways cross no relay";
+  EXPECT_EQ(lists(Tier::Scavenger), "near1 apart2 1 2 ");
+  EXPECT_EQ(reason(Tier::Critical), "limited");
+}
+
+TEST_F(Residency, ARelayThatMovesIsLeft) {
+  limit({{.tenant = "lab", .within = {"gz.cn"}}});
+  ASSERT_EQ(lists(Tier::Bulk), "near1 2 1 p1p2");
+  d_->level->on_closed(near_.id, now_);
+  near_.location = "fra.de";
+  d_->connect(near_);
+  run(3s);
+  EXPECT_EQ(lists(Tier::Bulk), "1 2 p1p2");
+}
+
+TEST_F(Residency, BothKindsHoldTogether) {
+  limit({{.tenant = "lab", .tier = Tier::Bulk, .planes = {kInternet}, .within = {"gz.cn"}}});
+  EXPECT_EQ(lists(Tier::Bulk), "2 p2");
+  rtt_[{&city_, &far_, kInternet}] = 0;
+  run(3s);
+  EXPECT_EQ(lists(Tier::Bulk), "2 p2") << "not over apart, though it works";
+}
+
 TEST_F(Limits, ARestartKeepsThem) {
   limit({{.tenant = "lab", .tier = Tier::Bulk, .planes = {kInternet}}});
   const auto version = city_.held.version();

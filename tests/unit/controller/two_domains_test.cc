@@ -158,6 +158,29 @@ TEST_F(TwoDomains, GlobalTenantsReachTheirMembersInBothDomains) {
   EXPECT_FALSE(d1_.level->put_tenant({.name = "mine", .vni = 100, .members = {}}, now_).empty());
 }
 
+TEST_F(TwoDomains, LimitsOfAGlobalTenantHoldAcrossDomains) {
+  ASSERT_TRUE(
+      global_->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+          .empty());
+  run(12s);
+  ASSERT_EQ(city_.first_list(far_.id).size(), 2u);
+  policy::Rules rules;
+  rules.limits = {{.tenant = "lab", .tier = ids::Tier::Interactive, .within = {"sh.cn"}},
+                  {.tenant = "lab", .tier = ids::Tier::Bulk, .planes = {2}}};
+  global_->set_rules(rules, now_);
+  run(5s);
+  EXPECT_EQ(city_.first_list(far_.id), std::vector<std::uint32_t>{far_.id << 8}) << "relay-d2 is in gz.cn";
+  EXPECT_EQ(city_.first_list(far_.id, ids::Tier::Scavenger).size(), 2u);
+  const auto* bulk = city_.policy(far_.id, ids::Tier::Bulk);
+  ASSERT_NE(bulk, nullptr) << "without a policy it would go by its lines";
+  EXPECT_EQ(bulk->paths_size(), 0);
+  EXPECT_EQ(bulk->planes() & 6, 4u);
+  global_->set_rules({}, now_);
+  run(5s);
+  for (const ids::Tier tier : ids::kTiers) EXPECT_EQ(city_.first_list(far_.id, tier).size(), 2u);
+  EXPECT_EQ(city_.policy(far_.id, ids::Tier::Bulk)->planes(), 0u);
+}
+
 TEST_F(TwoDomains, TheNetworkKeyIsReplacedOnceBothDomainsBelieveTheNext) {
   run(8s);
   const std::string before = city_.held.network_psk();
