@@ -29,7 +29,7 @@ CandidateTable::CandidateTable(const topology::Topology& topology, const Objecti
   uses_ = {n, r, 0};
   near_.resize(n);
   near_place_ = {n, r, kFar};
-  ways_ = {n, n, Ways{}};
+  ways_ = WayTable(n);
   marks_.resize(n * blocks());
   no_way_.assign(padded(n), kNoWay);
   relay_of_.assign(n, kNoRelay);
@@ -89,6 +89,9 @@ void CandidateTable::run(Stage stage) {
   };
   switch (stage) {
     case Stage::Load:
+      ways_.make([this](std::size_t from, std::size_t block) {
+        return marks_[from * blocks() + block].wanted != 0;
+      });
       for_rows(n, [&](std::size_t i) {
         for (Index j = 0; j < n; ++j) load_link(static_cast<Index>(i), j);
       });

@@ -19,7 +19,7 @@
 #include "controller/paths/grid.hh"
 #include "controller/paths/objective.hh"
 #include "controller/paths/segment_route.hh"
-#include "controller/paths/way.hh"
+#include "controller/paths/way_table.hh"
 
 namespace qanat::paths {
 
@@ -54,6 +54,8 @@ class CandidateTable {
 
   const Objective& objective() const { return objective_; }
   const topology::Topology& topology() const { return topology_; }
+  // Of memory, that ways take.
+  std::size_t way_bytes() const { return ways_.bytes(); }
   // Null where no relay shares a risk.
   const topology::Topology* risky() const { return risks_ ? &topology_ : nullptr; }
   // rank 0 … kMaxLists − 1; ways of one pair exist up to some rank and not beyond.
@@ -140,8 +142,8 @@ class CandidateTable {
   std::vector<std::vector<Near>> near_;  // [node] ascending
   Grid<std::uint8_t> near_place_;        // [node][relay] its place in near_, or kFar
   // One pair's next to each other: after a change pairs are looked at here and there, and each costs a cache line.
-  using Ways = std::array<Way, kMaxLists>;
-  Grid<Ways> ways_;                      // [node][node][rank]
+  using Ways = WayTable::Ways;
+  WayTable ways_;                        // [node][node][rank]; made for wanted pairs when links are loaded
   std::vector<Marks> marks_;             // [node · blocks + block]
   std::vector<std::uint32_t> no_way_;    // a row of kNoWay
   std::vector<std::uint16_t> relay_of_;  // [node] its index among relays, or kNoRelay

@@ -201,6 +201,48 @@ TEST(CandidateTable, SameBytesWhateverTheOrderOfLinksAndOfWork) {
   }
 }
 
+// 520 boxes of which each talks to three: less than a quarter of the memory, the same ways, and nothing for anybody else.
+TEST(CandidateTable, WaysTakeMemoryForPairsThatAreWantedOnly) {
+  constexpr std::uint32_t kBoxes = 520;
+  std::mt19937 random(9);
+  Net net(kBoxes);
+  for (std::uint32_t i = 0; i < 12; ++i) net.nodes[i * 40].relay = true;
+  for (std::uint32_t a = 1; a <= kBoxes; ++a)
+    for (std::uint32_t b = 1; b <= kBoxes; ++b) {
+      telemetry::Link link{.key = Net::key(a, b, 1)};
+      link.state = LinkState::Usable;
+      link.rtt_us = 1000 + random() % 80'000;
+      if (a != b) net.links.push_back(link);
+    }
+  Topology t = net.topology();
+  std::vector<CandidateTable::Link> wanted;
+  for (Index from = 0; from < kBoxes; ++from)
+    for (Index other = 1; other <= 3; ++other) wanted.emplace_back(from, (from + other) % kBoxes);
+  CandidateTable all(t, {}), few(t, {});
+  few.want(wanted);
+  all.build();
+  few.build();
+  EXPECT_LT(few.way_bytes() * 4, all.way_bytes());
+  const auto compare = [&] {
+    std::set<CandidateTable::Link> some(wanted.begin(), wanted.end());
+    for (Index from = 0; from < kBoxes; ++from)
+      for (Index to = 0; to < kBoxes; ++to)
+        for (std::size_t rank = 0; rank < kMaxLists; ++rank)
+          ASSERT_EQ(few.way(from, to, rank), some.contains({from, to}) ? all.way(from, to, rank) : Way{});
+  };
+  compare();
+  std::vector<CandidateTable::Link> changed;
+  for (int i = 0; i < 40; ++i) {
+    telemetry::Link link = net.links[random() % net.links.size()];
+    link.rtt_us = 500;
+    t.set(link);
+    changed.emplace_back(link.key.from.value - 1, link.key.to.value - 1);
+  }
+  all.update(changed);
+  few.update(changed);
+  compare();
+}
+
 TEST(CandidateTable, NobodyOneAloneAndNoRelaysAreNetworksToo) {
   for (const std::uint32_t nodes : {0u, 1u, 2u}) {
     const Net net(nodes);
