@@ -28,7 +28,9 @@ class Weights : public ::testing::Test {
     all = std::make_unique<Installation>(std::vector<Installation::Box>{
         {"city", {1, 2}, false, {{1, "40mbit"}, {2, "10mbit"}}}, {"far", {1, 2}}});
     // The wide line is first: which of two equal ones is would be chance.
-    all->controller("POST", "/v1/apply", json{{"planes", {{"2", {{"toll_ms", 5}}}}}}.dump());
+    const json applied =
+        all->controller("POST", "/v1/apply", json{{"planes", {{"2", {{"toll_ms", 5}}}}}}.dump());
+    ASSERT_TRUE(applied.value("changed", false)) << applied.dump();
     for (const auto& [a, b] : {std::pair{"city", "far"}, {"far", "city"}})
       ASSERT_TRUE(all->wait_for_path(a, b)) << a << " to " << b << all->log();
     for (int i = 0; i < 100 && planned("weight").size() < 2; ++i)
