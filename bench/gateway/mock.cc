@@ -98,6 +98,7 @@ class Mock {
   }
   void accept_all() {
     for (int fd; (fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
+      no_delay(fd);
       watch(fd);
       connections_[fd] = {};
     }

@@ -28,12 +28,12 @@ sockaddr_in loopback(int port) {
   return to;
 }
 
+}  // namespace
+
 void no_delay(int fd) {
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
-
-}  // namespace
 
 std::uint64_t now_ns() {
   timespec t{};

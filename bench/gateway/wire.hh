@@ -15,9 +15,12 @@ namespace qanat::bench {
 // CLOCK_MONOTONIC, the same in every process of one machine.
 std::uint64_t now_ns();
 
-// Non-blocking, no delay. Both end the program with a message when they cannot.
+// Both end the program with a message when they cannot. What is dialled sends without delay.
 int listen_on(int port);
 int dial(int port);
+// What is written goes at once (RFC 896 off), as of any server of streams: else a frame on a connection that is kept waits
+// up to 40 ms for the ack of the one before.
+void no_delay(int fd);
 
 // The whole of it, or false: these sockets never hold more than their buffers take.
 bool send_all(int fd, std::string_view bytes);

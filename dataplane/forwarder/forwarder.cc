@@ -107,6 +107,7 @@ void Forwarder::set_policy(std::shared_ptr<const qos::Policy> policy) {
   policy_ = std::move(policy);
   classifier_.set_rules(&policy_->rules());
   scheduler_.set_policy(policy_);
+  for (PeerState* to : managed_) hold_to_lines(*to->managed);
   if (options_.share.lead()) send_message(Message::kFollowers, PolicySet{policy_});
 }
 

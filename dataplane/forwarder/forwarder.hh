@@ -242,6 +242,8 @@ class Forwarder {
   std::vector<std::uint32_t> wanted_probes(const PeerState& to);
   std::optional<double> bulk_share(ids::NodeId to, std::uint32_t probe);
   void refresh_pipes(PeerState& to, base::Time now);
+  void hold_to_lines(ManagedPeer& managed);
+  void renew_pipes(PeerState& to, base::Time now);
 
   // acks.cc
   void note_arrival(const PeerState& from, const packet::SealedHeader& header, bool ack_wanted, bool ce,

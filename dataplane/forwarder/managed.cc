@@ -132,6 +132,24 @@ std::optional<double> Forwarder::bulk_share(ids::NodeId to, std::uint32_t probe)
 }
 
 void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
+  renew_pipes(to, now);
+  if (policy_->shapes_lines()) hold_to_lines(*to.managed);
+}
+
+// A pipe whose line is full has no room: else what waits would wait for it while another line stands idle.
+void Forwarder::hold_to_lines(ManagedPeer& managed) {
+  for (std::size_t i = 0; i < managed.pipes.size(); ++i) {
+    const ManagedPipe& pipe = managed.pipes[i];
+    if (pipe.identity == 0) continue;
+    const Route& route = routes_.routes()[routes_.probe_routes()[pipe.probe]];
+    if (const qos::TokenBucket* line = policy_->line(route.line))
+      managed.bundle.pipe(i).hold_to_line(line->rate_bps() / 8, line->ready_at());
+    else
+      managed.bundle.pipe(i).hold_to_line(0, {});
+  }
+}
+
+void Forwarder::renew_pipes(PeerState& to, base::Time now) {
   ManagedPeer& managed = *to.managed;
   if (managed.generation == paths_generation_) return;
   managed.generation = paths_generation_;
@@ -159,8 +177,6 @@ void Forwarder::refresh_pipes(PeerState& to, base::Time now) {
     if (managed.pipe_of(probe)) continue;
     const Route& route = routes_.routes()[routes_.probe_routes()[probe]];
     path::Pipe::Options options;
-    if (const qos::TokenBucket* line = policy_->line(route.line))
-      options.congestion.max_rate = line->rate_bps() / 8;
     if (options_.share.lead()) {
       const path::PathView view = prober_.view(probe);
       if (view.rtt > base::Duration{}) options.congestion.initial_rtt = view.rtt;

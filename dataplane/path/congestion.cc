@@ -56,8 +56,19 @@ Congestion::Congestion(const CongestionOptions& options)
       gain_(kStartupGain),
       window_(options.scavenger ? kLeastScavenging * 2 : kInitialWindow),
       smoothed_rtt_(options.initial_rtt) {
-  bandwidth_ = options.initial_rate;
+  bandwidth_ = within_line(options.initial_rate);
   rates_.add(bandwidth_);
+  update_output();
+}
+
+double Congestion::within_line(double rate) const {
+  return options_.max_rate == 0 ? rate : std::min(rate, static_cast<double>(options_.max_rate));
+}
+
+void Congestion::set_max_rate(std::uint64_t rate) {
+  if (rate == options_.max_rate) return;
+  options_.max_rate = rate;
+  slow_to(within_line(bandwidth_));
   update_output();
 }
 
@@ -295,7 +306,7 @@ void Congestion::on_ack(const AckEvent& event) {
   limited_ = event.app_limited;
   if (event.delivered_rate > 0) {
     // What was lost at random had crossed the bottleneck too.
-    const double carried = event.delivered_rate / (1 - std::min(random_loss_, kRandomLoss));
+    const double carried = within_line(event.delivered_rate / (1 - std::min(random_loss_, kRandomLoss)));
     if (!event.app_limited || carried > bandwidth_) rates_.add(carried);
   }
   const double most = rates_.most(MaxFilter::kRounds);
@@ -374,8 +385,7 @@ void Congestion::update_output() {
       rate = std::max(rate, kStartupGain * static_cast<double>(kInitialWindow) /
                                 seconds(std::max(least, base::Duration{10ms})));
   }
-  if (options_.max_rate != 0) rate = std::min(rate, static_cast<double>(options_.max_rate));
-  pacing_rate_ = static_cast<std::uint64_t>(rate);
+  pacing_rate_ = static_cast<std::uint64_t>(within_line(rate));
 }
 
 }  // namespace qanat::path

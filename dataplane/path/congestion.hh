@@ -68,6 +68,8 @@ class Congestion {
   void on_loss(const LossEvent& event);
   // Nothing came back for so long that the path may be another one.
   void on_silence(base::Time now);
+  // What the line that it leaves by may carry, bytes/s; 0: unknown. A line that lets a burst pass makes it look faster.
+  void set_max_rate(std::uint64_t rate);
   // Shares its bottleneck with `others` (≥ 1) more pipes of ours, `share` of their common rate being its own.
   void couple(unsigned others, double share);
 
@@ -98,6 +100,7 @@ class Congestion {
     void add(base::Duration v, base::Duration interval, base::Time at);
     base::Duration least() const { return now < before ? now : before; }
   };
+  double within_line(double rate) const;
   void take_rtt(const AckEvent& event);
   void on_round(const AckEvent& event);
   void take_loss(bool draining);

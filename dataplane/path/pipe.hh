@@ -2,6 +2,7 @@
 // may go. Packet numbers are the counters that the datagrams were sealed with, space by space (wire.md §10).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -66,11 +67,18 @@ class Pipe {
   Pipe(const Pipe&) = delete;
   Pipe& operator=(const Pipe&) = delete;
 
-  // Room in the window, and the pacer's leave.
-  bool ready(base::Time now) const { return has_window() && pacer_.ready(now); }
+  // Room in the window, and the pacer's and the line's leave.
+  bool ready(base::Time now) const { return has_window() && pacer_.ready(now) && line_ready_ <= now; }
   bool has_window() const { return in_flight_ < congestion_.window(); }
-  // When the pacer would let something go; Time::max() while only an ack can make room.
-  base::Time ready_at() const { return has_window() ? pacer_.next() : base::Time::max(); }
+  // When pacer and line would let something go; Time::max() while only an ack can make room.
+  base::Time ready_at() const {
+    return has_window() ? std::max(pacer_.next(), line_ready_) : base::Time::max();
+  }
+  // The line that it leaves by, which others may use too: bytes/s at most (0: unknown), and from when on it has room.
+  void hold_to_line(std::uint64_t rate, base::Time ready_at) {
+    congestion_.set_max_rate(rate);
+    line_ready_ = ready_at;
+  }
 
   // A datagram of `bytes` left, sealed as `counter` of `space`. Counters of a space ascend. Takes over `kept`.
   void on_sent(SpaceKey space, std::uint64_t counter, std::uint32_t bytes, const Kept& kept, base::Time now);
@@ -137,6 +145,7 @@ class Pipe {
   Options options_;
   Congestion congestion_;
   Pacer pacer_;
+  base::Time line_ready_{};
   std::vector<Space> spaces_;
   std::vector<Kept> lost_;  // a queue: lost_next_ is its head
   std::size_t lost_next_ = 0;

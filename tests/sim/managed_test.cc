@@ -106,6 +106,58 @@ TEST_F(Managed, DeathOfAPathLosesNothing) {
   EXPECT_GT(net->at(1).counters()[Counter::PacketsResent], 20u);
 }
 
+// The first line is the narrow one: what it has no room for goes by the other, whatever bursts of it made it look like.
+TEST_F(Managed, ANarrowFirstLineIsNoLimit) {
+  for (const bool weighed : {false, true}) {
+    SCOPED_TRACE(weighed ? "weighed" : "not weighed");
+    Overlay two{13};
+    two.add_node(1, false, {1, 2});
+    two.add_node(2, false, {1, 2});
+    two.add_tenant(kVni, {1, 2});
+    for (const std::uint8_t plane : {1, 2})
+      two.add_lists({100u + plane * 10u, 1, {}, plane, plane, {ids::Sid::end(ids::NodeId{2})}});
+    Network boxes(two);
+    boxes.options_edit = [](std::uint32_t node, forwarder::ForwarderOptions& o) {
+      o.coalesce.udp = false;
+      qos::PolicyConfig config;
+      if (node == 1) config.line_bps = {10'000'000, 40'000'000};
+      o.policy = std::make_shared<const qos::Policy>(config);
+    };
+    const auto delays = [&boxes](std::uint8_t plane, std::chrono::microseconds delay) {
+      boxes.set_delay(1, 2, plane, delay);
+      boxes.set_delay(2, 1, plane, delay);
+    };
+    delays(1, std::chrono::microseconds{100});
+    delays(2, std::chrono::microseconds{150});
+    const auto weigh = [weighed](SnapshotParts& parts) {
+      for (fib::SrPolicy& policy : parts.policies)
+        for (fib::CandidatePath& path : policy.paths)
+          if (weighed) path.weight = path.first_plane.value == 1 ? 200 : 800;
+    };
+    boxes.start(2);
+    boxes.start(1, weigh);
+    boxes.run_for(seconds{3});
+    const auto offer = [&](int milliseconds_long) {
+      for (int ms = 0; ms < milliseconds_long; ++ms) {
+        for (int i = 0; i < 10; ++i) boxes.send(1, kVni, datagram(1, 2, number++));
+        boxes.run_for(milliseconds{1});
+      }
+    };
+    offer(2000);
+    boxes.received(2).clear();
+    offer(2000);
+    const double carried = static_cast<double>(boxes.received(2).size()) * 1028 * 8 / 2e6;
+    EXPECT_GE(carried, 40) << "of 80 Mbit/s that are offered, 50 fit; " << boxes.drops_text(1);
+    EXPECT_LE(carried, 50);
+    std::uint64_t by[3] = {};
+    for (const auto& path : boxes.at(1).status(boxes.now()).paths)
+      if (path.tier == ids::Tier::Bulk && path.first_plane.value < 3)
+        by[path.first_plane.value] += path.packets;
+    std::printf("%s: %.1f of 50 Mbit/s; %lu and %lu packets\n", weighed ? "weighed" : "not weighed", carried,
+                static_cast<unsigned long>(by[1]), static_cast<unsigned long>(by[2]));
+  }
+}
+
 // Nobody asked for it, and nothing waits: sealed as they come.
 TEST_F(Managed, AutoLeavesAGoodPathAlone) {
   start(Adaptive::Auto);

@@ -21,15 +21,15 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-class Weights : public ::testing::Test {
+// The plane that is made dearer: which of two equal lines is first would be chance.
+class Weights : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
     if (const std::string why = Installation::missing(); !why.empty()) GTEST_SKIP() << why;
     all = std::make_unique<Installation>(std::vector<Installation::Box>{
         {"city", {1, 2}, false, {{1, "40mbit"}, {2, "10mbit"}}}, {"far", {1, 2}}});
-    // The wide line is first: which of two equal ones is would be chance.
-    const json applied =
-        all->controller("POST", "/v1/apply", json{{"planes", {{"2", {{"toll_ms", 5}}}}}}.dump());
+    const json toll = {{"planes", {{std::to_string(GetParam()), {{"toll_ms", 5}}}}}};
+    const json applied = all->controller("POST", "/v1/apply", toll.dump());
     ASSERT_TRUE(applied.value("changed", false)) << applied.dump();
     for (const auto& [a, b] : {std::pair{"city", "far"}, {"far", "city"}})
       ASSERT_TRUE(all->wait_for_path(a, b)) << a << " to " << b << all->log();
@@ -61,7 +61,7 @@ class Weights : public ::testing::Test {
   std::unique_ptr<Installation> all;
 };
 
-TEST_F(Weights, FlowsAreSplitAsTheUplinksAreWide) {
+TEST_P(Weights, FlowsAreSplitAsTheUplinksAreWide) {
   ASSERT_TRUE(planned("weight").at(1).is_null()) << "nobody asked for anything";
   // Eight flows of some 10 Mbit/s each.
   std::vector<std::unique_ptr<UdpStream>> flows;
@@ -92,6 +92,9 @@ TEST_F(Weights, FlowsAreSplitAsTheUplinksAreWide) {
               weight.at(2).get<int>(), (wide + narrow) * 8 / 4e6, 100 * narrow / (wide + narrow));
   for (const auto& flow : flows) flow->wait();
 }
+
+INSTANTIATE_TEST_SUITE_P(FirstIs, Weights, ::testing::Values(2, 1),
+                         [](const auto& dear) { return dear.param == 2 ? "TheWideOne" : "TheNarrowOne"; });
 
 }  // namespace
 }  // namespace qanat::test
