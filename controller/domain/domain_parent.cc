@@ -217,6 +217,8 @@ proto::v1::DomainReport Domain::report(Now now) {
     report.set_psk_held(session::hash_of(key));
   const auto& drained = steering_.all_drained();
   report.mutable_drained_relays()->Add(drained.begin(), drained.end());
+  for (const std::uint32_t relay : drained)
+    if (steering_.drained_softly(relay)) report.add_resting_relays(relay);
   report.mutable_denied_headends()->Add(membership_.denied().begin(), membership_.denied().end());
   return report;
 }

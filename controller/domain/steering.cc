@@ -36,6 +36,13 @@ Steering::Steering(const policy::Rules& rules, const std::map<std::string, std::
   }
 }
 
+void Steering::drain_too(const Drained& relays) {
+  for (const auto& [relay, mode] : relays) {
+    drained_.insert(relay);
+    if (mode == policy::DrainMode::Hard) hard_.insert(relay);
+  }
+}
+
 bool Steering::forbidden(const paths::Route& route) const {
   const auto relays = route.relay_list();
   return std::any_of(relays.begin(), relays.end(),

@@ -14,6 +14,8 @@
 
 namespace qanat::domain {
 
+using Drained = std::map<std::uint32_t, policy::DrainMode>;  // relays
+
 class Steering {
  public:
   static constexpr base::UnixSeconds kNever = std::numeric_limits<base::UnixSeconds>::max();
@@ -22,6 +24,8 @@ class Steering {
   // Names without a number are passed over: they may enrol later.
   Steering(const policy::Rules& rules, const std::map<std::string, std::uint32_t>& numbers,
            base::UnixSeconds now);
+  // What another level drains beside the rules; of both, the harder counts.
+  void drain_too(const Drained& relays);
 
   // Is it what the rules say then? Not once the next drain begins or ends, nor before the last one did: clocks go back.
   bool holds_at(base::UnixSeconds now) const { return since_ <= now && now < until_; }

@@ -64,11 +64,11 @@ class World {
   World(const Frozen& frozen, std::vector<telemetry::Link> links, const policy::Rules& rules,
         const std::set<Pair>& pairs)
       : steering_(rules, frozen.numbers, frozen.now), limits_(rules, frozen.tenants, frozen.locations) {
+    steering_.drain_too(frozen.drained);
     std::vector<topology::Node> nodes = frozen.nodes;
     for (auto& node : nodes) {
-      node.resting =
-          node.relay && steering_.drained_softly(node.id.value) && !frozen.drained.contains(node.id.value);
-      node.relay &= !steering_.drained(node.id.value) && !frozen.drained.contains(node.id.value);
+      node.resting = node.relay && steering_.drained_softly(node.id.value);
+      node.relay &= !steering_.drained(node.id.value);
       node.risk = steering_.risks_of(node.id.value);
       node.zone = limits_.zone_of(node.id.value);
       names_[node.id.value] = "n" + std::to_string(node.id.value);

@@ -19,7 +19,7 @@ struct Frozen {
   std::vector<telemetry::Link> links;
   std::set<Pair> pairs;
   Selections selections;
-  std::set<std::uint32_t> drained;               // by another level
+  Drained drained;                               // by another level
   std::map<std::string, std::uint32_t> numbers;  // of all nodes
   std::map<std::string, std::vector<std::uint32_t>> tenants;
   std::map<std::uint32_t, std::string> locations;

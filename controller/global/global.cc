@@ -217,8 +217,8 @@ void Global::recompute(Now now) {
       for (const auto& [node, record] : state.nodes) {
         topology::Node added{.id = ids::NodeId{node},
                              .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
-        added.relay = record.relay() && !steering_.drained(node) && !state.drained.contains(node);
-        added.resting = record.relay() && steering_.drained_softly(node) && !state.drained.contains(node);
+        added.relay = record.relay() && !steering_.drained(node);
+        added.resting = record.relay() && steering_.drained_softly(node);
         added.risk = steering_.risks_of(node);
         added.zone = limited_.limits().zone_of(node);
         nodes.push_back(added);
@@ -295,6 +295,7 @@ void Global::compute_limited(const domain::Pair& pair, Now now) {
 void Global::steer(Now now) {
   if (!everything_ && steering_.holds_at(now.unix_s)) return;
   domain::Steering next(rules_, node_by_name_, now.unix_s);
+  for (const auto& [id, state] : domains_) next.drain_too(state.drained);
   if (next == steering_) return;
   steering_ = std::move(next);
   everything_ = true;

@@ -84,7 +84,7 @@ class Global final : public session::Level {
   struct DomainState {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
-    std::set<std::uint32_t> drained;  // of its relays, as reported last
+    domain::Drained drained;          // of its relays, as reported last
     std::size_t over_bound = 0;       // nodes left out because there are kMostNodes already
     std::string psk_held;             // SHA-256, as reported last
     proto::v1::DomainDirective sent;

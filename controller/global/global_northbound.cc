@@ -140,7 +140,7 @@ std::function<session::WhatIfAnswer()> Global::what_if(const session::WhatIf& qu
     frozen.drained.insert(state.drained.begin(), state.drained.end());
     for (const auto& [node, record] : state.nodes) {
       topology::Node added{.id = ids::NodeId{node}, .domain = ids::DomainId{static_cast<std::uint16_t>(id)}};
-      added.relay = record.relay() && borders_.may_carry(node);
+      added.relay = record.relay() && (borders_.may_carry(node) || steering_.drained_softly(node));
       frozen.nodes.push_back(added);
       frozen.locations[node] = record.location();
     }

@@ -26,9 +26,11 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
   DomainState& state = domains_[domain];
   if (report.has_trust()) adopt_cas(domain, report.trust());
   state.psk_held = report.psk_held();
-  std::set<std::uint32_t> drained;
+  domain::Drained drained;
   for (const std::uint32_t relay : report.drained_relays())
-    if (Membership::domain_of(relay) == domain) drained.insert(relay);
+    if (Membership::domain_of(relay) == domain) drained[relay] = policy::DrainMode::Hard;
+  for (const std::uint32_t relay : report.resting_relays())
+    if (const auto at = drained.find(relay); at != drained.end()) at->second = policy::DrainMode::Soft;
   if (std::exchange(state.drained, drained) != drained) everything_ = true;
   std::map<std::uint32_t, proto::v1::NodeRecord> nodes;
   bool changed = false;

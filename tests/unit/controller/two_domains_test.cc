@@ -20,6 +20,7 @@ class TwoDomains : public ::testing::Test {
   DomainWorld d1_{1, now_}, d2_{2, now_};
   Box city_{"city"}, relay1_{"relay", true}, far_{"far"}, relay2_{"relay", true};
   bool linked_ = true;
+  std::uint32_t direct_us_ = 120'000;             // from city to far; 0: dead
   std::uint32_t lost_there_ = 0, lost_back_ = 0;  // of a hundred, between city and far's domain's relay
 
   void SetUp() override {
@@ -45,7 +46,7 @@ class TwoDomains : public ::testing::Test {
     for (base::Duration t{}; t < time; t += 100ms) {
       now_.mono += 100ms;
       d1_.measure(city_, relay1_.id, 5'000);
-      d1_.measure(city_, far_.id, 120'000);
+      d1_.measure(city_, far_.id, direct_us_, direct_us_ != 0);
       d1_.measure_both(city_, relay2_.id, 30'000, lost_there_, lost_back_);
       d2_.measure(relay2_, far_.id, 10'000);
       for (auto [d, number] : {std::pair{&d1_, 1u}, {&d2_, 2u}}) {
@@ -126,6 +127,37 @@ TEST_F(TwoDomains, ARelayThatItsDomainDrainsIsLeftByTheOtherDomainToo) {
   d2_.level->set_rules({}, now_);
   run(4s);
   EXPECT_EQ(city_.first_list(far_.id).size(), 2u);
+}
+
+TEST_F(TwoDomains, ARelayThatItsDomainDrainsSoftlyIsTheOtherDomainsLastResortToo) {
+  run(12s);
+  const std::vector<std::uint32_t> direct{far_.id << 8}, relayed{relay2_.id << 8 | 1, far_.id << 8};
+  const auto drain = [&](policy::DrainMode mode) {
+    policy::Rules rules;
+    rules.drains = {{.node = "relay", .mode = mode}};
+    d2_.level->set_rules(rules, now_);
+    run(3s);
+  };
+  drain(policy::DrainMode::Soft);
+  ASSERT_EQ(city_.first_list(far_.id), direct);
+  session::WhatIf question;
+  question.fail_links = {{"city", "far"}};
+  const auto foretold = global_->what_if(question, now_)();
+  const auto moved = std::find_if(foretold.moved.begin(), foretold.moved.end(),
+                                  [](const auto& m) { return m.from == "city" && m.to == "far"; });
+  ASSERT_NE(moved, foretold.moved.end());
+  ASSERT_TRUE(moved->after.has_value()) << "not cut off";
+  EXPECT_EQ(moved->after->names, (std::vector<std::string>{"relay-d2", "far"}));
+  direct_us_ = 0;
+  run(4s);
+  EXPECT_EQ(city_.first_list(far_.id), relayed);
+  direct_us_ = 120'000;
+  run(4s);
+  EXPECT_EQ(city_.first_list(far_.id), direct);
+  drain(policy::DrainMode::Hard);
+  direct_us_ = 0;
+  run(4s);
+  EXPECT_EQ(city_.first_list(far_.id), direct) << "dead, and kept: a hard drain is nobody's";
 }
 
 TEST_F(TwoDomains, NamesThatTwoDomainsUseAreToldApart) {
