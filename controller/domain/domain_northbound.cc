@@ -22,6 +22,7 @@ session::Status Domain::status(Now now) const {
       std::count_if(rollouts_.begin(), rollouts_.end(), [](const auto& r) { return r.second.connected; }));
   s.links_usable = links_.usable();
   s.policies = selections_.size() * ids::kTierCount;
+  s.cut_off = limited_.cut_off();
   s.paths_seconds = paths_seconds_;
   s.push_seconds = push_seconds_;
   for (const auto& [id, r] : rollouts_) {

@@ -56,6 +56,12 @@ void LimitedWays::note_cut_off(const Key& key, bool cut_off, Outcome& out) {
 }
 
 const paths::Choices* LimitedWays::of(const Pair& pair, ids::Tier tier) const {
+std::array<std::size_t, ids::kTierCount> LimitedWays::cut_off() const {
+  std::array<std::size_t, ids::kTierCount> out{};
+  for (const auto& [pair, tier] : cut_off_) ++out.at(static_cast<std::size_t>(tier));
+  return out;
+}
+
   const auto at = lists_.find({pair, tier});
   return at == lists_.end() ? nullptr : &at->second;
 }

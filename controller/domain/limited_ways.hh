@@ -2,6 +2,7 @@
 // alone. A value; both levels use it.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <set>
@@ -38,6 +39,9 @@ class LimitedWays {
   const paths::Choices* of(const Pair& pair, ids::Tier tier) const;
   // Only these pairs are left.
   void keep(const std::set<Pair>& pairs);
+  const std::map<Key, paths::Choices>& all() const { return lists_; }
+  // Pairs whose tier has no way that works within its limits, by tier.
+  std::array<std::size_t, ids::kTierCount> cut_off() const;
   // Takes routes out that nobody may hold; whose headends those were.
   std::set<std::uint32_t> give_up_forbidden(const Steering& steering);
   // Taken over from what a node holds.

@@ -17,6 +17,7 @@ session::Status Global::status(Now) const {
       std::count_if(domains_.begin(), domains_.end(), [](const auto& d) { return d.second.connected; }));
   s.links_usable = links_.usable();
   s.policies = selections_.size() * ids::kTierCount;
+  s.cut_off = limited_.cut_off();
   return s;
 }
 

@@ -290,6 +290,11 @@ void Desk::add_metrics(const session::Listener& listener) {
     connected.set(static_cast<double>(status.connected));
     links.set(static_cast<double>(status.links_usable));
     policies.set(static_cast<double>(status.policies));
+    for (const ids::Tier tier : ids::kTiers)
+      metrics_
+          .gauge("qanat_tiers_cut_off", "Pairs whose tier has no way that works within its limits",
+                 {{"tier", std::string(ids::to_string(tier))}})
+          .set(static_cast<double>(status.cut_off.at(static_cast<std::size_t>(tier))));
     parent.set(status.parent == "connected" ? 1 : 0);
     paths.set(status.paths_seconds);
     push.set(status.push_seconds);

@@ -2,6 +2,7 @@
 // the northbound above brings it operators' wishes. Everything is called on one thread, with the time as an argument.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -69,6 +70,8 @@ struct Status {
   std::size_t connected = 0;
   std::size_t links_usable = 0;
   std::size_t policies = 0;
+  // Pairs whose tier has no way that works within its limits, by tier.
+  std::array<std::size_t, ids::kTierCount> cut_off{};
   // Of a domain: what the newest computation of paths, and the newest round of telling members, kept everything else waiting;
   // members with a session that have not acknowledged what they were told, and since when the first of them.
   double paths_seconds = 0, push_seconds = 0;

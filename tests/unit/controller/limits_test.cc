@@ -122,11 +122,13 @@ TEST_F(Limits, WhereNothingIsAllowedThereIsNoListAndItIsTold) {
   EXPECT_NE(city_.policy(far_.id, Tier::Bulk)->planes(), 0u);
   EXPECT_EQ(reason(Tier::Bulk), "none_allowed");
   EXPECT_EQ(told_, (std::vector<std::string>{"tier_cut_off city far bulk", "tier_cut_off far city bulk"}));
+  EXPECT_EQ(d_->level->status(now_).cut_off, (std::array<std::size_t, 4>{0, 0, 2, 0})) << "and metered";
   told_.clear();
   rtt_[{&city_, &far_, 3}] = 200'000;
   run(3s);
   EXPECT_EQ(lists(Tier::Bulk), "3 ");
   EXPECT_EQ(told_, (std::vector<std::string>{"tier_restored city far bulk", "tier_restored far city bulk"}));
+  EXPECT_EQ(d_->level->status(now_).cut_off, (std::array<std::size_t, 4>{}));
 }
 
 TEST_F(Limits, ADeadWayIsLeftForAnotherThatIsAllowed) {

@@ -207,6 +207,7 @@ TEST_F(TwoDomains, LimitsOfAGlobalTenantHoldAcrossDomains) {
   ASSERT_NE(bulk, nullptr) << "without a policy it would go by its lines";
   EXPECT_EQ(bulk->paths_size(), 0);
   EXPECT_EQ(bulk->planes() & 6, 4u);
+  EXPECT_EQ(global_->status(now_).cut_off, (std::array<std::size_t, 4>{0, 0, 2, 0})) << "there and back";
   global_->set_rules({}, now_);
   run(5s);
   for (const ids::Tier tier : ids::kTiers) EXPECT_EQ(city_.first_list(far_.id, tier).size(), 2u);
