@@ -44,6 +44,7 @@ class ConfigCompiler::One {
   One(const ConfigCompiler& all, std::uint32_t node)
       : all_(all),
         world_(all.world_),
+        lists_(*world_.selections, world_.limited, world_.tier_ways),
         node_(node),
         week_(policy::week_of(all.now_)),
         expiry_(policy::list_expiry(all.now_)) {}
@@ -131,8 +132,7 @@ class ConfigCompiler::One {
       const std::uint32_t endpoint = at->first.second;
       if (!world_.nodes.contains(endpoint)) continue;
       for (const ids::Tier tier : ids::kTiers) {
-        const paths::Choices* limited = limited_lists(at->first, tier);
-        const paths::Choices& lists = limited ? *limited : at->second;
+        const paths::Choices& lists = lists_.chosen(at->first, tier, at->second);
         add_policy(endpoint, tier,
                    world_.tier_ways ? world_.tier_ways->lists(at->first, tier, lists) : lists);
       }
@@ -153,11 +153,6 @@ class ConfigCompiler::One {
                              .value);
       }
     }
-  }
-
-  // Null: the tier is not limited.
-  const paths::Choices* limited_lists(const Pair& pair, ids::Tier tier) const {
-    return world_.limited == nullptr ? nullptr : world_.limited->of(pair, tier);
   }
 
   // Whoever chose a list: none goes out that breaks its tier's limits, and the box is told of these though it gets none.
@@ -205,10 +200,8 @@ class ConfigCompiler::One {
   void weigh(proto::v1::SrPolicy& policy) const {
     const auto tier = static_cast<ids::Tier>(policy.tier());
     const Pair pair{node_, policy.endpoint()};
-    // What is planned is planned over the shared ways.
-    if (world_.spreads == nullptr || (world_.tier_ways && world_.tier_ways->of(pair, tier)) ||
-        limited_lists(pair, tier) != nullptr)
-      return;
+    // A tier with a way of its own goes by that alone.
+    if (world_.spreads == nullptr || lists_.own(pair, tier) != nullptr) return;
     const auto spread = world_.spreads->find({pair, tier});
     if (spread == world_.spreads->end()) return;
     const auto weights = spread->second.weights_for(policy);
@@ -271,6 +264,7 @@ class ConfigCompiler::One {
 
   const ConfigCompiler& all_;
   const World& world_;
+  TierLists lists_;
   std::uint32_t node_;
   std::uint64_t week_;
   base::UnixSeconds expiry_;

@@ -10,17 +10,14 @@
 #include <vector>
 
 #include "base/time.hh"
-#include "controller/domain/limited_ways.hh"
 #include "controller/domain/spread.hh"
-#include "controller/domain/tier_ways.hh"
+#include "controller/domain/tier_lists.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/policy/list_token.hh"
 #include "identifiers/proto/southbound.pb.h"
 
 namespace qanat::domain {
 
-using Pair = std::pair<std::uint32_t, std::uint32_t>;  // headend, endpoint
-using Selections = std::map<Pair, paths::Choices>;
 using RelayKeys = std::map<std::pair<std::uint32_t, std::uint64_t>, policy::RelaySecret>;  // (relay, week)
 
 // Up to this many nodes everybody knows everybody; beyond, a node is told of whom it may have to do with.

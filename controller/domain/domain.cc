@@ -261,6 +261,7 @@ void Domain::leave(MemberId member, Now now) {
   std::erase_if(selections_,
                 [member](const auto& s) { return s.first.first == member || s.first.second == member; });
   drop_tier_ways();
+  load_.reset();
   members_.close(member, "revoked", "this node is not a member any more", false);
   rollouts_.erase(member);
   everything_ = true;

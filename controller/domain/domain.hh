@@ -166,13 +166,14 @@ class Domain final : public session::Level {
   std::map<std::string, std::uint32_t> own_names() const;
   std::vector<const proto::v1::Tenant*> tenants_in_force() const;
   void recompute(Now now);
-  void compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now);
+  void compute(const Pair& pair, paths::Unknowns unknowns, const paths::RelayLoad& load, Now now);
+  TierLists tier_lists() const { return TierLists(selections_, &limited_, &tier_ways_); }
+  paths::RelayLoad& relay_load();
   void explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::span<session::PathView> views) const;
   // domain_limits.cc
   void settle_limits();
   std::map<std::uint32_t, std::string> locations() const;
-  const paths::Choices& lists_of(const Pair& pair, ids::Tier tier) const;
-  void compute_limited(const Pair& pair, paths::Unknowns unknowns, Now now);
+  void compute_limited(const Pair& pair, paths::Unknowns unknowns, const paths::RelayLoad& load, Now now);
   // domain_traffic.cc
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void run_traffic(Now now);
@@ -186,6 +187,7 @@ class Domain final : public session::Level {
   void begin_sla_look(Now now);
   std::optional<WayFigures> way_of(const Pair& pair, const paths::Choices& lists) const;
   void serve(const Pair& pair, const policy::Sla& sla, Now now);
+  void end_adoption();
   void drop_tier_ways();
   session::SlaView sla_view(const SlaWatch::Key& key, const SlaWatch::State& state) const;
   void tell(const SlaWatch::News& news) const;
@@ -254,6 +256,7 @@ class Domain final : public session::Level {
   SlaWatch sla_watch_;
   TierWays tier_ways_;
   LimitedWays limited_;
+  std::optional<paths::RelayLoad> load_;  // by what pairs hold; none: to be counted anew
   // A look at all promises, over as many ticks as it takes.
   struct SlaLook {
     struct Tenant {

@@ -21,22 +21,15 @@ std::map<std::uint32_t, std::string> Domain::locations() const {
   return out;
 }
 
-// The lists of a tier that has no way of its own.
-const paths::Choices& Domain::lists_of(const Pair& pair, ids::Tier tier) const {
-  static const paths::Choices kNone;
-  if (const auto* limited = limited_.of(pair, tier)) return *limited;
-  const auto shared = selections_.find(pair);
-  return shared == selections_.end() ? kNone : shared->second;
-}
-
-void Domain::compute_limited(const Pair& pair, paths::Unknowns unknowns, Now now) {
+void Domain::compute_limited(const Pair& pair, paths::Unknowns unknowns, const paths::RelayLoad& load,
+                             Now now) {
   static const paths::Choices kNone;
   const auto shared = selections_.find(pair);
   const auto pace = [&](const paths::Choices& held, const paths::Choices& wanted) {
     return move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
   };
-  const auto outcome = limited_.compute(engine_, steering_, pair,
-                                        shared == selections_.end() ? kNone : shared->second, unknowns, pace);
+  const auto outcome = limited_.compute(
+      engine_, steering_, pair, shared == selections_.end() ? kNone : shared->second, unknowns, load, pace);
   if (outcome.changed) rollouts_[pair.first].dirty = true;
   if (outcome.changed || outcome.waits) unsettled_.insert(pair);
   for (const auto& [tier, cut_off] : outcome.news) {

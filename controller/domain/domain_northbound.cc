@@ -83,7 +83,7 @@ void Domain::explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::s
   const auto first = route_of(policy.paths(0), pair.second);
   views.front().reason =
       to_string(first ? reason_of(engine_, steering_, pair, limited_.limits().of(pair, tier),
-                                  lists_of(pair, tier), tier_ways_.of(pair, tier), *first)
+                                  tier_lists().chosen(pair, tier), tier_ways_.of(pair, tier), *first)
                       : PathReason::Pending);
   const auto risks = [&](std::size_t list) {
     std::uint32_t bits = 0;
@@ -212,6 +212,8 @@ std::function<session::WhatIfAnswer()> Domain::what_if(const session::WhatIf& qu
   frozen.links = links_.links();
   frozen.pairs = pairs_;
   frozen.selections = selections_;
+  frozen.limited = limited_;
+  frozen.tier_ways = tier_ways_;
   frozen.numbers = own_names();
   frozen.rules = rules_;
   frozen.now = now.unix_s;

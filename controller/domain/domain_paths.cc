@@ -35,14 +35,22 @@ void Domain::recompute(Now now) {
   }
   const auto unknowns = warming_up ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;
   const auto unsettled = std::exchange(unsettled_, {});
-  paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
-  for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
+  load_.reset();
+  paths::RelayLoad& load = relay_load();
+  const TierLists lists = tier_lists();
   for (const Pair& pair : pairs_)
     if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair)) {
+      const auto before = lists.firsts(pair);
       compute(pair, unknowns, load, now);
-      compute_limited(pair, unknowns, now);
+      compute_limited(pair, unknowns, load, now);
+      load.replace(before, lists.firsts(pair));
     }
   paths_seconds_ = seconds_since(began);
+}
+
+paths::RelayLoad& Domain::relay_load() {
+  if (!load_) load_ = tier_lists().load(pairs_.size(), engine_.relays());
+  return *load_;
 }
 
 // Who gets lists to whom: everybody in a small domain, tenants' members in a large one.
@@ -69,7 +77,7 @@ void Domain::settle_pairs() {
   });
 }
 
-void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoad& load, Now now) {
+void Domain::compute(const Pair& pair, paths::Unknowns unknowns, const paths::RelayLoad& load, Now now) {
   const auto old = selections_.find(pair);
   const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
   const auto wanted = steering_.choose(engine_, pair, held, unknowns, load);
@@ -78,8 +86,6 @@ void Domain::compute(const Pair& pair, paths::Unknowns unknowns, paths::RelayLoa
                     : move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
   if (chosen != wanted) unsettled_.insert(pair);  // asks again in the next tick
   if (chosen == held || chosen.empty()) return;
-  if (!held.empty()) load.remove(held.front().route);
-  load.add(chosen.front().route);
   unsettled_.insert(pair);
   const bool moved = held.empty() || chosen.front().route != held.front().route;
   selections_[pair] = std::move(chosen);

@@ -58,6 +58,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
       adopt(*config, spreads_);
       adopt(*config, tier_ways_);
       limited_.adopt(*config);
+      load_.reset();
       for (auto& [pair, choices] : theirs)
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
     }

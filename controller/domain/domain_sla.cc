@@ -25,7 +25,7 @@ void Domain::begin_sla_look(Now now) {
   sla_look_ = {.began = now.mono};
   sla_watch_.begin(rules_.slas);
   if (rules_.slas.empty()) {
-    for (const std::uint32_t headend : tier_ways_.end_adoption()) rollouts_[headend].dirty = true;
+    end_adoption();
     return;
   }
   const auto names = own_names();
@@ -63,9 +63,16 @@ void Domain::watch_slas(Now now) {
     }
   }
   sla_look_.under_way = false;
-  for (const std::uint32_t headend : tier_ways_.end_adoption()) rollouts_[headend].dirty = true;
+  end_adoption();
   drop_tier_ways();  // members may have left
   for (const auto& news : sla_watch_.end(now)) tell(news);
+}
+
+void Domain::end_adoption() {
+  for (const std::uint32_t headend : tier_ways_.end_adoption()) {
+    rollouts_[headend].dirty = true;
+    load_.reset();
+  }
 }
 
 // Of pairs that are none any more, nor members, or have a rule of their own, over what nobody may use, or promised to nobody.
@@ -91,17 +98,23 @@ void Domain::drop_tier_ways() {
              return sla.tier == tier && (tenant.empty() || sla.tenant == tenant);
            });
   };
-  for (const std::uint32_t headend : tier_ways_.drop(gone))
+  for (const std::uint32_t headend : tier_ways_.drop(gone)) {
     if (const auto at = rollouts_.find(headend); at != rollouts_.end()) at->second.dirty = true;
+    load_.reset();
+  }
 }
 
 // A tier that the shared ways fail gets one of its own; what it has then is what is judged.
 void Domain::serve(const Pair& pair, const policy::Sla& sla, Now now) {
-  const paths::Choices& shared = lists_of(pair, sla.tier);
+  const TierLists lists = tier_lists();
+  const paths::Choices& shared = lists.chosen(pair, sla.tier);
+  const auto first = lists.first(pair, sla.tier);
   if (!steering_.concerns(pair) &&
-      tier_ways_.look(engine_, limited_.limits().of(pair, sla.tier).of(steering_.objective()), pair, sla,
-                      way_of(pair, shared), now.mono)) {
+      tier_ways_.look(
+          engine_, limited_.limits().of(pair, sla.tier).of(steering_.objective()), pair, sla,
+          way_of(pair, shared), [this]() -> const paths::RelayLoad& { return relay_load(); }, now.mono)) {
     rollouts_[pair.first].dirty = true;
+    if (load_) lists.moved(pair, sla.tier, first, *load_);
     std::string way;
     const paths::Choice* own = tier_ways_.of(pair, sla.tier);
     for (const ids::NodeId relay : own ? own->route.relay_list() : std::span<const ids::NodeId>())

@@ -74,9 +74,9 @@ void Domain::plan_traffic(Now now) {
   std::map<std::uint8_t, double> prices;
   for (const auto& [plane, price] : rules_.prices) prices[plane] = price.at(now.unix_s);
   planning_ = std::make_shared<Planning>();
-  TrafficQuestion question =
-      gather({demands_, capacities_, selections_, spreads_, usable, std::move(expected), std::move(prices)},
-             now.mono);
+  TrafficQuestion question = gather({demands_, capacities_, selections_, spreads_, usable,
+                                     std::move(expected), std::move(prices), &limited_, &tier_ways_},
+                                    now.mono);
   if (const auto rated = rated_tenants(); !rated.empty()) {
     question.rated = true;
     divide(question.asks, rated);

@@ -12,7 +12,8 @@ bool LimitedWays::set(TierLimits limits) {
 
 LimitedWays::Outcome LimitedWays::compute(const paths::Engine& engine, const Steering& steering,
                                           const Pair& pair, const paths::Choices& shared,
-                                          paths::Unknowns unknowns, const Pace& pace) {
+                                          paths::Unknowns unknowns, const paths::RelayLoad& load,
+                                          const Pace& pace) {
   Outcome out;
   if (limits_.none() && lists_.empty()) return out;
   struct {
@@ -32,7 +33,7 @@ LimitedWays::Outcome LimitedWays::compute(const paths::Engine& engine, const Ste
     }
     const paths::Choices held = limits_.allowed(pair, tier, old == lists_.end() ? shared : old->second);
     if (last.allowed != allowed || last.held != held) {
-      const auto wanted = steering.choose_within(engine, pair, allowed, held, shared, unknowns);
+      const auto wanted = steering.choose_within(engine, pair, allowed, held, shared, unknowns, load);
       last = {allowed, held, steering.concerns(pair) ? wanted : pace(held, wanted)};
       out.waits |= last.chosen != wanted;
     }
@@ -55,13 +56,13 @@ void LimitedWays::note_cut_off(const Key& key, bool cut_off, Outcome& out) {
   out.news.emplace_back(key.second, cut_off);
 }
 
-const paths::Choices* LimitedWays::of(const Pair& pair, ids::Tier tier) const {
 std::array<std::size_t, ids::kTierCount> LimitedWays::cut_off() const {
   std::array<std::size_t, ids::kTierCount> out{};
   for (const auto& [pair, tier] : cut_off_) ++out.at(static_cast<std::size_t>(tier));
   return out;
 }
 
+const paths::Choices* LimitedWays::of(const Pair& pair, ids::Tier tier) const {
   const auto at = lists_.find({pair, tier});
   return at == lists_.end() ? nullptr : &at->second;
 }

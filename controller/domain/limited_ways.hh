@@ -18,6 +18,7 @@ namespace qanat::domain {
 class LimitedWays {
  public:
   using Pair = paths::Engine::Pair;
+  using Key = std::pair<Pair, ids::Tier>;
   // What the pair gets of what was chosen for it (MoveBudget::take).
   using Pace = std::function<paths::Choices(const paths::Choices& held, const paths::Choices& wanted)>;
 
@@ -31,24 +32,24 @@ class LimitedWays {
     std::vector<std::pair<ids::Tier, bool>>
         news;  // tiers that have no way any more (true), or have one again
   };
-  // One pair's tiers; `shared` is what choose() gave it.
+  // One pair's tiers; `shared` is what choose() gave it, `load` counts the pair as it is held.
   Outcome compute(const paths::Engine& engine, const Steering& steering, const Pair& pair,
-                  const paths::Choices& shared, paths::Unknowns unknowns, const Pace& pace);
+                  const paths::Choices& shared, paths::Unknowns unknowns, const paths::RelayLoad& load,
+                  const Pace& pace);
 
   // Null: the tier is not limited, and has the shared lists.
   const paths::Choices* of(const Pair& pair, ids::Tier tier) const;
-  // Only these pairs are left.
-  void keep(const std::set<Pair>& pairs);
   const std::map<Key, paths::Choices>& all() const { return lists_; }
   // Pairs whose tier has no way that works within its limits, by tier.
   std::array<std::size_t, ids::kTierCount> cut_off() const;
+  // Only these pairs are left.
+  void keep(const std::set<Pair>& pairs);
   // Takes routes out that nobody may hold; whose headends those were.
   std::set<std::uint32_t> give_up_forbidden(const Steering& steering);
   // Taken over from what a node holds.
   void adopt(const proto::v1::NodeConfig& config);
 
  private:
-  using Key = std::pair<Pair, ids::Tier>;
   void note_cut_off(const Key& key, bool cut_off, Outcome& out);
 
   TierLimits limits_;

@@ -42,8 +42,9 @@ PathReason reason_of(const paths::Engine& engine, const Steering& steering, cons
     return !lists.empty() && lists.front().cost_us < now.cost_us;
   };
   if (!cheaper(best)) return PathReason::Best;
-  const auto within =
-      allowed.everything() ? best : engine.choose_within(pair, allowed, {}, paths::Unknowns::AreLost);
+  const auto within = allowed.everything() ? best
+                                           : engine.choose_within(pair, allowed, {}, paths::Unknowns::AreLost,
+                                                                  paths::RelayLoad());
   if (!cheaper(within)) return PathReason::Limited;
   return paths::Margin{}.worth_moving(now.cost_us, within.front().cost_us) ? PathReason::Waits
                                                                            : PathReason::Held;

@@ -126,8 +126,8 @@ Choices Steering::choose(const paths::Engine& engine, const paths::Engine::Pair&
 
 Choices Steering::choose_within(const paths::Engine& engine, const paths::Engine::Pair& pair,
                                 const paths::Allowed& allowed, const Choices& held, const Choices& shared,
-                                paths::Unknowns unknowns) const {
-  const Choices found = engine.choose_within(pair, allowed, held, unknowns);
+                                paths::Unknowns unknowns, const paths::RelayLoad& load) const {
+  const Choices found = engine.choose_within(pair, allowed, held, unknowns, load);
   const auto at = routes_.find(pair);
   if (at == routes_.end()) return found;
   Choices out;  // what the rule chose comes first

@@ -58,7 +58,8 @@ class Steering {
   // As Engine::choose_within, by the rules. `shared` is what choose() gave the pair.
   paths::Choices choose_within(const paths::Engine& engine, const paths::Engine::Pair& pair,
                                const paths::Allowed& allowed, const paths::Choices& held,
-                               const paths::Choices& shared, paths::Unknowns unknowns) const;
+                               const paths::Choices& shared, paths::Unknowns unknowns,
+                               const paths::RelayLoad& load) const;
 
   bool operator==(const Steering&) const = default;
 

@@ -111,12 +111,15 @@ void TierLimits::bind(std::uint32_t headend, proto::v1::SrPolicy& policy) const 
   const paths::Allowed allowed = of(pair, tier);
   if (allowed.everything()) return;
   auto& paths = *policy.mutable_paths();
+  const int before = paths.size();
   paths.erase(std::remove_if(paths.begin(), paths.end(),
                              [&](const auto& path) {
                                const auto route = route_of(path, policy.endpoint());
                                return !route || !allows(pair, tier, *route);
                              }),
               paths.end());
+  if (paths.size() != before)  // a split that lost a list is none any more
+    for (auto& path : paths) path.set_weight(1);
   policy.set_planes(policy.planes() == 0 ? allowed.planes : policy.planes() & allowed.planes);
 }
 

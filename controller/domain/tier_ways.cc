@@ -45,16 +45,18 @@ bool keeps(const policy::Sla& sla, const WayFigures& way) {
 }
 
 std::optional<paths::Choice> way_within(const paths::Engine& engine, const paths::Objective& ranks,
-                                        const paths::Engine::Pair& pair, const policy::Sla& sla) {
+                                        const paths::Engine::Pair& pair, const policy::Sla& sla,
+                                        const paths::RelayLoad& load) {
   paths::Objective limits = ranks;
   limits.most_rtt_us = sla.most_rtt_us;
   limits.most_loss_ppm = sla.most_loss_ppm;
   limits.most_jitter_us = sla.most_jitter_us;
-  return engine.within(pair, limits);
+  return engine.within(pair, limits, load);
 }
 
 bool TierWays::look(const paths::Engine& engine, const paths::Objective& ranks, const Pair& pair,
-                    const policy::Sla& sla, const std::optional<WayFigures>& shared, base::Time now) {
+                    const policy::Sla& sla, const std::optional<WayFigures>& shared, const Load& load,
+                    base::Time now) {
   const auto key = std::tuple(pair, sla.tier, sla.tenant);
   auto at = states_.find(key);
   if (const auto held = adopted_.find({pair, sla.tier}); held != adopted_.end() && at == states_.end()) {
@@ -86,7 +88,7 @@ bool TierWays::look(const paths::Engine& engine, const paths::Objective& ranks, 
   }
   if (searches_ == 0) return false;
   --searches_;
-  const auto before = std::exchange(state.own, way_within(engine, ranks, pair, sla));
+  const auto before = std::exchange(state.own, way_within(engine, ranks, pair, sla, load()));
   if (before.has_value() != state.own.has_value()) state.since = before ? std::optional(now) : std::nullopt;
   return before.has_value() != state.own.has_value() || (before && before->route != state.own->route);
 }
@@ -98,6 +100,12 @@ const paths::Choice* TierWays::of(const Pair& pair, ids::Tier tier) const {
   }
   const auto held = adopted_.find({pair, tier});
   return held == adopted_.end() ? nullptr : &held->second;
+}
+
+bool TierWays::any(const Pair& pair) const {
+  if (states_.empty() && adopted_.empty()) return false;
+  return std::any_of(ids::kTiers.begin(), ids::kTiers.end(),
+                     [&](const ids::Tier tier) { return of(pair, tier) != nullptr; });
 }
 
 paths::Choices TierWays::lists(const Pair& pair, ids::Tier tier, const paths::Choices& shared) const {

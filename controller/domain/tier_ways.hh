@@ -20,9 +20,10 @@ namespace qanat::domain {
 std::optional<WayFigures> figures_of(const paths::Engine& engine, const paths::Engine::Pair& pair,
                                      const paths::Route& route);
 bool keeps(const policy::Sla& sla, const WayFigures& way);
-// The cheapest way of this tenant's tier that keeps its promise.
+// The cheapest way of this tenant's tier that keeps its promise, over relays that have room if there is one.
 std::optional<paths::Choice> way_within(const paths::Engine& engine, const paths::Objective& ranks,
-                                        const paths::Engine::Pair& pair, const policy::Sla& sla);
+                                        const paths::Engine::Pair& pair, const policy::Sla& sla,
+                                        const paths::RelayLoad& load);
 
 //               | shared ways break it              | shared ways keep it (own: by a tenth)
 //    none       | Asked after kBrokenFor            | -
@@ -38,11 +39,14 @@ class TierWays {
   // A tick begins.
   void begin_tick() { searches_ = kSearches; }
   // A look at one pair of the promise's tenant: what the shared ways give it, and how ways are ranked. True: the tier's
-  // lists are others now.
+  // lists are others now. What relays carry is asked for where it searches.
+  using Load = std::function<const paths::RelayLoad&()>;
   bool look(const paths::Engine& engine, const paths::Objective& ranks, const Pair& pair,
-            const policy::Sla& sla, const std::optional<WayFigures>& shared, base::Time now);
+            const policy::Sla& sla, const std::optional<WayFigures>& shared, const Load& load,
+            base::Time now);
   // Null: the shared ones. Of several tenants on a pair, the first by name that has one.
   const paths::Choice* of(const Pair& pair, ids::Tier tier) const;
+  bool any(const Pair& pair) const;  // has one of its tiers one?
   // The tier's lists: its own way, then the shared ones.
   paths::Choices lists(const Pair& pair, ids::Tier tier, const paths::Choices& shared) const;
   // Taken over from what a node holds, until the pair's first look; and who is left without one, once all were looked at.

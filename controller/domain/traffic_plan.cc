@@ -29,12 +29,15 @@ class Planner {
   TrafficPlan run() && {
     TrafficPlan out;
     out.demands = asks_.size();
-    for (const Ask& ask : asks_) out.demand_bps += ask.bps;
+    for (const Ask& ask : asks_) {
+      out.demand_bps += ask.bps;
+      out.flows.emplace_back(ask.routes.size(), 0);
+    }
     if (!concern()) {
       out.carried_bps = out.demand_bps;
       for (std::size_t i = 0; i < asks_.size(); ++i)
         for (std::size_t p = 0; p < asks_[i].routes.size(); ++p)
-          account(out, asks_[i], p, asks_[i].bps * part(asks_[i], p));
+          account(out, i, p, asks_[i].bps * part(asks_[i], p));
       return out;
     }
     allocate();
@@ -51,7 +54,7 @@ class Planner {
       out.carried_bps += carried;
       const double total = std::accumulate(next[i].begin(), next[i].end(), 0.0);
       for (std::size_t p = 0; p < next[i].size() && total > 0; ++p)
-        account(out, ask, p, carried * next[i][p] / total);
+        account(out, i, p, carried * next[i][p] / total);
     }
     return out;
   }
@@ -87,8 +90,10 @@ class Planner {
       if (ask.came[p] == 0) ask.preferred = p;
     }
   }
-  static void account(TrafficPlan& out, const Ask& ask, std::size_t p, double bps) {
+  void account(TrafficPlan& out, std::size_t i, std::size_t p, double bps) const {
     if (bps <= 0) return;
+    const Ask& ask = asks_[i];
+    out.flows[i][ask.came[p]] = bps;
     if (ask.tenant) out.tenant_bps[*ask.tenant] += bps;
     for (std::size_t hop = 0; hop < ask.routes[p].hops(); ++hop)
       out.plane_bps[ask.routes[p].planes[hop].value] += bps;

@@ -4,11 +4,13 @@
 #pragma once
 
 #include "controller/domain/traffic_question.hh"
+#include "controller/te/steps.hh"
 
 namespace qanat::domain {
 
 struct TrafficPlan {
   Spreads spreads;        // the next step's: nothing is overloaded on the way there, whoever switches first
+  te::Flows flows;        // of the question's asks, over their routes: what is carried
   double demand_bps = 0;  // of all that was reported
   double carried_bps = 0;
   std::size_t demands = 0;

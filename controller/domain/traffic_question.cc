@@ -11,8 +11,27 @@ double price_of(const paths::Route& route, const std::map<std::uint8_t, double>&
   return sum;
 }
 
+namespace {
+
+// Where its own way is dead, the box takes the first of the others that works.
+std::vector<paths::Route> usable_routes(const TrafficState& state, const TierLists& lists,
+                                        const SpreadKey& key, const paths::Choices& shared) {
+  const auto& [pair, tier] = key;
+  std::vector<paths::Route> out;
+  const paths::Choice* own = lists.own(pair, tier);
+  if (own != nullptr && state.usable(pair, own->route)) return {own->route};
+  const paths::Choices& chosen = lists.chosen(pair, tier, shared);
+  out.reserve(chosen.size());
+  for (const paths::Choice& choice : chosen)
+    if ((own == nullptr || out.empty()) && state.usable(pair, choice.route)) out.push_back(choice.route);
+  return out;
+}
+
+}  // namespace
+
 TrafficQuestion gather(const TrafficState& state, base::Time now) {
   TrafficQuestion out{.asks = {}, .capacities = state.capacities, .held = state.held};
+  const TierLists lists(state.selections, state.limited, state.tier_ways);
   out.asks.reserve(state.demands.rows().size());
   auto chosen = state.selections.begin();  // all three are in the order of pairs
   auto row = state.demands.rows().begin();
@@ -39,9 +58,7 @@ TrafficQuestion gather(const TrafficState& state, base::Time now) {
     if (chosen == state.selections.end()) break;
     if (chosen->first != pair) continue;
     TrafficAsk ask{.key = {pair, key.tier}, .bps = std::max(bps, expected), .packet_bytes = packet_bytes};
-    ask.routes.reserve(chosen->second.size());
-    for (const paths::Choice& choice : chosen->second)
-      if (state.usable(pair, choice.route)) ask.routes.push_back(choice.route);
+    ask.routes = usable_routes(state, lists, ask.key, chosen->second);
     if (ask.routes.empty()) continue;
     for (const auto& route : ask.routes) ask.prices.push_back(price_of(route, state.prices));
     out.rise_bps += ask.bps - bps;

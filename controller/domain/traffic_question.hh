@@ -17,8 +17,10 @@ struct TrafficAsk {
   SpreadKey key;
   double bps = 0;  // what it asks for now, or will by the time of day, if that is more
   std::uint32_t packet_bytes = 0;
-  std::vector<paths::Route> routes{};  // usable, the first one first; one at least
-  std::vector<double> prices{};        // of each, for a Mbit/s over an hour
+  // Of the tier's lists those that are usable, the first one first; one at least. A tier with a way of its own has that
+  // alone: the others would break its promise.
+  std::vector<paths::Route> routes{};
+  std::vector<double> prices{};  // of each, for a Mbit/s over an hour
   // Where tenants have rates (tenant_rates.hh), of bps:
   std::optional<std::size_t> tenant{};  // by index
   double committed_bps = 0;
@@ -41,6 +43,8 @@ struct TrafficState {
   std::function<bool(const Pair&, const paths::Route&)> usable;
   std::map<telemetry::DemandBook::Key, double> expected{};  // bits/s
   std::map<std::uint8_t, double> prices{};                  // by plane, at the moment; none: nothing
+  const LimitedWays* limited = nullptr;                     // null: none
+  const TierWays* tier_ways = nullptr;                      // likewise
 };
 // The sum of its hops' planes'.
 double price_of(const paths::Route& route, const std::map<std::uint8_t, double>& prices);

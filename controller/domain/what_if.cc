@@ -80,15 +80,18 @@ class World {
 
   // As a tick does: every pair once, in order, with the relays' load.
   void choose(const Frozen& frozen, const std::set<Pair>& pairs) {
-    paths::RelayLoad load(paths::RelayLoad::room_for(pairs.size(), engine_.relays()));
-    for (const auto& [pair, choices] : frozen.selections) load.add(choices.front().route);
+    choices_ = frozen.selections;
+    limited_ = frozen.limited;
+    limited_.set(limits_);
+    const TierLists lists(choices_, &limited_, &frozen.tier_ways);
+    load_ = lists.load(pairs.size(), engine_.relays());
     for (const Pair& pair : pairs) {
-      const auto at = frozen.selections.find(pair);
-      const Choices held = at == frozen.selections.end() ? Choices{} : at->second;
-      Choices chosen = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
-      if (!held.empty()) load.remove(held.front().route);
-      if (!chosen.empty()) load.add(chosen.front().route);
-      choices_[pair] = std::move(chosen);
+      const auto before = lists.firsts(pair);
+      Choices& held = choices_[pair];
+      held = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load_);
+      limited_.compute(engine_, steering_, pair, held, paths::Unknowns::AreLost, load_,
+                       [](const Choices&, const Choices& wanted) { return wanted; });
+      load_.replace(before, lists.firsts(pair));
     }
   }
 
@@ -100,12 +103,8 @@ class World {
     return engine_.evaluate(pair, route, paths::Resting::AreRelays).state == LinkState::Usable;
   }
   // What a tier has of them, or instead.
-  Choices lists(const Pair& pair, ids::Tier tier) const {
-    const Choices* shared = choices(pair);
-    const paths::Allowed allowed = limits_.of(pair, tier);
-    if (shared == nullptr || allowed.everything()) return shared == nullptr ? Choices{} : *shared;
-    return steering_.choose_within(engine_, pair, allowed, limits_.allowed(pair, tier, *shared), *shared,
-                                   paths::Unknowns::AreLost);
+  const Choices& lists(const Pair& pair, ids::Tier tier) const {
+    return TierLists(choices_, &limited_).chosen(pair, tier);
   }
   // Of the first choice that works; what a headend would use.
   std::optional<WhatIfAnswer::Way> way(const Pair& pair) const {
@@ -124,9 +123,11 @@ class World {
     if (!shared || steering_.concerns(pair) ||
         keeps(sla, {shared->rtt_us, shared->loss_ppm, shared->jitter_us}))
       return shared;
-    const auto own = way_within(engine_, limits_.of(pair, sla.tier).of(steering_.objective()), pair, sla);
+    const auto own =
+        way_within(engine_, limits_.of(pair, sla.tier).of(steering_.objective()), pair, sla, load_);
     return own ? way_by(pair, own->route) : shared;
   }
+  const LimitedWays& limited() const { return limited_; }
   std::string name(std::uint32_t node) const {
     const auto at = names_.find(node);
     return at == names_.end() ? "n" + std::to_string(node) : at->second;
@@ -158,6 +159,8 @@ class World {
   TierLimits limits_;
   paths::Engine engine_;
   Selections choices_;
+  LimitedWays limited_;
+  paths::RelayLoad load_;
   std::map<std::uint32_t, std::string> names_;
 };
 
@@ -178,6 +181,7 @@ class Answering {
     World before(frozen_, frozen_.links, frozen_.rules, pairs), after(frozen_, changed_links(), rules, pairs);
     before.choose(frozen_, pairs);
     Frozen held = frozen_;
+    held.limited = before.limited();
     for (const Pair& pair : pairs)
       if (const Choices* choices = before.choices(pair)) held.selections[pair] = *choices;
     after.choose(held, pairs);

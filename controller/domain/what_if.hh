@@ -19,6 +19,8 @@ struct Frozen {
   std::vector<telemetry::Link> links;
   std::set<Pair> pairs;
   Selections selections;
+  LimitedWays limited;
+  TierWays tier_ways;
   Drained drained;                               // by another level
   std::map<std::string, std::uint32_t> numbers;  // of all nodes
   std::map<std::string, std::vector<std::uint32_t>> tenants;

@@ -232,33 +232,35 @@ void Global::recompute(Now now) {
     everything_ = false;
   }
   const auto unsettled = std::exchange(unsettled_, {});
-  paths::RelayLoad load(paths::RelayLoad::room_for(pairs_.size(), engine_.relays()));
-  for (const auto& [pair, choices] : selections_) load.add(choices.front().route);
+  const domain::TierLists lists(selections_, &limited_);
+  paths::RelayLoad load = lists.load(pairs_.size(), engine_.relays());
   for (const domain::Pair& pair : pairs_) {
     if (!engine_.affects(pair) && !unsettled.contains(pair) && !steering_.concerns(pair)) continue;
-    const auto old = selections_.find(pair);
-    const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
-    const auto wanted = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
-    auto chosen = steering_.concerns(pair)
-                      ? wanted
-                      : move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
-    if (chosen != wanted) unsettled_.insert(pair);
-    if (chosen == held || chosen.empty()) continue;
-    if (!held.empty()) load.remove(held.front().route);
-    load.add(chosen.front().route);
-    if (held.empty() || chosen.front().route != held.front().route) {
-      emit({"path_changed",
-            {{"from", name_of(pair.first)},
-             {"to", name_of(pair.second)},
-             {"cost_us", std::to_string(chosen.front().cost_us)}}});
-    }
-    unsettled_.insert(pair);
-    selections_[pair] = std::move(chosen);
-    domains_[Membership::domain_of(pair.first)].dirty = true;
+    const auto before = lists.firsts(pair);
+    compute(pair, load, now);
+    compute_limited(pair, load, now);
+    load.replace(before, lists.firsts(pair));
   }
-  for (const domain::Pair& pair : pairs_)
-    if (engine_.affects(pair) || unsettled.contains(pair) || steering_.concerns(pair))
-      compute_limited(pair, now);
+}
+
+void Global::compute(const domain::Pair& pair, const paths::RelayLoad& load, Now now) {
+  const auto old = selections_.find(pair);
+  const paths::Choices held = old == selections_.end() ? paths::Choices{} : old->second;
+  const auto wanted = steering_.choose(engine_, pair, held, paths::Unknowns::AreLost, load);
+  auto chosen = steering_.concerns(pair)
+                    ? wanted
+                    : move_budget_.take(rules_, engine_, pair, held, wanted, pairs_.size(), now);
+  if (chosen != wanted) unsettled_.insert(pair);
+  if (chosen == held || chosen.empty()) return;
+  if (held.empty() || chosen.front().route != held.front().route) {
+    emit({"path_changed",
+          {{"from", name_of(pair.first)},
+           {"to", name_of(pair.second)},
+           {"cost_us", std::to_string(chosen.front().cost_us)}}});
+  }
+  unsettled_.insert(pair);
+  selections_[pair] = std::move(chosen);
+  domains_[Membership::domain_of(pair.first)].dirty = true;
 }
 
 // settle_pairs() has all domains told.
@@ -273,7 +275,7 @@ void Global::settle_limits() {
 }
 
 // As Domain::compute_limited.
-void Global::compute_limited(const domain::Pair& pair, Now now) {
+void Global::compute_limited(const domain::Pair& pair, const paths::RelayLoad& load, Now now) {
   static const paths::Choices kNone;
   const auto shared = selections_.find(pair);
   const auto pace = [&](const paths::Choices& held, const paths::Choices& wanted) {
@@ -281,7 +283,7 @@ void Global::compute_limited(const domain::Pair& pair, Now now) {
   };
   const auto outcome =
       limited_.compute(engine_, steering_, pair, shared == selections_.end() ? kNone : shared->second,
-                       paths::Unknowns::AreLost, pace);
+                       paths::Unknowns::AreLost, load, pace);
   if (outcome.changed) domains_[Membership::domain_of(pair.first)].dirty = true;
   if (outcome.changed || outcome.waits) unsettled_.insert(pair);
   for (const auto& [tier, cut_off] : outcome.news)

@@ -84,9 +84,9 @@ class Global final : public session::Level {
   struct DomainState {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
-    domain::Drained drained;          // of its relays, as reported last
-    std::size_t over_bound = 0;       // nodes left out because there are kMostNodes already
-    std::string psk_held;             // SHA-256, as reported last
+    domain::Drained drained;     // of its relays, as reported last
+    std::size_t over_bound = 0;  // nodes left out because there are kMostNodes already
+    std::string psk_held;        // SHA-256, as reported last
     proto::v1::DomainDirective sent;
     std::uint64_t version = 0;
     std::uint64_t acknowledged = 0;
@@ -125,7 +125,8 @@ class Global final : public session::Level {
   void measured(const telemetry::LinkKey& key, base::Time now);
   void recompute(Now now);
   void settle_limits();
-  void compute_limited(const domain::Pair& pair, Now now);
+  void compute(const domain::Pair& pair, const paths::RelayLoad& load, Now now);
+  void compute_limited(const domain::Pair& pair, const paths::RelayLoad& load, Now now);
   void settle_pairs();
   void steer(Now now);
   void all_dirty();

@@ -134,6 +134,7 @@ std::function<session::WhatIfAnswer()> Global::what_if(const session::WhatIf& qu
   frozen.links = links_.links();
   frozen.pairs = pairs_;
   frozen.selections = selections_;
+  frozen.limited = limited_;
   frozen.numbers = node_by_name_;
   frozen.rules = rules_;
   frozen.now = now.unix_s;

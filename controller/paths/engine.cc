@@ -112,15 +112,17 @@ std::optional<Choice> Engine::over(const Pair& pair, std::span<const ids::NodeId
   return Choice{route, now.cost_us};
 }
 
-std::optional<Choice> Engine::within(const Pair& pair, const Objective& limits) const {
+std::optional<Choice> Engine::within(const Pair& pair, const Objective& limits, const RelayLoad& load) const {
   if (!topology_) return std::nullopt;
   const auto from = topology_->index_of(ids::NodeId{pair.first}),
              to = topology_->index_of(ids::NodeId{pair.second});
   if (!from || !to || *from == *to) return std::nullopt;
-  std::optional<Choice> best;
+  std::optional<Choice> best, with_room;
   const auto offer = [&](std::uint64_t cost, const Sums& sums, const Route& route) {
-    if (cost < (best ? best->cost_us : kNoWay) && sums.meets(limits))
-      best = Choice{route, static_cast<std::uint32_t>(cost)};
+    if (cost >= (with_room ? with_room->cost_us : kNoWay) || !sums.meets(limits)) return;
+    const Choice choice{route, static_cast<std::uint32_t>(cost)};
+    if (load.has_room(route)) with_room = choice;
+    if (!best || cost < best->cost_us) best = choice;
   };
   for (const topology::PlaneLink& link : topology_->links(*from, *to)) {
     Route route;
@@ -149,7 +151,7 @@ std::optional<Choice> Engine::within(const Pair& pair, const Objective& limits) 
       }
     }
   }
-  return best;
+  return with_room ? with_room : best;
 }
 
 namespace {
@@ -180,7 +182,7 @@ bool Engine::fits(const Allowed& allowed, const Route& route) const {
 }
 
 Choices Engine::choose_within(const Pair& pair, const Allowed& allowed, const Choices& held,
-                              Unknowns unknowns) const {
+                              Unknowns unknowns, const RelayLoad& load) const {
   if (!topology_) return held;
   const auto from = topology_->index_of(ids::NodeId{pair.first}),
              to = topology_->index_of(ids::NodeId{pair.second});
@@ -211,7 +213,8 @@ Choices Engine::choose_within(const Pair& pair, const Allowed& allowed, const Ch
   std::sort(fresh.begin(), fresh.end(), [](const Choice& a, const Choice& b) {
     return std::pair(a.cost_us, a.route) < std::pair(b.cost_us, b.route);
   });
-  return or_last_resort(*from, *to, select(fresh, *table_, *from, *to, held, unknowns), unknowns, allowed);
+  return or_last_resort(*from, *to, select(fresh, *table_, *from, *to, held, unknowns, load), unknowns,
+                        allowed);
 }
 
 }  // namespace qanat::paths

@@ -37,14 +37,15 @@ class Engine {
   RouteNow evaluate(const Pair& pair, const Route& route, Resting resting = Resting::AreNoRelays) const;
   // The way over these relays in this order, by the cheapest plane of each hop; nothing where that does not work.
   std::optional<Choice> over(const Pair& pair, std::span<const ids::NodeId> relays) const;
-  // The cheapest way within these limits, of the direct ones and those over one relay, by any planes; ranked as they say.
-  std::optional<Choice> within(const Pair& pair, const Objective& limits) const;
+  // The cheapest way within these limits, of the direct ones and those over one relay, by any planes; ranked as they say. One
+  // whose relay has room comes before all others.
+  std::optional<Choice> within(const Pair& pair, const Objective& limits, const RelayLoad& load) const;
   // Over nothing but what is allowed? Whether it works is another question.
   bool fits(const Allowed& allowed, const Route& route) const;
   // As choose(), but over what is allowed alone: direct ways, those over one relay, and over two what candidates there are.
   // `held` keeps to that already; empty: there is none.
-  Choices choose_within(const Pair& pair, const Allowed& allowed, const Choices& held,
-                        Unknowns unknowns) const;
+  Choices choose_within(const Pair& pair, const Allowed& allowed, const Choices& held, Unknowns unknowns,
+                        const RelayLoad& load) const;
   // Null before the first rebuild().
   const topology::Topology* topology() const { return topology_.get(); }
 

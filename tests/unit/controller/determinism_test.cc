@@ -115,6 +115,7 @@ class Determinism : public ::testing::Test {
     world.level = std::make_unique<Domain>(config, world.store, world.authority, world.members, now);
     world.members.level = world.level.get();
     std::vector<Box> boxes = boxes_;
+    rule(world);
     for (Box& box : boxes) world.connect(box);
     for (std::size_t box : {3u, 4u}) narrow(world, boxes[box]);
     Played out;
@@ -138,6 +139,16 @@ class Determinism : public ::testing::Test {
 
  private:
   static constexpr Now kBegin{base::Time{} + 1000s, 1'800'000'000};
+  // Bulk has lists of its own, and interactive now and then a way.
+  static void rule(DomainWorld& world) {
+    session::TenantView tenant{.name = "lab", .vni = 100, .members = {}};
+    for (const char* box : {"a", "b", "c"}) tenant.members.push_back({box, {}, {}});
+    ASSERT_TRUE(world.level->put_tenant(tenant, world.now).empty());
+    policy::Rules rules;
+    rules.limits = {{.tenant = "lab", .tier = Tier::Bulk, .planes = {1}}};
+    rules.slas = {{.tenant = "lab", .tier = Tier::Interactive, .most_rtt_us = 35'000}};
+    world.level->set_rules(rules, world.now);
+  }
   static void narrow(DomainWorld& world, const Box& box) {
     Envelope e;
     auto& line = *e.mutable_telemetry()->add_lines();

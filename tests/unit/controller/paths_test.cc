@@ -72,7 +72,7 @@ TEST(PathsProperty, AWayWithinLimitsKeepsThem) {
     Engine engine;
     engine.rank_by(limits);
     engine.rebuild(net.nodes, net.links, {{1, 2}});
-    const auto way = engine.within({1, 2}, limits);
+    const auto way = engine.within({1, 2}, limits, RelayLoad());
     const auto lists = engine.choose({1, 2}, {}, Unknowns::AreLost, RelayLoad());
     if (!way) {
       ++none;

@@ -83,6 +83,26 @@ TEST(TrafficQuestion, AsksForPairsWithListsOverThoseThatWork) {
   }
 }
 
+TEST(TrafficQuestion, AsksOverWhatATierReallyHolds) {
+  TrafficWorld w;
+  for (const Tier tier : ids::kTiers) w.ask(1, kMbit, tier);
+  w.limit(1, Tier::Bulk, {{over(8, 2, 2), 30}, {direct(2), 50}});
+  w.limit(1, Tier::Scavenger, {});
+  w.tier_ways.adopt({1, 3}, Tier::Interactive, {direct(2), 40});
+  const auto routes = [&](Tier tier) {
+    for (const TrafficAsk& ask : w.question().asks)
+      if (ask.key.second == tier) return ask.routes;
+    return std::vector<paths::Route>();
+  };
+  EXPECT_EQ(routes(Tier::Critical), (std::vector{over(9), direct()}));
+  EXPECT_EQ(routes(Tier::Bulk), (std::vector{over(8, 2, 2), direct(2)}));
+  EXPECT_TRUE(routes(Tier::Scavenger).empty()) << "nothing is allowed: nothing is sent";
+  EXPECT_EQ(routes(Tier::Interactive), std::vector{direct(2)}) << "what keeps its promise, alone";
+  w.dead = {direct(2), over(9)};
+  EXPECT_EQ(routes(Tier::Interactive), std::vector{direct()}) << "what the box takes meanwhile";
+  EXPECT_EQ(routes(Tier::Bulk), std::vector{over(8, 2, 2)});
+}
+
 TEST(TrafficQuestion, AsksForWhatIsExpectedWhereThatIsMore) {
   TrafficWorld w;
   w.selections[{4, 3}] = {{direct(), 10}};
@@ -165,6 +185,36 @@ TEST(TrafficPlan, ARelaysPacketRateIsACapacity) {
   EXPECT_LE(spread.allocated_bps * spread.of(over(9)) / Spread::kWhole, 40 * kMbit);
 }
 
+TEST(TrafficPlan, AWayOfItsOwnIsNotSplitAndTakesItsPart) {
+  TrafficWorld w;
+  w.capacities.set_line(NodeId{1}, PlaneId{2}, 100 * kMbit);
+  w.selections[{1, 3}] = {{direct(2), 10}, {direct(), 20}};
+  w.tier_ways.adopt({1, 3}, Tier::Interactive, {over(9, 2, 2), 40});
+  w.ask(1, 60 * kMbit);
+  EXPECT_TRUE(w.settle().spreads.empty()) << "60 of 100";
+  w.ask(1, 50 * kMbit, Tier::Interactive);
+  const TrafficPlan plan = w.settle();
+  ASSERT_EQ(plan.spreads.size(), 1u);
+  const Spread& bulk = plan.spreads.at({{1, 3}, Tier::Bulk});
+  EXPECT_LE(bulk.allocated_bps * bulk.of(direct(2)) / Spread::kWhole, 50 * kMbit * (1 + 1e-6));
+  EXPECT_GT(bulk.of(direct()), 200u) << "where nobody was promised anything";
+  EXPECT_NEAR(plan.carried_bps, 110 * kMbit, kMbit);
+}
+
+TEST(TrafficPlan, ALimitedTierIsSplitOverItsOwnLists) {
+  TrafficWorld w;
+  w.capacities.set_line(NodeId{9}, PlaneId{2}, 100 * kMbit);
+  w.limit(1, Tier::Bulk, {{over(9, 2, 2), 30}, {direct(2), 50}});
+  w.ask(1, 150 * kMbit);
+  const TrafficPlan plan = w.settle();
+  ASSERT_EQ(plan.spreads.size(), 1u);
+  const Spread& spread = plan.spreads.begin()->second;
+  EXPECT_EQ(spread.of(over(9, 2, 2)) + spread.of(direct(2)), Spread::kWhole);
+  EXPECT_LE(spread.allocated_bps * spread.of(over(9, 2, 2)) / Spread::kWhole, 100 * kMbit);
+  EXPECT_GT(spread.of(direct(2)), 300u);
+  EXPECT_NEAR(plan.carried_bps, 150 * kMbit, kMbit);
+}
+
 TEST(TrafficPlan, ASplitStaysUntilItIsNotNeededByFar) {
   TrafficWorld w;
   w.capacities.set_line(NodeId{9}, PlaneId{1}, 100 * kMbit);
@@ -202,8 +252,9 @@ TEST(TrafficPlan, ManyWhoSendToOneShareWhatItsLineBrings) {
   EXPECT_LE(over_first, 90 * kMbit * (1 + 1e-6));
 }
 
-TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacity) {
+TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacityNorWhereATierMayNotGo) {
   std::mt19937 random(7);
+  int apart = 0;  // splits of limited tiers, and ways of their own
   for (int round = 0; round < 100; ++round) {
     TrafficWorld w;
     w.selections.clear();
@@ -215,19 +266,30 @@ TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacity) {
       if (random() % 3 == 0) w.capacities.set_line_in(NodeId{node}, PlaneId{1}, (10 + random() % 90) * kMbit);
     for (std::uint32_t relay = 7; relay <= 8; ++relay)
       if (random() % 2 != 0) w.capacities.set_relay(NodeId{relay}, 1000 + random() % 20'000);
+    std::map<SpreadKey, paths::Choices> lists;  // what each tier may use
     for (std::uint32_t from = 1; from <= 6; ++from)
       for (std::uint32_t to = 1; to <= 6; ++to) {
         if (from == to || random() % 3 == 0) continue;
-        paths::Choices choices{{direct(1), 10}, {over(7), 12}, {over(8, 2, 1), 13}, {direct(2), 20}};
-        std::shuffle(choices.begin(), choices.end(), random);
-        choices.resize(1 + random() % 4);
-        w.selections[{from, to}] = choices;
-        for (const Tier tier : ids::kTiers)
+        const auto some = [&] {
+          paths::Choices choices{{direct(1), 10}, {over(7), 12}, {over(8, 2, 1), 13}, {direct(2), 20}};
+          std::shuffle(choices.begin(), choices.end(), random);
+          choices.resize(1 + random() % 4);
+          return choices;
+        };
+        w.selections[{from, to}] = some();
+        for (const Tier tier : ids::kTiers) {
+          paths::Choices& may = lists[{{from, to}, tier}] = w.selections[{from, to}];
+          if (random() % 4 == 0) w.limit(from, tier, may = some(), to);
+          if (random() % 6 == 0) {
+            may = {some().front()};
+            w.tier_ways.adopt({from, to}, tier, may.front());
+          }
           if (random() % 2 == 0)
             w.demands.on_report({NodeId{from}, NodeId{to}, tier},
                                 {(1 + random() % 60) * 1'000'000ull,
                                  200u + static_cast<std::uint32_t>(random() % 1200), false},
                                 kStart);
+        }
       }
     double bits = 0, packets = 0;
     for (const auto& [key, row] : w.demands.rows()) {
@@ -235,20 +297,30 @@ TEST(TrafficPlanProperty, NothingIsPlannedAboveACapacity) {
       packets += row.bps(kStart + 60s) / (8.0 * row.packet_bytes());
     }
     for (int step = 0; step < 4; ++step) {
-      const TrafficPlan plan = w.plan();
+      const TrafficPlan plan = w.plan(), again = w.plan();
+      ASSERT_EQ(plan.flows, again.flows);
       for (const auto& [used, load] : w.loads(plan)) {
         const double unit = used.kind == CapacityBook::Kind::Relay ? bits / packets : 1;
         ASSERT_LE(load, w.capacities.of(used) * unit * (1 + 1e-6)) << "round " << round << " step " << step;
       }
       for (const auto& [key, spread] : plan.spreads) {
+        ASSERT_EQ(spread.parts, again.spreads.at(key).parts);
         std::uint32_t sum = 0;
-        for (const auto& part : spread.parts) sum += part.permille;
+        for (const auto& part : spread.parts) {
+          sum += part.permille;
+          ASSERT_TRUE(std::any_of(lists.at(key).begin(), lists.at(key).end(),
+                                  [&](const auto& choice) { return choice.route == part.route; }))
+              << "round " << round << " step " << step;
+        }
         ASSERT_EQ(sum, Spread::kWhole);
+        ASSERT_EQ(w.tier_ways.of(key.first, key.second), nullptr) << "nothing to split";
+        apart += w.limited.of(key.first, key.second) != nullptr;
       }
       ASSERT_LE(plan.carried_bps, plan.demand_bps * (1 + 1e-6));
       w.held = plan.spreads;
     }
   }
+  EXPECT_GT(apart, 100) << "else this showed nothing";
 }
 
 }  // namespace

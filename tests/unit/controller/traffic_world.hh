@@ -38,23 +38,44 @@ struct TrafficWorld {
   Spreads held;
   std::set<paths::Route> dead;
   std::map<std::uint8_t, double> prices;
+  LimitedWays limited;
+  TierWays tier_ways;
 
   void ask(std::uint32_t from, double bps, Tier tier = Tier::Bulk) {
     const DemandBook::Key key{NodeId{from}, NodeId{3}, tier};
     for (int i = 0; i < 2; ++i)
       demands.on_report(key, {static_cast<std::uint64_t>(bps), 1000, false}, kStart + i * 60s);
   }
-  TrafficPlan plan() const {
-    return plan_traffic(
-        gather({demands,
-                capacities,
-                selections,
-                held,
-                [this](const Pair&, const paths::Route& route) { return !dead.contains(route); },
-                {},
-                prices},
-               kStart + 60s));
+  // What the tier has instead of the shared lists, to node 3 or another one.
+  void limit(std::uint32_t from, Tier tier, const paths::Choices& lists, std::uint32_t to = 3) {
+    proto::v1::NodeConfig config;
+    config.set_node_id(from);
+    auto& policy = *config.add_policies();
+    policy.set_endpoint(to);
+    policy.set_tier(static_cast<std::uint32_t>(tier));
+    policy.set_planes(0xffff);
+    for (const paths::Choice& choice : lists) {
+      auto& path = *policy.add_paths();
+      const auto segments = paths::segments_of(choice.route, NodeId{to});
+      path.mutable_segments()->Add(segments.begin(), segments.end());
+      path.set_first_plane(choice.route.planes[0].value);
+      path.set_cost_us(choice.cost_us);
+    }
+    limited.adopt(config);
   }
+  TrafficQuestion question() const {
+    return gather({demands,
+                   capacities,
+                   selections,
+                   held,
+                   [this](const Pair&, const paths::Route& route) { return !dead.contains(route); },
+                   {},
+                   prices,
+                   &limited,
+                   &tier_ways},
+                  kStart + 60s);
+  }
+  TrafficPlan plan() const { return plan_traffic(question()); }
   // As the domain does it, until nothing changes any more.
   TrafficPlan settle() {
     TrafficPlan out = plan();
@@ -64,14 +85,22 @@ struct TrafficWorld {
     }
     return out;
   }
-  // What a plan's spreads put on each capacity.
+  // What a plan puts on each capacity: split or not, every tier's.
   std::map<CapacityBook::Key, double> loads(const TrafficPlan& plan) const {
     std::map<CapacityBook::Key, double> out;
-    for (const auto& [key, spread] : plan.spreads)
-      for (const auto& part : spread.parts)
-        for (const auto& used :
-             capacities.used_by(NodeId{key.first.first}, NodeId{key.first.second}, part.route))
-          out[used] += spread.allocated_bps * part.permille / Spread::kWhole;
+    const TrafficQuestion asked = question();
+    for (std::size_t i = 0; i < asked.asks.size(); ++i) {
+      const auto& [pair, tier] = asked.asks[i].key;
+      const auto spread = plan.spreads.find(asked.asks[i].key);
+      for (std::size_t p = 0; p < asked.asks[i].routes.size(); ++p) {
+        const paths::Route& route = asked.asks[i].routes[p];
+        const double split = spread == plan.spreads.end()
+                                 ? 0
+                                 : spread->second.allocated_bps * spread->second.of(route) / Spread::kWhole;
+        for (const auto& used : capacities.used_by(NodeId{pair.first}, NodeId{pair.second}, route))
+          out[used] += std::max(split, plan.flows.at(i).at(p));
+      }
+    }
     return out;
   }
 };
