@@ -21,7 +21,8 @@ class PoolLoad {
   // `output_tokens` 0: it produced nothing, and teaches nothing about output lengths.
   void finish(const Ticket& ticket, std::uint64_t output_tokens, base::Time now);
 
-  // What a sample that was asked for at `sampled` cannot know.
+  // What a sample that was asked for at `sampled` cannot know. Counted anew for a sample not asked about last; of the
+  // calls that ended, the last few thousand.
   Unseen since(base::Time sampled) const;
   std::size_t in_flight() const { return open_.size(); }
 
@@ -29,8 +30,16 @@ class PoolLoad {
   struct Ended {
     base::Time dispatched, ended;
   };
+  // Of the sample that was asked about last, kept up to date: thousands of calls end between two samples.
+  struct Counted {
+    base::Time sampled = base::Time::max();
+    Unseen unseen;
+  };
+  void count(base::Time sampled) const;
+
   std::map<std::pair<base::Time, std::uint64_t>, std::uint64_t> open_;  // → prompt tokens
   std::deque<Ended> ended_;                                             // of the last few seconds, by end
+  mutable Counted counted_;
   std::uint64_t next_serial_ = 0;
   double mean_output_tokens_ = 256.0;
   double mean_prompt_tokens_ = 0;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 
 #include "gateway/place/breaker.hh"
 #include "gateway/place/decide.hh"
@@ -219,6 +220,47 @@ TEST(PoolLoad, CountsAtDispatchAndBySample) {
   EXPECT_EQ(load.since(at(45ms)).ended, 0u);
   EXPECT_EQ(load.since(at(5ms)).ended, 0u);  // the sample never had it
   EXPECT_LT(load.since(at(0ms)).mean_output_tokens, 256);
+}
+
+// Asked about after every event or seldom, of one sample after the other: the counts are those of counting everything.
+TEST(PoolLoad, CountsTheSameHoweverOftenItIsAsked) {
+  std::mt19937 random(3);
+  PoolLoad load, asked_seldom;
+  struct Call {
+    PoolLoad::Ticket one, two;
+    base::Time dispatched, ended = base::Time::max();
+    std::uint64_t prompt = 0;
+  };
+  std::vector<Call> calls;
+  base::Time sampled = at(0ms);
+  for (int step = 0; step < 4000; ++step) {
+    const base::Time now = at(std::chrono::milliseconds{step / 3});
+    if (random() % 100 == 0) sampled = now - std::chrono::milliseconds{random() % 20};
+    if (random() % 2 == 0) {
+      const std::uint64_t prompt = random() % 1000;
+      calls.push_back(
+          {load.dispatch(prompt, now), asked_seldom.dispatch(prompt, now), now, base::Time::max(), prompt});
+    } else if (!calls.empty()) {
+      Call& call = calls[random() % calls.size()];
+      if (call.ended == base::Time::max()) call.ended = now;
+      load.finish(call.one, 10, now);
+      asked_seldom.finish(call.two, 10, now);
+    }
+    Unseen expected;
+    for (const Call& call : calls) {
+      const bool open = call.ended == base::Time::max();
+      expected.started += open && call.dispatched > sampled ? 1 : 0;
+      expected.started_prompt += open && call.dispatched > sampled ? call.prompt : 0;
+      expected.ended += !open && call.dispatched <= sampled && call.ended > sampled ? 1 : 0;
+    }
+    const auto same = [&](const Unseen& unseen) {
+      ASSERT_EQ(unseen.started, expected.started) << step;
+      ASSERT_EQ(unseen.started_prompt, expected.started_prompt) << step;
+      ASSERT_EQ(unseen.ended, expected.ended) << step;
+    };
+    same(load.since(sampled));
+    if (step % 97 == 0) same(asked_seldom.since(sampled));
+  }
 }
 
 TEST(Breaker, OpensHoldsOffAndFindsOutWithOneCall) {
