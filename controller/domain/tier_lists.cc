@@ -26,6 +26,8 @@ std::optional<paths::Route> TierLists::first(const Pair& pair, ids::Tier tier,
 std::vector<paths::Route> TierLists::firsts(const Pair& pair, std::optional<ids::Tier> but) const {
   std::vector<paths::Route> out;
   const paths::Choices& lists = shared(pair);
+  const bool apart = (limited_ != nullptr && !limited_->all().empty()) || (own_ != nullptr && own_->any());
+  if (!apart && !lists.empty()) return {lists.front().route};
   for (const ids::Tier tier : ids::kTiers) {
     if (tier == but) continue;
     const auto route = first(pair, tier, lists);
@@ -39,12 +41,13 @@ paths::RelayLoad TierLists::load(std::size_t pairs, std::size_t relays) const {
   static const std::map<LimitedWays::Key, paths::Choices> kNone;
   paths::RelayLoad out(pairs, relays);
   const auto& limited = limited_ == nullptr ? kNone : limited_->all();
-  auto next = limited.begin();  // in the order of pairs, as the shared ones are
+  const auto promised = own_ == nullptr ? std::vector<Pair>() : own_->pairs();
+  auto next = limited.begin();  // in the order of pairs, as all three are
+  auto own = promised.begin();
   for (const auto& [pair, lists] : shared_) {
     while (next != limited.end() && next->first.first < pair) ++next;
-    const bool apart =
-        (next != limited.end() && next->first.first == pair) || (own_ != nullptr && own_->any(pair));
-    if (!apart)
+    while (own != promised.end() && *own < pair) ++own;
+    if ((next == limited.end() || next->first.first != pair) && (own == promised.end() || *own != pair))
       out.add(lists.front().route);
     else
       for (const paths::Route& route : firsts(pair)) out.add(route);

@@ -102,10 +102,14 @@ const paths::Choice* TierWays::of(const Pair& pair, ids::Tier tier) const {
   return held == adopted_.end() ? nullptr : &held->second;
 }
 
-bool TierWays::any(const Pair& pair) const {
-  if (states_.empty() && adopted_.empty()) return false;
-  return std::any_of(ids::kTiers.begin(), ids::kTiers.end(),
-                     [&](const ids::Tier tier) { return of(pair, tier) != nullptr; });
+std::vector<TierWays::Pair> TierWays::pairs() const {
+  std::vector<Pair> out;
+  for (const auto& [key, state] : states_)
+    if (state.own) out.push_back(std::get<0>(key));
+  for (const auto& [key, own] : adopted_) out.push_back(key.first);
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 paths::Choices TierWays::lists(const Pair& pair, ids::Tier tier, const paths::Choices& shared) const {

@@ -46,7 +46,8 @@ class TierWays {
             base::Time now);
   // Null: the shared ones. Of several tenants on a pair, the first by name that has one.
   const paths::Choice* of(const Pair& pair, ids::Tier tier) const;
-  bool any(const Pair& pair) const;  // has one of its tiers one?
+  bool any() const { return !states_.empty() || !adopted_.empty(); }  // may there be one?
+  std::vector<Pair> pairs() const;  // that have one for a tier or more; ascending
   // The tier's lists: its own way, then the shared ones.
   paths::Choices lists(const Pair& pair, ids::Tier tier, const paths::Choices& shared) const;
   // Taken over from what a node holds, until the pair's first look; and who is left without one, once all were looked at.

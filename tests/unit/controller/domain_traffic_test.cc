@@ -17,19 +17,19 @@ class TrafficInADomain : public OneDomain {
     rtt_[{&town_, &far_}] = 100'000;
     rtt_[{&town_, &relay_}] = 20'000;
   }
-  void report(const Box& from, std::uint32_t kbps) {
+  void report(const Box& from, std::uint32_t kbps, Tier tier = Tier::Bulk) {
     Envelope e;
     auto& demand = *e.mutable_telemetry()->add_demands();
     demand.set_peer(far_.id);
-    demand.set_tier(2);
+    demand.set_tier(static_cast<std::uint32_t>(tier));
     demand.set_kbps(kbps);
     demand.set_packet_bytes(1400);
     d_->level->on_envelope(from.id, e, now_);
   }
-  void line(const Box& of, std::uint32_t kbps) {
+  void line(const Box& of, std::uint32_t kbps, std::uint32_t plane = 1) {
     Envelope e;
     auto& line = *e.mutable_telemetry()->add_lines();
-    line.set_plane(1);
+    line.set_plane(plane);
     line.set_rate_kbps(kbps);
     d_->level->on_envelope(of.id, e, now_);
   }
@@ -119,6 +119,100 @@ TEST_F(TrafficInADomain, OffPeakAnotherPlaneIsTheCheaperOne) {
   EXPECT_EQ(on(2), Spread::kWhole);
   EXPECT_NEAR(d_->level->traffic().plane_bps.at(2), 30 * kMbit, kMbit);
   EXPECT_NEAR(d_->level->traffic().cost_per_hour, 15, 1);
+}
+
+TEST_F(TrafficInADomain, ATierThatIsLimitedIsSplitOverItsOwnListsAlone) {
+  const auto pass = [&](base::Duration time) {
+    for (base::Duration t{}; t < time; t += 5s) {
+      for (int i = 0; i < 5; ++i) {
+        d_->measure(city_, far_.id, 110'000, true, 2);
+        d_->measure(city_, relay_.id, 25'000, true, 2);
+        d_->measure(relay_, far_.id, 25'000, true, 2);
+        run(1s);
+      }
+      report(city_, 150'000);
+    }
+  };
+  ASSERT_TRUE(
+      d_->level->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+          .empty());
+  policy::Rules rules;
+  rules.limits = {{.tenant = "lab", .tier = Tier::Bulk, .planes = {2}}};
+  d_->level->set_rules(rules, now_);
+  line(relay_, 100'000, 2);
+  pass(60s);
+  const auto split = weights(*bulk(city_));
+  ASSERT_EQ(split.size(), 2u);
+  for (const auto& path : bulk(city_)->paths()) EXPECT_EQ(path.first_plane(), 2u);
+  EXPECT_NEAR(split[0], 500, 160) << "over the relay, whose line takes 100 of 150";
+  EXPECT_EQ(split[0] + split[1], Spread::kWhole);
+  EXPECT_NEAR(d_->level->traffic().carried_bps, 150 * kMbit, 5 * kMbit);
+  EXPECT_EQ(d_->level->paths({"city", "far", Tier::Bulk}).at(1).reason, "split");
+  const auto version = city_.held.version();
+  d_->level = std::make_unique<Domain>(DomainConfig{.name = "d1", .domain = 1, .probe_plan = {}}, d_->store,
+                                       d_->authority, d_->members, now_);
+  d_->members.level = d_->level.get();
+  d_->level->set_rules(rules, now_);
+  for (Box* box : boxes_) d_->connect(*box);
+  pass(10s);
+  EXPECT_EQ(city_.held.version(), version) << "a restart keeps the split";
+  rules.limits.front().planes = {1};
+  d_->level->set_rules(rules, now_);
+  for (int tick = 0; tick < 50; ++tick) {
+    run(100ms);
+    if (tick < 3) continue;
+    for (const auto& path : bulk(city_)->paths()) ASSERT_EQ(path.first_plane(), 1u);
+  }
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "that split was of other lists";
+}
+
+TEST_F(TrafficInADomain, WhatGoesByAWayOfItsOwnLeavesTheSharedOnesToTheOthers) {
+  ASSERT_TRUE(
+      d_->level->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+          .empty());
+  policy::Rules rules;
+  rules.slas = {{.tenant = "lab", .tier = Tier::Interactive, .most_jitter_us = 5'000}};
+  d_->level->set_rules(rules, now_);
+  line(relay_, 100'000);
+  const auto pass = [&](base::Duration time) {
+    for (base::Duration t{}; t < time; t += 5s) {
+      report(city_, 70'000);
+      report(city_, 60'000, Tier::Interactive);
+      run(5s);
+    }
+  };
+  pass(40s);
+  ASSERT_EQ(city_.first_list(far_.id), over_relay());
+  EXPECT_GT(weights(*bulk(city_))[1], 1u) << "130 of 100: bulk makes room";
+  jitter_[{&city_, &relay_}] = 8'000;
+  pass(60s);
+  ASSERT_EQ(city_.first_list(far_.id), std::vector<std::uint32_t>{far_.id << 8}) << "a way of its own";
+  EXPECT_EQ(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1})) << "which leaves 70 of 100";
+  EXPECT_EQ(weights(*city_.policy(far_.id)), (std::vector<std::uint32_t>{1, 1}));
+}
+
+TEST_F(TrafficInADomain, AWayOfItsOwnEndsASplitAtOnce) {
+  ASSERT_TRUE(
+      d_->level->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+          .empty());
+  policy::Rules rules;
+  rules.slas = {{.tenant = "lab", .tier = Tier::Interactive, .most_jitter_us = 5'000}};
+  d_->level->set_rules(rules, now_);
+  line(relay_, 100'000);
+  for (int i = 0; i < 10; ++i) {
+    report(city_, 150'000, Tier::Interactive);
+    run(5s);
+  }
+  ASSERT_GT(weights(*city_.policy(far_.id))[1], 1u);
+  jitter_[{&city_, &relay_}] = 8'000;
+  int own = 0;
+  for (int tick = 0; tick < 100; ++tick) {
+    run(100ms);
+    if (city_.first_list(far_.id) == over_relay()) continue;
+    ASSERT_EQ(weights(*city_.policy(far_.id)), (std::vector<std::uint32_t>{1, 1})) << "tick " << tick;
+    ++own;
+  }
+  EXPECT_GT(own, 30);
 }
 
 TEST_F(TrafficInADomain, TellsWhatATenantWithRatesGets) {

@@ -1,5 +1,5 @@
-// Nets, tenants and limits at random: no list that a box is handed breaks the limits of its pair and tier, and where a direct
-// way or one over a single relay is within them, the box has a list.
+// Nets, tenants, limits, promises and traffic at random: no list that a box is handed breaks the limits of its pair and tier,
+// whoever chose it, and where a direct way or one over a single relay is within them, the box has a list. Splits are whole.
 #include <random>
 
 #include "controller/domain/spread.hh"
@@ -19,11 +19,14 @@ class RandomLimits {
     for (Box& box : boxes_) box.location = place();
     for (Box& box : boxes_) domain_.enrol(box);
     for (Box& box : boxes_) domain_.connect(box);
+    domain_.level->on_event(
+        [this](const session::Event& event) { own_ += event.kind == "tier_path_changed"; });
   }
   void run() {
-    for (int round = 0; round < 5; ++round) {
+    for (int round = 0; round < 8; ++round) {
       change();
       for (int tick = 0; tick < 40; ++tick) {
+        if (tick % 20 == 0) send();
         step();
         if (tick >= kUnderWay) judge(false);
         if (::testing::Test::HasFatalFailure()) return;
@@ -34,6 +37,8 @@ class RandomLimits {
   }
   int lists() const { return lists_; }
   int none() const { return none_; }
+  int split() const { return split_; }
+  int own() const { return own_; }
 
  private:
   std::string place() {
@@ -51,6 +56,7 @@ class RandomLimits {
           rtt_[{a, b, plane}] = chance(35) ? 2'000 + random_() % 90'000 : 0;
     members_.clear();
     rules_.limits.clear();
+    rules_.slas.clear();
     for (std::uint32_t t = 0; t < 3; ++t) {
       const std::string name = "t" + std::to_string(t);
       session::TenantView tenant{.name = name, .vni = 100 + t, .members = {}};
@@ -61,6 +67,8 @@ class RandomLimits {
       if (chance(70)) rules_.limits.push_back(limit(name, std::nullopt));
       for (const ids::Tier tier : ids::kTiers)
         if (chance(25)) rules_.limits.push_back(limit(name, tier));
+      if (chance(60))
+        rules_.slas.push_back({.tenant = name, .tier = ids::kTiers[random_() % 4], .most_jitter_us = 3'000});
     }
     domain_.level->set_rules(rules_, now_);
   }
@@ -73,11 +81,33 @@ class RandomLimits {
         if (chance(30)) out.within.push_back(zone);
     return out;
   }
+  // Every box asks for more than its lines take.
+  void send() {
+    for (const Box& from : boxes_) {
+      Envelope e;
+      for (const Box& to : boxes_)
+        for (const ids::Tier tier : ids::kTiers) {
+          if (&to == &from || !chance(50)) continue;
+          auto& demand = *e.mutable_telemetry()->add_demands();
+          demand.set_peer(to.id);
+          demand.set_tier(static_cast<std::uint32_t>(tier));
+          demand.set_kbps(20'000 + random_() % 40'000);
+          demand.set_packet_bytes(1200);
+        }
+      for (std::uint32_t plane = 1; plane <= kPlanes; ++plane) {
+        auto& line = *e.mutable_telemetry()->add_lines();
+        line.set_plane(plane);
+        line.set_rate_kbps(50'000 + random_() % 100'000);
+      }
+      domain_.level->on_envelope(from.id, e, now_);
+    }
+  }
   void step() {
     now_.mono += 100ms;
     for (const auto& [link, rtt] : rtt_) {
       const auto& [a, b, plane] = link;
-      domain_.measure(boxes_[a], boxes_[b].id, rtt, rtt != 0, plane);
+      const std::uint32_t jitter_us = rtt % 3 == 0 ? 8'000 : 0;
+      domain_.measure(boxes_[a], boxes_[b].id, rtt, rtt != 0, plane, jitter_us);
     }
     domain_.level->on_timer(now_);
     for (Box& box : boxes_) domain_.deliver(box);
@@ -135,6 +165,7 @@ class RandomLimits {
       for (std::uint32_t plane = 1; plane <= 15; ++plane)
         ASSERT_EQ(policy->planes() >> plane & 1, planes.contains(plane) ? 1u : 0u);
     }
+    if (policy != nullptr) judge_split(*policy, planes.size() < kPlanes);
     bool works = false;
     for (int i = 0; policy != nullptr && i < policy->paths_size(); ++i) {
       const auto route = domain::route_of(policy->paths(i), boxes_[b].id);
@@ -155,6 +186,16 @@ class RandomLimits {
       ASSERT_TRUE(works) << boxes_[a].name << " to " << boxes_[b].name << ", " << ids::to_string(tier);
     none_ += settled && !works;
   }
+  void judge_split(const proto::v1::SrPolicy& policy, bool limited) {
+    std::uint32_t sum = 0;
+    bool split = false;
+    for (const auto& path : policy.paths()) {
+      sum += path.weight();
+      split |= path.weight() != 1;
+    }
+    if (split) ASSERT_EQ(sum, domain::Spread::kWhole) << "what a list takes is not lost";
+    split_ += split && limited;
+  }
   bool domain_works(std::size_t a, std::size_t b, const paths::Route& route) const {
     std::size_t at = a;
     for (std::size_t hop = 0; hop < route.hops(); ++hop) {
@@ -174,11 +215,11 @@ class RandomLimits {
   std::map<std::tuple<std::size_t, std::size_t, std::uint32_t>, std::uint32_t> rtt_;
   std::map<std::string, std::set<std::string>> members_;
   policy::Rules rules_;
-  int lists_ = 0, none_ = 0;
+  int lists_ = 0, none_ = 0, split_ = 0, own_ = 0;
 };
 
 TEST(LimitsProperty, NoListBreaksThemAndOneIsFoundWhereThereIsOne) {
-  int lists = 0, none = 0;
+  int lists = 0, none = 0, split = 0, own = 0;
   for (std::uint32_t seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE(seed);
     RandomLimits random(seed);
@@ -186,9 +227,13 @@ TEST(LimitsProperty, NoListBreaksThemAndOneIsFoundWhereThereIsOne) {
     if (::testing::Test::HasFatalFailure()) return;
     lists += random.lists();
     none += random.none();
+    split += random.split();
+    own += random.own();
   }
   EXPECT_GT(lists, 10'000) << "else this showed nothing";
   EXPECT_GT(none, 100);
+  EXPECT_GT(split, 100) << "of tiers that are limited";
+  EXPECT_GT(own, 20);
 }
 
 }  // namespace

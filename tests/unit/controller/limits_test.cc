@@ -144,6 +144,25 @@ TEST_F(Limits, ADeadWayIsLeftForAnotherThatIsAllowed) {
   EXPECT_EQ(lists(Tier::Interactive), "apart2 2 ");
 }
 
+TEST(TierLimits, ASplitThatLosesAListIsNoneAnyMore) {
+  policy::Rules rules;
+  rules.limits = {{.tenant = "lab", .tier = Tier::Bulk, .planes = {kInternet}}};
+  const domain::TierLimits limits(rules, {{"lab", {1, 2}}}, {});
+  proto::v1::SrPolicy policy;
+  policy.set_endpoint(2);
+  policy.set_tier(static_cast<std::uint32_t>(Tier::Bulk));
+  for (const auto& [plane, weight] : {std::pair{kInternet, 0u}, {kPrivate, 1000u}}) {
+    auto& path = *policy.add_paths();
+    path.add_segments(2 << 8);
+    path.set_first_plane(plane);
+    path.set_weight(weight);
+  }
+  limits.bind(1, policy);
+  ASSERT_EQ(policy.paths_size(), 1);
+  EXPECT_EQ(policy.paths(0).first_plane(), kInternet);
+  EXPECT_EQ(policy.paths(0).weight(), 1u) << "it takes all";
+}
+
 TEST_F(Limits, APromiseIsKeptWithinThemAlone) {
   rules_.slas = {{.tenant = "lab", .tier = Tier::Bulk, .most_rtt_us = 50'000}};
   limit({{.tenant = "lab", .tier = Tier::Bulk, .planes = {kInternet}}});

@@ -43,6 +43,41 @@ TEST(TierLists, WhereTiersBeginWithManyListsRelaysHaveRoomForMore) {
   EXPECT_TRUE(load.has_room(over(9)));
 }
 
+TEST(TierListsProperty, WhatIsCountedByChangesIsWhatIsThere) {
+  std::mt19937 random(3);
+  TrafficWorld w;
+  for (std::uint32_t from = 1; from <= 5; ++from) w.selections[{from, 3}] = {{over(7 + from % 3), 10}};
+  const TierLists lists(w.selections, &w.limited, &w.tier_ways);
+  paths::RelayLoad load = lists.load(5, 3);
+  const auto some = [&] { return random() % 4 == 0 ? direct() : over(7 + random() % 3); };
+  for (int step = 0; step < 2000; ++step) {
+    const Pair pair{1 + random() % 5, 3};
+    const Tier tier = ids::kTiers[random() % 4];
+    const auto before = lists.first(pair, tier);
+    const auto all = lists.firsts(pair);
+    const auto kind = random() % 4;
+    switch (kind) {
+      case 0: w.tier_ways.adopt(pair, tier, {some(), 10}); break;
+      case 1:
+        w.tier_ways.drop([&](const Pair& p, Tier t, const std::string&, const paths::Choice&) {
+          return p == pair && t == tier;
+        });
+        break;
+      case 2:
+        w.limit(pair.first, tier, random() % 3 == 0 ? paths::Choices() : paths::Choices{{some(), 10}});
+        break;
+      default: w.selections[pair] = {{some(), 10}};
+    }
+    if (kind < 3)
+      lists.moved(pair, tier, before, load);
+    else  // every tier that has nothing else
+      load.replace(all, lists.firsts(pair));
+    const paths::RelayLoad full = lists.load(5, 3);
+    for (std::uint32_t relay = 7; relay <= 9; ++relay)
+      ASSERT_EQ(load.pairs(NodeId{relay}), full.pairs(NodeId{relay})) << "step " << step;
+  }
+}
+
 // Six headends; relay 3 is a little better for each than relay 4, and the direct way is far longer.
 class Crowd : public ::testing::Test {
  protected:
