@@ -1,5 +1,7 @@
 #include "controller/domain/limited_ways.hh"
 
+#include <algorithm>
+
 #include "controller/domain/spread.hh"
 
 namespace qanat::domain {
@@ -20,10 +22,12 @@ LimitedWays::Outcome LimitedWays::compute(const paths::Engine& engine, const Ste
     paths::Allowed allowed;
     paths::Choices held, chosen;
   } last;  // tiers are often limited alike
+  std::vector<paths::Allowed> kinds;
   for (const ids::Tier tier : ids::kTiers) {
     const Key key(pair, tier);
     const auto old = lists_.find(key);
     const paths::Allowed allowed = limits_.of(pair, tier);
+    if (std::find(kinds.begin(), kinds.end(), allowed) == kinds.end()) kinds.push_back(allowed);
     if (allowed.everything()) {
       if (old == lists_.end()) continue;
       lists_.erase(old);
@@ -44,7 +48,18 @@ LimitedWays::Outcome LimitedWays::compute(const paths::Engine& engine, const Ste
     const bool known = unknowns == paths::Unknowns::AreLost;  // else not everything is measured yet
     note_cut_off(key, known && last.chosen.empty() && !shared.empty(), out);
   }
+  note_kinds(pair, kinds.size());
   return out;
+}
+
+void LimitedWays::note_kinds(const Pair& pair, std::size_t kinds) {
+  if (const auto before = more_of_.find(pair); before != more_of_.end()) {
+    more_ -= before->second;
+    more_of_.erase(before);
+  }
+  if (kinds <= 1) return;
+  more_of_[pair] = kinds - 1;
+  more_ += kinds - 1;
 }
 
 void LimitedWays::note_cut_off(const Key& key, bool cut_off, Outcome& out) {
@@ -70,6 +85,11 @@ const paths::Choices* LimitedWays::of(const Pair& pair, ids::Tier tier) const {
 void LimitedWays::keep(const std::set<Pair>& pairs) {
   std::erase_if(lists_, [&](const auto& one) { return !pairs.contains(one.first.first); });
   std::erase_if(cut_off_, [&](const Key& key) { return !pairs.contains(key.first); });
+  std::erase_if(more_of_, [&](const auto& one) {
+    if (pairs.contains(one.first)) return false;
+    more_ -= one.second;
+    return true;
+  });
 }
 
 std::set<std::uint32_t> LimitedWays::give_up_forbidden(const Steering& steering) {

@@ -42,6 +42,8 @@ class LimitedWays {
   const std::map<Key, paths::Choices>& all() const { return lists_; }
   // Pairs whose tier has no way that works within its limits, by tier.
   std::array<std::size_t, ids::kTierCount> cut_off() const;
+  // First lists beyond one for each pair, at most: of tiers that are not limited alike.
+  std::size_t more() const { return more_; }
   // Only these pairs are left.
   void keep(const std::set<Pair>& pairs);
   // Takes routes out that nobody may hold; whose headends those were.
@@ -50,11 +52,14 @@ class LimitedWays {
   void adopt(const proto::v1::NodeConfig& config);
 
  private:
+  void note_kinds(const Pair& pair, std::size_t kinds);
   void note_cut_off(const Key& key, bool cut_off, Outcome& out);
 
   TierLimits limits_;
   std::map<Key, paths::Choices> lists_;  // empty: nothing is allowed
   std::set<Key> cut_off_;                // as told
+  std::map<Pair, std::size_t> more_of_;  // none of them 0
+  std::size_t more_ = 0;                 // their sum
 };
 
 }  // namespace qanat::domain

@@ -39,9 +39,10 @@ std::vector<paths::Route> TierLists::firsts(const Pair& pair, std::optional<ids:
 // Most pairs have shared lists alone.
 paths::RelayLoad TierLists::load(std::size_t pairs, std::size_t relays) const {
   static const std::map<LimitedWays::Key, paths::Choices> kNone;
-  paths::RelayLoad out(pairs, relays);
   const auto& limited = limited_ == nullptr ? kNone : limited_->all();
   const auto promised = own_ == nullptr ? std::vector<Pair>() : own_->pairs();
+  const std::size_t more = promised.size() + (limited_ == nullptr ? 0 : limited_->more());
+  paths::RelayLoad out(paths::RelayLoad::room_for(pairs + more, relays));
   auto next = limited.begin();  // in the order of pairs, as all three are
   auto own = promised.begin();
   for (const auto& [pair, lists] : shared_) {

@@ -38,7 +38,8 @@ class TierLists {
   // The first lists of its tiers, none twice; of all tiers but one.
   std::vector<paths::Route> firsts(const Pair& pair, std::optional<ids::Tier> but = std::nullopt) const;
 
-  // What relays carry by the first lists of all pairs.
+  // What relays carry by the first lists of all pairs. There is room for as many as limits and promises may make of these,
+  // whatever they are: who moves makes no room.
   paths::RelayLoad load(std::size_t pairs, std::size_t relays) const;
   // The tier's first list was another one, or there was none.
   void moved(const Pair& pair, ids::Tier tier, const std::optional<paths::Route>& before,

@@ -30,21 +30,15 @@ enum class Unknowns : std::uint8_t {
 class RelayLoad {
  public:
   explicit RelayLoad(std::uint64_t room = ~0ull) : room_(room) {}
-  // Room for so many pairs over so many relays, and for more once there are more first lists than pairs.
-  RelayLoad(std::size_t pairs, std::size_t relays)
-      : room_(room_for(pairs, relays)), relays_(relays), grows_(true) {}
   // Twice a relay's even share of the pairs, and never less than would matter.
   static std::uint64_t room_for(std::size_t pairs, std::size_t relays) {
     constexpr std::uint64_t kLeast = 64;
     return relays == 0 ? kLeast : std::max<std::uint64_t>(kLeast, 2 * pairs / relays);
   }
   void add(const Route& route) {
-    ++routes_;
-    if (grows_) room_ = std::max(room_, room_for(routes_, relays_));
     for (const ids::NodeId relay : route.relay_list()) ++pairs_[relay];
   }
   void remove(const Route& route) {
-    --routes_;
     for (const ids::NodeId relay : route.relay_list()) --pairs_[relay];
   }
   void replace(std::span<const Route> before, std::span<const Route> after) {
@@ -66,9 +60,6 @@ class RelayLoad {
     return false;
   }
   std::uint64_t room_;
-  std::size_t relays_ = 0;
-  bool grows_ = false;
-  std::size_t routes_ = 0;
   std::map<ids::NodeId, std::uint64_t> pairs_;
 };
 

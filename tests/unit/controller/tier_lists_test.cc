@@ -35,14 +35,6 @@ TEST(TierLists, EachFirstListThatDiffersCountsOnce) {
   EXPECT_EQ(load.pairs(NodeId{6}), 1u);
 }
 
-TEST(TierLists, WhereTiersBeginWithManyListsRelaysHaveRoomForMore) {
-  paths::RelayLoad load(100, 2);  // room for a hundred
-  for (int i = 0; i < 100; ++i) load.add(over(9));
-  EXPECT_FALSE(load.has_room(over(9)));
-  for (int i = 0; i < 100; ++i) load.add(over(8));
-  EXPECT_TRUE(load.has_room(over(9)));
-}
-
 TEST(TierListsProperty, WhatIsCountedByChangesIsWhatIsThere) {
   std::mt19937 random(3);
   TrafficWorld w;
@@ -127,6 +119,29 @@ TEST_F(Crowd, WhoIsLimitedSharesRelaysAsAllDo) {
   }
 }
 
+TEST_F(Crowd, RelaysHaveRoomForAsManyFirstListsAsLimitsMayMake) {
+  policy::Rules rules;
+  LimitedWays limited;
+  const auto more = [&](const std::vector<policy::Limit>& limits) {
+    rules.limits = limits;
+    limited.set(TierLimits(rules, {{"lab", {1, 2, 5}}}, {}));
+    for (const std::uint32_t from : kHeadends)
+      limited.compute(engine_, Steering(), {from, 2}, {{direct(), 90'000}}, paths::Unknowns::AreLost, load_,
+                      [](const paths::Choices&, const paths::Choices& wanted) { return wanted; });
+    return limited.more();
+  };
+  EXPECT_EQ(more({{.tenant = "lab", .planes = {2}}}), 0u) << "all tiers alike";
+  EXPECT_EQ(more({{.tenant = "lab", .tier = Tier::Bulk, .planes = {2}}}), 2u) << "1 and 5 are of lab";
+  EXPECT_EQ(more({{.tenant = "lab", .planes = {1, 2}}, {.tenant = "lab", .tier = Tier::Bulk, .planes = {2}}}),
+            2u);
+  EXPECT_EQ(more({{.tenant = "lab", .tier = Tier::Critical, .planes = {1}},
+                  {.tenant = "lab", .tier = Tier::Bulk, .planes = {2}}}),
+            4u);
+  limited.keep({{1, 2}});
+  EXPECT_EQ(limited.more(), 2u);
+  EXPECT_EQ(more({}), 0u);
+}
+
 TEST_F(Crowd, WaysOfTheirOwnAreFoundWhereThereIsRoom) {
   TierWays ways;
   const policy::Sla sla{.tenant = "lab", .tier = Tier::Interactive, .most_rtt_us = 50'000};
@@ -147,6 +162,46 @@ TEST_F(Crowd, WaysOfTheirOwnAreFoundWhereThereIsRoom) {
   const auto crowded = way_within(engine_, {}, {1, 2}, sla, load_);
   ASSERT_TRUE(crowded);
   EXPECT_EQ(crowded->route.relays[0], NodeId{3}) << "without room anywhere, the cheapest";
+}
+
+// The same in a whole domain: eight relays, of which one is a little better for all of fourteen boxes.
+TEST(TierListsInADomain, ATenantThatIsLimitedDoesNotHerd) {
+  constexpr std::size_t kRelays = 8, kBoxes = 14;
+  Now now{base::Time{} + 1000s, 1'800'000'000};
+  DomainWorld domain(1, now);
+  std::vector<Box> boxes;
+  session::TenantView tenant{.name = "lab", .vni = 100, .members = {}};
+  for (std::size_t i = 0; i < kRelays + kBoxes; ++i) {
+    boxes.emplace_back("box" + std::to_string(i), i < kRelays);
+    if (i >= kRelays) tenant.members.push_back({boxes.back().name, {}, {}});
+  }
+  for (Box& box : boxes) {
+    domain.enrol(box);
+    domain.connect(box);
+  }
+  ASSERT_TRUE(domain.level->put_tenant(tenant, now).empty());
+  policy::Rules rules;
+  rules.limits = {{.tenant = "lab", .planes = {2}}};
+  domain.level->set_rules(rules, now);
+  for (int tick = 0; tick < 100; ++tick) {
+    now.mono += 100ms;
+    for (std::size_t relay = 0; relay < kRelays && tick % 5 == 0; ++relay)
+      for (std::size_t box = kRelays; box < boxes.size(); ++box)
+        domain.measure(boxes[box], boxes[relay].id, relay == 0 ? 10'000 : 10'400, true, 2);
+    domain.level->on_timer(now);
+    for (Box& box : boxes) domain.deliver(box);
+  }
+  std::map<std::uint32_t, std::size_t> pairs;  // by relay
+  for (std::size_t a = kRelays; a < boxes.size(); ++a)
+    for (std::size_t b = kRelays; b < boxes.size(); ++b)
+      if (a != b) {
+        const auto list = boxes[a].first_list(boxes[b].id, Tier::Bulk);
+        ASSERT_EQ(list.size(), 2u);
+        ++pairs[list.front() >> 8];
+      }
+  const std::size_t room = paths::RelayLoad::room_for(boxes.size() * (boxes.size() - 1), kRelays);
+  ASSERT_LT(room, kBoxes * (kBoxes - 1)) << "not for all of them";
+  EXPECT_EQ(pairs[boxes[0].id], room);
 }
 
 }  // namespace
