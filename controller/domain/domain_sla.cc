@@ -14,10 +14,10 @@ constexpr std::size_t kPairsATick = 4096;                  // more than that wai
 
 }  // namespace
 
-// The first list that works: what the headend uses.
+// The first list that works, over a relay that rests too: what the headend uses.
 std::optional<WayFigures> Domain::way_of(const Pair& pair, const paths::Choices& lists) const {
   for (const auto& choice : lists)
-    if (const auto way = figures_of(engine_, pair, choice.route)) return way;
+    if (const auto way = figures_of(engine_, pair, choice.route, paths::Resting::AreRelays)) return way;
   return std::nullopt;
 }
 

@@ -69,7 +69,7 @@ void Domain::plan_traffic(Now now) {
   const auto clock = config_.stopwatch ? config_.stopwatch : [] { return base::Time{}; };
   const base::Time began = stopwatch();
   const auto usable = [this](const Pair& pair, const paths::Route& route) {
-    return engine_.evaluate(pair, route).state == telemetry::LinkState::Usable;
+    return engine_.evaluate(pair, route, paths::Resting::AreRelays).state == telemetry::LinkState::Usable;
   };
   std::map<std::uint8_t, double> prices;
   for (const auto& [plane, price] : rules_.prices) prices[plane] = price.at(now.unix_s);

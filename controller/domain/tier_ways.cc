@@ -21,8 +21,8 @@ policy::Sla tenth_less(policy::Sla sla) {
 }  // namespace
 
 std::optional<WayFigures> figures_of(const paths::Engine& engine, const paths::Engine::Pair& pair,
-                                     const paths::Route& route) {
-  if (engine.evaluate(pair, route).state != telemetry::LinkState::Usable) return std::nullopt;
+                                     const paths::Route& route, paths::Resting resting) {
+  if (engine.evaluate(pair, route, resting).state != telemetry::LinkState::Usable) return std::nullopt;
   const topology::Topology& topology = *engine.topology();
   WayFigures way;
   auto at = *topology.index_of(ids::NodeId{pair.first});

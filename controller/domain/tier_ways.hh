@@ -18,7 +18,8 @@ namespace qanat::domain {
 
 // What a pair's packets meet on this route now; nothing where it does not work.
 std::optional<WayFigures> figures_of(const paths::Engine& engine, const paths::Engine::Pair& pair,
-                                     const paths::Route& route);
+                                     const paths::Route& route,
+                                     paths::Resting resting = paths::Resting::AreNoRelays);
 bool keeps(const policy::Sla& sla, const WayFigures& way);
 // The cheapest way of this tenant's tier that keeps its promise, over relays that have room if there is one.
 std::optional<paths::Choice> way_within(const paths::Engine& engine, const paths::Objective& ranks,

@@ -52,6 +52,32 @@ TEST_F(LastResort, TheDeathBeforeTheDrainsFirstTickIsTheSame) {
   EXPECT_EQ(city_.first_list(far_.id), over_relay());
 }
 
+TEST_F(LastResort, WhatGoesByItIsPlannedForAndKeepsItsPromise) {
+  ASSERT_TRUE(
+      d_->level->put_tenant({.name = "lab", .vni = 100, .members = {{"city", {}, {}}, {"far", {}, {}}}}, now_)
+          .empty());
+  rules_.slas = {{.tenant = "lab", .tier = ids::Tier::Bulk, .most_rtt_us = 60'000}};
+  drain(policy::DrainMode::Soft);
+  run(20s);
+  ASSERT_EQ(city_.first_list(far_.id), direct());
+  EXPECT_EQ(d_->level->slas().at(1).state, session::SlaView::State::Broken) << d_->level->slas().at(1).term;
+  set_direct(0);
+  Envelope e;
+  auto& demand = *e.mutable_telemetry()->add_demands();
+  demand.set_peer(far_.id);
+  demand.set_tier(static_cast<std::uint32_t>(ids::Tier::Bulk));
+  demand.set_kbps(20'000);
+  demand.set_packet_bytes(1400);
+  for (int i = 0; i < 4; ++i) {
+    d_->level->on_envelope(city_.id, e, now_);
+    run(5s);
+  }
+  ASSERT_EQ(city_.first_list(far_.id), over_relay());
+  for (const auto& sla : d_->level->slas()) EXPECT_EQ(sla.state, session::SlaView::State::Kept) << sla.term;
+  EXPECT_EQ(d_->level->traffic().demands, 1u);
+  EXPECT_GT(d_->level->traffic().plane_bps.at(1), 30e6) << "two hops";
+}
+
 TEST_F(LastResort, AHardDrainIsNobodys) {
   drain(policy::DrainMode::Hard);
   run(1s);
