@@ -95,5 +95,33 @@ TEST_F(Sized, OnceEverythingStandsNothingMoreIsSaid) {
   EXPECT_GT(world_.report_bytes, 0u);
 }
 
+// One relay is near everybody; all tenants may only use relays of its place, as all others are, too.
+TEST(HierarchyLimits, WhoIsLimitedDoesNotHerdOntoOneRelay) {
+  const HierarchyShape shape{.domains = 2, .per_domain = 30, .relays = 4, .tenant = 10};
+  const auto is_relay = [&](std::size_t place) { return place % shape.per_domain < shape.relays; };
+  Hierarchy world(shape, [&](std::size_t a, std::size_t b) {
+    if (a == 0 || b == 0) return 3'000u;
+    return is_relay(a) || is_relay(b) ? 20'000u : 90'000u;
+  });
+  policy::Rules rules;
+  for (const auto& tenant : world.global().tenants())
+    rules.limits.push_back({.tenant = tenant.name, .within = {"gz.cn"}});
+  world.global().set_rules(rules, world.now());
+  world.run(40s);
+  std::size_t over_it = 0;
+  for (const auto& [from, to] : world.pairs()) {
+    const auto* policy = world.box(from).policy(world.box(to).id, ids::Tier::Bulk);
+    ASSERT_NE(policy, nullptr) << world.box(from).name << " to " << world.box(to).name;
+    ASSERT_GE(policy->paths_size(), 1);
+    const auto& first = policy->paths(0);
+    for (int hop = 0; hop + 1 < first.segments_size(); ++hop)
+      over_it += ids::Sid{first.segments(hop)}.node().value == world.box(0).id;
+    if (!is_relay(from) && !is_relay(to)) EXPECT_GT(first.segments_size(), 1) << "directly it is 90 ms";
+  }
+  const std::size_t room = paths::RelayLoad::room_for(world.pairs().size(), 2 * shape.relays);
+  EXPECT_GT(world.pairs().size(), room + 60) << "else there is room for all of them";
+  EXPECT_EQ(over_it, room);
+}
+
 }  // namespace
 }  // namespace qanat::test
