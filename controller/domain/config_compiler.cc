@@ -338,6 +338,13 @@ paths::Choices choices_of(const proto::v1::SrPolicy& policy) {
   return choices;
 }
 
+// The first list costs so much more than one behind it that nobody would have held on to it for its cost.
+bool dearer(const paths::Choices& lists) {
+  return std::any_of(lists.begin() + 1, lists.end(), [&](const paths::Choice& other) {
+    return paths::Margin{}.worth_moving(lists.front().cost_us, other.cost_us);
+  });
+}
+
 }  // namespace
 
 // The lists that most tiers begin alike; of equally many, those of the least urgent tier.
@@ -368,9 +375,9 @@ void adopt(const proto::v1::NodeConfig& config, TierWays& ways) {
     const Pair pair{config.node_id(), policy.endpoint()};
     const auto at = shared.find(pair);
     const auto own = choices_of(policy);
-    if (policy.planes() == 0 && at != shared.end() && !own.empty() &&
-        own.front().route != at->second.front().route)
-      ways.adopt(pair, static_cast<ids::Tier>(policy.tier()), own.front());
+    if (own.empty() || at == shared.end()) continue;
+    const bool apart = policy.planes() == 0 ? own.front().route != at->second.front().route : dearer(own);
+    if (apart) ways.adopt(pair, static_cast<ids::Tier>(policy.tier()), own.front());
   }
 }
 

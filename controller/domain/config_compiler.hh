@@ -82,7 +82,7 @@ bool relay_ready(const proto::v1::NodeConfig& relay_holds, std::uint32_t previou
                  std::uint8_t token_epoch);
 
 // What a node's held configuration stands for: for a start from what was pushed before. Tiers with ways of their own are
-// those that begin with another list than most do.
+// those that begin with another list than most do, of limited ones those that begin with a dearer one than they have.
 void adopt(const proto::v1::NodeConfig& config, Selections& selections);
 void adopt(const proto::v1::NodeConfig& config, TierWays& ways);
 

@@ -28,6 +28,7 @@ class Limits : public ::testing::Test {
       {{&city_, &near_, kPrivate}, 10'000},   {{&near_, &far_, kPrivate}, 10'000},
       {{&city_, &apart_, kInternet}, 30'000}, {{&apart_, &far_, kInternet}, 30'000},
       {{&city_, &far_, kPrivate}, 40'000},    {{&city_, &far_, kInternet}, 100'000}};
+  std::map<std::tuple<Box*, Box*, std::uint32_t>, std::uint32_t> jitter_;
   std::vector<std::string> told_;
 
   void SetUp() override {
@@ -59,7 +60,7 @@ class Limits : public ::testing::Test {
       now_.mono += 100ms;
       for (const auto& [link, rtt] : rtt_) {
         const auto& [from, to, plane] = link;
-        if (measured) d_->measure(*from, to->id, rtt, rtt != 0, plane);
+        if (measured) d_->measure(*from, to->id, rtt, rtt != 0, plane, jitter_[link]);
       }
       d_->level->on_timer(now_);
       for (Box* box : boxes_) d_->deliver(*box);
@@ -238,6 +239,26 @@ TEST_F(Limits, ARestartKeepsThem) {
   EXPECT_EQ(city_.held.version(), version);
   EXPECT_EQ(lists(Tier::Bulk), bulk);
   EXPECT_EQ(lists(Tier::Interactive), interactive);
+}
+
+TEST_F(Limits, ARestartKeepsAWayForAPromiseWithinThem) {
+  rules_.slas = {{.tenant = "lab", .tier = Tier::Bulk, .most_jitter_us = 5'000}};
+  limit({{.tenant = "lab", .tier = Tier::Bulk, .planes = {kPrivate, kInternet}}});
+  jitter_[{&city_, &near_, kPrivate}] = 8'000;
+  run(10s);
+  const std::string bulk = lists(Tier::Bulk);
+  ASSERT_EQ(bulk, "1 near1 apart2 2 p1p2") << "directly, and the others behind it";
+  const auto version = city_.held.version();
+  d_.reset();
+  d_ = std::make_unique<DomainWorld>(1, now_, file_);
+  d_->level->set_rules(rules_, now_);
+  for (Box* box : boxes_) d_->connect(*box);
+  run(2s, false);
+  for (int tick = 0; tick < 200; ++tick) {
+    run(100ms);
+    ASSERT_EQ(lists(Tier::Bulk), bulk) << "tick " << tick;
+  }
+  EXPECT_EQ(city_.held.version(), version);
 }
 
 TEST_F(Limits, WhatIfJudgesByThem) {
