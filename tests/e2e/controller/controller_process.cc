@@ -228,6 +228,18 @@ std::unique_ptr<Wire> TestBox::connect(const ControllerProcess& controller) cons
   return wire;
 }
 
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+bool soon(const std::function<bool()>& true_at_last) {
+  for (int i = 0; i < 100; ++i) {
+    if (true_at_last()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }
+  return false;
+}
+
 bool TestBox::take_delta(Wire& wire) {
   while (const auto envelope = wire.read()) {
     if (!envelope->has_delta()) continue;

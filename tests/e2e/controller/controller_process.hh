@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,10 @@ namespace qanat::e2e {
 
 // The path of a program under test, from QANAT_BIN or beside the test's own.
 std::string program(const std::string& name);
+
+bool contains(const std::string& text, const std::string& part);
+// Within 5 s.
+bool soon(const std::function<bool()>& true_at_last);
 
 struct Reply {
   int status = 0;
