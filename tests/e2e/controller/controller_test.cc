@@ -134,8 +134,9 @@ TEST_F(Controller, ACertificateOfAnotherCaGetsNoWordOut) {
   }
   EXPECT_FALSE(answer.has_value());
   expect_alive();
-  EXPECT_TRUE(
-      contains(controller_.rest("GET", "/metrics").body, "qanat_southbound_handshake_failed_total 1"));
+  const std::string metrics = controller_.rest("GET", "/metrics").body;
+  EXPECT_TRUE(contains(metrics, "qanat_southbound_handshake_failed_total 1"));
+  EXPECT_TRUE(contains(metrics, "qanat_tiers_cut_off{tier=\"bulk\"} 0"));
 }
 
 TEST_F(Controller, AnothersCertificateDoesNotMakeOneAnother) {

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "controller/domain/spread.hh"
+#include "controller/session/what_if.hh"
 #include "tests/unit/controller/domain_world.hh"
 
 namespace qanat {
@@ -32,6 +33,7 @@ class RandomLimits {
         if (::testing::Test::HasFatalFailure()) return;
       }
       judge(true);
+      ASSERT_TRUE(domain_.level->what_if({}, now_)().moved.empty()) << "nothing happens: nobody moves";
       if (::testing::Test::HasFatalFailure()) return;
     }
   }
