@@ -48,7 +48,8 @@ Service::Service(boost::asio::io_context& io, const Settings& settings, store::S
       report_(io),
       report_interval_(settings.report_interval_ms) {
   if (settings.global) {
-    level_ = std::make_unique<global::Global>(settings.name, store_, authority_, listener_, now());
+    level_ = std::make_unique<global::Global>(settings.name, store_, authority_, listener_, now(),
+                                              session::system_random(), planning());
   } else {
     make_domain(io, settings);
   }
@@ -72,10 +73,14 @@ void Service::stop() {
   listener_.stop();
 }
 
+domain::PlanRun::Options Service::planning() {
+  return {.elsewhere = [this](std::function<void()> work) { boost::asio::post(planning_, std::move(work)); },
+          .stopwatch = base::monotonic_now};
+}
+
 void Service::make_domain(boost::asio::io_context& io, const Settings& settings) {
   domain::DomainConfig config{.name = settings.name, .domain = settings.domain, .probe_plan = {}};
-  config.stopwatch = base::monotonic_now;
-  config.elsewhere = [this](std::function<void()> work) { boost::asio::post(planning_, std::move(work)); };
+  config.planning = planning();
   config.probe_plan.set_active_interval_ms(settings.active_interval_ms);
   config.probe_plan.set_mesh_interval_ms(settings.mesh_interval_ms);
   config.probe_plan.set_report_interval_ms(settings.report_interval_ms);

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "controller/app/settings.hh"
+#include "controller/domain/plan_run.hh"
 #include "controller/northbound/northbound.hh"
 #include "controller/session/authority.hh"
 #include "controller/session/listener.hh"
@@ -35,6 +36,7 @@ class Service {
   base::MetricsRegistry& metrics() { return northbound_->metrics(); }
 
  private:
+  domain::PlanRun::Options planning();
   void make_domain(boost::asio::io_context& io, const Settings& settings);
   base::TlsContext door();
   void tick();

@@ -30,6 +30,13 @@ void CapacityBook::forget(ids::NodeId node) {
   });
 }
 
+std::vector<std::pair<CapacityBook::Key, double>> CapacityBook::all() const {
+  std::vector<std::pair<Key, double>> out;
+  out.reserve(known_.size());
+  for (const auto& [key, known] : known_) out.emplace_back(key, known.capacity);
+  return out;
+}
+
 void CapacityBook::expire(base::Time now) {
   std::erase_if(known_, [now](const auto& k) { return k.second.until <= now; });
 }

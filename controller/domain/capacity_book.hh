@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/time.hh"
@@ -31,7 +32,11 @@ class CapacityBook {
     auto operator<=>(const Key&) const = default;
   };
 
-  // 0: not known any more.
+  static Key line(Kind kind, ids::NodeId node, ids::PlaneId plane);
+  static Key relay_of(ids::NodeId relay) { return {.kind = Kind::Relay, .node = relay}; }
+
+  // 0: not known any more. What is set lives until then.
+  void set(const Key& key, double capacity);
   void set_line(ids::NodeId node, ids::PlaneId plane, double bps) { set(line(Kind::Line, node, plane), bps); }
   void set_line_in(ids::NodeId node, ids::PlaneId plane, double bps) {
     set(line(Kind::LineIn, node, plane), bps);
@@ -47,16 +52,14 @@ class CapacityBook {
   // bits/s, or a relay's packets/s. Of a key that used_by() gave.
   double of(const Key& key) const { return known_.at(key).capacity; }
   bool empty() const { return known_.empty(); }
+  bool knows(const Key& key) const { return known_.contains(key); }
+  std::vector<std::pair<Key, double>> all() const;
 
  private:
   struct Known {
     double capacity = 0;
     base::Time until = base::Time::max();
   };
-  static Key line(Kind kind, ids::NodeId node, ids::PlaneId plane);
-  static Key relay_of(ids::NodeId relay) { return {.kind = Kind::Relay, .node = relay}; }
-  void set(const Key& key, double capacity);
-
   std::map<Key, Known> known_;
 };
 

@@ -25,6 +25,7 @@ Domain::Domain(DomainConfig config, store::Store& store, session::Authority& aut
                      return at != rollouts_.end() && at->second.bound == authority_.serial();
                    }),
       history_(now.mono),
+      plans_(config_.planning),
       started_(now.mono) {
   load(now);
 }
@@ -64,6 +65,7 @@ void Domain::load(Now now) {
     limited_.adopt(config);
     (row.acknowledged ? rollout->second.held : rollout->second.untold) = std::move(config);
   }
+  keep_own_spreads();
   gathering_ =
       std::all_of(rollouts_.begin(), rollouts_.end(), [](const auto& r) { return r.second.version == 0; });
   rotate_keys(now);
@@ -256,6 +258,7 @@ void Domain::leave(MemberId member, Now now) {
   for (const auto& before : links_.forget(ids::NodeId{member})) history_.note(before, now.mono);
   vitals_.forget(ids::NodeId{member});
   demands_.forget(ids::NodeId{member});
+  across_.forget(ids::NodeId{member});
   forecast_.forget(ids::NodeId{member});
   capacities_.forget(ids::NodeId{member});
   std::erase_if(selections_,

@@ -3,7 +3,6 @@
 // Works with and without the global level above it: what that gave is kept.
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,10 +17,12 @@
 #include "controller/domain/demand_forecast.hh"
 #include "controller/domain/limited_ways.hh"
 #include "controller/domain/move_budget.hh"
+#include "controller/domain/plan_run.hh"
 #include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/tenant_rates.hh"
 #include "controller/domain/tier_ways.hh"
+#include "controller/domain/traffic_load.hh"
 #include "controller/domain/traffic_plan.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -46,9 +47,7 @@ struct DomainConfig {
   // probe_plan.mesh_interval_ms, down to once in kSlowestMesh.
   std::uint32_t mesh_probes_per_s = 100;
   session::RandomSource random = session::system_random();
-  std::function<base::Time()> stopwatch{};  // what work takes is told by it; none: 0
-  // Runs work on another thread, one after the other; none: at once.
-  std::function<void(std::function<void()>)> elsewhere{};
+  PlanRun::Options planning{};  // its stopwatch tells what other work takes, too
 };
 
 class Domain final : public session::Level {
@@ -69,12 +68,11 @@ class Domain final : public session::Level {
   // One that takes over and does not know what nodes hold asks them, and tells them nothing new until they have answered,
   // or for so long: lists wait for relays, and whether those are ready is what they answer.
   static constexpr base::Duration kGather = std::chrono::seconds(2);
-  // Between two plans of traffic, while there is any to speak of; not before the boxes have told of it after a start.
-  static constexpr base::Duration kTraffic = std::chrono::seconds(3);
+  // No plan of traffic before the boxes have told of it after a start.
   static constexpr base::Duration kTrafficWarmUp = std::chrono::seconds(15);
-  // A plan counts so long after what it was made of, however soon it was ready, and one that is not ready then kTraffic
-  // later, or twice that …: the same ticks give the same bytes.
-  static constexpr base::Duration kPlanTime = std::chrono::milliseconds(500);
+  // What the global level said of others' traffic holds so long, and this often it is told of ours.
+  static constexpr base::Duration kForeignLives = std::chrono::seconds(15);
+  static constexpr base::Duration kTrafficReport = std::chrono::seconds(3);
 
   // All three outlive it.
   Domain(DomainConfig config, store::Store& store, session::Authority& authority, session::Members& members,
@@ -149,7 +147,9 @@ class Domain final : public session::Level {
 
   void load(Now now);
   // What it says now is compared with what it said before; without one: nothing took any time.
-  base::Time stopwatch() const { return config_.stopwatch ? config_.stopwatch() : base::Time{}; }
+  base::Time stopwatch() const {
+    return config_.planning.stopwatch ? config_.planning.stopwatch() : base::Time{};
+  }
   double seconds_since(base::Time began) const {
     return std::chrono::duration<double>(stopwatch() - began).count();
   }
@@ -179,8 +179,13 @@ class Domain final : public session::Level {
   void run_traffic(Now now);
   void plan_traffic(Now now);
   std::vector<RatedTenant> rated_tenants() const;
-  struct Planning;
-  void apply_traffic(Planning& planned, Now now);
+  void apply_traffic(PlanRun::Planned& planned, Now now);
+  // domain_across.cc
+  void keep_own_spreads();  // others' were chosen by the global level
+  void note_across(ids::NodeId headend, const proto::v1::DemandReport& demand, Now now);
+  void add_foreign(TrafficQuestion& question, Now now);
+  void on_foreign(const proto::v1::ForeignTraffic& foreign, Now now);
+  void tell_traffic(proto::v1::DomainReport& report, Now now);
   bool spreading() const;
   // domain_sla.cc
   void watch_slas(Now now);
@@ -239,20 +244,16 @@ class Domain final : public session::Level {
   DemandForecast forecast_;
   CapacityBook capacities_;
   Spreads spreads_;
-  // A plan on its way. Written by whom `elsewhere` runs until it is done, by us before and after.
-  struct Planning {
-    std::atomic<bool> done = false;
-    TrafficPlan plan;
-    double rise_bps = 0;
-    std::vector<session::TenantTraffic> tenants;  // but for what is carried
-    double seconds = 0;
-  };
-  std::shared_ptr<Planning> planning_;  // null: none
+  PlanRun plans_;
+  std::vector<session::TenantTraffic> planned_tenants_;  // of the plan under way, but for what is carried
+  // Across domains: what our boxes send to others', what others send through ours, and what our own pairs take.
+  telemetry::DemandBook across_;
+  TrafficLoad foreign_, own_load_;
+  base::Time foreign_until_{};
+  base::Time traffic_told_{};
+  bool told_traffic_ = false;  // last time there was something
   double gather_seconds_ = 0, paths_seconds_ = 0, push_seconds_ = 0;
   session::TrafficView traffic_;
-  base::Time planned_{};
-  base::Time plan_due_{};
-  std::uint64_t late_plans_ = 0;
   SlaWatch sla_watch_;
   TierWays tier_ways_;
   LimitedWays limited_;

@@ -28,6 +28,7 @@ void Domain::on_parent(bool connected) {
 
 std::optional<proto::v1::Envelope> Domain::on_parent_envelope(const proto::v1::Envelope& envelope, Now now) {
   if (envelope.has_mint()) return mint(envelope.mint(), now);
+  if (envelope.has_foreign_traffic()) on_foreign(envelope.foreign_traffic(), now);
   if (!envelope.has_domain_directive()) return std::nullopt;
   const auto& directive = envelope.domain_directive();
   proto::v1::Envelope reply;
@@ -220,6 +221,7 @@ proto::v1::DomainReport Domain::report(Now now) {
   for (const std::uint32_t relay : drained)
     if (steering_.drained_softly(relay)) report.add_resting_relays(relay);
   report.mutable_denied_headends()->Add(membership_.denied().begin(), membership_.denied().end());
+  tell_traffic(report, now);
   return report;
 }
 

@@ -56,6 +56,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
       Selections theirs;
       adopt(*config, theirs);
       adopt(*config, spreads_);
+      keep_own_spreads();
       adopt(*config, tier_ways_);
       limited_.adopt(*config);
       load_.reset();

@@ -9,7 +9,11 @@ namespace qanat::domain {
 void Domain::note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now) {
   const ids::NodeId node{member};
   for (const auto& d : telemetry.demands()) {
-    if (d.tier() >= ids::kTierCount || !membership_.current().contains(d.peer())) continue;
+    if (d.tier() >= ids::kTierCount) continue;
+    if (!membership_.current().contains(d.peer())) {
+      note_across(node, d, now);
+      continue;
+    }
     demands_.on_report({node, ids::NodeId{d.peer()}, static_cast<ids::Tier>(d.tier())},
                        {std::uint64_t{d.kbps()} * 1000, d.packet_bytes(), d.limited()}, now.mono);
   }
@@ -41,69 +45,50 @@ bool Domain::spreading() const {
 }
 
 void Domain::run_traffic(Now now) {
-  if (planning_) {
-    if (now.mono < plan_due_) return;
-    if (!planning_->done.load(std::memory_order_acquire)) {
-      if (plan_due_ == planned_ + kPlanTime) ++late_plans_;
-      plan_due_ += kTraffic;
-      return;
-    }
-    const auto planned = std::exchange(planning_, nullptr);
-    apply_traffic(*planned, now);
-  }
-  if (now.mono - planned_ >= kTraffic) plan_traffic(now);
+  if (auto planned = plans_.take(now.mono)) apply_traffic(*planned, now);
+  if (plans_.due(now.mono)) plan_traffic(now);
 }
 
 void Domain::plan_traffic(Now now) {
-  planned_ = now.mono;
-  plan_due_ = planned_ + kPlanTime;
+  plans_.pass(now.mono);
   demands_.expire(now.mono);
   capacities_.expire(now.mono);
   forecast_.observe(demands_, now.mono, now.unix_s);
   auto expected = forecast_.expected(now.unix_s);
   if (demands_.empty() && spreads_.empty() && expected.empty()) {
     traffic_ = {};
+    own_load_ = {};
     return;
   }
   if (now.mono - started_ < kTrafficWarmUp || spreading()) return;
-  const auto clock = config_.stopwatch ? config_.stopwatch : [] { return base::Time{}; };
   const base::Time began = stopwatch();
   const auto usable = [this](const Pair& pair, const paths::Route& route) {
     return engine_.evaluate(pair, route, paths::Resting::AreRelays).state == telemetry::LinkState::Usable;
   };
   std::map<std::uint8_t, double> prices;
   for (const auto& [plane, price] : rules_.prices) prices[plane] = price.at(now.unix_s);
-  planning_ = std::make_shared<Planning>();
   TrafficQuestion question = gather({demands_, capacities_, selections_, spreads_, usable,
                                      std::move(expected), std::move(prices), &limited_, &tier_ways_},
                                     now.mono);
+  planned_tenants_.clear();
   if (const auto rated = rated_tenants(); !rated.empty()) {
     question.rated = true;
     divide(question.asks, rated);
     for (const auto& t : rated)
-      planning_->tenants.push_back(
+      planned_tenants_.push_back(
           {.tenant = t.name, .committed_bps = t.committed_bps, .burst_bps = t.burst_bps});
     for (const auto& ask : question.asks)
-      if (ask.tenant) planning_->tenants[*ask.tenant].asked_bps += ask.bps;
+      if (ask.tenant) planned_tenants_[*ask.tenant].asked_bps += ask.bps;
   }
-  auto work = [planning = planning_, clock, question = std::move(question)] {
-    const base::Time start = clock();
-    planning->plan = domain::plan_traffic(question);
-    planning->rise_bps = question.rise_bps;
-    planning->seconds = std::chrono::duration<double>(clock() - start).count();
-    planning->done.store(true, std::memory_order_release);
-  };
+  add_foreign(question, now);
   gather_seconds_ = seconds_since(began);
-  if (config_.elsewhere)
-    config_.elsewhere(std::move(work));
-  else
-    work();
+  plans_.begin(std::move(question), now.mono);
 }
 
 // Whom rates are promised is said without demand too.
 session::TrafficView Domain::traffic() const {
   session::TrafficView out = traffic_;
-  out.late_plans = late_plans_;
+  out.late_plans = plans_.late();
   if (out.tenants.empty())
     for (const auto& t : rated_tenants())
       out.tenants.push_back({.tenant = t.name, .committed_bps = t.committed_bps, .burst_bps = t.burst_bps});
@@ -122,7 +107,7 @@ std::vector<RatedTenant> Domain::rated_tenants() const {
   return out;
 }
 
-void Domain::apply_traffic(Planning& planned, Now now) {
+void Domain::apply_traffic(PlanRun::Planned& planned, Now now) {
   TrafficPlan& plan = planned.plan;
   for (auto& [id, rollout] : rollouts_) rollout.respread = false;
   const auto change = [&](const SpreadKey& key) {
@@ -140,9 +125,9 @@ void Domain::apply_traffic(Planning& planned, Now now) {
     else if (change(key))
       spreads_[key] = std::move(spread);
   }
-  traffic_ = {plan.demands,    plan.demand_bps,    plan.carried_bps,          spreads_.size(),
-              planned.seconds, gather_seconds_,    planned.rise_bps,          forecast_.size(),
-              plan.plane_bps,  plan.cost_per_hour, std::move(planned.tenants)};
+  traffic_ = {plan.demands,    plan.demand_bps,    plan.carried_bps,           spreads_.size(),
+              planned.seconds, gather_seconds_,    planned.rise_bps,           forecast_.size(),
+              plan.plane_bps,  plan.cost_per_hour, std::move(planned_tenants_)};
   for (const auto& [tenant, bps] : plan.tenant_bps) traffic_.tenants[tenant].carried_bps = bps;
 }
 

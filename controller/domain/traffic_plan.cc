@@ -28,14 +28,15 @@ class Planner {
 
   TrafficPlan run() && {
     TrafficPlan out;
-    out.demands = asks_.size();
-    for (const Ask& ask : asks_) {
+    const std::size_t own = q_.asks.size();
+    out.demands = own;
+    for (const TrafficAsk& ask : q_.asks) {
       out.demand_bps += ask.bps;
       out.flows.emplace_back(ask.routes.size(), 0);
     }
     if (!concern()) {
       out.carried_bps = out.demand_bps;
-      for (std::size_t i = 0; i < asks_.size(); ++i)
+      for (std::size_t i = 0; i < own; ++i)
         for (std::size_t p = 0; p < asks_[i].routes.size(); ++p)
           account(out, i, p, asks_[i].bps * part(asks_[i], p));
       return out;
@@ -43,7 +44,7 @@ class Planner {
     allocate();
     prefer_earlier();
     const te::Flows next = first_step();
-    for (std::size_t i = 0; i < asks_.size(); ++i) {
+    for (std::size_t i = 0; i < own; ++i) {
       const Ask& ask = asks_[i];
       double carried = std::accumulate(next[i].begin(), next[i].end(), 0.0);
       if (auto spread = spread_of(ask, next[i])) {
@@ -65,7 +66,8 @@ class Planner {
     bool concerned = false;
     // Routes are by price here, those of one price as they came, where the tier spreads at will; `came` says as which.
     std::vector<std::size_t> came{};
-    std::size_t preferred = 0;  // that came first: the pair's first list
+    std::size_t preferred = 0;            // that came first: the pair's first list
+    const ForeignAsk* foreign = nullptr;  // whose only way this is; null: ours
   };
 
   void gather() {
@@ -74,6 +76,15 @@ class Planner {
       by_price(ask);
       const auto held = q_.held.find(ask.key);
       if (held != q_.held.end() && share_of(ask, &held->second) > 0) ask.held = &held->second;
+    }
+    for (const ForeignAsk& foreign : q_.foreign) {  // after ours
+      Ask& ask = asks_.emplace_back();
+      ask.key.second = foreign.tier;
+      ask.bps = ask.most_bps = foreign.bps;
+      ask.packet_bytes = foreign.packet_bytes;
+      ask.routes.resize(1);
+      ask.came = {0};
+      ask.foreign = &foreign;
     }
   }
   static void by_price(Ask& ask) {
@@ -122,8 +133,10 @@ class Planner {
       te::Demand demand{.tier = ask.key.second, .rate = q_.rated ? ask.most_bps : ask.bps, .paths = {}};
       for (const auto& route : ask.routes) {
         std::vector<te::Resource> uses;
-        for (const auto& key : q_.capacities.used_by(ids::NodeId{ask.key.first.first},
-                                                     ids::NodeId{ask.key.first.second}, route)) {
+        for (const auto& key : ask.foreign
+                                   ? ask.foreign->uses
+                                   : q_.capacities.used_by(ids::NodeId{ask.key.first.first},
+                                                           ids::NodeId{ask.key.first.second}, route)) {
           const auto [at, fresh] = known.emplace(key, static_cast<te::Resource>(capacities_.size()));
           if (fresh)
             capacities_.push_back(q_.capacities.of(key) *
@@ -148,7 +161,7 @@ class Planner {
       asks_[i].concerned = asks_[i].preferred != 0 ||
                            std::any_of(first.begin(), first.end(),
                                        [&](te::Resource r) { return load[r] > most * capacities_[r]; });
-      any |= asks_[i].concerned;
+      any |= asks_[i].concerned && asks_[i].foreign == nullptr;
     }
     return any;
   }
@@ -206,14 +219,6 @@ class Planner {
     return out;
   }
 
-  std::vector<double> load_of(const te::Flows& flows) const {
-    std::vector<double> load(capacities_.size(), 0);
-    for (std::size_t i = 0; i < flows.size(); ++i)
-      for (std::size_t p = 0; p < flows[i].size(); ++p)
-        for (const te::Resource r : demands_[i].paths[p]) load[r] += flows[i][p];
-    return load;
-  }
-
   // The allocation says how much everybody gets; where all of it fits by earlier lists, it goes by these: tier by tier, a
   // little for everybody in turn. Where it does not, as it was levelled.
   void prefer_earlier() {
@@ -242,6 +247,26 @@ class Planner {
     return amount;
   }
 
+  // Makes a tier's flows fit what higher ones left, each by what is fullest on its way, and takes that.
+  void fit(te::Flows& flows, Tier tier, std::vector<double>& left) const {
+    std::vector<double> load(left.size(), 0);
+    const auto each = [&](const auto& see) {
+      for (std::size_t i = 0; i < flows.size(); ++i)
+        if (demands_[i].tier == tier)
+          for (std::size_t p = 0; p < flows[i].size(); ++p)
+            for (const te::Resource r : demands_[i].paths[p])
+              if (flows[i][p] > 0) see(i, p, r);
+    };
+    each([&](std::size_t i, std::size_t p, te::Resource r) { load[r] += flows[i][p]; });
+    std::vector<double> fits(flows.size(), 1);
+    each([&](std::size_t i, std::size_t, te::Resource r) {
+      fits[i] = std::min(fits[i], std::max(left[r], 0.0) / std::max(load[r], 1.0));
+    });
+    for (std::size_t i = 0; i < flows.size(); ++i)
+      for (double& flow : flows[i]) flow *= fits[i];
+    each([&](std::size_t i, std::size_t p, te::Resource r) { left[r] -= flows[i][p]; });
+  }
+
   // From as much as the present splits can carry; where tenants have rates, as if these were kept.
   te::Flows first_step() const {
     te::Flows from;
@@ -250,15 +275,8 @@ class Planner {
       const double has = q_.rated ? std::min(demands_[i].rate, sum_of(target_[i])) : demands_[i].rate;
       for (std::size_t p = 0; p < asks_[i].routes.size(); ++p) flow.push_back(has * part(asks_[i], p));
     }
-    const std::vector<double> load = load_of(from);
-    for (std::size_t i = 0; i < from.size(); ++i) {
-      double fits = 1;
-      for (std::size_t p = 0; p < from[i].size(); ++p)
-        if (from[i][p] > 0)
-          for (const te::Resource r : demands_[i].paths[p])
-            fits = std::min(fits, capacities_[r] / std::max(load[r], 1.0));
-      for (double& f : from[i]) f *= fits;
-    }
+    std::vector<double> left = capacities_;
+    for (const Tier tier : ids::kTiers) fit(from, tier, left);
     const te::Steps steps = te::plan_steps(capacities_, demands_, from, target_, 1);
     return steps.steps.empty() ? from : steps.steps.front();
   }

@@ -27,8 +27,17 @@ struct TrafficAsk {
   double most_bps = 0;
 };
 
+// What somebody else has go over something of ours: its way is not ours to change, and it takes its fair part of it.
+struct ForeignAsk {
+  ids::Tier tier{};
+  double bps = 0;
+  std::uint32_t packet_bytes = 0;
+  std::vector<CapacityBook::Key> uses{};  // known ones
+};
+
 struct TrafficQuestion {
   std::vector<TrafficAsk> asks;  // by key
+  std::vector<ForeignAsk> foreign{};
   CapacityBook capacities;
   Spreads held;         // in force now
   double rise_bps = 0;  // of what is asked, what is expected only

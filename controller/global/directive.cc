@@ -73,6 +73,15 @@ void Global::on_minted(MemberId domain, const proto::v1::MintReply& reply) {
   }
 }
 
+// As ConfigCompiler does; while a list waits for a token, by preference.
+void Global::weigh(const domain::SpreadKey& key, proto::v1::SrPolicy& policy) const {
+  const auto spread = spreads_.find(key);
+  if (spread == spreads_.end()) return;
+  const auto weights = spread->second.weights_for(policy);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    policy.mutable_paths(static_cast<int>(i))->set_weight(weights[i]);
+}
+
 proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
   proto::v1::DomainDirective directive;
   for (const auto& [id, state] : domains_) {
@@ -130,6 +139,7 @@ proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
             }
           }
         }
+        weigh({at->first, tier}, policy);
         limited_.limits().bind(headend, policy);
         if (!policy.paths().empty() || policy.planes() != 0) *policies.add_policies() = std::move(policy);
       }

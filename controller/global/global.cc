@@ -14,13 +14,16 @@ namespace qanat::global {
 using session::Membership;
 
 Global::Global(std::string name, store::Store& store, session::Authority& authority,
-               session::Members& members, Now now, session::RandomSource random)
+               session::Members& members, Now now, session::RandomSource random,
+               domain::PlanRun::Options planning)
     : name_(std::move(name)),
       store_(store),
       members_(members),
       membership_(store, authority, Membership::Kind::Domains, 0),
       ca_rotation_(authority, membership_, members, [](MemberId) { return true; }),
       history_(now.mono),
+      plans_(planning),
+      stopwatch_(planning.stopwatch),
       quiet_until_(now.mono) {
   load(now, random);
 }
@@ -66,6 +69,7 @@ void Global::load(Now now, const session::RandomSource& random) {
       config.set_node_id(headend.headend());
       *config.mutable_policies() = headend.policies();
       domain::adopt(config, selections_);
+      domain::adopt(config, spreads_);
       limited_.adopt(config);
     }
   }
@@ -94,6 +98,7 @@ std::optional<proto::v1::Refusal> Global::admit(MemberId member, const base::Fin
 void Global::on_open(MemberId member, const proto::v1::Hello& hello, Now) {
   DomainState& state = domains_[member];
   state.connected = true;
+  state.tells_traffic = state.told_foreign = false;
   state.awaiting = false;
   state.not_before = {};
   if (hello.epoch() > epoch_) begin_epoch_after(hello.epoch(), member);
@@ -200,6 +205,7 @@ void Global::on_timer(Now now) {
   }
   if (now.mono < quiet_until_) return;
   recompute(now);
+  run_traffic(now);
   push(now);
 }
 

@@ -12,7 +12,9 @@
 
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/move_budget.hh"
+#include "controller/domain/plan_run.hh"
 #include "controller/domain/steering.hh"
+#include "controller/domain/traffic_load.hh"
 #include "controller/paths/borders.hh"
 #include "controller/paths/engine.hh"
 #include "controller/session/ca_rotation.hh"
@@ -42,11 +44,14 @@ class Global final : public session::Level {
   static constexpr base::Duration kAckLimit = std::chrono::seconds(10);
   // After a restart nothing is sent for this long: domains come back and report first.
   static constexpr base::Duration kWarmUp = std::chrono::seconds(5);
+  // What a domain told of its traffic holds so long.
+  static constexpr base::Duration kTrafficLives = std::chrono::seconds(25);
   static constexpr std::size_t kMostMintsInFlight = 4096;
   static constexpr std::size_t kMostNodes = 4096;  // of all domains; a candidate table has room for no more
 
   Global(std::string name, store::Store& store, session::Authority& authority, session::Members& members,
-         Now now, session::RandomSource random = session::system_random());
+         Now now, session::RandomSource random = session::system_random(),
+         domain::PlanRun::Options planning = {});
   ~Global() override;
 
   std::string_view member_kind() const override { return "domain"; }
@@ -63,6 +68,7 @@ class Global final : public session::Level {
   std::vector<session::LinkView> matrix(Now now) const override;
   session::PastMatrix matrix_at(Now now, base::UnixSeconds at) const override;
   std::vector<session::PathView> paths(const session::PathQuery& query) const override;
+  session::TrafficView traffic() const override;
   std::vector<session::TenantView> tenants() const override;
   std::variant<std::string, std::vector<std::string>> mint_join_token(const std::string& name, bool relay,
                                                                       std::uint64_t ttl_s, Now now) override;
@@ -81,6 +87,17 @@ class Global final : public session::Level {
   std::function<session::WhatIfAnswer()> what_if(const session::WhatIf& question, Now now) const override;
 
  private:
+  // What a domain told of its traffic: checked, nodes of its own alone.
+  struct Traffic {
+    struct Demand {
+      double bps = 0;
+      std::uint32_t packet_bytes = 0;
+    };
+    std::map<telemetry::DemandBook::Key, Demand> demands;  // across domains
+    std::vector<std::pair<domain::CapacityBook::Key, double>> capacities;
+    domain::TrafficLoad own;  // of its own pairs
+    base::Time heard{};
+  };
   struct DomainState {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
@@ -94,6 +111,11 @@ class Global final : public session::Level {
     bool connected = false;
     bool dirty = true;        // its directive may have changed
     bool incomplete = false;  // a token is missing: to be compiled again
+    bool respread = false;    // the last plan of traffic changed weights of its headends
+    bool tells_traffic =
+        false;  // in this session: a domain of the release before would not understand an answer
+    bool told_foreign = false;  // of foreign traffic, last time
+    Traffic traffic;
     base::Time not_before{};
     base::Time compiled_at{};
     base::Time sent_at{};
@@ -131,12 +153,20 @@ class Global final : public session::Level {
   void steer(Now now);
   void all_dirty();
   void begin_epoch_after(std::uint64_t held, MemberId domain);
+  // global_traffic.cc
+  void on_traffic(MemberId domain, const proto::v1::DomainTraffic& traffic, Now now);
+  void run_traffic(Now now);
+  void plan_traffic(Now now);
+  void apply_traffic(domain::PlanRun::Planned& planned, Now now);
+  void tell_foreign(const domain::TrafficQuestion& question);
+  bool spreading() const;
   // global_keys.cc
   void adopt_cas(MemberId domain, const proto::v1::Trust& trust);
   void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
   void run_rotations(Now now);
   void push(Now now);
   proto::v1::DomainDirective compile(MemberId domain, Now now);
+  void weigh(const domain::SpreadKey& key, proto::v1::SrPolicy& policy) const;
   bool make_path(std::uint32_t headend, std::uint32_t endpoint, std::uint32_t tier,
                  const paths::Choice& choice, Now now, proto::v1::CandidatePath& path);
   std::string name_of(std::uint32_t node) const;
@@ -158,6 +188,11 @@ class Global final : public session::Level {
   paths::Borders borders_;
   paths::Engine engine_;
   domain::Selections selections_;  // none of them empty
+  domain::Spreads spreads_;
+  domain::PlanRun plans_;
+  session::TrafficView traffic_;
+  double gather_seconds_ = 0;
+  std::function<base::Time()> stopwatch_;  // none: nothing took any time
   std::map<MemberId, DomainState> domains_;
   std::map<std::uint32_t, std::string> names_;  // of all nodes, unique
   std::map<std::string, std::uint32_t> node_by_name_;

@@ -52,8 +52,16 @@ std::vector<session::PathView> Global::paths(const session::PathQuery& query) co
   for (const auto& [id, state] : domains_) {
     for (const auto& headend : state.sent.headends()) {
       if (!query.from.empty() && name_of(headend.headend()) != query.from) continue;
-      for (const auto& policy : headend.policies())
+      for (const auto& policy : headend.policies()) {
+        const std::size_t first = out.size();
         domain::append_views(headend.headend(), policy, query, name, out);
+        const auto spread =
+            spreads_.find({{headend.headend(), policy.endpoint()}, static_cast<ids::Tier>(policy.tier())});
+        if (spread == spreads_.end()) continue;
+        for (std::size_t i = first; i < out.size(); ++i)
+          out[i].allocated_bps =
+              spread->second.allocated_bps * out[i].weight.value_or(0) / domain::Spread::kWhole;
+      }
     }
   }
   return out;

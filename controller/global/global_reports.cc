@@ -94,6 +94,7 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
     matrix_.on_merged(key, merged, now.mono);
     measured(key, now.mono);
   }
+  if (report.has_traffic()) on_traffic(domain, report.traffic(), now);
 }
 
 std::size_t Global::room_for_more() const {

@@ -138,7 +138,7 @@ struct TenantTraffic {
   double asked_bps = 0;
   double carried_bps = 0;
 };
-// What tenants ask of a domain's capacities, and what was allocated: the newest plan's.
+// What this level's pairs ask of what can be full, and what was allocated: the newest plan's.
 struct TrafficView {
   std::size_t demands = 0;  // of a pair in a tier
   double demand_bps = 0;
@@ -224,7 +224,7 @@ class Level {
   virtual std::vector<LinkView> matrix(Now now) const = 0;
   virtual PastMatrix matrix_at(Now now, base::UnixSeconds at) const = 0;  // `at`: not after `now`
   virtual std::vector<PathView> paths(const PathQuery& query) const = 0;
-  // Domains plan; the global level has nothing to say.
+  // Of this level's own pairs: inside a domain, or between domains.
   virtual TrafficView traffic() const { return {}; }
   // What became of tenants' promises, term by term; the global level judges none.
   virtual std::vector<SlaView> slas() const { return {}; }

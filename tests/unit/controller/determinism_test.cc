@@ -111,7 +111,7 @@ class Determinism : public ::testing::Test {
     DomainWorld world(1, now, copy_);
     DomainConfig config{.name = "d1", .domain = 1, .probe_plan = {}};
     if (planner != nullptr)
-      config.elsewhere = [planner](std::function<void()> work) { planner->plan(std::move(work)); };
+      config.planning.elsewhere = [planner](std::function<void()> work) { planner->plan(std::move(work)); };
     world.level = std::make_unique<Domain>(config, world.store, world.authority, world.members, now);
     world.members.level = world.level.get();
     std::vector<Box> boxes = boxes_;
@@ -171,8 +171,8 @@ class Determinism : public ::testing::Test {
   std::vector<Box> boxes_{Box("a"), Box("b"), Box("c"), Box("relay1", true), Box("relay2", true)};
 };
 
-constexpr int kInTime = Domain::kPlanTime / 100ms;
-constexpr int kNextTime = (Domain::kPlanTime + Domain::kTraffic) / 100ms;
+constexpr int kInTime = PlanRun::kTime / 100ms;
+constexpr int kNextTime = (PlanRun::kTime + PlanRun::kEvery) / 100ms;
 
 TEST_F(Determinism, TheSameTicksGiveTheSameBytesHoweverFastPlansAreMade) {
   for (const std::uint32_t seed : {1u, 2u}) {

@@ -264,7 +264,7 @@ TEST_F(TrafficInADomain, PlansElsewhereAndWaitsForNobody) {
   run(20s);
   std::vector<std::function<void()>> waiting;
   DomainConfig config{.name = "d1", .domain = 1, .probe_plan = {}};
-  config.elsewhere = [&](std::function<void()> work) { waiting.push_back(std::move(work)); };
+  config.planning.elsewhere = [&](std::function<void()> work) { waiting.push_back(std::move(work)); };
   d_->level = std::make_unique<Domain>(config, d_->store, d_->authority, d_->members, now_);
   d_->members.level = d_->level.get();
   for (Box* box : boxes_) d_->connect(*box);
@@ -275,7 +275,7 @@ TEST_F(TrafficInADomain, PlansElsewhereAndWaitsForNobody) {
   EXPECT_EQ(city_.first_list(far_.id), over_relay()) << "all else goes on";
   EXPECT_EQ(d_->level->traffic().late_plans, 1u) << "counted once";
   waiting.front()();
-  run(Domain::kTraffic);
+  run(PlanRun::kEvery);
   EXPECT_NE(weights(*bulk(city_)), (std::vector<std::uint32_t>{1, 1}));
   carry(80'000, 10s);
   EXPECT_EQ(waiting.size(), 2u) << "and then the next";
