@@ -192,7 +192,10 @@ void Global::push(Now now) {
     state.dirty = false;
     next.set_epoch(epoch_);
     next.set_version(state.sent.version());
-    if (state.sent.version() != 0 && next.SerializeAsString() == state.sent.SerializeAsString()) continue;
+    if (state.sent.version() != 0 && next.SerializeAsString() == state.sent.SerializeAsString()) {
+      state.respread = false;
+      continue;
+    }
     next.set_version(++state.version);
     rows.push_back({id, state.version, next.SerializeAsString(), false});
     state.sent = std::move(next);

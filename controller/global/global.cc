@@ -139,7 +139,7 @@ bool Global::on_envelope(MemberId member, const proto::v1::Envelope& envelope, N
       DomainState& state = domains_[member];
       const auto& ack = envelope.ack();
       if (!state.awaiting || ack.epoch() != epoch_ || ack.version() != state.version) return true;
-      state.awaiting = false;
+      state.awaiting = state.respread = false;
       if (ack.applied()) {
         state.acknowledged = ack.version();
         store_.set_acknowledged({{member, ack.version()}});

@@ -42,9 +42,8 @@ void Global::on_traffic(MemberId domain, const proto::v1::DomainTraffic& traffic
 
 // The last step has not reached every domain yet; their boxes follow within a second.
 bool Global::spreading() const {
-  return std::any_of(domains_.begin(), domains_.end(), [](const auto& d) {
-    return d.second.respread && d.second.connected && (d.second.dirty || d.second.awaiting);
-  });
+  return std::any_of(domains_.begin(), domains_.end(),
+                     [](const auto& d) { return d.second.respread && d.second.connected; });
 }
 
 void Global::run_traffic(Now now) {
