@@ -110,21 +110,15 @@ std::vector<RatedTenant> Domain::rated_tenants() const {
 void Domain::apply_traffic(PlanRun::Planned& planned, Now now) {
   TrafficPlan& plan = planned.plan;
   for (auto& [id, rollout] : rollouts_) rollout.respread = false;
-  const auto change = [&](const SpreadKey& key) {
+  const auto may_change = [&](const SpreadKey& key) {
     if (!move_budget_.spend(rules_, pairs_.size(), now)) return false;
     if (const auto at = rollouts_.find(key.first.first); at != rollouts_.end())
       at->second.dirty = at->second.respread = true;
     return true;
   };
-  std::erase_if(spreads_, [&](const auto& s) { return !plan.spreads.contains(s.first) && change(s.first); });
-  for (auto& [key, spread] : plan.spreads) {
-    if (!selections_.contains(key.first)) continue;  // not any more
-    const auto held = spreads_.find(key);
-    if (held != spreads_.end() && held->second.parts == spread.parts)
-      held->second.allocated_bps = spread.allocated_bps;
-    else if (change(key))
-      spreads_[key] = std::move(spread);
-  }
+  std::erase_if(plan.spreads,
+                [this](const auto& s) { return !selections_.contains(s.first.first); });  // not any more
+  follow(spreads_, plan.spreads, may_change);
   traffic_ = {plan.demands,    plan.demand_bps,    plan.carried_bps,           spreads_.size(),
               planned.seconds, gather_seconds_,    planned.rise_bps,           forecast_.size(),
               plan.plane_bps,  plan.cost_per_hour, std::move(planned_tenants_)};

@@ -32,6 +32,17 @@ std::vector<std::uint32_t> Spread::weights_for(const proto::v1::SrPolicy& policy
   return out;
 }
 
+void follow(Spreads& held, const Spreads& plan, const std::function<bool(const SpreadKey&)>& may_change) {
+  std::erase_if(held, [&](const auto& s) { return !plan.contains(s.first) && may_change(s.first); });
+  for (const auto& [key, spread] : plan) {
+    const auto at = held.find(key);
+    if (at != held.end() && at->second.parts == spread.parts)
+      at->second.allocated_bps = spread.allocated_bps;
+    else if (may_change(key))
+      held[key] = spread;
+  }
+}
+
 void adopt(const proto::v1::NodeConfig& config, Spreads& spreads) {
   for (const auto& policy : config.policies()) {
     const auto& paths = policy.paths();

@@ -2,6 +2,7 @@
 // go by preference alone.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -33,6 +34,9 @@ std::optional<paths::Route> route_of(const proto::v1::CandidatePath& path, std::
 
 using SpreadKey = std::pair<std::pair<std::uint32_t, std::uint32_t>, ids::Tier>;  // (headend, endpoint), tier
 using Spreads = std::map<SpreadKey, Spread>;
+
+// Splits in force become those of a plan, each that differs only if it may; what is allocated is the plan's anyway.
+void follow(Spreads& held, const Spreads& plan, const std::function<bool(const SpreadKey&)>& may_change);
 
 // What a node's held configuration says, nothing allocated: for a start from what was pushed before.
 void adopt(const proto::v1::NodeConfig& config, Spreads& spreads);

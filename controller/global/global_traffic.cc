@@ -116,21 +116,15 @@ void Global::tell_foreign(const domain::TrafficQuestion& question) {
 void Global::apply_traffic(domain::PlanRun::Planned& planned, Now now) {
   domain::TrafficPlan& plan = planned.plan;
   for (auto& [id, state] : domains_) state.respread = false;
-  const auto change = [&](const domain::SpreadKey& key) {
+  const auto may_change = [&](const domain::SpreadKey& key) {
     if (!move_budget_.spend(rules_, pairs_.size(), now)) return false;
     DomainState& state = domains_[Membership::domain_of(key.first.first)];
     state.dirty = state.respread = true;
     return true;
   };
-  std::erase_if(spreads_, [&](const auto& s) { return !plan.spreads.contains(s.first) && change(s.first); });
-  for (auto& [key, spread] : plan.spreads) {
-    if (!selections_.contains(key.first)) continue;  // not any more
-    const auto held = spreads_.find(key);
-    if (held != spreads_.end() && held->second.parts == spread.parts)
-      held->second.allocated_bps = spread.allocated_bps;
-    else if (change(key))
-      spreads_[key] = std::move(spread);
-  }
+  std::erase_if(plan.spreads,
+                [this](const auto& s) { return !selections_.contains(s.first.first); });  // not any more
+  domain::follow(spreads_, plan.spreads, may_change);
   traffic_ = {.demands = plan.demands,
               .demand_bps = plan.demand_bps,
               .carried_bps = plan.carried_bps,
