@@ -20,7 +20,7 @@
 #include <utility>
 
 #include "bench/routes/record.hh"
-#include "controller/te/tide.hh"
+#include "bench/tide/tide.hh"
 
 namespace qanat::bench {
 namespace {
@@ -40,7 +40,7 @@ Day measure(std::uint32_t seed, double internet_most) {
     double peak_hour, width;
   };
   constexpr std::array<Kind, 3> kKinds{{{14, 4}, {21, 3}, {3, 3}}};
-  std::vector<te::Tenant> tenants;
+  std::vector<Tenant> tenants;
   std::vector<double> size, phase, width;
   for (std::size_t t = 0; t < kTenants; ++t) {
     size.push_back(uniform(50, 150));
@@ -55,10 +55,10 @@ Day measure(std::uint32_t seed, double internet_most) {
     const double apart = std::abs(std::remainder(hour - phase[t], 24.0));
     return size[t] * (0.1 + 0.9 * std::exp(-apart * apart / (2 * width[t] * width[t])));
   };
-  const te::Tariff tariff{
+  const Tariff tariff{
       .private_slot = 1, .internet_slot = 2.5, .private_most = 5000, .internet_most = internet_most};
-  te::Tide elastic(tenants, tariff, kSlots);
-  te::Tide known(tenants, tariff, kSlots);
+  Tide elastic(tenants, tariff, kSlots);
+  Tide known(tenants, tariff, kSlots);
   Day day;
   std::vector<double> peak(kTenants, 0), daily(kTenants, 1);
   std::vector<double> deferred_rate(kTenants);
@@ -79,7 +79,7 @@ Day measure(std::uint32_t seed, double internet_most) {
         now += demands.back();
       }
       const std::size_t at = d * kSlots + s;
-      const std::vector<te::Deferred> arrived{{waits, at + kSlots / 4}};
+      const std::vector<Deferred> arrived{{waits, at + kSlots / 4}};
       const auto mine = elastic.pass(demands, arrived);
       const auto best = known.pass_reserved(now + waits, demands, arrived);
       if (d + 1 < kDays) continue;  // the days before are for learning

@@ -8,7 +8,17 @@ namespace qanat::te {
 
 class Forecast {
  public:
+  // What it has learned, to be kept over a restart. means: of the day's slots; below 0: not known yet.
+  struct State {
+    std::vector<double> means{};
+    std::size_t observed = 0;
+    double last = 0, ratio = 1, error = 0;
+  };
+
   explicit Forecast(std::size_t slots_a_day) : slots_(slots_a_day) {}
+  // Goes on from there; a state of another day's slots, or that cannot be, is none.
+  Forecast(std::size_t slots_a_day, const State& state);
+  State state() const;
 
   // What was demanded in a slot; slots in order, none left out.
   void observe(double demand);

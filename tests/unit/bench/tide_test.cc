@@ -1,24 +1,14 @@
-// The tide: forecasts that learn a day, reservations that follow prices, overflow, and work that waits for the ebb.
-#include "controller/te/tide.hh"
+// The tide on paper: reservations that follow prices, overflow, and work that waits for the ebb.
+#include "bench/tide/tide.hh"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-namespace qanat::te {
+namespace qanat::bench {
 namespace {
 
 double wave(std::size_t slot) { return 100 + 80 * std::sin(static_cast<double>(slot % 24) * 6.2831853 / 24); }
-
-TEST(Forecast, LearnsADayAndFollowsTheLastHour) {
-  Forecast forecast(24);
-  EXPECT_EQ(forecast.expect(1).mean, 0);
-  for (std::size_t s = 0; s < 72; ++s) forecast.observe(wave(s));
-  for (std::size_t ahead = 1; ahead <= 24; ++ahead)
-    EXPECT_NEAR(forecast.expect(ahead).mean, wave(71 + ahead), 1);
-  for (std::size_t s = 72; s < 78; ++s) forecast.observe(1.5 * wave(s));  // a busier day
-  EXPECT_NEAR(forecast.expect(1).mean, 1.5 * wave(78), 0.1 * wave(78));
-}
 
 TEST(Tide, ReservesMoreTheDearerTheInternetIs) {
   const std::vector<Tenant> tenants{{300, 300}};
@@ -53,6 +43,14 @@ TEST(Tide, CommittedRatesComeBeforeBursts) {
       << "40 for want of room, 100 above the burst rate";
 }
 
+TEST(Tide, ReservesAlwaysWhatIsCommittedAndTheInternetCannotTake) {
+  const std::vector<Tenant> tenants{{100, 100}};
+  Tide tide(tenants, {.private_slot = 1, .internet_slot = 2, .private_most = 120, .internet_most = 30}, 24);
+  EXPECT_DOUBLE_EQ(tide.reserve(), 100) << "nothing seen yet: what is committed";
+  for (std::size_t s = 0; s < 48; ++s) tide.pass(std::vector<double>{10});
+  EXPECT_DOUBLE_EQ(tide.reserve(), 70) << "whatever is expected";
+}
+
 TEST(Tide, WorkThatCanWaitGoesOutWithTheEbbAndNeverLate) {
   const std::vector<Tenant> tenants{{100, 100}};
   Tide tide(tenants, {.private_slot = 1, .internet_slot = 3}, 24);
@@ -78,4 +76,4 @@ TEST(Tide, ReservesForWorkThatWaits) {
 }
 
 }  // namespace
-}  // namespace qanat::te
+}  // namespace qanat::bench

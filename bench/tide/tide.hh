@@ -1,15 +1,16 @@
-// Tide: elastic bandwidth that all tenants share over two planes. The private plane is reserved a slot ahead and paid for
-// whether used or not; the Internet plane takes what exceeds it and is paid by use. Every tenant's committed rate is carried
-// always; up to its burst rate while there is room. What can wait goes into slots where the reservation is not used up.
+// Tide: a day of elastic bandwidth that all tenants share over two planes, on paper. The private plane is reserved a slot
+// ahead and paid for whether used or not (te::worth_reserving); the Internet plane takes what exceeds it and is paid by use.
+// Every tenant's committed rate is carried always; up to its burst rate while there is room. What can wait goes into slots
+// where the reservation is not used up.
 #pragma once
 
 #include <cstddef>
 #include <span>
 #include <vector>
 
-#include "controller/te/forecast.hh"
+#include "controller/te/reservation.hh"
 
-namespace qanat::te {
+namespace qanat::bench {
 
 struct Tariff {
   double private_slot = 1;     // of a unit of rate reserved over a slot
@@ -43,7 +44,7 @@ class Tide {
  public:
   Tide(std::span<const Tenant> tenants, Tariff tariff, std::size_t slots_a_day);
 
-  // How much of the private plane to reserve for the next slot: where one more unit costs what it saves in expectation.
+  // Of the private plane, for the next slot. What is committed and the Internet plane cannot take is reserved always.
   double reserve() const;
   // A slot goes by: what each tenant demands, and deferred work that arrived. Reserves with reserve() first.
   Slot pass(std::span<const double> demands, const std::vector<Deferred>& arrived = {});
@@ -54,9 +55,9 @@ class Tide {
  private:
   std::vector<Tenant> tenants_;
   Tariff tariff_;
-  Forecast forecast_;  // of the sum: tenants' peaks seldom meet
+  te::Forecast forecast_;  // of the sum: tenants' peaks seldom meet
   std::vector<Deferred> waiting_;
   std::size_t slot_ = 0;
 };
 
-}  // namespace qanat::te
+}  // namespace qanat::bench

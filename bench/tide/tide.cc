@@ -1,38 +1,20 @@
-#include "controller/te/tide.hh"
+#include "bench/tide/tide.hh"
 
 #include <algorithm>
-#include <cmath>
 
-namespace qanat::te {
-namespace {
-
-// The quantile of a normal distribution, by bisection on erfc.
-double normal_quantile(double share) {
-  double low = -6, high = 6;
-  for (int step = 0; step < 40; ++step) {
-    const double middle = (low + high) / 2;
-    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < share ? low : high) = middle;
-  }
-  return low;
-}
-
-}  // namespace
+namespace qanat::bench {
 
 Tide::Tide(std::span<const Tenant> tenants, Tariff tariff, std::size_t slots_a_day)
     : tenants_(tenants.begin(), tenants.end()), tariff_(tariff), forecast_(slots_a_day) {}
 
-// A unit more is worth it as long as it is used with probability private / internet: the newsvendor's quantile.
 double Tide::reserve() const {
   double committed = 0;
   for (const Tenant& t : tenants_) committed += t.committed;
-  const auto expected = forecast_.expect(1);
-  double wanted = forecast_.observed() == 0 ? committed : expected.mean;
-  if (tariff_.internet_slot > tariff_.private_slot)
-    wanted += expected.deviation * normal_quantile(1 - tariff_.private_slot / tariff_.internet_slot);
-  else
-    wanted = 0;  // paying by use is cheaper: nothing is reserved …
-  // … but never less than the Internet plane could not take of what is committed.
-  wanted = std::max(wanted, committed - tariff_.internet_most);
+  const auto expected =
+      forecast_.observed() == 0 ? te::Forecast::Expected{committed, 0} : forecast_.expect(1);
+  const double wanted = std::max(
+      te::worth_reserving(expected, {.reserved = tariff_.private_slot, .used = tariff_.internet_slot}),
+      committed - tariff_.internet_most);
   double due = 0;
   for (const Deferred& d : waiting_)
     due += d.volume /
@@ -85,4 +67,4 @@ Slot Tide::pass_reserved(double reserved, std::span<const double> demands,
   return out;
 }
 
-}  // namespace qanat::te
+}  // namespace qanat::bench
