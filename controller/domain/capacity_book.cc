@@ -56,6 +56,7 @@ std::vector<CapacityBook::Key> CapacityBook::used_by(ids::NodeId headend, ids::N
     direct.planes[0] = route.planes[hop];
     add({Kind::Way, from, to, direct});
     if (hop > 0) add(relay_of(from));
+    if (reserved(route.planes[hop])) add(plane(route.planes[hop]));
   }
   add({Kind::Way, headend, endpoint, route});
   return out;

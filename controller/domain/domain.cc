@@ -50,6 +50,7 @@ void Domain::load(Now now) {
   next_psk_ = store_.value("network_psk_next").value_or("");
   for (const store::RelayKeyRow& row : store_.relay_keys()) relay_keys_[{row.relay, row.week}] = row.key;
   tenants_ = store_.tenants();
+  if (const auto kept = store_.value(kReservesKept)) reserves_.load(*kept);
   if (const auto kept = store_.value("directive")) {
     if (directive_.ParseFromString(*kept)) index_directive();
   }

@@ -18,6 +18,7 @@
 #include "controller/domain/limited_ways.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/plan_run.hh"
+#include "controller/domain/plane_reserves.hh"
 #include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/tenant_rates.hh"
@@ -178,6 +179,7 @@ class Domain final : public session::Level {
   void note_traffic(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
   void run_traffic(Now now);
   void plan_traffic(Now now);
+  void reserve_planes(TrafficQuestion& question, Now now);
   std::vector<RatedTenant> rated_tenants() const;
   void apply_traffic(PlanRun::Planned& planned, Now now);
   // domain_across.cc
@@ -245,6 +247,8 @@ class Domain final : public session::Level {
   CapacityBook capacities_;
   Spreads spreads_;
   PlanRun plans_;
+  PlaneReserves reserves_;
+  std::map<std::uint8_t, double> reserved_used_;         // by the newest plan
   std::vector<session::TenantTraffic> planned_tenants_;  // of the plan under way, but for what is carried
   // Across domains: what our boxes send to others', what others send through ours, and what our own pairs take.
   telemetry::DemandBook across_;

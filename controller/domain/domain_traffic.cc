@@ -58,6 +58,9 @@ void Domain::plan_traffic(Now now) {
   if (demands_.empty() && spreads_.empty() && expected.empty()) {
     traffic_ = {};
     own_load_ = {};
+    reserved_used_.clear();
+    TrafficQuestion nothing;
+    if (now.mono - started_ >= kTrafficWarmUp) reserve_planes(nothing, now);
     return;
   }
   if (now.mono - started_ < kTrafficWarmUp || spreading()) return;
@@ -81,14 +84,26 @@ void Domain::plan_traffic(Now now) {
       if (ask.tenant) planned_tenants_[*ask.tenant].asked_bps += ask.bps;
   }
   add_foreign(question, now);
+  reserve_planes(question, now);
   gather_seconds_ = seconds_since(began);
   plans_.begin(std::move(question), now.mono);
 }
 
-// Whom rates are promised is said without demand too.
+// Of what the level's own pairs ask for: what the other level plans shares lines and relays, not what is reserved.
+void Domain::reserve_planes(TrafficQuestion& question, Now now) {
+  double committed = 0;
+  for (const RatedTenant& tenant : rated_tenants()) committed += tenant.committed_bps;
+  const auto made = reserves_.observe(rules_, demand_on(rules_, question), committed, now.unix_s);
+  if (const auto kept = reserves_.to_keep()) store_.set_values({{std::string(kReservesKept), *kept}});
+  for (const auto& reservation : made) emit(PlaneReserves::news_of(reservation));
+  reserves_.limit(question.capacities);
+}
+
+// Whom rates are promised, and what is reserved, is said without demand too.
 session::TrafficView Domain::traffic() const {
   session::TrafficView out = traffic_;
   out.late_plans = plans_.late();
+  reserves_.show(rules_, reserved_used_, out);
   if (out.tenants.empty())
     for (const auto& t : rated_tenants())
       out.tenants.push_back({.tenant = t.name, .committed_bps = t.committed_bps, .burst_bps = t.burst_bps});
@@ -119,9 +134,18 @@ void Domain::apply_traffic(PlanRun::Planned& planned, Now now) {
   std::erase_if(plan.spreads,
                 [this](const auto& s) { return !selections_.contains(s.first.first); });  // not any more
   follow(spreads_, plan.spreads, may_change);
-  traffic_ = {plan.demands,    plan.demand_bps,    plan.carried_bps,           spreads_.size(),
-              planned.seconds, gather_seconds_,    planned.rise_bps,           forecast_.size(),
-              plan.plane_bps,  plan.cost_per_hour, std::move(planned_tenants_)};
+  reserved_used_ = std::move(plan.reserved_bps);
+  traffic_ = {.demands = plan.demands,
+              .demand_bps = plan.demand_bps,
+              .carried_bps = plan.carried_bps,
+              .spread = spreads_.size(),
+              .plan_seconds = planned.seconds,
+              .hold_seconds = gather_seconds_,
+              .rise_bps = planned.rise_bps,
+              .forecasts = forecast_.size(),
+              .plane_bps = plan.plane_bps,
+              .cost_per_hour = plan.cost_per_hour,
+              .tenants = std::move(planned_tenants_)};
   for (const auto& [tenant, bps] : plan.tenant_bps) traffic_.tenants[tenant].carried_bps = bps;
 }
 

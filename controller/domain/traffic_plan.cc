@@ -64,6 +64,7 @@ class Planner {
   struct Ask : TrafficAsk {
     const Spread* held = nullptr;  // null: by preference
     bool concerned = false;
+    bool squeezed = false;  // by what cannot carry more, unlike a reservation, which is a matter of money
     // Routes are by price here, those of one price as they came, where the tier spreads at will; `came` says as which.
     std::vector<std::size_t> came{};
     std::size_t preferred = 0;            // that came first: the pair's first list
@@ -106,8 +107,14 @@ class Planner {
     const Ask& ask = asks_[i];
     out.flows[i][ask.came[p]] = bps;
     if (ask.tenant) out.tenant_bps[*ask.tenant] += bps;
-    for (std::size_t hop = 0; hop < ask.routes[p].hops(); ++hop)
-      out.plane_bps[ask.routes[p].planes[hop].value] += bps;
+    std::uint32_t seen = 0;
+    for (std::size_t hop = 0; hop < ask.routes[p].hops(); ++hop) {
+      const ids::PlaneId plane = ask.routes[p].planes[hop];
+      out.plane_bps[plane.value] += bps;
+      if ((seen >> plane.value & 1) == 0 && q_.capacities.reserved(plane))
+        out.reserved_bps[plane.value] += bps;
+      seen |= 1u << plane.value;
+    }
     out.cost_per_hour += bps / 1e6 * ask.prices[p];
   }
   // Of the split that is left on usable routes.
@@ -138,9 +145,11 @@ class Planner {
                                    : q_.capacities.used_by(ids::NodeId{ask.key.first.first},
                                                            ids::NodeId{ask.key.first.second}, route)) {
           const auto [at, fresh] = known.emplace(key, static_cast<te::Resource>(capacities_.size()));
-          if (fresh)
+          if (fresh) {
             capacities_.push_back(q_.capacities.of(key) *
                                   (key.kind == CapacityBook::Kind::Relay ? bits_per_packet : 1));
+            reserved_.push_back(key.kind == CapacityBook::Kind::Plane);
+          }
           uses.push_back(at->second);
         }
         demand.paths.push_back(std::move(uses));
@@ -158,9 +167,10 @@ class Planner {
     for (std::size_t i = 0; i < asks_.size(); ++i) {
       const double most = asks_[i].held != nullptr ? kRelaxed : kNearFull;
       const auto& first = demands_[i].paths.front();
-      asks_[i].concerned = asks_[i].preferred != 0 ||
-                           std::any_of(first.begin(), first.end(),
-                                       [&](te::Resource r) { return load[r] > most * capacities_[r]; });
+      const auto near_full = [&](te::Resource r) { return load[r] > most * capacities_[r]; };
+      asks_[i].squeezed = std::any_of(first.begin(), first.end(),
+                                      [&](te::Resource r) { return !reserved_[r] && near_full(r); });
+      asks_[i].concerned = asks_[i].preferred != 0 || std::any_of(first.begin(), first.end(), near_full);
       any |= asks_[i].concerned && asks_[i].foreign == nullptr;
     }
     return any;
@@ -173,7 +183,7 @@ class Planner {
       te::Demand& demand = demands_[i];
       ways.push_back(demand.paths);
       if (!asks_[i].concerned || !spreads_at_will(demand.tier)) demand.paths.resize(1);
-      if (asks_[i].concerned && spreads_at_will(demand.tier) && !asks_[i].tenant) demand.rate *= kWouldGrow;
+      if (asks_[i].squeezed && spreads_at_will(demand.tier) && !asks_[i].tenant) demand.rate *= kWouldGrow;
     }
     te::Flows allocation = share_out();
     bool again = false;
@@ -240,7 +250,8 @@ class Planner {
   }
   double pour(const std::vector<te::Resource>& path, double amount, double full, double& flow,
               std::vector<double>& load) const {
-    for (const te::Resource r : path) amount = std::min(amount, full * capacities_[r] - load[r]);
+    for (const te::Resource r : path)
+      amount = std::min(amount, (reserved_[r] ? 1 : full) * capacities_[r] - load[r]);
     if (amount <= 0) return 0;
     for (const te::Resource r : path) load[r] += amount;
     flow += amount;
@@ -327,6 +338,7 @@ class Planner {
   const TrafficQuestion& q_;
   std::vector<Ask> asks_;
   std::vector<double> capacities_;
+  std::vector<char> reserved_;       // of capacities_: is paid for, so used up before anything else is
   std::vector<te::Demand> demands_;  // of asks_
   te::Flows target_;
   std::vector<std::size_t> allowed_;  // of each demand's paths, the first so many

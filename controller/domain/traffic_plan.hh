@@ -1,6 +1,8 @@
 // TrafficPlan: from what is asked for and what can be full to how each pair's flows are split. Pure, and on any thread. Where nothing is near
 // full nothing is split; what does not fit a pair's first list overflows to the next. Where planes have prices, bulk and
-// scavenger fill the cheapest list first, whatever its delay, and overflow by price; the others keep to their order. And where all of them are full everybody gets a fair share (controller/te).
+// scavenger fill the cheapest list first, whatever its delay, and overflow by price; the others keep to their order. What is
+// reserved of a plane is used up first: it is paid for. And where all of them are full everybody gets a fair share
+// (controller/te).
 #pragma once
 
 #include "controller/domain/traffic_question.hh"
@@ -15,7 +17,9 @@ struct TrafficPlan {
   double carried_bps = 0;
   std::size_t demands = 0;
   std::map<std::uint8_t, double> plane_bps;  // what is carried, over each hop's plane
-  double cost_per_hour = 0;                  // by the planes' prices
+  // What is carried over lists of a plane that is reserved, each once.
+  std::map<std::uint8_t, double> reserved_bps;
+  double cost_per_hour = 0;                  // by the planes' prices, without what is reserved
   std::map<std::size_t, double> tenant_bps;  // of what is carried, by the asks' tenants
 };
 

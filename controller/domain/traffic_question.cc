@@ -57,11 +57,14 @@ TrafficQuestion gather(const TrafficState& state, base::Time now) {
     if (chosen != state.selections.end() && chosen->first < pair) chosen = state.selections.lower_bound(pair);
     if (chosen == state.selections.end()) break;
     if (chosen->first != pair) continue;
-    TrafficAsk ask{.key = {pair, key.tier}, .bps = std::max(bps, expected), .packet_bytes = packet_bytes};
+    TrafficAsk ask{.key = {pair, key.tier},
+                   .bps = std::max(bps, expected),
+                   .rise_bps = std::max(0.0, expected - bps),
+                   .packet_bytes = packet_bytes};
     ask.routes = usable_routes(state, lists, ask.key, chosen->second);
     if (ask.routes.empty()) continue;
     for (const auto& route : ask.routes) ask.prices.push_back(price_of(route, state.prices));
-    out.rise_bps += ask.bps - bps;
+    out.rise_bps += ask.rise_bps;
     out.asks.push_back(std::move(ask));
   }
   return out;

@@ -15,7 +15,8 @@ namespace qanat::domain {
 
 struct TrafficAsk {
   SpreadKey key;
-  double bps = 0;  // what it asks for now, or will by the time of day, if that is more
+  double bps = 0;       // what it asks for now, or will by the time of day, if that is more
+  double rise_bps = 0;  // of that, what is only expected
   std::uint32_t packet_bytes = 0;
   // Of the tier's lists those that are usable, the first one first; one at least. A tier with a way of its own has that
   // alone: the others would break its promise.

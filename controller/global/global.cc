@@ -47,6 +47,7 @@ void Global::load(Now now, const session::RandomSource& random) {
   }
   next_psk_ = store_.value("network_psk_next").value_or("");
   tenants_ = store_.tenants();
+  if (const auto kept = store_.value(domain::kReservesKept)) reserves_.load(*kept);
   for (const auto& [id, member] : membership_.current()) domains_[id];
   for (const auto& [id, bytes] : store_.reported()) {
     proto::v1::DomainReport report;

@@ -13,6 +13,7 @@
 #include "controller/domain/config_compiler.hh"
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/plan_run.hh"
+#include "controller/domain/plane_reserves.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/traffic_load.hh"
 #include "controller/paths/borders.hh"
@@ -158,6 +159,7 @@ class Global final : public session::Level {
   void run_traffic(Now now);
   void plan_traffic(Now now);
   void apply_traffic(domain::PlanRun::Planned& planned, Now now);
+  void reserve_planes(domain::TrafficQuestion& question, Now now);
   void tell_foreign(const domain::TrafficQuestion& question);
   bool spreading() const;
   // global_keys.cc
@@ -190,6 +192,8 @@ class Global final : public session::Level {
   domain::Selections selections_;  // none of them empty
   domain::Spreads spreads_;
   domain::PlanRun plans_;
+  domain::PlaneReserves reserves_;
+  std::map<std::uint8_t, double> reserved_used_;  // by the newest plan
   session::TrafficView traffic_;
   double gather_seconds_ = 0;
   std::function<base::Time()> stopwatch_;  // none: nothing took any time

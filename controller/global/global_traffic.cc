@@ -63,6 +63,9 @@ void Global::plan_traffic(Now now) {
   }
   if (demands.empty() && spreads_.empty()) {
     traffic_ = {};
+    reserved_used_.clear();
+    domain::TrafficQuestion nothing;
+    if (now.mono >= quiet_until_) reserve_planes(nothing, now);
     return;
   }
   if (spreading()) return;
@@ -79,6 +82,7 @@ void Global::plan_traffic(Now now) {
                      now.mono);
   question.rise_bps = 0;
   for (auto& ask : question.asks) {
+    ask.rise_bps = 0;
     const auto& [pair, tier] = ask.key;
     const Traffic& told = domains_.at(Membership::domain_of(pair.first)).traffic;
     const auto demand = told.demands.find({ids::NodeId{pair.first}, ids::NodeId{pair.second}, tier});
@@ -87,6 +91,7 @@ void Global::plan_traffic(Now now) {
   }
   tell_foreign(question);
   for (const auto& [id, state] : domains_) state.traffic.own.join(question.foreign, question.capacities);
+  reserve_planes(question, now);
   gather_seconds_ = std::chrono::duration<double>(clock() - began).count();
   plans_.begin(std::move(question), now.mono);
 }
@@ -112,6 +117,14 @@ void Global::tell_foreign(const domain::TrafficQuestion& question) {
   }
 }
 
+// As Domain::reserve_planes, of the pairs across domains; tenants' rates are domains' own.
+void Global::reserve_planes(domain::TrafficQuestion& question, Now now) {
+  const auto made = reserves_.observe(rules_, domain::demand_on(rules_, question), 0, now.unix_s);
+  if (const auto kept = reserves_.to_keep()) store_.set_values({{std::string(domain::kReservesKept), *kept}});
+  for (const auto& reservation : made) emit(domain::PlaneReserves::news_of(reservation));
+  reserves_.limit(question.capacities);
+}
+
 // As Domain::apply_traffic.
 void Global::apply_traffic(domain::PlanRun::Planned& planned, Now now) {
   domain::TrafficPlan& plan = planned.plan;
@@ -125,6 +138,7 @@ void Global::apply_traffic(domain::PlanRun::Planned& planned, Now now) {
   std::erase_if(plan.spreads,
                 [this](const auto& s) { return !selections_.contains(s.first.first); });  // not any more
   domain::follow(spreads_, plan.spreads, may_change);
+  reserved_used_ = std::move(plan.reserved_bps);
   traffic_ = {.demands = plan.demands,
               .demand_bps = plan.demand_bps,
               .carried_bps = plan.carried_bps,
@@ -138,6 +152,7 @@ void Global::apply_traffic(domain::PlanRun::Planned& planned, Now now) {
 session::TrafficView Global::traffic() const {
   session::TrafficView out = traffic_;
   out.late_plans = plans_.late();
+  reserves_.show(rules_, reserved_used_, out);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "controller/northbound/json_views.hh"
+#include "controller/northbound/timestamp.hh"
 #include "controller/policy/tenant_check.hh"
 
 namespace qanat::northbound {
@@ -55,6 +56,28 @@ std::optional<policy::PlanePrice> read_price(ObjectReader& plane) {
   return any ? std::optional(out) : std::nullopt;
 }
 
+std::optional<policy::PlaneReserve> read_reserve(ObjectReader& plane) {
+  std::optional<policy::PlaneReserve> out;
+  plane.object("reserved", [&](ObjectReader& at) {
+    out.emplace();
+    out->per_hour = read_amount(at, "per_hour", true);
+    out->most_bps = 1e6 * read_amount(at, "most_mbps", true);
+    out->least_bps = 1e6 * read_amount(at, "least_mbps", false);
+    if (at.has("slot_min")) {
+      const auto minutes = at.number("slot_min", 5, 1440, false);
+      if (minutes != 0 && 1440 % minutes != 0)
+        at.problem("slot_min", "a day is no whole number of such slots");
+      out->slot_s = static_cast<std::uint32_t>(minutes * 60);
+    }
+    if (at.has("most_mbps") && out->most_bps <= 0) at.problem("most_mbps", "0: nothing could be reserved");
+    if (out->least_bps > out->most_bps) at.problem("least_mbps", "more than most_mbps");
+  });
+  if (out && (plane.has("price") || plane.has("off_peak")))
+    plane.problem("reserved",
+                  "the plane has a price too: it is paid for by what it carries, or by what is reserved");
+  return out;
+}
+
 Json planes_json(const policy::Rules& rules) {
   std::map<std::uint8_t, Json> planes;
   for (const auto& [plane, toll] : rules.tolls_us) planes[plane]["toll_ms"] = toll / 1000.0;
@@ -65,6 +88,12 @@ Json planes_json(const policy::Rules& rules) {
       json["off_peak"] = {{"from", hour_text(price.off_peak_from_s)},
                           {"until", hour_text(price.off_peak_until_s)},
                           {"price", price.off_peak_price}};
+  }
+  for (const auto& [plane, reserve] : rules.reserved) {
+    Json& reserved = planes[plane]["reserved"];
+    reserved = {{"per_hour", reserve.per_hour}, {"most_mbps", reserve.most_bps / 1e6}};
+    if (reserve.least_bps > 0) reserved["least_mbps"] = reserve.least_bps / 1e6;
+    reserved["slot_min"] = reserve.slot_s / 60;
   }
   Json out = Json::object();
   for (auto& [plane, json] : planes) out[std::to_string(plane)] = std::move(json);
@@ -97,8 +126,21 @@ Json rate_json(const policy::TenantRate& rate) {
 std::string to_json(const session::TrafficView& traffic) {
   const auto whole = [](double value) { return static_cast<std::uint64_t>(value); };
   Json planes = Json::array(), tenants = Json::array();
-  for (const auto& [plane, bps] : traffic.plane_bps)
-    planes.push_back({{"plane", plane}, {"carried_bps", whole(bps)}});
+  std::map<std::uint8_t, Json> by_plane;
+  for (const auto& [plane, bps] : traffic.plane_bps) by_plane[plane]["carried_bps"] = whole(bps);
+  for (const auto& [plane, reserve] : traffic.reserves) {
+    Json& json = by_plane[plane];
+    if (json.is_null()) json["carried_bps"] = 0;
+    json["reserved"] = {{"bps", whole(reserve.reserved_bps)},
+                        {"used_bps", whole(reserve.used_bps)},
+                        {"from", timestamp(reserve.from)},
+                        {"until", timestamp(reserve.until)}};
+    if (reserve.next_bps) json["reserved"]["next_bps"] = whole(*reserve.next_bps);
+  }
+  for (const auto& [plane, json] : by_plane) {
+    Json& row = planes.emplace_back(Json{{"plane", plane}});
+    row.update(json);
+  }
   for (const auto& t : traffic.tenants)
     tenants.push_back({{"tenant", t.tenant},
                        {"committed_bps", whole(t.committed_bps)},

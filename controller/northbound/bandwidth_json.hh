@@ -11,6 +11,8 @@ namespace qanat::northbound {
 
 // "price" and "off_peak" of one plane; nothing: it has none, or it is wrong, which is noted.
 std::optional<policy::PlanePrice> read_price(ObjectReader& plane);
+// "reserved" likewise.
+std::optional<policy::PlaneReserve> read_reserve(ObjectReader& plane);
 // By number, as read.
 Json planes_json(const policy::Rules& rules);
 std::vector<policy::TenantRate> read_rates(ObjectReader& root);

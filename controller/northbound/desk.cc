@@ -198,6 +198,8 @@ void Desk::add_routes(HttpServer& server, bool guarded) {
 namespace {
 constexpr const char* kTenantAsked = "qanat_traffic_tenant_asked_bps";
 constexpr const char* kTenantCarried = "qanat_traffic_tenant_carried_bps";
+constexpr const char* kPlaneReserved = "qanat_plane_reserved_bps";
+constexpr const char* kPlaneUsed = "qanat_plane_reserved_used_bps";
 }  // namespace
 
 void Desk::add_metrics(const session::Listener& listener) {
@@ -251,37 +253,48 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& rise =
       metrics_.gauge("qanat_traffic_rise_bps", "Of what these ask for, what is expected by the time of day");
   auto& forecasts = metrics_.gauge("qanat_traffic_forecasts", "Pairs and tiers whose days are followed");
-  auto& cost = metrics_.gauge("qanat_traffic_cost_per_hour", "What the newest plan costs, by planes' prices");
-  metrics_.before_text(
-      [this, &cost, &demands, &asked, &carried, &spread, &planning, &late, &gathering, &rise, &forecasts] {
-        const session::TrafficView traffic = level_.traffic();
-        demands.set(static_cast<double>(traffic.demands));
-        asked.set(traffic.demand_bps);
-        carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
-        spread.set(static_cast<double>(traffic.spread));
-        planning.set(traffic.plan_seconds);
-        late.set(static_cast<double>(traffic.late_plans));
-        gathering.set(traffic.hold_seconds);
-        rise.set(traffic.rise_bps);
-        forecasts.set(static_cast<double>(traffic.forecasts));
-        cost.set(traffic.cost_per_hour);
-        for (const auto& labels : std::exchange(rated_, {}))
-          for (const char* name : {kTenantAsked, kTenantCarried}) metrics_.remove(name, labels);
-        for (const auto& t : traffic.tenants) {
-          const auto& labels = rated_.emplace_back(base::Labels{{"tenant", t.tenant}});
-          metrics_.gauge(kTenantAsked, "What a tenant with rates asks for", labels).set(t.asked_bps);
-          metrics_.gauge(kTenantCarried, "Of that, what the newest plan carries", labels).set(t.carried_bps);
-        }
-        for (std::uint8_t plane = 1; plane <= ids::PlaneId::kMax; ++plane) {
-          const auto bps = traffic.plane_bps.find(plane);
-          if (bps == traffic.plane_bps.end() && !planes_seen_.contains(plane)) continue;
-          planes_seen_.insert(plane);
-          metrics_
-              .gauge("qanat_traffic_plane_bps", "Of what the newest plan carries, over each hop's plane",
-                     {{"plane", std::to_string(plane)}})
-              .set(bps == traffic.plane_bps.end() ? 0 : bps->second);
-        }
-      });
+  auto& cost = metrics_.gauge("qanat_traffic_cost_per_hour",
+                              "What the newest plan costs, by planes' prices, and what is reserved");
+  metrics_.before_text([this, &cost, &demands, &asked, &carried, &spread, &planning, &late, &gathering, &rise,
+                        &forecasts] {
+    const session::TrafficView traffic = level_.traffic();
+    demands.set(static_cast<double>(traffic.demands));
+    asked.set(traffic.demand_bps);
+    carried.set(traffic.demand_bps > 0 ? traffic.carried_bps / traffic.demand_bps : 1);
+    spread.set(static_cast<double>(traffic.spread));
+    planning.set(traffic.plan_seconds);
+    late.set(static_cast<double>(traffic.late_plans));
+    gathering.set(traffic.hold_seconds);
+    rise.set(traffic.rise_bps);
+    forecasts.set(static_cast<double>(traffic.forecasts));
+    cost.set(traffic.cost_per_hour);
+    for (const auto& labels : std::exchange(rated_, {}))
+      for (const char* name : {kTenantAsked, kTenantCarried}) metrics_.remove(name, labels);
+    for (const auto& t : traffic.tenants) {
+      const auto& labels = rated_.emplace_back(base::Labels{{"tenant", t.tenant}});
+      metrics_.gauge(kTenantAsked, "What a tenant with rates asks for", labels).set(t.asked_bps);
+      metrics_.gauge(kTenantCarried, "Of that, what the newest plan carries", labels).set(t.carried_bps);
+    }
+    for (const auto& labels : std::exchange(reserved_, {}))
+      for (const char* name : {kPlaneReserved, kPlaneUsed}) metrics_.remove(name, labels);
+    for (const auto& [plane, reserve] : traffic.reserves) {
+      const auto& labels = reserved_.emplace_back(base::Labels{{"plane", std::to_string(plane)}});
+      metrics_.gauge(kPlaneReserved, "What is reserved of a plane in this slot", labels)
+          .set(reserve.reserved_bps);
+      metrics_
+          .gauge(kPlaneUsed, "What the newest plan carries over lists of a plane that is reserved", labels)
+          .set(reserve.used_bps);
+    }
+    for (std::uint8_t plane = 1; plane <= ids::PlaneId::kMax; ++plane) {
+      const auto bps = traffic.plane_bps.find(plane);
+      if (bps == traffic.plane_bps.end() && !planes_seen_.contains(plane)) continue;
+      planes_seen_.insert(plane);
+      metrics_
+          .gauge("qanat_traffic_plane_bps", "Of what the newest plan carries, over each hop's plane",
+                 {{"plane", std::to_string(plane)}})
+          .set(bps == traffic.plane_bps.end() ? 0 : bps->second);
+    }
+  });
   metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent, &paths,
                         &push, &behind, &lag, &epoch] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));

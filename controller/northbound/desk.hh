@@ -126,6 +126,7 @@ class Desk {
   std::set<std::uint8_t> planes_seen_;  // that have a series
   base::Counter* violations_ = nullptr;
   std::vector<base::Labels> rated_;     // tenants that have series
+  std::vector<base::Labels> reserved_;  // planes likewise
   std::vector<base::Labels> promised_;  // whose series there are
   base::LogGate gate_{std::chrono::seconds{1}};
   boost::asio::thread_pool thinking_{1};  // what-if

@@ -131,8 +131,15 @@ class Reading {
       const std::uint32_t toll = reader.scaled("toll_ms", 1000, kMostRttMs * 1000);
       if (toll != 0) tolls[static_cast<std::uint8_t>(plane)] = toll;
       if (const auto price = read_price(reader)) wanted_.prices[static_cast<std::uint8_t>(plane)] = *price;
+      if (const auto reserve = read_reserve(reader))
+        wanted_.reserved[static_cast<std::uint8_t>(plane)] = *reserve;
       reader.finish();
     }
+    // Where nothing costs anything, nothing would ever be worth reserving: then a price was forgotten.
+    if (!wanted_.reserved.empty() && wanted_.prices.empty())
+      problems_.push_back(
+          "planes." + std::to_string(wanted_.reserved.begin()->first) +
+          ".reserved: no other plane has a price; give one to the plane that takes what exceeds it");
   }
 
   void slas() {
@@ -256,6 +263,7 @@ Intent merged(Intent now, const Wanted& wanted) {
   if (wanted.tolls_us) {
     now.rules.tolls_us = *wanted.tolls_us;
     now.rules.prices = wanted.prices;
+    now.rules.reserved = wanted.reserved;
   }
   if (wanted.rates) now.rules.rates = *wanted.rates;
   if (wanted.slas) now.rules.slas = *wanted.slas;

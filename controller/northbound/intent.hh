@@ -26,7 +26,8 @@ struct Wanted {
   std::optional<std::vector<policy::Drain>> drains;
   std::optional<std::vector<policy::RouteRule>> routes;
   std::optional<std::map<std::uint8_t, std::uint32_t>> tolls_us;
-  std::map<std::uint8_t, policy::PlanePrice> prices;  // with tolls_us
+  std::map<std::uint8_t, policy::PlanePrice> prices;      // with tolls_us
+  std::map<std::uint8_t, policy::PlaneReserve> reserved;  // likewise
   std::optional<std::vector<policy::TenantRate>> rates;
   std::optional<std::vector<policy::Sla>> slas;
   std::optional<std::vector<policy::Freeze>> freezes;

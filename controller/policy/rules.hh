@@ -63,6 +63,15 @@ struct PlanePrice {
   bool operator==(const PlanePrice&) const = default;
 };
 
+// A plane of which bandwidth is reserved a slot of the day ahead and paid for, used or not: how much is found by what is
+// expected and by what the cheapest of the other planes' prices then is. In whole Mbit/s.
+struct PlaneReserve {
+  double per_hour = 0;  // what a Mbit/s that is reserved for an hour costs
+  double least_bps = 0, most_bps = 0;
+  std::uint32_t slot_s = 3600;  // a day's slots are alike: it divides 86,400
+  bool operator==(const PlaneReserve&) const = default;
+};
+
 // What a tenant may send in a domain, all its pairs together: the committed rate is planned for before anything else, the
 // rest up to the burst rate from what is left. Planned, not enforced: boxes have rates of their own.
 struct TenantRate {
@@ -105,6 +114,7 @@ struct Rules {
   std::vector<RouteRule> routes;
   std::map<std::uint8_t, std::uint32_t> tolls_us;  // by plane: what ranks it lower, as a round trip's µs
   std::map<std::uint8_t, PlanePrice> prices;       // by plane; none: it costs nothing
+  std::map<std::uint8_t, PlaneReserve> reserved;   // by plane; none that has a price
   std::vector<TenantRate> rates;
   std::vector<Sla> slas;
   std::vector<Freeze> freezes;

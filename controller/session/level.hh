@@ -138,6 +138,13 @@ struct TenantTraffic {
   double asked_bps = 0;
   double carried_bps = 0;
 };
+// What is reserved of a plane for all of this level's pairs, in a slot of the day, paid for whether used or not.
+struct PlaneReserveView {
+  base::UnixSeconds from = 0, until = 0;  // of the slot that runs
+  double reserved_bps = 0;
+  double used_bps = 0;                  // by the newest plan: what goes over lists of that plane, each once
+  std::optional<double> next_bps = {};  // of the next slot, once that is decided
+};
 // What this level's pairs ask of what can be full, and what was allocated: the newest plan's.
 struct TrafficView {
   std::size_t demands = 0;  // of a pair in a tier
@@ -148,10 +155,11 @@ struct TrafficView {
   double hold_seconds = 0;    // that gathering what it is made of kept everything else waiting
   double rise_bps = 0;        // of demand_bps, what is expected by the time of day and not asked for yet
   std::size_t forecasts = 0;  // pairs and tiers whose days are followed
-  std::map<std::uint8_t, double> plane_bps = {};  // of carried_bps, over each hop's plane
-  double cost_per_hour = 0;                       // by the planes' prices
-  std::vector<TenantTraffic> tenants = {};        // that have rates
-  std::uint64_t late_plans = 0;                   // that were not ready when they should have counted
+  std::map<std::uint8_t, double> plane_bps = {};           // of carried_bps, over each hop's plane
+  std::map<std::uint8_t, PlaneReserveView> reserves = {};  // by plane
+  double cost_per_hour = 0;                                // by the planes' prices, and what is reserved
+  std::vector<TenantTraffic> tenants = {};                 // that have rates
+  std::uint64_t late_plans = 0;  // that were not ready when they should have counted
 };
 // Empty or absent: any.
 struct PathQuery {

@@ -171,9 +171,14 @@ int show_traffic(const Options& options) {
   const auto mbps = [](const json& of, const char* key) {
     return fmt::format("{:.1f}", of.value(key, 0.0) / 1e6);
   };
-  Table planes({"PLANE", ">MBIT/S"}), tenants({"TENANT", ">COMMITTED", ">BURST", ">ASKED", ">CARRIED"});
-  for (const json& plane : traffic["planes"])
-    planes.row({std::to_string(plane.value("plane", 0)), mbps(plane, "carried_bps")});
+  Table planes({"PLANE", ">MBIT/S", ">RESERVED", ">USED", "UNTIL", ">NEXT"}),
+      tenants({"TENANT", ">COMMITTED", ">BURST", ">ASKED", ">CARRIED"});
+  for (const json& plane : traffic["planes"]) {
+    const json reserved = plane.value("reserved", json::object());
+    const auto of = [&](const char* key) { return reserved.contains(key) ? mbps(reserved, key) : ""; };
+    planes.row({std::to_string(plane.value("plane", 0)), mbps(plane, "carried_bps"), of("bps"),
+                of("used_bps"), reserved.value("until", ""), of("next_bps")});
+  }
   for (const json& t : traffic["tenants"])
     tenants.row({t.value("tenant", ""), mbps(t, "committed_bps"), mbps(t, "burst_bps"), mbps(t, "asked_bps"),
                  mbps(t, "carried_bps")});

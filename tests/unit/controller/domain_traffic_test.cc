@@ -121,6 +121,73 @@ TEST_F(TrafficInADomain, OffPeakAnotherPlaneIsTheCheaperOne) {
   EXPECT_NEAR(d_->level->traffic().cost_per_hour, 15, 1);
 }
 
+TEST_F(TrafficInADomain, WhatIsReservedOfAPlaneIsUsedUpAndFollowsDemandFromSlotToSlot) {
+  const auto on = [this](std::uint32_t plane) {
+    std::uint32_t sum = 0;
+    for (const auto& path : bulk(city_)->paths())
+      if (path.first_plane() == plane) sum += path.weight();
+    return sum;
+  };
+  const auto pass = [&](base::UnixSeconds seconds, std::uint32_t kbps) {
+    for (base::UnixSeconds t = 0; t < seconds; t += 5) {
+      for (int i = 0; i < 5; ++i) {
+        d_->measure(city_, far_.id, 60'000, true, 2);
+        run(1s);
+        ++now_.unix_s;
+      }
+      if (kbps != 0) report(city_, kbps);
+    }
+  };
+  constexpr base::UnixSeconds kSlot = 300;
+  now_.unix_s = 1'800'000'000 / 86'400 * 86'400;
+  std::vector<session::Event> reserved;
+  d_->level->on_event([&](const session::Event& event) {
+    if (event.kind == "plane_reserved") reserved.push_back(event);
+  });
+  pass(40, 30'000);
+  policy::Rules rules;
+  rules.prices[2] = {.price = 3};
+  rules.reserved[1] = {.per_hour = 1, .most_bps = 100 * kMbit, .slot_s = kSlot};
+  d_->level->set_rules(rules, now_);
+  pass(10, 30'000);
+  ASSERT_EQ(reserved.size(), 1u);
+  EXPECT_EQ(reserved[0].fields.front().second, "1");
+  auto traffic = d_->level->traffic();
+  EXPECT_NEAR(traffic.reserves.at(1).reserved_bps, 30 * kMbit, kMbit) << "what was asked for at that moment";
+  EXPECT_EQ(traffic.reserves.at(1).until % kSlot, 0u);
+  EXPECT_LE(on(2), 1u) << "not split";
+
+  pass(120, 60'000);
+  traffic = d_->level->traffic();
+  EXPECT_NEAR(on(2), 500, 100) << "what exceeds it goes over the other plane";
+  EXPECT_NEAR(traffic.reserves.at(1).used_bps, 30 * kMbit, 3 * kMbit) << "and what is paid for is used";
+  EXPECT_NEAR(traffic.cost_per_hour, 30 + 3 * 30, 15);
+
+  while (now_.unix_s % 86'400 < kSlot - 30) pass(5, 60'000);
+  traffic = d_->level->traffic();
+  ASSERT_TRUE(traffic.reserves.at(1).next_bps);
+  EXPECT_GT(*traffic.reserves.at(1).next_bps, 45 * kMbit) << "the next slot is known before it begins";
+  while (now_.unix_s % 86'400 < 2 * kSlot + 30) pass(5, 60'000);
+  traffic = d_->level->traffic();
+  EXPECT_GE(traffic.reserves.at(1).reserved_bps, 60 * kMbit);
+  EXPECT_LE(on(2), 1u) << "there is room again";
+  EXPECT_EQ(reserved.size(), 3u);
+
+  // A restart keeps what is paid for, and it costs whether used or not.
+  d_->level = std::make_unique<Domain>(DomainConfig{.name = "d1", .domain = 1, .probe_plan = {}}, d_->store,
+                                       d_->authority, d_->members, now_);
+  d_->members.level = d_->level.get();
+  d_->level->set_rules(rules, now_);
+  EXPECT_EQ(d_->level->traffic().reserves.at(1).reserved_bps, traffic.reserves.at(1).reserved_bps);
+  for (Box* box : boxes_) d_->connect(*box);
+  pass(30, 0);
+  EXPECT_EQ(d_->level->traffic().demands, 0u);
+  EXPECT_NEAR(d_->level->traffic().cost_per_hour, traffic.reserves.at(1).reserved_bps / kMbit, 0.1);
+  d_->level->set_rules({}, now_);
+  EXPECT_TRUE(d_->level->traffic().reserves.empty());
+  EXPECT_EQ(d_->level->traffic().cost_per_hour, 0);
+}
+
 TEST_F(TrafficInADomain, ATierThatIsLimitedIsSplitOverItsOwnListsAlone) {
   const auto pass = [&](base::Duration time) {
     for (base::Duration t{}; t < time; t += 5s) {

@@ -14,7 +14,8 @@ constexpr const char* kWhole = R"({
                       "policy": ["allow web -> db tcp/5432"]}},
   "drains": [{"node": "relay", "mode": "soft", "from": "2030-01-01T22:00:00+02:00", "until": "2030-01-02T00:00:00Z"}],
   "routes": [{"from": "city", "to": "far", "via": [], "avoid": ["relay"]}],
-  "planes": {"2": {"toll_ms": 5.5, "price": 2.5, "off_peak": {"from": "22:30", "until": "06:00", "price": 0.5}}, "3": {"price": 1}},
+  "planes": {"2": {"toll_ms": 5.5, "price": 2.5, "off_peak": {"from": "22:30", "until": "06:00", "price": 0.5}}, "3": {"price": 1},
+             "1": {"toll_ms": 1, "reserved": {"per_hour": 0.75, "most_mbps": 500, "least_mbps": 20.5, "slot_min": 15}}},
   "rates": [{"tenant": "lab", "committed_mbps": 50, "burst_mbps": 200.5}, {"tenant": "two", "committed_mbps": 5}],
   "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
   "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
@@ -35,6 +36,9 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.tolls_us.at(2), 5'500u);
   EXPECT_EQ(intent.rules.prices.at(2).off_peak_from_s, 22u * 3600 + 30 * 60);
   EXPECT_FALSE(intent.rules.tolls_us.contains(3));
+  EXPECT_EQ(intent.rules.reserved.at(1),
+            (policy::PlaneReserve{.per_hour = 0.75, .least_bps = 20.5e6, .most_bps = 500e6, .slot_s = 900}));
+  EXPECT_EQ(intent.rules.reserved.size(), 1u);
   EXPECT_EQ(intent.rules.rates[0].burst_bps, 200.5e6);
   EXPECT_EQ(intent.rules.rates[1].burst_bps, 5e6) << "as committed";
   EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
@@ -56,7 +60,9 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "tenants": {"lab": {"vni": 1, "members": [{"node": "x", "prefixes": ["1.2.3.4/8"]}]}, "two": {"vni": 1, "members": []}},
     "drains": [{"node": "relay", "mode": "gentle", "until": "tomorrow"}],
     "routes": [{"from": "city", "to": "city", "via": ["a", "b", "c"]}, {"from": "a", "to": "b"}],
-    "planes": {"16": {"toll_ms": -1}, "2": {"price": -1, "off_peak": {"from": "24:00", "until": "6:00"}}},
+    "planes": {"16": {"toll_ms": -1}, "2": {"price": -1, "off_peak": {"from": "24:00", "until": "6:00"}},
+               "4": {"price": 1, "reserved": {"per_hour": 1, "most_mbps": 0, "least_mbps": 5, "slot_min": 7}},
+               "5": {"reserved": {"most_mbps": 1, "slot_min": 3, "slots": 4}}},
     "rates": [{"tenant": "lab", "committed_mbps": 5, "burst_mbps": 4}, {"tenant": "lab"}],
     "slas": [{"tenant": "lab", "tier": "fast"}],
     "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
@@ -84,6 +90,13 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
                            "planes.2.off_peak.from",
                            "planes.2.off_peak.until",
                            "planes.2.off_peak.price: missing",
+                           "planes.4.reserved: the plane has a price too",
+                           "planes.4.reserved.most_mbps: 0",
+                           "planes.4.reserved.least_mbps: more than",
+                           "planes.4.reserved.slot_min: a day is no whole number",
+                           "planes.5.reserved.per_hour: missing",
+                           "planes.5.reserved.slot_min: not 5 to 1440",
+                           "planes.5.reserved.slots: unknown key",
                            "slas[0].tier",
                            "drians: unknown key",
                            "freezes[0].until: missing",
@@ -111,6 +124,23 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " is not in\n" << all;
   for (const char* body : {"", "[]", "{", "null", R"({"tenants":[]})", R"({"version":-1})"})
     EXPECT_TRUE(std::holds_alternative<Problems>(parse_intent(body))) << body;
+}
+
+TEST(Intent, APlaneIsReservedWhereAnotherHasAPrice) {
+  const auto parsed = parse_intent(
+      R"({"planes": {"1": {"reserved": {"per_hour": 1, "most_mbps": 100}}, "2": {"toll_ms": 5}}})");
+  ASSERT_TRUE(std::holds_alternative<Problems>(parsed));
+  EXPECT_EQ(
+      std::get<Problems>(parsed),
+      Problems{
+          "planes.1.reserved: no other plane has a price; give one to the plane that takes what exceeds it"});
+  const Intent now = merged(
+      {}, wanted(R"({"planes": {"1": {"reserved": {"per_hour": 1, "most_mbps": 100}}, "2": {"price": 5}}})"));
+  EXPECT_EQ(now.rules.reserved.at(1).slot_s, 3600u) << "an hour, where nothing is said";
+  const auto d = differences(now, merged(now, wanted(R"({"planes": {"2": {"price": 5}}})")));
+  ASSERT_EQ(d.size(), 1u);
+  EXPECT_EQ(d[0].what, "plane 1");
+  EXPECT_EQ(d[0].before, R"({"reserved":{"per_hour":1.0,"most_mbps":100.0,"slot_min":60}})");
 }
 
 TEST(Intent, ASectionThatIsLeftOutStaysAndOneThatIsThereIsAllOfIt) {
@@ -142,7 +172,7 @@ class InForce : public OneDomain {
 
 TEST_F(InForce, ADryRunTellsAndDoesNothing) {
   const Applied dry = apply(kWhole, Intents::Run::Dry);
-  EXPECT_EQ(dry.differences.size(), 13u);
+  EXPECT_EQ(dry.differences.size(), 14u);
   EXPECT_FALSE(dry.changed);
   EXPECT_EQ(dry.version, 0u);
   EXPECT_TRUE(d_->level->tenants().empty());
