@@ -20,7 +20,7 @@ void Standby::ask_the_leader() const {
 }
 
 proto::v1::Envelope Standby::enrol(const proto::v1::EnrolRequest&, session::Now) { ask_the_leader(); }
-std::optional<proto::v1::Refusal> Standby::admit(session::MemberId, const base::Fingerprint&,
+std::optional<proto::v1::Refusal> Standby::admit(session::MemberId, const session::Leaf&,
                                                  const proto::v1::Hello&) {
   ask_the_leader();
 }

@@ -19,7 +19,7 @@ class Standby final : public session::Level {
 
   std::string_view member_kind() const override { return global_ ? "domain" : "node"; }
   proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, session::Now now) override;
-  std::optional<proto::v1::Refusal> admit(session::MemberId member, const base::Fingerprint& leaf,
+  std::optional<proto::v1::Refusal> admit(session::MemberId member, const session::Leaf& leaf,
                                           const proto::v1::Hello& hello) override;
   void on_open(session::MemberId, const proto::v1::Hello&, session::Now) override {}
   bool on_envelope(session::MemberId, const proto::v1::Envelope&, session::Now) override { return false; }

@@ -87,12 +87,17 @@ proto::v1::Envelope Domain::enrol(const proto::v1::EnrolRequest& request, Now no
   return reply;
 }
 
-std::optional<proto::v1::Refusal> Domain::admit(MemberId member, const base::Fingerprint& leaf,
+std::optional<proto::v1::Refusal> Domain::admit(MemberId member, const session::Leaf& leaf,
                                                 const proto::v1::Hello& hello) {
   // Its certificate is ours, and verified.
   if (membership_.given_out(member)) {
     base::log_warn("node {} is a stranger with a certificate of ours: this state is older than it", member);
     all_dirty();
+  }
+  if (membership_.take_over(member, leaf)) {
+    base::log_warn("node {} ({}) has a certificate of ours that is newer than this state: it is taken over",
+                   member, name_of(member));
+    taken_over_.insert(member);
   }
   return membership_.admit(member, leaf, hello);
 }
@@ -129,6 +134,13 @@ void Domain::on_open(MemberId member, const proto::v1::Hello& hello, Now now) {
   }
   ca_rotation_.on_open(member, hello);
   note_bindings(member);
+  if (taken_over_.erase(member) != 0) {
+    // Its static key may be newer than this state too; it alone knows, and a next one both know.
+    proto::v1::Envelope rotate;
+    rotate.set_rotate_key(true);
+    members_.send(member, rotate);
+    emit({"certificate_taken_over", {{"name", name_of(member)}}});
+  }
   base::log_info("node {} ({}) connected, holds version {}", member, name_of(member), hello.version());
   emit({"node_connected", {{"name", name_of(member)}}});
   push_soon(now);

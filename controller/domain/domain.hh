@@ -82,7 +82,7 @@ class Domain final : public session::Level {
 
   std::string_view member_kind() const override { return "node"; }
   proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now) override;
-  std::optional<proto::v1::Refusal> admit(MemberId member, const base::Fingerprint& leaf,
+  std::optional<proto::v1::Refusal> admit(MemberId member, const session::Leaf& leaf,
                                           const proto::v1::Hello& hello) override;
   void on_open(MemberId member, const proto::v1::Hello& hello, Now now) override;
   bool on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) override;
@@ -276,6 +276,7 @@ class Domain final : public session::Level {
   SlaLook sla_look_;
   RelayKeys relay_keys_;
   std::map<MemberId, Rollout> rollouts_;
+  std::set<MemberId> taken_over_;  // whose session is about to open: Membership::take_over
   std::vector<std::pair<MemberId, std::uint64_t>> acknowledged_;  // not yet in the store
   telemetry::VitalsBook vitals_;
   std::optional<Canary> canary_;

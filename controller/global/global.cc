@@ -91,8 +91,11 @@ proto::v1::Envelope Global::enrol(const proto::v1::EnrolRequest& request, Now no
   return reply;
 }
 
-std::optional<proto::v1::Refusal> Global::admit(MemberId member, const base::Fingerprint& leaf,
+std::optional<proto::v1::Refusal> Global::admit(MemberId member, const session::Leaf& leaf,
                                                 const proto::v1::Hello& hello) {
+  if (membership_.take_over(member, leaf))
+    base::log_warn("domain {} has a certificate of ours that is newer than this state: it is taken over",
+                   member);
   return membership_.admit(member, leaf, hello);
 }
 

@@ -57,7 +57,7 @@ class Global final : public session::Level {
 
   std::string_view member_kind() const override { return "domain"; }
   proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now) override;
-  std::optional<proto::v1::Refusal> admit(MemberId member, const base::Fingerprint& leaf,
+  std::optional<proto::v1::Refusal> admit(MemberId member, const session::Leaf& leaf,
                                           const proto::v1::Hello& hello) override;
   void on_open(MemberId member, const proto::v1::Hello& hello, Now now) override;
   bool on_envelope(MemberId member, const proto::v1::Envelope& envelope, Now now) override;

@@ -191,13 +191,16 @@ base::TlsIdentity Authority::server_identity(std::string_view name, base::UnixSe
 }
 
 base::Result<std::string> Authority::issue(std::string_view csr_der, std::string_view common_name,
-                                           std::string_view uri, base::UnixSeconds now) const {
+                                           std::string_view uri, base::UnixSeconds now,
+                                           base::UnixSeconds after) const {
   const x509::Request request = x509::parse_request_der(csr_der);
   if (!request) return make_error_code(base::Errc::BadCertificate);
   const x509::Certificate ca = x509::parse_certificate_pem(signer().pem);
   const x509::Key ca_key = x509::key_of(signer().key);
-  const x509::Subject subject{
-      .common_name = common_name, .uri = uri, .not_before = now - kBackdate, .not_after = now + kMemberLife};
+  const x509::Subject subject{.common_name = common_name,
+                              .uri = uri,
+                              .not_before = std::max(now - kBackdate, std::min(after + 1, now)),
+                              .not_after = now + kMemberLife};
   return x509::certificate_pem(
       x509::make_certificate(subject, X509_REQ_get0_pubkey(request.get()), ca.get(), ca_key.get()).get());
 }

@@ -70,9 +70,12 @@ class Authority {
   base::TlsIdentity server_identity(std::string_view name, base::UnixSeconds now) const;
 
   // A certificate for the key of a PKCS #10 request (RFC 2986; DER): Ed25519, self-signature verified. What the request
-  // asks for by way of names is ignored. base::Errc::BadCertificate when it is not such a request.
+  // asks for by way of names is ignored. It becomes good later than `after`, that of the member's last one, so that which is
+  // the newer one can be told from them alone; of a clock that went back by a day, alike. base::Errc::BadCertificate when it
+  // is not such a request.
   base::Result<std::string> issue(std::string_view csr_der, std::string_view common_name,
-                                  std::string_view uri, base::UnixSeconds now) const;
+                                  std::string_view uri, base::UnixSeconds now,
+                                  base::UnixSeconds after = 0) const;
 
   // NodeRecord.binding_signature.
   std::string bind(const proto::v1::NodeRecord& record) const;

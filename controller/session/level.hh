@@ -203,6 +203,13 @@ struct NotLeader : std::runtime_error {
 struct WhatIf;
 struct WhatIfAnswer;
 
+// The certificate that a member showed: of a CA of ours, and in its time.
+struct Leaf {
+  base::Fingerprint fingerprint{};
+  base::UnixSeconds not_before = 0;  // as it says
+  std::string name{};                // likewise, the common name
+};
+
 class Level {
  public:
   virtual ~Level() = default;
@@ -217,7 +224,7 @@ class Level {
   // An EnrolReply or a Refusal. The only thing that somebody without a certificate may ask for.
   virtual proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now) = 0;
   // Is this certificate that of a current member, and does the Hello say the same? A refusal if not.
-  virtual std::optional<proto::v1::Refusal> admit(MemberId member, const base::Fingerprint& leaf,
+  virtual std::optional<proto::v1::Refusal> admit(MemberId member, const Leaf& leaf,
                                                   const proto::v1::Hello& hello) = 0;
   virtual void on_open(MemberId member, const proto::v1::Hello& hello, Now now) = 0;
   // False when the message is none that a member may send; the session is then closed.

@@ -15,6 +15,7 @@
 #include "base/log.hh"
 #include "controller/session/authority.hh"
 #include "controller/session/channel.hh"
+#include "controller/session/x509.hh"
 #include "identifiers/proto/errc.hh"
 #include "identifiers/proto/protocol.hh"
 
@@ -133,7 +134,8 @@ asio::awaitable<void> Listener::talk(std::shared_ptr<Connection> connection) {
     --unauthenticated_;
     co_return;
   }
-  co_await serve_member(std::move(connection), member, identity->fingerprint);
+  Leaf leaf{identity->fingerprint, x509::not_before_of(identity->certificate_pem), identity->common_name};
+  co_await serve_member(std::move(connection), member, std::move(leaf));
 }
 
 asio::awaitable<void> Listener::serve_anonymous(Connection& connection) {
@@ -163,7 +165,7 @@ asio::awaitable<void> Listener::serve_anonymous(Connection& connection) {
 }
 
 asio::awaitable<void> Listener::serve_member(std::shared_ptr<Connection> connection, MemberId member,
-                                             base::Fingerprint leaf) {
+                                             Leaf leaf) {
   const auto hello = co_await connection->read(kHandshakeLimit);
   --unauthenticated_;
   if (!hello || !hello->has_hello()) {

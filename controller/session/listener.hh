@@ -64,7 +64,7 @@ class Listener final : public Members {
   boost::asio::awaitable<void> talk(std::shared_ptr<Connection> connection);
   boost::asio::awaitable<void> serve_anonymous(Connection& connection);
   boost::asio::awaitable<void> serve_member(std::shared_ptr<Connection> connection, MemberId member,
-                                            base::Fingerprint leaf);
+                                            Leaf leaf);
   void refuse(Connection& connection, std::string_view code, std::string_view message, bool retryable);
 
   boost::asio::io_context& io_;

@@ -5,6 +5,7 @@
 #include "base/hex.hh"
 #include "controller/policy/tenant_check.hh"
 #include "controller/session/join_token.hh"
+#include "controller/session/x509.hh"
 
 namespace qanat::session {
 namespace {
@@ -160,6 +161,7 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
     const auto leaf = base::certificate_fingerprint(*issued);
     m.fingerprint = std::string(view_of(*leaf));
     m.issuer = std::string(view_of(authority_.issuer()));
+    m.not_before = x509::not_before_of(*issued);
     reply.set_certificate_pem(*issued);
     if (kind_ == Kind::Domains) return;
     m.record.set_node_id(m.id);
@@ -189,11 +191,34 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
   return envelope;
 }
 
-std::optional<proto::v1::Refusal> Membership::admit(MemberId member, const base::Fingerprint& leaf,
+bool Membership::take_over(MemberId member, const Leaf& leaf) {
+  const auto at = current_.find(member);
+  if (at == current_.end() || leaf.name != at->second.record.name()) return false;
+  store::Member next = at->second;
+  const bool known = next.fingerprint == view_of(leaf.fingerprint);
+  // Noted once for what an earlier release made: only from then on newer ones can be told from older ones.
+  const bool note = known && next.not_before == 0 && leaf.not_before != 0;
+  const bool newer = !known && next.previous != view_of(leaf.fingerprint) && next.not_before != 0 &&
+                     leaf.not_before > next.not_before;
+  if (!note && !newer) return false;
+  next.not_before = leaf.not_before;
+  if (newer) {
+    next.fingerprint = std::string(view_of(leaf.fingerprint));
+    next.previous.clear();
+    // While CAs change, which one made it is not known: who is taken for the old one's is asked to renew.
+    if (authority_.phase() == Authority::Phase::Stable)
+      next.issuer = std::string(view_of(authority_.issuer()));
+  }
+  store_.update_keys(next);
+  at->second = std::move(next);
+  return newer;
+}
+
+std::optional<proto::v1::Refusal> Membership::admit(MemberId member, const Leaf& leaf,
                                                     const proto::v1::Hello& hello) const {
   const auto at = current_.find(member);
   if (at == current_.end()) return refusal("revoked", "this certificate's owner is not a member any more");
-  if (at->second.fingerprint != view_of(leaf) && at->second.previous != view_of(leaf))
+  if (at->second.fingerprint != view_of(leaf.fingerprint) && at->second.previous != view_of(leaf.fingerprint))
     return refusal("revoked", "a newer certificate has replaced this one");
   if (kind_ == Kind::Domains) return std::nullopt;
   if (hello.node_id() != member)
@@ -240,8 +265,9 @@ proto::v1::RenewReply Membership::renew(MemberId id, const proto::v1::RenewReque
     rebound = true;
   }
   const std::string kind = kind_ == Kind::Nodes ? "node" : "domain";
-  const auto issued = authority_.issue(request.csr_der(), next.record.name(),
-                                       "qanat:" + kind + ":" + std::to_string(id), now.unix_s);
+  const auto issued =
+      authority_.issue(request.csr_der(), next.record.name(), "qanat:" + kind + ":" + std::to_string(id),
+                       now.unix_s, next.not_before);
   if (!issued) {
     rebound = false;
     return refuse("bad_request", "not a certificate request for an Ed25519 key");
@@ -250,6 +276,7 @@ proto::v1::RenewReply Membership::renew(MemberId id, const proto::v1::RenewReque
   if (next.previous.empty()) next.previous = next.fingerprint;
   next.fingerprint = std::string(view_of(*base::certificate_fingerprint(*issued)));
   next.issuer = std::string(view_of(authority_.issuer()));
+  next.not_before = x509::not_before_of(*issued);
   store_.update_keys(next);
   at->second = std::move(next);
   reply.set_certificate_pem(*issued);

@@ -37,7 +37,11 @@ class Membership {
   // `joined` and `replaced` (0: nobody) are filled in when the reply is an EnrolReply.
   proto::v1::Envelope enrol(const proto::v1::EnrolRequest& request, Now now, MemberId& joined,
                             MemberId& replaced);
-  std::optional<proto::v1::Refusal> admit(MemberId member, const base::Fingerprint& leaf,
+  // A member shows a certificate that this store does not know, and that became good after the one it does: ours, made after
+  // the backup that the store was restored from. From now on it is the one; true when that is news. One that is older, and
+  // was replaced, stays out.
+  bool take_over(MemberId member, const Leaf& leaf);
+  std::optional<proto::v1::Refusal> admit(MemberId member, const Leaf& leaf,
                                           const proto::v1::Hello& hello) const;
   // Lines and location as the member says them now; true when that changed something.
   bool update(MemberId member, const proto::v1::Hello& hello);

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include <array>
+#include <ctime>
 #include <system_error>
 
 namespace qanat::session::x509 {
@@ -88,6 +89,13 @@ Certificate parse_certificate_pem(std::string_view pem) {
   Certificate certificate(PEM_read_bio_X509(reader(pem).get(), nullptr, nullptr, nullptr));
   require(certificate != nullptr, "read a certificate");
   return certificate;
+}
+
+base::UnixSeconds not_before_of(std::string_view pem) {
+  const Certificate certificate = parse_certificate_pem(pem);
+  std::tm time{};
+  require(ASN1_TIME_to_tm(X509_get0_notBefore(certificate.get()), &time) == 1, "read a certificate's time");
+  return static_cast<base::UnixSeconds>(timegm(&time));
 }
 
 std::string request_der(EVP_PKEY* key, std::string_view common_name) {

@@ -31,6 +31,8 @@ std::string private_pem(EVP_PKEY* key);
 Key parse_private_pem(std::string_view pem);
 std::string certificate_pem(X509* certificate);
 Certificate parse_certificate_pem(std::string_view pem);
+// Of a PEM text's first certificate.
+base::UnixSeconds not_before_of(std::string_view pem);
 std::string request_der(EVP_PKEY* key, std::string_view common_name);
 // Null when the bytes are no request, are followed by others, or its signature does not fit its Ed25519 key.
 Request parse_request_der(std::string_view der);

@@ -28,6 +28,11 @@ class Reader {
       broken(field);
     }
   }
+  // What releases before this did not write.
+  template <class T>
+  T get_or(const char* field, T otherwise) const {
+    return row_.is_object() && row_.contains(field) ? get<T>(field) : otherwise;
+  }
   std::string bytes(const char* field) const {
     const auto decoded = base::from_base64(get<std::string>(field));
     if (!decoded) broken(field);
@@ -51,6 +56,7 @@ std::string row_of(const Member& member) {
               {"previous", base64_of(member.previous)},
               {"issuer", base64_of(member.issuer)},
               {"ca_public", base64_of(member.ca_public)},
+              {"not_before", member.not_before},
               {"revoked", member.revoked}}
       .dump();
 }
@@ -64,6 +70,7 @@ Member member_of(std::uint32_t id, std::string_view row) {
   member.previous = read.bytes("previous");
   member.issuer = read.bytes("issuer");
   member.ca_public = read.bytes("ca_public");
+  member.not_before = read.get_or<base::UnixSeconds>("not_before", 0);
   member.revoked = read.get<bool>("revoked");
   return member;
 }

@@ -5,7 +5,7 @@
 namespace qanat::store {
 namespace {
 
-constexpr std::int64_t kSchema = 2;
+constexpr std::int64_t kSchema = 3;
 constexpr std::string_view kSchema1 = R"(
 CREATE TABLE value(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE join_token(hash BLOB PRIMARY KEY, name TEXT NOT NULL, relay INTEGER NOT NULL, expires INTEGER NOT NULL,
@@ -24,6 +24,11 @@ constexpr std::string_view kSchema2 = R"(
 ALTER TABLE member ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE member ADD COLUMN issuer BLOB NOT NULL DEFAULT x'';
 PRAGMA user_version = 2;
+)";
+// Which of a member's certificates is the newer one.
+constexpr std::string_view kSchema3 = R"(
+ALTER TABLE member ADD COLUMN not_before INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 3;
 )";
 
 template <class Message>
@@ -44,7 +49,8 @@ SqliteStore::SqliteStore(const std::string& file) : db_(file) {
   if (version == kSchema) return;
   Transaction transaction(db_);
   if (version < 1) db_.execute(kSchema1);
-  db_.execute(kSchema2);
+  if (version < 2) db_.execute(kSchema2);
+  db_.execute(kSchema3);
   transaction.commit();
 }
 
@@ -120,9 +126,11 @@ std::optional<Member> SqliteStore::enrol(std::string_view token_hash, base::Unix
   if (member.id > highest) return std::nullopt;
   finish(member);
   Statement s = db_.prepare(
-      "INSERT INTO member(id, name, record, fingerprint, ca_public, issuer) VALUES(?, ?, ?, ?, ?, ?)");
+      "INSERT INTO member(id, name, record, fingerprint, ca_public, issuer, not_before) VALUES(?, ?, ?, ?, "
+      "?, ?, ?)");
   s.bind(member.id).bind_text(member.record.name()).bind_blob(member.record.SerializeAsString());
-  s.bind_blob(member.fingerprint).bind_blob(member.ca_public).bind_blob(member.issuer).run();
+  s.bind_blob(member.fingerprint).bind_blob(member.ca_public).bind_blob(member.issuer);
+  s.bind(member.not_before).run();
   transaction.commit();
   return member;
 }
@@ -130,11 +138,12 @@ std::optional<Member> SqliteStore::enrol(std::string_view token_hash, base::Unix
 std::vector<Member> SqliteStore::members() {
   std::vector<Member> out;
   Statement s = db_.prepare(
-      "SELECT id, record, fingerprint, ca_public, revoked, previous, issuer FROM member ORDER BY id");
+      "SELECT id, record, fingerprint, ca_public, revoked, previous, issuer, not_before FROM member ORDER BY "
+      "id");
   while (s.step()) {
     out.push_back({static_cast<std::uint32_t>(s.integer(0)),
                    parsed<proto::v1::NodeRecord>(s.bytes(1), "node record"), s.bytes(2), s.bytes(3),
-                   s.integer(4) != 0, s.bytes(5), s.bytes(6)});
+                   s.integer(4) != 0, s.bytes(5), s.bytes(6), static_cast<base::UnixSeconds>(s.integer(7))});
   }
   return out;
 }
@@ -151,9 +160,10 @@ void SqliteStore::revoke(std::uint32_t id) {
 
 void SqliteStore::update_keys(const Member& member) {
   Statement s = db_.prepare(
-      "UPDATE member SET record = ?, fingerprint = ?, ca_public = ?, previous = ?, issuer = ? WHERE id = ?");
+      "UPDATE member SET record = ?, fingerprint = ?, ca_public = ?, previous = ?, issuer = ?, not_before = "
+      "? WHERE id = ?");
   s.bind_blob(member.record.SerializeAsString()).bind_blob(member.fingerprint).bind_blob(member.ca_public);
-  s.bind_blob(member.previous).bind_blob(member.issuer).bind(member.id).run();
+  s.bind_blob(member.previous).bind_blob(member.issuer).bind(member.not_before).bind(member.id).run();
 }
 
 std::vector<proto::v1::Tenant> SqliteStore::tenants() {

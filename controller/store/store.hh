@@ -32,8 +32,10 @@ struct Member {
   std::string ca_public;         // of a domain: its CAs' Ed25519 keys, 32 bytes each
   bool revoked = false;
   std::string previous{};  // the certificate before, good until the newer one was seen; may be empty
-  std::string
-      issuer{};  // SHA-256 of the CA certificate that signed the newer one; empty: the first CA there was
+  // SHA-256 of the CA certificate that signed the newer one; empty: the first CA there was.
+  std::string issuer{};
+  // When `fingerprint` becomes good, as it says: a member's next one does later. 0: a release before this did not note it.
+  base::UnixSeconds not_before = 0;
 };
 
 struct JoinToken {

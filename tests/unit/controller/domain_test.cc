@@ -77,7 +77,7 @@ TEST_F(OneDomain, RevocationReachesEverybodyAtOnce) {
     EXPECT_EQ(box->held.nodes_size(), 2);
     EXPECT_EQ(box->policy(gone), nullptr);
   }
-  EXPECT_EQ(d_->level->admit(gone, far_.leaf, far_.hello())->code(), "revoked");
+  EXPECT_EQ(d_->level->admit(gone, {far_.leaf}, far_.hello())->code(), "revoked");
   EXPECT_FALSE(d_->level->revoke("far", now_));
 }
 
@@ -143,8 +143,8 @@ TEST_F(OneDomain, TokensWorkOnceForTheirNameAndForTheirTime) {
 }
 
 TEST_F(OneDomain, AnothersCertificateIsNotOnesOwn) {
-  EXPECT_EQ(d_->level->admit(city_.id, far_.leaf, city_.hello())->code(), "revoked");
-  EXPECT_EQ(d_->level->admit(city_.id, city_.leaf, far_.hello())->code(), "wrong_identity");
+  EXPECT_EQ(d_->level->admit(city_.id, {far_.leaf}, city_.hello())->code(), "revoked");
+  EXPECT_EQ(d_->level->admit(city_.id, {city_.leaf}, far_.hello())->code(), "wrong_identity");
 }
 
 TEST_F(OneDomain, TenantsReachTheirMembersAlone) {
@@ -312,7 +312,7 @@ TEST(Restart, WhatWasRestoredFromABackupSaysNothingTwice) {
     put(d, "blue", 8);
     rounds(d, 20);
     EXPECT_GT(city.held.epoch(), before.first);
-    EXPECT_TRUE(d.level->admit(late.id, late.leaf, late.hello())) << "it knows nothing of late";
+    EXPECT_TRUE(d.level->admit(late.id, {late.leaf}, late.hello())) << "it knows nothing of late";
     d.connect(far);
     Box more{"more"};
     d.enrol(more);

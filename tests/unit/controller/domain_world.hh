@@ -42,6 +42,7 @@ struct Box {
   std::string location = "gz.cn";
   std::uint32_t id = 0;
   base::Fingerprint leaf{};
+  std::string certificate;  // the same, PEM
   std::uint64_t trust = 0;  // the serial of the CAs it believes
   std::vector<proto::Ed25519Public> config_keys;
   proto::v1::NodeConfig held;
@@ -137,12 +138,13 @@ struct DomainWorld {
     const Envelope reply = level->enrol(box.request(token(box.name, box.relay)), now);
     ASSERT_TRUE(reply.has_enrolled()) << reply.refusal().message();
     box.id = reply.enrolled().node_id();
-    box.leaf = *base::certificate_fingerprint(reply.enrolled().certificate_pem());
+    box.certificate = reply.enrolled().certificate_pem();
+    box.leaf = *base::certificate_fingerprint(box.certificate);
     box.config_keys = proto::config_keys_of(reply.enrolled().config_public());
   }
   void connect(Box& box) {
     const auto hello = box.hello();
-    const auto refused = level->admit(box.id, box.leaf, hello);
+    const auto refused = level->admit(box.id, {box.leaf}, hello);
     ASSERT_FALSE(refused.has_value()) << refused->message();
     level->on_open(box.id, hello, now);
   }
@@ -160,7 +162,8 @@ struct DomainWorld {
         renew.mutable_renew()->set_csr_der(session::make_request(session::make_private_key(), box.name));
         level->on_envelope(box.id, renew, now);
       } else if (e.has_renewed()) {
-        box.leaf = *base::certificate_fingerprint(e.renewed().certificate_pem());
+        box.certificate = e.renewed().certificate_pem();
+        box.leaf = *base::certificate_fingerprint(box.certificate);
         acknowledge(box);
       }
     }

@@ -40,7 +40,7 @@ class OtherRelease : public OneDomain {
     Envelope e;
     *e.mutable_hello() = box.hello();
     as(e);
-    EXPECT_FALSE(d_->level->admit(box.id, box.leaf, e.hello()).has_value());
+    EXPECT_FALSE(d_->level->admit(box.id, {box.leaf}, e.hello()).has_value());
     d_->level->on_open(box.id, e.hello(), now_);
   }
   void run_as(base::Duration time, void (*as)(Envelope&)) {
@@ -230,13 +230,13 @@ TEST(Restored, WhoWasRevokedSinceTheBackupStaysOut) {
   std::filesystem::rename(backup, file);
   for (const bool again : {false, true}) {
     DomainWorld d(1, now, file);
-    EXPECT_EQ(d.level->admit(thief.id, thief.leaf, thief.hello()).has_value(), again)
+    EXPECT_EQ(d.level->admit(thief.id, {thief.leaf}, thief.hello()).has_value(), again)
         << "until somebody tells of it; then for good";
     if (!again) d.connect(thief);
     for (Box* box : {&city, &far}) d.connect(*box);
     rounds(d, 30);
     EXPECT_TRUE(again || d.members.closed.at(thief.id) == "revoked");
-    EXPECT_TRUE(d.level->admit(thief.id, thief.leaf, thief.hello()).has_value());
+    EXPECT_TRUE(d.level->admit(thief.id, {thief.leaf}, thief.hello()).has_value());
     for (Box* box : {&city, &far}) {
       EXPECT_GT(box->held.epoch(), epoch);
       ASSERT_EQ(box->held.denied_headends_size(), 1) << box->name;

@@ -187,8 +187,8 @@ TEST_F(TwoDomains, ADomainsNewCaIsBelievedAbove) {
   EXPECT_NE(d1_.authority.config_public(), signing) << "configurations are signed by a new key";
   EXPECT_EQ(city_.config_keys, std::vector{d1_.authority.config_public()});
   EXPECT_NE(city_.leaf, leaf);
-  EXPECT_TRUE(d1_.level->admit(city_.id, leaf, city_.hello()).has_value()) << "the former certificate";
-  EXPECT_FALSE(d1_.level->admit(city_.id, city_.leaf, city_.hello()).has_value());
+  EXPECT_TRUE(d1_.level->admit(city_.id, {leaf}, city_.hello()).has_value()) << "the former certificate";
+  EXPECT_FALSE(d1_.level->admit(city_.id, {city_.leaf}, city_.hello()).has_value());
   // The other domain has the records with the new bindings: the global level found them sound.
   for (const auto& record : far_.held.nodes()) {
     if (record.domain_id() != 1) continue;
