@@ -247,7 +247,7 @@ void Controller::handle(Entity from, Session& session, Mail mail, base::Time now
     for (const auto& [id, entity] : entities_)
       if (entity == from) member = id;
     if (!envelope.has_hello() || member == 0) return end(from, now);
-    if (const auto refusal = level_->admit(member, leaves_[member], envelope.hello())) {
+    if (const auto refusal = level_->admit(member, {leaves_[member]}, envelope.hello())) {
       proto::v1::Envelope out;
       *out.mutable_refusal() = *refusal;
       post(from, session.connection, session.sent_until, out);

@@ -110,6 +110,9 @@ class Restore : public LabFixture {
     lab::start(process("controller-" + name));
     save(*lab_);
   }
+  static bool said(const std::string& what) {
+    return last_lines(process("controller-domain1").log, 200).find(what) != std::string::npos;
+  }
   static std::string logs() {
     std::string text;
     for (const char* name : {"controller-global", "controller-domain1", "qanatd-city", "qanatd-spare"})
@@ -141,6 +144,8 @@ TEST_F(Restore, BoxesComeBackByThemselvesVersionsGrowAndWhoWasRevokedStaysOut) {
 
   // What the backup knows nothing of.
   ASSERT_TRUE(tenant_reaches("198.51.100.0/24")) << logs();
+  call(controller("domain1").socket, "POST", "/v1/nodes/far1/rotate-key", json());  // a new certificate, too
+  EXPECT_TRUE(within(10s, [] { return said("far1) has a new certificate and a new static key"); })) << logs();
   call(controller("domain1").socket, "DELETE", "/v1/nodes/spare", json());
   EXPECT_TRUE(within(5s, [] { return !status("spare").at("controller").at("connected"); }));
   EXPECT_TRUE(within(5s, [] {  // everybody has acknowledged that it is denied
@@ -171,6 +176,7 @@ TEST_F(Restore, BoxesComeBackByThemselvesVersionsGrowAndWhoWasRevokedStaysOut) {
     EXPECT_GT(held(box), before[box]) << box;
     EXPECT_EQ(status(box).at("node"), numbers[box]) << "as itself, by the certificate that it had";
   }
+  EXPECT_TRUE(said("far1) has a certificate of ours that is newer than this state")) << logs();
   EXPECT_GE(ask("global", "/v1/status").at("epoch").get<std::uint64_t>(), global_epoch);
   EXPECT_LE(outage.outage_ms(), kUndisturbedMs);
 
