@@ -35,6 +35,20 @@ TEST(JsonViews, ATenantIsReadStrictly) {
   }
 }
 
+TEST(JsonViews, APlaneThatIsReservedIsThereWithoutTraffic) {
+  session::TrafficView traffic;
+  traffic.plane_bps = {{2, 5e6}};
+  traffic.reserves[1] = {.from = 1'800'000'000, .until = 1'800'003'600, .reserved_bps = 3e7, .used_bps = 2e7};
+  EXPECT_NE(
+      to_json(traffic).find(
+          R"("planes":[{"plane":1,"carried_bps":0,"reserved":{"bps":30000000,"used_bps":20000000,)"
+          R"("from":"2027-01-15T08:00:00Z","until":"2027-01-15T09:00:00Z"}},{"plane":2,"carried_bps":5000000}])"),
+      std::string::npos)
+      << to_json(traffic);
+  traffic.reserves[1].next_bps = 1e6;
+  EXPECT_NE(to_json(traffic).find(R"("next_bps":1000000)"), std::string::npos);
+}
+
 TEST(JsonViews, AJoinTokenRequestHasDefaults) {
   const auto r = parse_join_token_request(R"({"node":"city"})");
   ASSERT_TRUE(std::holds_alternative<JoinTokenRequest>(r));
