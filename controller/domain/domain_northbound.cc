@@ -86,11 +86,8 @@ void Domain::explain(const Pair& pair, const proto::v1::SrPolicy& policy, std::s
                                   tier_lists().chosen(pair, tier), tier_ways_.of(pair, tier), *first)
                       : PathReason::Pending);
   const auto risks = [&](std::size_t list) {
-    std::uint32_t bits = 0;
     const auto route = route_of(policy.paths(static_cast<int>(list)), pair.second);
-    for (const ids::NodeId relay : route ? route->relay_list() : std::span<const ids::NodeId>())
-      bits |= steering_.risks_of(relay.value);
-    return bits;
+    return route ? engine_.risks_of(pair, *route) : 0;
   };
   for (std::size_t list = 1; list < views.size(); ++list) {
     views[list].reason = views[list].weight.value_or(0) > 0 ? "split" : "backup";

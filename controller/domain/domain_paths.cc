@@ -30,7 +30,7 @@ void Domain::recompute(Now now) {
       nodes.push_back(node);
     }
     engine_.rank_by(steering_.objective());
-    engine_.rebuild(std::move(nodes), links_.links(), pairs_);
+    engine_.rebuild(std::move(nodes), links_.links(), pairs_, steering_.line_risks());
     everything_ = false;
   }
   const auto unknowns = warming_up ? paths::Unknowns::AreTrusted : paths::Unknowns::AreLost;

@@ -23,9 +23,13 @@ Steering::Steering(const policy::Rules& rules, const std::map<std::string, std::
     drained_.insert(node);
     if (drain.mode == policy::DrainMode::Hard) hard_.insert(node);
   }
-  for (std::size_t bit = 0; bit < std::min(rules.risks.size(), policy::kMostRisks); ++bit)
+  for (std::size_t bit = 0; bit < std::min(rules.risks.size(), policy::kMostRisks); ++bit) {
     for (const std::string& name : rules.risks[bit].nodes)
       if (const std::uint32_t node = number(name); node != 0) risks_[node] |= 1u << bit;
+    for (const auto& line : rules.risks[bit].lines)
+      if (const std::uint32_t node = number(line.node); node != 0)
+        line_risks_.push_back({ids::NodeId{node}, ids::PlaneId{line.plane}, 1u << bit});
+  }
   for (const policy::RouteRule& rule : rules.routes) {
     const std::uint32_t from = number(rule.from), to = number(rule.to);
     if (from == 0 || to == 0) continue;

@@ -46,6 +46,8 @@ class Steering {
     const auto at = risks_.find(node);
     return at == risks_.end() ? 0 : at->second;
   }
+  // Likewise, of single lines.
+  const std::vector<topology::LineRisk>& line_risks() const { return line_risks_; }
   // What the pair's own rule has to do with a route that works.
   enum class Obeyed : std::uint8_t { NoRule, Pinned, Avoiding, Unavoidable };
   Obeyed obeyed(const paths::Engine::Pair& pair, const paths::Route& route) const;
@@ -79,6 +81,7 @@ class Steering {
   std::map<paths::Engine::Pair, Route> routes_;
   std::map<std::uint8_t, std::uint32_t> tolls_us_;
   std::map<std::uint32_t, std::uint32_t> risks_;
+  std::vector<topology::LineRisk> line_risks_;  // in the rules' order; a line may be there several times
   base::UnixSeconds since_ = 0, until_ = kNever;
 };
 

@@ -75,7 +75,7 @@ class World {
     }
     for (const auto& [name, number] : frozen.numbers) names_[number] = name;
     engine_.rank_by(steering_.objective());
-    engine_.rebuild(std::move(nodes), links, pairs);
+    engine_.rebuild(std::move(nodes), links, pairs, steering_.line_risks());
   }
 
   // As a tick does: every pair once, in order, with the relays' load.
@@ -197,10 +197,13 @@ class Answering {
 
   std::vector<telemetry::Link> changed_links() {
     for (const auto& name : question_.fail_nodes) failed_.insert(number(name));
-    for (const auto& risk : frozen_.rules.risks)
-      if (std::count(question_.fail_risks.begin(), question_.fail_risks.end(), risk.name) != 0)
-        for (const auto& name : risk.nodes)
-          if (frozen_.numbers.contains(name)) failed_.insert(number(name));
+    for (const auto& risk : frozen_.rules.risks) {
+      if (std::count(question_.fail_risks.begin(), question_.fail_risks.end(), risk.name) == 0) continue;
+      for (const auto& name : risk.nodes)
+        if (frozen_.numbers.contains(name)) failed_.insert(number(name));
+      for (const auto& line : risk.lines)
+        if (frozen_.numbers.contains(line.node)) failed_lines_.emplace(number(line.node), line.plane);
+    }
     std::map<telemetry::LinkKey, telemetry::Link> links;
     for (const auto& link : frozen_.links) links[link.key] = link;
     for (const auto& added : question_.add_links) {
@@ -224,6 +227,9 @@ class Answering {
 
   bool fails(const telemetry::LinkKey& key) const {
     if (failed_.contains(key.from.value) || failed_.contains(key.to.value)) return true;
+    if (failed_lines_.contains({key.from.value, key.from_plane.value}) ||
+        failed_lines_.contains({key.to.value, key.to_plane.value}))
+      return true;
     const auto on = [&](std::uint32_t plane) {
       return key.from_plane.value == plane || key.to_plane.value == plane;
     };
@@ -347,6 +353,7 @@ class Answering {
   const Frozen& frozen_;
   const WhatIf& question_;
   std::set<std::uint32_t> failed_;
+  std::set<std::pair<std::uint32_t, std::uint8_t>> failed_lines_;  // and on which plane
   WhatIfAnswer answer_;
 };
 

@@ -238,7 +238,7 @@ void Global::recompute(Now now) {
     if (borders_.settle(nodes, links, pairs_, steering_.objective(), now.mono))
       emit({"borders_changed", {{"borders", std::to_string(borders_.held().size())}}});
     engine_.rank_by(steering_.objective());
-    engine_.rebuild(std::move(nodes), links, pairs_);
+    engine_.rebuild(std::move(nodes), links, pairs_, steering_.line_risks());
     everything_ = false;
   }
   const auto unsettled = std::exchange(unsettled_, {});

@@ -1,4 +1,4 @@
-// Shared risks as an intent has them: which boxes go down together. Included by .cc files alone.
+// Shared risks as an intent has them: which boxes and lines go down together. Included by .cc files alone.
 #pragma once
 
 #include "controller/northbound/object_reader.hh"

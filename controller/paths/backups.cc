@@ -9,9 +9,10 @@ namespace {
 
 // A backup is ranked by what it shares with the ways before it, the worst kind first, then by its cost, in one number:
 // what is shared stands in the three bits above kNoWay.
-constexpr std::uint32_t kSharesRisk = 1u << 28;
-constexpr std::uint32_t kSharesRelay = 2u << 28;
-constexpr std::uint32_t kSharesLink = 4u << 28;
+constexpr std::uint32_t kSharesPlane = 1u << 28;
+constexpr std::uint32_t kSharesRisk = 2u << 28;
+constexpr std::uint32_t kSharesRelay = 4u << 28;
+constexpr std::uint32_t kSharesLink = 7u << 28;  // of a relay: the worst of what is shared there
 constexpr std::uint32_t kNone = 7u << 28 | kNoWay;
 constexpr std::uint32_t kDirect = 0xfffe;  // stands for a relay where there is none
 
@@ -51,7 +52,19 @@ Way CandidateTable::rank1(Index from, Index to) const {
   return way_over(a, b, in, plane_[node_of(a)][node_of(b)], plane_[node_of(b)][to]);
 }
 
-std::uint32_t CandidateTable::overlap(Way a, Way b) const {
+// Of both ends' lines and its relays'; while lines_share().
+std::uint32_t CandidateTable::line_risks(Index from, Index to, Way way) const {
+  const auto plane = [way](std::size_t hop) { return ids::PlaneId{way.plane(hop)}; };
+  const std::size_t last = way.hops() - 1;
+  std::uint32_t risks = topology_.end_line_risk(from, plane(0)) | topology_.end_line_risk(to, plane(last));
+  for (std::size_t hop = 0; hop < last; ++hop) {
+    const Index relay = node_of(hop == 0 ? way.first : way.second);
+    risks |= topology_.relay_line_risk(relay, plane(hop)) | topology_.relay_line_risk(relay, plane(hop + 1));
+  }
+  return risks;
+}
+
+std::uint32_t CandidateTable::overlap(Index from, Index to, Way a, Way b) const {
   std::uint32_t shared = 0;
   const std::array<std::uint16_t, 2> ra{a.first, a.second}, rb{b.first, b.second};
   const std::size_t la = a.hops() - 1, lb = b.hops() - 1;  // relays of each
@@ -62,6 +75,10 @@ std::uint32_t CandidateTable::overlap(Way a, Way b) const {
       if (ra[i] == rb[j]) shared |= kSharesRelay;
   }
   for (std::size_t j = 0; j < lb; ++j) risk_b |= topology_.nodes()[node_of(rb[j])].risk;
+  if (topology_.lines_share()) {
+    risk_a |= line_risks(from, to, a);
+    risk_b |= line_risks(from, to, b);
+  }
   if ((risk_a & risk_b) != 0) shared |= kSharesRisk;
   const bool several = topology_.planes().size() > 1;
   if ((shared & kSharesRelay) == 0 && !several)
@@ -69,7 +86,7 @@ std::uint32_t CandidateTable::overlap(Way a, Way b) const {
   for (std::size_t i = 0; i <= la; ++i) {
     for (std::size_t j = 0; j <= lb; ++j) {
       if (a.plane(i) != b.plane(j)) continue;
-      if (several) shared |= kSharesRisk;
+      if (several) shared |= kSharesPlane;
       const bool starts = i == 0 || j == 0 ? i == j : ra[i - 1] == rb[j - 1];
       const bool ends = i == la || j == lb ? i == la && j == lb : ra[i] == rb[j];
       if (starts && ends) shared |= kSharesLink;
@@ -267,7 +284,7 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
       for (std::size_t before = 0; before < rank; ++before) {
         const Way other = ways_[from][to][before];
         if (other == way) return;
-        key |= overlap(way, other);
+        key |= overlap(from, to, way, other);
       }
       if (key >= limit[lane]) return;
       if (objective_.limited() && !sums(from, to, way).meets(objective_)) return;

@@ -34,6 +34,7 @@ CandidateTable::CandidateTable(const topology::Topology& topology, const Objecti
   no_way_.assign(padded(n), kNoWay);
   relay_of_.assign(n, kNoRelay);
   for (std::size_t k = 0; k < r; ++k) relay_of_[node_of(k)] = static_cast<std::uint16_t>(k);
+  risks_ = topology.lines_share();
   for (const Index relay : topology.relays()) risks_ |= topology.nodes()[relay].risk != 0;
   if (objective.limited()) {
     least_out_.resize(n);

@@ -56,7 +56,7 @@ class CandidateTable {
   const topology::Topology& topology() const { return topology_; }
   // Of memory, that ways take.
   std::size_t way_bytes() const { return ways_.bytes(); }
-  // Null where no relay shares a risk.
+  // Null where neither relays nor lines share a risk.
   const topology::Topology* risky() const { return risks_ ? &topology_ : nullptr; }
   // rank 0 … kMaxLists − 1; ways of one pair exist up to some rank and not beyond.
   Way way(Index from, Index to, std::size_t rank) const { return ways_[from][to][rank]; }
@@ -100,7 +100,8 @@ class CandidateTable {
   template <typename Try>
   void sweep(std::uint32_t base, const std::uint32_t* row, const std::uint32_t* limit, Way way,
              Try&& attempt);
-  std::uint32_t overlap(Way a, Way b) const;
+  std::uint32_t overlap(Index from, Index to, Way a, Way b) const;
+  std::uint32_t line_risks(Index from, Index to, Way way) const;
 
   // ---- limits over a whole way ----
   Sums sums(Index from, Index to, Way way) const;
@@ -150,7 +151,7 @@ class CandidateTable {
   // [rtt, loss, jitter][node][node] of the cheapest plane, capped at kNoWay, and a row of its limit + 1; where limited.
   std::array<Grid<std::uint32_t>, 3> sums_;
   std::array<std::vector<std::uint32_t>, 3> beyond_;
-  bool risks_ = false;                      // some relay shares a risk
+  bool risks_ = false;                      // some relay shares a risk, or some line
   std::vector<Sums> least_out_, least_in_;  // [node] the least of each sum over its links, where limits are
 };
 

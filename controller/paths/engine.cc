@@ -7,9 +7,9 @@ namespace qanat::paths {
 using telemetry::LinkState;
 
 void Engine::rebuild(std::vector<topology::Node> nodes, std::span<const telemetry::Link> links,
-                     const std::set<Pair>& wanted) {
+                     const std::set<Pair>& wanted, std::span<const topology::LineRisk> lines) {
   table_.reset();
-  topology_ = std::make_unique<topology::Topology>(std::move(nodes), links);
+  topology_ = std::make_unique<topology::Topology>(std::move(nodes), links, lines);
   table_ = std::make_unique<CandidateTable>(*topology_, objective_);
   resting_.clear();
   for (topology::Index i = 0; i < topology_->nodes().size(); ++i)
@@ -79,6 +79,13 @@ Choices Engine::or_last_resort(topology::Index from, topology::Index to, Choices
       }
   }
   return best ? Choices{*best} : chosen;
+}
+
+std::uint32_t Engine::risks_of(const Pair& pair, const Route& route) const {
+  if (!topology_) return 0;
+  const auto from = topology_->index_of(ids::NodeId{pair.first}),
+             to = topology_->index_of(ids::NodeId{pair.second});
+  return from && to ? paths::risks_of(route, *from, *to, *topology_) : 0;
 }
 
 RouteNow Engine::evaluate(const Pair& pair, const Route& route, Resting resting) const {

@@ -20,9 +20,9 @@ class Engine {
   void rank_by(const Objective& objective) { objective_ = objective; }
   // Everything anew; only `wanted` pairs get lists.
   void rebuild(std::vector<topology::Node> nodes, std::span<const telemetry::Link> links,
-               const std::set<Pair>& wanted);
-  // These links are different, Unknown ones gone. False when everything has to be made anew: a plane is new, or there is
-  // nothing yet.
+               const std::set<Pair>& wanted, std::span<const topology::LineRisk> lines = {});
+  // These links are different, Unknown ones gone. False when everything has to be made anew: a plane is new, or a line of a
+  // node whose lines share risks, or there is nothing yet.
   bool update(std::span<const telemetry::Link> changed);
 
   // May the pair choose differently since the tick before?
@@ -33,6 +33,8 @@ class Engine {
   std::size_t relays() const { return topology_ ? topology_->relays().size() : 0; }
 
   // ---- for who steers by hand ----
+  // Of its relays and lines, a bit each; 0 where an end is not known.
+  std::uint32_t risks_of(const Pair& pair, const Route& route) const;
   // A route as it is now; Dead where a node of it is not known.
   RouteNow evaluate(const Pair& pair, const Route& route, Resting resting = Resting::AreNoRelays) const;
   // The way over these relays in this order, by the cheapest plane of each hop; nothing where that does not work.

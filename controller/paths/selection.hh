@@ -75,7 +75,7 @@ enum class Resting : std::uint8_t {
 RouteNow evaluate(const CandidateTable& table, Index from, Index to, const Route& route,
                   Resting resting = Resting::AreNoRelays);
 
-// What a candidate shares with the routes already chosen, worst kind first: links, relays, risks of theirs, planes.
+// What a candidate shares with the routes already chosen, worst kind first: links, relays, risks, planes.
 struct Overlap {
   std::uint32_t links = 0;
   std::uint32_t relays = 0;
@@ -83,11 +83,14 @@ struct Overlap {
   std::uint32_t planes = 0;
   auto operator<=>(const Overlap&) const = default;
 };
-// Of its relays together.
-std::uint32_t risks_of(const Route& route, const topology::Topology& topology);
-// Null: no relay shares a risk.
-Overlap overlap_of(const Route& route, const std::vector<Route>& chosen,
-                   const topology::Topology* risky = nullptr);
+// Of its relays and lines together, but for what all lines of an end share.
+std::uint32_t risks_of(const Route& route, Index from, Index to, const topology::Topology& topology);
+// Whose routes they are. Null: neither relays nor lines share a risk.
+struct Ends {
+  const topology::Topology* risky = nullptr;
+  Index from = 0, to = 0;
+};
+Overlap overlap_of(const Route& route, const std::vector<Route>& chosen, const Ends& ends = {});
 
 // The new choices for a pair. `held` may be empty; `load` counts the pair as it is held. What is kept keeps the cost it was
 // chosen at, so equal choices give equal configurations. When nothing usable is known, `held` stays as it is: the headend's

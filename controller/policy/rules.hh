@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -90,12 +91,19 @@ struct Freeze {
   bool operator==(const Freeze&) const = default;
 };
 
-// Boxes that go down together: by a duct, a power feed, an operator. Of a pair's lists, those behind the first go over relays
-// that share none with those before them, where there are such.
+// Boxes and single lines of boxes that go down together: by a duct, a power feed, an operator. Of a pair's lists, those behind
+// the first go over relays and lines that share none with those before them, where there are such.
 inline constexpr std::size_t kMostRisks = 32;
+inline constexpr std::size_t kMostRiskLines = 4096;  // of each
 struct Risk {
+  struct Line {  // by which a box is on a plane
+    std::string node;
+    std::uint8_t plane = 1;
+    auto operator<=>(const Line&) const = default;
+  };
   std::string name;
-  std::vector<std::string> nodes;
+  std::vector<std::string> nodes{};
+  std::vector<Line> lines{};
   bool operator==(const Risk&) const = default;
 };
 

@@ -39,7 +39,7 @@ struct WhatIf {
     double mbps = 0;  // 0: only its way is asked for
   };
   std::vector<std::string> fail_nodes;
-  std::vector<std::string> fail_risks;  // all that share one
+  std::vector<std::string> fail_risks;  // all boxes and lines that share one
   std::vector<Link> fail_links;
   std::vector<std::uint32_t> fail_planes;
   std::vector<NewLink> add_links;

@@ -15,7 +15,8 @@ std::uint32_t link_cost_us(std::uint32_t rtt_us, std::uint32_t loss_ppm) {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(rtt_us + penalty, kUnreachable - 1));
 }
 
-Topology::Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links)
+Topology::Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links,
+                   std::span<const LineRisk> lines)
     : nodes_(std::move(nodes)) {
   std::sort(nodes_.begin(), nodes_.end(), [](const Node& a, const Node& b) { return a.id < b.id; });
   const std::size_t n = nodes_.size();
@@ -31,7 +32,41 @@ Topology::Topology(std::vector<Node> nodes, std::span<const telemetry::Link> lin
   }
   links_.resize(n * n * planes_.size());
   for (std::size_t at = 0; at < links_.size(); ++at) links_[at].plane = planes_[at % planes_.size()];
+  set_lines(lines, links);
   for (const telemetry::Link& link : links) set(link);
+}
+
+void Topology::set_lines(std::span<const LineRisk> lines, std::span<const telemetry::Link> links) {
+  if (planes_.size() < 2) {
+    for (const LineRisk& of : lines)
+      if (const auto node = index_of(of.node); node && !planes_.empty() && of.plane == planes_[0])
+        nodes_[*node].risk |= of.risk;
+    return;
+  }
+  for (const LineRisk& of : lines) {
+    const auto node = index_of(of.node);
+    if (!node || of.risk == 0 || of.plane.value >= kLines) continue;
+    if (lines_.empty()) {
+      lines_.resize(nodes_.size() * kLines);
+      has_.assign(nodes_.size(), 0xffff);
+    }
+    lines_[*node * kLines + of.plane.value].as_relay |= of.risk;
+    has_[*node] = 0;
+  }
+  if (lines_.empty()) return;
+  for (const telemetry::Link& link : links) {
+    if (link.state == LinkState::Unknown || link.key.from_plane != link.key.to_plane) continue;
+    for (const ids::NodeId end : {link.key.from, link.key.to})
+      if (const auto node = index_of(end))
+        has_[*node] |= static_cast<std::uint16_t>(1u << (link.key.from_plane.value & 15));
+  }
+  for (Index node = 0; node < nodes_.size(); ++node) {
+    Line* const of = lines_.data() + node * kLines;
+    std::uint32_t by_all = ~0u;
+    for (const ids::PlaneId plane : planes_)
+      if (has_line(node, plane)) by_all &= of[plane.value].as_relay;
+    for (const ids::PlaneId plane : planes_) of[plane.value].as_end = of[plane.value].as_relay & ~by_all;
+  }
 }
 
 std::optional<Index> Topology::index_of(ids::NodeId id) const {
@@ -56,6 +91,9 @@ Topology::Change Topology::set(const telemetry::Link& link) {
   if (plane == planes_.end() || *plane != link.key.from_plane) {
     return link.state == LinkState::Unknown ? Change::Same : Change::NewPlane;
   }
+  if (lines_share() && link.state != LinkState::Unknown &&
+      !(has_line(*from, *plane) && has_line(*to, *plane)))
+    return Change::NewPlane;
   PlaneLink now{.plane = *plane, .state = link.state};
   if (now.state == LinkState::Usable) {
     now.cost_us = link_cost_us(link.rtt_us, link.loss_ppm);

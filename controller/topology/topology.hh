@@ -23,6 +23,14 @@ struct Node {
   std::uint32_t risk = 0;  // bit r: shares risk r (an operator, a city, a cable) with whoever has that bit
 };
 
+// Of a node's line on one plane: bits as Node::risk has them.
+struct LineRisk {
+  ids::NodeId node;
+  ids::PlaneId plane;
+  std::uint32_t risk = 0;
+  bool operator==(const LineRisk&) const = default;
+};
+
 using Index = std::uint32_t;  // of a node in Topology::nodes()
 inline constexpr std::uint32_t kUnreachable = std::numeric_limits<std::uint32_t>::max();
 
@@ -45,8 +53,9 @@ std::uint32_t link_cost_us(std::uint32_t rtt_us, std::uint32_t loss_ppm);
 class Topology {
  public:
   // Nodes in any order, ids distinct; links as Matrix::links() gives them; links of other nodes or between different
-  // planes are left out. Planes are those that the links use.
-  Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links);
+  // planes are left out. Planes are those that the links use. `lines` of other nodes are passed over; of one line, all count.
+  Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links,
+           std::span<const LineRisk> lines = {});
 
   std::span<const Node> nodes() const { return nodes_; }            // ascending id
   std::span<const Index> relays() const { return relays_; }         // ascending
@@ -60,16 +69,34 @@ class Topology {
   }
   PlaneLink link(Index from, Index to, ids::PlaneId plane) const;
 
+  // ---- lines' risks. With a single plane, a relay's line is as its box, an end has no choice: all is in Node::risk ----
+  bool lines_share() const { return !lines_.empty(); }
+  // What a relay's line shares; and an end's, but for what all lines of the end share. While lines_share().
+  std::uint32_t relay_line_risk(Index node, ids::PlaneId plane) const { return line(node, plane).as_relay; }
+  std::uint32_t end_line_risk(Index node, ids::PlaneId plane) const { return line(node, plane).as_end; }
+
   // A link as it is now; Unknown takes it out. Same when nothing is different or it is none of ours; NewPlane when this
-  // topology has to be made anew.
+  // topology has to be made anew: for a plane, or for another line of a node whose lines share risks.
   enum class Change : std::uint8_t { Same, Changed, NewPlane };
   Change set(const telemetry::Link& link);
 
  private:
+  struct Line {
+    std::uint32_t as_relay = 0;
+    std::uint32_t as_end = 0;
+  };
+  static constexpr std::size_t kLines = ids::PlaneId::kMax + 1;
+  const Line& line(Index node, ids::PlaneId plane) const { return lines_[node * kLines + plane.value]; }
+  void set_lines(std::span<const LineRisk> lines, std::span<const telemetry::Link> links);
+  bool has_line(Index node, ids::PlaneId plane) const { return (has_[node] >> plane.value & 1) != 0; }
+
   std::vector<Node> nodes_;
   std::vector<Index> relays_;
   std::vector<ids::PlaneId> planes_;
   std::vector<PlaneLink> links_;  // of pair (from, to) from (from · n + to) · planes on
+  std::vector<Line> lines_;       // [node · kLines + plane]; empty where no line shares a risk
+  std::vector<std::uint16_t>
+      has_;  // [node] bit p: a line on plane p; all for nodes whose lines share nothing. Empty as lines_
 };
 
 }  // namespace qanat::topology

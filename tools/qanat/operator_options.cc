@@ -38,7 +38,8 @@ void add_what_if(CLI::App& app, Arguments& a, Action& action) {
                           "  qanat whatif --move city,far1,far2,40 --capacity city,far2,1,100",
                           [&a] { return what_if(a.options, a.what_if); });
   ask->add_option("--fail-node", q.fail_nodes, "a box is gone")->type_name("NODE");
-  ask->add_option("--fail-risk", q.fail_risks, "all boxes that share a risk are gone")->type_name("RISK");
+  ask->add_option("--fail-risk", q.fail_risks, "all boxes and lines that share a risk are gone")
+      ->type_name("RISK");
   ask->add_option("--fail-link", q.fail_links, "nothing passes between two boxes")->type_name("A,B[,PLANE]");
   ask->add_option("--fail-plane", q.fail_planes, "an operator's network is gone")->type_name("PLANE");
   ask->add_option("--add-link", q.add_links, "a line more, or a better one")

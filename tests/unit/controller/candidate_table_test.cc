@@ -297,6 +297,66 @@ TEST(CandidateTable, RelaysThatShareARiskBackEachOtherUpOnlyForWantOfBetter) {
   EXPECT_EQ(lists[2].route.relays[0].value, 4u);
 }
 
+// The first relays of the pair's lists, in their order; 0: the direct way.
+std::vector<std::uint32_t> first_relays(const Net& net) {
+  const Topology t = net.topology();
+  CandidateTable table(t, {});
+  table.build();
+  std::vector<std::uint32_t> out;
+  for (const Choice& choice : table.lists(0, 1))
+    out.push_back(choice.route.relay_count == 0 ? 0 : choice.route.relays[0].value);
+  return out;
+}
+
+TEST(CandidateTable, RelaysWhoseLinesShareARiskAreAsRelaysThatDo) {
+  Net net(5, {3, 4, 5});
+  for (const std::uint32_t relay : {3u, 4u, 5u})
+    net.link(1, relay, 1, 9'000 + relay).link(relay, 2, 1, 9'000);
+  net.line_risk(3, 2).line_risk(4, 2);
+  EXPECT_EQ(first_relays(net), (std::vector<std::uint32_t>{3, 4, 5})) << "nothing goes by those lines";
+  net.line_risk(1, 1).line_risk(2, 1).line_risk(3, 1).line_risk(4, 1);
+  EXPECT_EQ(first_relays(net), (std::vector<std::uint32_t>{3, 5, 4})) << "the ends' have no other";
+}
+
+TEST(CandidateTable, ARiskOfLinesCountsWhereThePlaneIsSharedInAnyCase) {
+  // The headend has one line. Relay 5 alone is not on the duct.
+  Net net(5, {3, 4, 5});
+  for (const std::uint32_t relay : {3u, 4u, 5u}) {
+    net.link(1, relay, 1, 9'000 + relay);
+    for (const std::uint8_t plane : {1, 2}) net.link(relay, 2, plane, 9'000 + relay + plane);
+  }
+  EXPECT_EQ(first_relays(net), (std::vector<std::uint32_t>{3, 4, 5, 3}));
+  net.line_risk(3, 1).line_risk(4, 1).line_risk(1, 1);
+  EXPECT_EQ(first_relays(net), (std::vector<std::uint32_t>{3, 5, 4, 3}));
+  net.lines.clear();
+  net.line_risk(3, 2).line_risk(4, 2);
+  EXPECT_EQ(first_relays(net), (std::vector<std::uint32_t>{3, 4, 5, 3})) << "the best way is not on plane 2";
+}
+
+TEST(CandidateTable, AnEndsLineIsAvoidedByAPlaneThatDoesNotShareItsRisk) {
+  Net net(2);
+  for (const std::uint8_t plane : {1, 2, 3}) net.link(1, 2, plane, 10'000u * plane);
+  const auto planes = [&net] {
+    const Topology t = net.topology();
+    CandidateTable table(t, {});
+    table.build();
+    std::vector<std::uint32_t> out;
+    for (const Choice& choice : table.lists(0, 1)) out.push_back(choice.route.planes[0].value);
+    return out;
+  };
+  EXPECT_EQ(planes(), (std::vector<std::uint32_t>{1, 2, 3}));
+  for (const std::uint32_t end : {1u, 2u}) {
+    net.lines.clear();
+    net.line_risk(end, 1).line_risk(end, 2);
+    EXPECT_EQ(planes(), (std::vector<std::uint32_t>{1, 3, 2})) << "end " << end;
+    net.line_risk(end, 3);
+    EXPECT_EQ(planes(), (std::vector<std::uint32_t>{1, 2, 3})) << "none avoids it";
+  }
+  net.lines.clear();
+  net.line_risk(1, 1).line_risk(2, 2);
+  EXPECT_EQ(planes(), (std::vector<std::uint32_t>{1, 3, 2})) << "one end's line and the other end's";
+}
+
 TEST(CandidateTable, TwoChainsOfRelaysBackEachOtherUp) {
   Net net(6, {3, 4, 5, 6});
   net.link(1, 3, 1, 5'000).link(3, 4, 1, 5'000).link(4, 2, 1, 5'000);

@@ -19,7 +19,7 @@ constexpr const char* kWhole = R"({
   "rates": [{"tenant": "lab", "committed_mbps": 50, "burst_mbps": 200.5}, {"tenant": "two", "committed_mbps": 5}],
   "slas": [{"tenant": "lab", "tier": "interactive", "latency_ms": 60, "loss_pct": 0.5}],
   "freezes": [{"from": "2030-12-24T00:00:00Z", "until": "2030-12-27T00:00:00Z", "why": "holidays"}],
-  "risks": [{"name": "duct", "nodes": ["relay", "relay2"]}],
+  "risks": [{"name": "duct", "nodes": ["relay", "relay2"], "lines": ["far/2", "city/15"]}, {"name": "carrier", "lines": ["city/1", "far/1"]}],
   "limits": [{"tenant": "lab", "tier": "bulk", "planes": [3, 2]}, {"tenant": "two", "planes": [1], "within": ["gz.cn", "sh.cn"]}],
   "pace": {"moves_pct_per_minute": 2.5}})";
 
@@ -44,6 +44,8 @@ TEST(Intent, ADocumentIsReadBackToTheSame) {
   EXPECT_EQ(intent.rules.slas[0].most_loss_ppm, 5'000u);
   EXPECT_EQ(intent.rules.freezes[0].why, "holidays");
   EXPECT_EQ(intent.rules.risks[0].nodes[1], "relay2");
+  EXPECT_EQ(intent.rules.risks[0].lines, (std::vector<policy::Risk::Line>{{"far", 2}, {"city", 15}}));
+  EXPECT_TRUE(intent.rules.risks[1].nodes.empty());
   EXPECT_EQ(intent.rules.limits[0].planes, (std::vector<std::uint8_t>{2, 3}));
   EXPECT_EQ(intent.rules.limits[1].tier, std::nullopt);
   EXPECT_EQ(intent.rules.limits[1].within, (std::vector<std::string>{"gz.cn", "sh.cn"}));
@@ -66,7 +68,9 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
     "rates": [{"tenant": "lab", "committed_mbps": 5, "burst_mbps": 4}, {"tenant": "lab"}],
     "slas": [{"tenant": "lab", "tier": "fast"}],
     "freezes": [{"from": "2030-12-24T00:00:00Z"}, {"from": "2030-12-24T00:00:00Z", "until": "2030-12-23T00:00:00Z"}],
-    "risks": [{"name": "Duct", "nodes": ["a", "a"]}, {"name": "power", "nodes": ["a"]}, {"name": "power"}],
+    "risks": [{"name": "Duct", "nodes": ["a", "a"]}, {"name": "power", "nodes": ["a"]}, {"name": "power"},
+              {"name": "lines", "nodes": ["b"], "lines": ["a", "a/0", "a/16", "a/99999999999", "a/01", "a/1x", "A/1", "/1", "a/", "a/2", "a/2", "b/3"]},
+              {"name": "one", "lines": ["a/1"]}, {"name": "none", "lines": []}, {"name": "no-list", "lines": "a/1"}],
     "limits": [{"tenant": "A"}, {"tenant": "b", "tier": "fast", "planes": [0, 16, "x", 2, 2]}, {"tenant": "b", "planes": []},
                {"planes": [1]}, {"tenant": "c", "within": []}, {"tenant": "d", "within": ["Gz", "a", "a", ""]}],
     "pace": {"moves_pct_per_minute": 101},
@@ -106,6 +110,20 @@ TEST(Intent, EverythingThatIsWrongIsSaidAtOnce) {
                            "risks[1].nodes: fewer than two",
                            "risks[2].name: 'power' is there twice",
                            "risks[2].nodes: missing",
+                           "risks[3].lines: 'a' is no line, expected a box and its plane as relay1/2",
+                           "risks[3].lines: 'a/0': no plane, 1 to 15",
+                           "risks[3].lines: 'a/16': no plane, 1 to 15",
+                           "risks[3].lines: 'a/99999999999': no plane, 1 to 15",
+                           "risks[3].lines: 'a/01' is no line",
+                           "risks[3].lines: 'a/1x' is no line",
+                           "risks[3].lines: 'A/1': 'A' is no name",
+                           "risks[3].lines: '/1': '' is no name",
+                           "risks[3].lines: 'a/' is no line",
+                           "risks[3].lines: 'a/2' is there twice",
+                           "risks[3].lines: 'b/3': all of its box is in nodes",
+                           "risks[4].lines: fewer than two",
+                           "risks[5].lines: fewer than two",
+                           "risks[6].lines: string, expected an array",
                            "limits[0].tenant: 'A' is no name",
                            "limits[0].planes: missing",
                            "limits[1].tier: critical, interactive, bulk or scavenger",
@@ -197,6 +215,19 @@ TEST_F(InForce, EveryChangeIsAVersionAndEveryVersionCanBeHadAgain) {
   EXPECT_EQ(versions[0].action, "restore 1");
   EXPECT_EQ(versions[2].by.who, "alice");
   EXPECT_TRUE(std::get<Problems>(intents_->restore(9, Intents::Run::Real, by_, now_)).empty());
+}
+
+TEST_F(InForce, ALineOfARiskIsADifferenceAndComesBackWithItsVersion) {
+  apply(R"({"risks": [{"name": "duct", "nodes": ["relay"], "lines": ["city/1"]}]})");
+  const auto changed = apply(R"({"risks": [{"name": "duct", "nodes": ["relay"], "lines": ["city/2"]}]})");
+  ASSERT_EQ(changed.differences.size(), 1u);
+  EXPECT_EQ(changed.differences[0].what, "risk duct");
+  EXPECT_EQ(changed.differences[0].before, R"({"name":"duct","nodes":["relay"],"lines":["city/1"]})");
+  EXPECT_EQ(changed.differences[0].after, R"({"name":"duct","nodes":["relay"],"lines":["city/2"]})");
+  ASSERT_TRUE(std::get<Applied>(intents_->restore(1, Intents::Run::Real, by_, now_)).changed);
+  EXPECT_EQ(intents_->current().rules.risks[0].lines, (std::vector<policy::Risk::Line>{{"city", 1}}));
+  Intents again(*d_->level, d_->store, now_);  // as after a restart
+  EXPECT_EQ(again.current().rules.risks[0].lines, (std::vector<policy::Risk::Line>{{"city", 1}}));
 }
 
 TEST_F(InForce, AChangeItsConfigurationsAndItsLineInTheLogWaitForTheDiskOnce) {

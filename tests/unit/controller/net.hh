@@ -14,6 +14,7 @@ struct Net {
   using LinkState = telemetry::LinkState;
   std::vector<topology::Node> nodes;
   std::vector<Link> links;
+  std::vector<topology::LineRisk> lines;
 
   explicit Net(std::uint32_t count, std::set<std::uint32_t> relays = {}) {
     for (std::uint32_t i = 1; i <= count; ++i) {
@@ -41,11 +42,15 @@ struct Net {
     one_way(a, b, plane, rtt_us, state, loss_ppm);
     return one_way(b, a, plane, rtt_us, state, loss_ppm);
   }
-  topology::Topology topology() const { return topology::Topology(nodes, links); }
+  Net& line_risk(std::uint32_t node, std::uint8_t plane, std::uint32_t risk = 1) {
+    lines.push_back({ids::NodeId{node}, ids::PlaneId{plane}, risk});
+    return *this;
+  }
+  topology::Topology topology() const { return topology::Topology(nodes, links, lines); }
 };
 
-// Up to 20 nodes, half of them relays, some of these borders, zones and risks; up to `planes` planes; one direction may
-// be missing, dead or slower.
+// Up to 20 nodes, half of them relays, some of these borders, zones and risks; up to `planes` planes, and in half of the nets
+// risks of lines; one direction may be missing, dead or slower.
 inline Net random_net(std::mt19937& random, std::uint32_t most_nodes = 9, std::uint32_t planes = 2) {
   const std::uint32_t n = 3 + random() % (most_nodes - 2);
   Net net(n);
@@ -65,6 +70,10 @@ inline Net random_net(std::mt19937& random, std::uint32_t most_nodes = 9, std::u
                     random() % 5'000);
       }
     }
+  }
+  if (random() % 2 != 0) {
+    for (std::uint32_t count = random() % (2 * n); count > 0; --count)
+      net.line_risk(1 + random() % n, static_cast<std::uint8_t>(1 + random() % planes), 1u << random() % 4);
   }
   return net;
 }

@@ -130,6 +130,102 @@ TEST(Paths, BackupsShareNeitherRelayNorPlaneWhereThatIsPossible) {
   EXPECT_EQ(overlap_of(choices[1].route, {choices[0].route}), (Overlap{0, 0, 0, 0}));
 }
 
+TEST(Paths, RisksOfLinesThatTwoRoutesGoByAreCounted) {
+  Net net(4, {3, 4});
+  for (const std::uint8_t plane : {1, 2})
+    for (const std::uint32_t relay : {3u, 4u})
+      net.link(1, relay, plane, 10'000).link(relay, 2, plane, 10'000);
+  net.line_risk(1, 1, 1).line_risk(3, 1, 2).line_risk(4, 2, 2).line_risk(2, 1, 4).line_risk(2, 2, 4 | 8);
+  const Topology t = net.topology();
+  const auto risks = [&](const Route& r) { return risks_of(r, 0, 1, t); };
+  EXPECT_EQ(risks(route({3}, {1, 2})), 1u | 2 | 8) << "4: the endpoint has no line without it";
+  EXPECT_EQ(risks(route({3}, {2, 2})), 8u);
+  EXPECT_EQ(risks(route({4}, {1, 2})), 1u | 2 | 8);
+  EXPECT_EQ(risks(route({4}, {1, 1})), 1u);
+  EXPECT_EQ(risks(route({3, 4}, {2, 1, 1})), 2u);
+  const Ends ends{&t, 0, 1};
+  EXPECT_EQ(overlap_of(route({4}, {1, 2}), {route({3}, {1, 2})}, ends).risks, 3u);
+  EXPECT_EQ(overlap_of(route({4}, {1, 1}), {route({3}, {2, 2})}, ends).risks, 0u);
+  EXPECT_EQ(overlap_of(route({4}, {1, 2}), {route({3}, {1, 2})}).risks, 0u) << "not asked for";
+}
+
+// A backup that is held goes when one that shares no line's risk is there, as one that shares no relay's.
+TEST(Paths, AHeldBackupIsLeftForOneThatSharesNoLinesRisk) {
+  Net net(2);
+  for (const std::uint8_t plane : {1, 2, 3}) net.link(1, 2, plane, 10'000u * plane);
+  const auto before = select_12(net, {});
+  ASSERT_EQ(before[1].route, route({}, {2}));
+  net.line_risk(1, 1).line_risk(1, 2);
+  const auto after = select_12(net, before);
+  EXPECT_EQ(after[0].route, route({}, {1}));
+  EXPECT_EQ(after[1].route, route({}, {3}));
+  EXPECT_EQ(after[2].route, route({}, {2}));
+}
+
+// Which lines a box has decides what its ends' risks are: another one makes everything anew, as another plane does.
+TEST(Paths, AnEngineIsMadeAnewForAnotherLineOfABoxWhoseLinesShareRisks) {
+  Net net(3);
+  net.link(1, 2, 1, 10'000).link(2, 3, 1, 10'000).link(2, 3, 2, 10'000);
+  net.line_risk(1, 1).line_risk(1, 2);
+  Engine engine;
+  const std::set<Engine::Pair> pairs{{1, 2}, {2, 1}, {2, 3}};
+  engine.rebuild(net.nodes, net.links, pairs, net.lines);
+  EXPECT_EQ(engine.risks_of({1, 2}, route({}, {1})), 0u) << "it has no other";
+  const auto link = [](std::uint32_t a, std::uint32_t b, std::uint8_t plane, LinkState state) {
+    return telemetry::Link{.key = Net::key(a, b, plane), .state = state, .rtt_us = 5'000};
+  };
+  EXPECT_TRUE(engine.update(std::vector{link(2, 3, 2, LinkState::Dead), link(3, 2, 2, LinkState::Unknown)}));
+  EXPECT_TRUE(engine.update(std::vector{link(1, 2, 2, LinkState::Unknown)})) << "nobody reports on it";
+  EXPECT_FALSE(engine.update(std::vector{link(1, 2, 2, LinkState::Usable)}));
+  net.link(1, 2, 2, 5'000).link(1, 2, 3, 5'000);
+  engine.rebuild(net.nodes, net.links, pairs, net.lines);
+  EXPECT_EQ(engine.risks_of({1, 2}, route({}, {1})), 1u) << "plane 3 avoids it";
+  EXPECT_EQ(engine.risks_of({1, 2}, route({}, {3})), 0u);
+  EXPECT_EQ(engine.risks_of({1, 9}, route({}, {1})), 0u);
+}
+
+// What an engine is told link by link ends where one that is told all at once begins, whatever lines share risks.
+TEST(PathsProperty, AnEngineThatFollowsLinksIsTheOneMadeAnewWithRisksOfLinesToo) {
+  std::mt19937 random(8);
+  int followed = 0, anew = 0, with_risks = 0;
+  for (int round = 0; round < 40; ++round) {
+    Net net = random_net(random, 9, 3);
+    const auto n = static_cast<std::uint32_t>(net.nodes.size());
+    std::set<Engine::Pair> pairs;
+    for (std::uint32_t a = 1; a <= n; ++a)
+      for (std::uint32_t b = 1; b <= n; ++b)
+        if (a != b) pairs.insert({a, b});
+    // Few boxes have a line on plane 3 in the beginning.
+    std::erase_if(net.links, [](const auto& l) {
+      return l.key.from_plane.value == 3 && (l.key.from.value > 2 || l.key.to.value > 2);
+    });
+    Engine engine;
+    engine.rebuild(net.nodes, net.links, pairs, net.lines);
+    for (int step = 0; step < 20; ++step) {
+      const std::uint32_t a = 1 + random() % n, b = 1 + random() % n;
+      if (a == b) continue;
+      net.one_way(a, b, static_cast<std::uint8_t>(1 + random() % 3), 1000 * (1 + random() % 60),
+                  random() % 4 == 0 ? LinkState::Dead : LinkState::Usable);
+      const bool told = engine.update(std::span(&net.links.back(), 1));
+      if (!told) engine.rebuild(net.nodes, net.links, pairs, net.lines);
+      ++(told ? followed : anew);
+      Engine other;
+      other.rebuild(net.nodes, net.links, pairs, net.lines);
+      for (const auto& pair : pairs) {
+        const auto choices = engine.choose(pair, {}, Unknowns::AreLost, RelayLoad());
+        ASSERT_EQ(choices, other.choose(pair, {}, Unknowns::AreLost, RelayLoad())) << round << " " << step;
+        for (const Choice& choice : choices) {
+          ASSERT_EQ(engine.risks_of(pair, choice.route), other.risks_of(pair, choice.route));
+          with_risks += engine.risks_of(pair, choice.route) != 0;
+        }
+      }
+    }
+  }
+  EXPECT_GT(followed, anew);
+  EXPECT_GT(anew, 10);
+  EXPECT_GT(with_risks, 1000);
+}
+
 TEST(Paths, SmallImprovementsDoNotMoveTraffic) {
   Net net = Net(2).link(1, 2, 1, 20'000).link(1, 2, 2, 30'000);
   const auto held = select_12(net, {});

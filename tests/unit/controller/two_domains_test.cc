@@ -151,6 +151,37 @@ TEST_F(TwoDomains, LimitsOfAGlobalTenantHoldAcrossDomains) {
   EXPECT_EQ(city_.policy(far_.id, ids::Tier::Bulk)->planes(), 0u);
 }
 
+TEST_F(TwoDomains, RisksOfLinesCountAcrossDomainsToo) {
+  const auto planes = [this] {
+    std::vector<std::uint32_t> out;
+    for (const auto& path : city_.policy(far_.id)->paths()) out.push_back(path.first_plane());
+    return out;
+  };
+  const auto run_with = [this](int ticks) {
+    for (; ticks > 0; --ticks) {
+      for (const std::uint32_t plane : {2u, 3u})
+        d1_.measure(city_, far_.id, 120'000 + 1'000 * plane, true, plane);
+      run(100ms);
+    }
+  };
+  run_with(120);
+  ASSERT_EQ(city_.first_list(far_.id).size(), 2u);
+  ASSERT_EQ(planes(), (std::vector<std::uint32_t>{1, 2, 3, 1}));
+  policy::Rules rules;
+  rules.risks = {{.name = "carrier", .lines = {{"relay-d2", 1}, {"far", 2}}}};
+  global_->set_rules(rules, now_);
+  run_with(40);
+  EXPECT_EQ(planes(), (std::vector<std::uint32_t>{1, 3, 1, 2})) << "rather the same plane than the same risk";
+  session::WhatIf question;
+  question.fail_risks = {"carrier"};
+  const auto answer = global_->what_if(question, now_)();
+  const auto moved = std::find_if(answer.moved.begin(), answer.moved.end(),
+                                  [](const auto& m) { return m.from == "city" && m.to == "far"; });
+  ASSERT_NE(moved, answer.moved.end());
+  EXPECT_EQ(moved->after->names, std::vector<std::string>{"far"});
+  EXPECT_EQ(moved->after->planes, std::vector<std::uint32_t>{1});
+}
+
 TEST_F(TwoDomains, TheNetworkKeyIsReplacedOnceBothDomainsBelieveTheNext) {
   run(8s);
   const std::string before = city_.held.network_psk();
