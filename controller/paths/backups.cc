@@ -52,34 +52,31 @@ Way CandidateTable::rank1(Index from, Index to) const {
   return way_over(a, b, in, plane_[node_of(a)][node_of(b)], plane_[node_of(b)][to]);
 }
 
-// Of both ends' lines and its relays'; while lines_share().
-std::uint32_t CandidateTable::line_risks(Index from, Index to, Way way) const {
+// Of its relays and of the lines that it goes by.
+std::uint32_t CandidateTable::risks_of(Index from, Index to, Way way) const {
   const auto plane = [way](std::size_t hop) { return ids::PlaneId{way.plane(hop)}; };
   const std::size_t last = way.hops() - 1;
-  std::uint32_t risks = topology_.end_line_risk(from, plane(0)) | topology_.end_line_risk(to, plane(last));
+  const bool lines = topology_.lines_share();
+  std::uint32_t risks = 0;
+  if (lines) risks = topology_.end_line_risk(from, plane(0)) | topology_.end_line_risk(to, plane(last));
   for (std::size_t hop = 0; hop < last; ++hop) {
     const Index relay = node_of(hop == 0 ? way.first : way.second);
-    risks |= topology_.relay_line_risk(relay, plane(hop)) | topology_.relay_line_risk(relay, plane(hop + 1));
+    risks |= topology_.nodes()[relay].risk;
+    if (lines)
+      risks |=
+          topology_.relay_line_risk(relay, plane(hop)) | topology_.relay_line_risk(relay, plane(hop + 1));
   }
   return risks;
 }
 
-std::uint32_t CandidateTable::overlap(Index from, Index to, Way a, Way b) const {
+// But for risks.
+std::uint32_t CandidateTable::overlap(Way a, Way b) const {
   std::uint32_t shared = 0;
   const std::array<std::uint16_t, 2> ra{a.first, a.second}, rb{b.first, b.second};
   const std::size_t la = a.hops() - 1, lb = b.hops() - 1;  // relays of each
-  std::uint32_t risk_a = 0, risk_b = 0;
-  for (std::size_t i = 0; i < la; ++i) {
-    risk_a |= topology_.nodes()[node_of(ra[i])].risk;
+  for (std::size_t i = 0; i < la; ++i)
     for (std::size_t j = 0; j < lb; ++j)
       if (ra[i] == rb[j]) shared |= kSharesRelay;
-  }
-  for (std::size_t j = 0; j < lb; ++j) risk_b |= topology_.nodes()[node_of(rb[j])].risk;
-  if (topology_.lines_share()) {
-    risk_a |= line_risks(from, to, a);
-    risk_b |= line_risks(from, to, b);
-  }
-  if ((risk_a & risk_b) != 0) shared |= kSharesRisk;
   const bool several = topology_.planes().size() > 1;
   if ((shared & kSharesRelay) == 0 && !several)
     return shared;  // a link is shared at a relay, or two direct ways are one
@@ -281,10 +278,12 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
       if (cost >= kNoWay) return;
       const auto to = static_cast<Index>(first + lane);
       std::uint32_t key = cost;
+      const std::uint32_t risks = risks_ ? risks_of(from, to, way) : 0;
       for (std::size_t before = 0; before < rank; ++before) {
         const Way other = ways_[from][to][before];
         if (other == way) return;
-        key |= overlap(from, to, way, other);
+        key |= overlap(way, other);
+        if (risks != 0 && (risks & risks_of(from, to, other)) != 0) key |= kSharesRisk;
       }
       if (key >= limit[lane]) return;
       if (objective_.limited() && !sums(from, to, way).meets(objective_)) return;

@@ -100,8 +100,8 @@ class CandidateTable {
   template <typename Try>
   void sweep(std::uint32_t base, const std::uint32_t* row, const std::uint32_t* limit, Way way,
              Try&& attempt);
-  std::uint32_t overlap(Index from, Index to, Way a, Way b) const;
-  std::uint32_t line_risks(Index from, Index to, Way way) const;
+  std::uint32_t overlap(Way a, Way b) const;
+  std::uint32_t risks_of(Index from, Index to, Way way) const;
 
   // ---- limits over a whole way ----
   Sums sums(Index from, Index to, Way way) const;
