@@ -190,7 +190,7 @@ class InForce : public OneDomain {
 
 TEST_F(InForce, ADryRunTellsAndDoesNothing) {
   const Applied dry = apply(kWhole, Intents::Run::Dry);
-  EXPECT_EQ(dry.differences.size(), 14u);
+  EXPECT_EQ(dry.differences.size(), 15u);
   EXPECT_FALSE(dry.changed);
   EXPECT_EQ(dry.version, 0u);
   EXPECT_TRUE(d_->level->tenants().empty());
