@@ -91,6 +91,7 @@ void Domain::plan_traffic(Now now) {
 
 // Of what the level's own pairs ask for: what the other level plans shares lines and relays, not what is reserved.
 void Domain::reserve_planes(TrafficQuestion& question, Now now) {
+  if (reserves_.idle(rules_)) return;
   double committed = 0;
   for (const RatedTenant& tenant : rated_tenants()) committed += tenant.committed_bps;
   const auto made = reserves_.observe(rules_, demand_on(rules_, question), committed, now.unix_s);

@@ -56,6 +56,8 @@ class PlaneReserves {
                                    const std::map<std::uint8_t, PlaneDemand>& demand, double committed_bps,
                                    base::UnixSeconds clock);
 
+  // Nothing is reserved, nor ever was under these rules: there is nothing to observe().
+  bool idle(const policy::Rules& rules) const { return rules.reserved.empty() && rows_.empty(); }
   // Of the slot that runs; the next slot's, where it is made.
   std::vector<Reservation> running() const;
   std::optional<Reservation> next(std::uint8_t plane) const;

@@ -93,9 +93,11 @@ proto::v1::Envelope Global::enrol(const proto::v1::EnrolRequest& request, Now no
 
 std::optional<proto::v1::Refusal> Global::admit(MemberId member, const session::Leaf& leaf,
                                                 const proto::v1::Hello& hello) {
-  if (membership_.take_over(member, leaf))
+  if (membership_.take_over(member, leaf)) {
     base::log_warn("domain {} has a certificate of ours that is newer than this state: it is taken over",
                    member);
+    emit({"certificate_taken_over", {{"name", leaf.name}}});
+  }
   return membership_.admit(member, leaf, hello);
 }
 

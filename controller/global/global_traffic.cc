@@ -119,6 +119,7 @@ void Global::tell_foreign(const domain::TrafficQuestion& question) {
 
 // As Domain::reserve_planes, of the pairs across domains; tenants' rates are domains' own.
 void Global::reserve_planes(domain::TrafficQuestion& question, Now now) {
+  if (reserves_.idle(rules_)) return;
   const auto made = reserves_.observe(rules_, domain::demand_on(rules_, question), 0, now.unix_s);
   if (const auto kept = reserves_.to_keep()) store_.set_values({{std::string(domain::kReservesKept), *kept}});
   for (const auto& reservation : made) emit(domain::PlaneReserves::news_of(reservation));

@@ -152,16 +152,21 @@ proto::v1::Envelope Membership::enrol(const proto::v1::EnrolRequest& request, No
   proto::v1::Envelope envelope;
   auto& reply = *envelope.mutable_enrolled();
   bool good_request = true;
+  // A domain keeps its number: what it had under it before, revoked or not, is older than what it gets now.
+  base::UnixSeconds after = 0;
+  if (kind_ == Kind::Domains)
+    for (const store::Member& had : store_.members())
+      if (had.id == request.domain_id()) after = had.not_before;
   const auto finish = [&](store::Member& m) {
     const std::string kind = kind_ == Kind::Nodes ? "node" : "domain";
     const auto issued = authority_.issue(request.csr_der(), m.record.name(),
-                                         "qanat:" + kind + ":" + std::to_string(m.id), now.unix_s);
+                                         "qanat:" + kind + ":" + std::to_string(m.id), now.unix_s, after);
     good_request = issued.has_value();
     if (!good_request) return;
     const auto leaf = base::certificate_fingerprint(*issued);
     m.fingerprint = std::string(view_of(*leaf));
     m.issuer = std::string(view_of(authority_.issuer()));
-    m.not_before = x509::not_before_of(*issued);
+    m.not_before = std::max(after, x509::not_before_of(*issued));
     reply.set_certificate_pem(*issued);
     if (kind_ == Kind::Domains) return;
     m.record.set_node_id(m.id);
@@ -276,7 +281,8 @@ proto::v1::RenewReply Membership::renew(MemberId id, const proto::v1::RenewReque
   if (next.previous.empty()) next.previous = next.fingerprint;
   next.fingerprint = std::string(view_of(*base::certificate_fingerprint(*issued)));
   next.issuer = std::string(view_of(authority_.issuer()));
-  next.not_before = x509::not_before_of(*issued);
+  // Never falls: under a clock that went far back, what is replaced here would be the newer one.
+  next.not_before = std::max(next.not_before, x509::not_before_of(*issued));
   store_.update_keys(next);
   at->second = std::move(next);
   reply.set_certificate_pem(*issued);

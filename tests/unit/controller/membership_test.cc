@@ -146,6 +146,57 @@ TEST_F(OverABackup, EachCertificateBecomesGoodAfterTheOneBefore) {
   }
 }
 
+// A clock that went back by more than certificates are dated back: the one before does not become the newer one by that.
+TEST_F(OverABackup, AClockThatWentFarBackBringsNothingBack) {
+  const std::string before = city_.certificate;
+  now_.unix_s -= 3 * 86'400;
+  renew(city_);
+  ASSERT_LT(leaf(city_).not_before, leaf("city", before).not_before);
+  d_->connect(city_);
+  d_->acknowledge(city_);
+  EXPECT_EQ(admit(city_, leaf("city", before))->code(), "revoked");
+  EXPECT_FALSE(admit(city_, leaf(city_)));
+  EXPECT_EQ(taken_over(), 0u);
+}
+
+// A domain keeps its number when it enrols anew; what it had before stays out, renewed in the same second or not.
+TEST(Membership, ADomainThatEnrolsAnewIsTheNewerOne) {
+  const Now now{base::Time{} + 1000s, 1'800'000'000};
+  store::SqliteStore store(":memory:");
+  const Authority authority(store, "global", now.unix_s);
+  Membership members(store, authority, Membership::Kind::Domains, 0);
+  const auto enrol = [&](const char* name) {
+    proto::v1::EnrolRequest r;
+    r.set_join_token(std::get<std::string>(members.mint_join_token(name, false, 3600, now)));
+    r.set_name(name);
+    r.set_csr_der(make_request(make_private_key(), name));
+    r.set_domain_id(3);
+    r.set_ca_public(std::string(32, 'k'));
+    MemberId joined = 0, replaced = 0;
+    const auto reply = members.enrol(r, now, joined, replaced);
+    EXPECT_TRUE(reply.has_enrolled()) << reply.refusal().message();
+    return reply.enrolled().certificate_pem();
+  };
+  const auto leaf = [](const std::string& pem) {
+    return Leaf{*base::certificate_fingerprint(pem), x509::not_before_of(pem), "d3"};
+  };
+  enrol("d3");
+  bool rebound = false;
+  std::string stolen;
+  for (int i = 0; i < 3; ++i) {
+    proto::v1::RenewRequest r;
+    r.set_csr_der(make_request(make_private_key(), "d3"));
+    stolen = members.renew(3, r, now, rebound).certificate_pem();
+  }
+  for (const bool revoked : {false, true}) {
+    if (revoked) members.revoke("d3");
+    const std::string fresh = enrol("d3");
+    EXPECT_FALSE(members.take_over(3, leaf(stolen))) << "revoked " << revoked;
+    EXPECT_TRUE(members.admit(3, leaf(stolen), {}).has_value());
+    EXPECT_FALSE(members.admit(3, leaf(fresh), {}).has_value());
+  }
+}
+
 // A state of a release that did not note times: it learns them from what it knows, and believes nothing else before.
 TEST_F(OverABackup, TimesAreLearntFromCertificatesThatAreKnown) {
   store::Member member = d_->store.members().front();
