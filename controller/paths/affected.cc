@@ -7,16 +7,16 @@ Affected::Affected(const topology::Topology& topology, std::span<const telemetry
   const auto nodes = topology.nodes();
   from_.resize(nodes.size());
   to_.resize(nodes.size());
-  direct_.resize(nodes.size() * nodes.size());
   for (const telemetry::LinkKey& key : changed) {
     const auto from = topology.index_of(key.from), to = topology.index_of(key.to);
     if (!from || !to) continue;
-    direct_[*from * nodes.size() + *to] = true;
+    direct_.emplace_back(*from, *to);
     const auto relays = [&](topology::Index i) { return nodes[i].relay || nodes[i].resting; };
     if (relays(*to)) from_[*from] = true;
     if (relays(*from)) to_[*to] = true;
     if (relays(*from) && relays(*to)) all_ = true;
   }
+  std::sort(direct_.begin(), direct_.end());
 }
 
 }  // namespace qanat::paths

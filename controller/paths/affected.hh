@@ -2,7 +2,9 @@
 // the same candidates as before, so leaving them out gives the same bytes as computing everything.
 #pragma once
 
+#include <algorithm>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "controller/topology/topology.hh"
@@ -16,16 +18,17 @@ class Affected {
   Affected(const topology::Topology& topology, std::span<const telemetry::LinkKey> changed);
 
   bool pair(topology::Index from, topology::Index to) const {
-    return all_ || from_[from] || to_[to] || direct_[from * from_.size() + to];
+    return all_ || from_[from] || to_[to] ||
+           std::binary_search(direct_.begin(), direct_.end(), std::pair(from, to));
   }
   bool all() const { return all_; }
 
  private:
   explicit Affected(bool all) : all_(all) {}
   bool all_ = false;
-  std::vector<bool> from_;    // a link to a relay changed: everything this headend reaches
-  std::vector<bool> to_;      // a link from a relay changed: everything that reaches this endpoint
-  std::vector<bool> direct_;  // the link of the pair itself
+  std::vector<bool> from_;  // a link to a relay changed: everything this headend reaches
+  std::vector<bool> to_;    // a link from a relay changed: everything that reaches this endpoint
+  std::vector<std::pair<topology::Index, topology::Index>> direct_;  // the link of the pair itself; ascending
 };
 
 }  // namespace qanat::paths

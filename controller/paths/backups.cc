@@ -38,18 +38,18 @@ void CandidateTable::find_near(Index from) {
 }
 
 Way CandidateTable::rank1(Index from, Index to) const {
-  if (topology_.planes().size() == 1 && via_[from][to] < direct_[from][to]) {
+  if (topology_.planes().size() == 1 && via_(from, to) < direct_(from, to)) {
     const std::uint8_t plane = topology_.planes()[0].value;
-    const std::uint16_t a = via_relay_[from][to], b = on_relay_[a][to];
+    const std::uint16_t a = via_relay_(from, to), b = on_relay_[a][to];
     return b == kNoRelay ? way_over(a, plane, plane) : way_over(a, b, plane, plane, plane);
   }
-  if (direct_[from][to] <= via_[from][to]) {
-    return direct_[from][to] == kNoWay ? Way{} : direct_way(plane_[from][to]);
+  if (direct_(from, to) <= via_(from, to)) {
+    return direct_(from, to) == kNoWay ? Way{} : direct_way(plane_(from, to));
   }
-  const std::uint16_t a = via_relay_[from][to], b = on_relay_[a][to];
-  const std::uint8_t in = plane_[from][node_of(a)];
-  if (b == kNoRelay) return way_over(a, in, plane_[node_of(a)][to]);
-  return way_over(a, b, in, plane_[node_of(a)][node_of(b)], plane_[node_of(b)][to]);
+  const std::uint16_t a = via_relay_(from, to), b = on_relay_[a][to];
+  const std::uint8_t in = plane_(from, node_of(a));
+  if (b == kNoRelay) return way_over(a, in, plane_(node_of(a), to));
+  return way_over(a, b, in, plane_(node_of(a), node_of(b)), plane_(node_of(b), to));
 }
 
 // Of its relays and of the lines that it goes by.
@@ -187,13 +187,13 @@ CandidateTable::Lanes CandidateTable::choose_disjoint(Index from, std::size_t fi
   Lanes straight = lanes & ~used_direct;
   for (std::size_t s = 0; s < beyond_.size(); ++s) {
     if (beyond_[s].empty()) continue;
-    straight &= kernels_.below(0, sums_[s][from] + first, beyond_[s].data());
-    offers.limits[offers.limit_count++] = {sums_[s][from], sums_[s].rows(), beyond_[s][0]};
+    straight &= kernels_.below(0, sums_[s].block(from, first / kLanes), beyond_[s].data());
+    offers.limits[offers.limit_count++] = {sums_[s].row(from), sums_[s].rows(), beyond_[s][0]};
   }
   for (; straight != 0; straight &= straight - 1) {
     const auto lane = static_cast<std::size_t>(std::countr_zero(straight));
-    if (direct_[from][first + lane] == kNoWay) continue;
-    three.cost[0][lane] = direct_[from][first + lane];
+    if (direct_(from, first + lane) == kNoWay) continue;
+    three.cost[0][lane] = direct_(from, first + lane);
     three.what[0][lane] = kDirect;
   }
   kernels_.offer(three, offers);
@@ -220,7 +220,7 @@ bool CandidateTable::choose_disjoint(Index from, Index to) {
     if (sum >= cost[2]) return;
     for (std::size_t s = 0; s < beyond_.size(); ++s)
       if (!beyond_[s].empty() &&
-          (relay == from ? 0 : sums_[s][from][relay]) + sums_[s][relay][to] >= beyond_[s][0])
+          (relay == from ? 0 : sums_[s](from, relay)) + sums_[s](relay, to) >= beyond_[s][0])
         return;
     std::size_t at = 2;
     for (; at > 0 && sum < cost[at - 1]; --at) {
@@ -230,7 +230,7 @@ bool CandidateTable::choose_disjoint(Index from, Index to) {
     cost[at] = sum;
     what[at] = id;
   };
-  if (best.first != kNoRelay) offer(direct_[from][to], from, kDirect);
+  if (best.first != kNoRelay) offer(direct_(from, to), from, kDirect);
   for (const Near& near : near_[from]) {
     if (near.cost_us >= cost[2]) break;
     if (near.relay == best.first || near.relay == best.second) continue;
@@ -263,7 +263,7 @@ bool CandidateTable::settle_disjoint(Index from, Index to, const std::array<std:
 void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) {
   const std::size_t first = block * kLanes;
   const std::size_t planes = topology_.planes().size();
-  const auto flat = [&](std::size_t p) -> const Grid<std::uint32_t>& {
+  const auto flat = [&](std::size_t p) -> const PairGrid<std::uint32_t>& {
     return flat_.empty() ? direct_ : flat_[p];
   };
   const auto plane = [&](std::size_t p) { return topology_.planes()[p].value; };
@@ -291,14 +291,14 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
       found[lane] = way;
     };
     for (std::size_t p = 0; p < planes; ++p)
-      sweep(0, flat(p)[from] + first, limit, direct_way(plane(p)), attempt);
+      sweep(0, flat(p).block(from, block), limit, direct_way(plane(p)), attempt);
     for (const Near& near : near_[from]) {
       const Index relay = node_of(near.relay);
       for (std::size_t p = 0; p < planes; ++p) {
-        const std::uint32_t in = flat(p)[from][relay];
+        const std::uint32_t in = flat(p)(from, relay);
         if (in == kNoWay) continue;
         for (std::size_t q = 0; q < planes; ++q)
-          sweep(in + objective_.relay_us, flat(q)[relay] + first, limit,
+          sweep(in + objective_.relay_us, flat(q).block(relay, block), limit,
                 way_over(near.relay, plane(p), plane(q)), attempt);
       }
     }
@@ -318,8 +318,8 @@ void CandidateTable::choose_greedily(Index from, std::size_t block, Lanes open) 
           const std::uint16_t second = on_relay_[near.relay][to];
           if (second == kNoRelay || node_of(second) == from || to == relay) return;
           attempt(lane,
-                  way_over(near.relay, second, plane_[from][relay], plane_[relay][node_of(second)],
-                           plane_[node_of(second)][to]),
+                  way_over(near.relay, second, plane_(from, relay), plane_(relay, node_of(second)),
+                           plane_(node_of(second), to)),
                   cost);
           further[lane] = limit[lane];
         };

@@ -26,7 +26,7 @@ CandidateTable::Lanes CandidateTable::choose_after_best(Index from, std::size_t 
     other |= Lanes{1} << lane;
     for (const std::uint16_t relay :
          {ways[0].first, ways[0].second, ways[1].first, ways[2].first, ways[3].first})
-      if (relay != kNoRelay) __builtin_prefetch(&direct_[node_of(relay)][to]);
+      if (relay != kNoRelay) __builtin_prefetch(&direct_(node_of(relay), to));
   });
   each(other, [&](std::size_t lane, Index to) {
     if ((marks(from, block).disjoint >> lane & 1) != 0 && best[lane].exists() &&
@@ -51,9 +51,9 @@ bool CandidateTable::replace_best(Index from, Index to, Way best) {
     auto operator<=>(const Backup&) const = default;
   };
   const auto over = [&](std::uint16_t relay) -> Backup {
-    if (relay == kNoRelay) return {direct_[from][to], 0, relay};
+    if (relay == kNoRelay) return {direct_(from, to), 0, relay};
     const std::uint8_t place = near_place_[from][relay];
-    return {near_[from][place].cost_us + direct_[node_of(relay)][to], 1u + place, relay};
+    return {near_[from][place].cost_us + direct_(node_of(relay), to), 1u + place, relay};
   };
   const auto uses = [](Way way, std::uint16_t relay) {
     return relay == kNoRelay ? way.hops() == 1 : relay == way.first || relay == way.second;
@@ -61,7 +61,7 @@ bool CandidateTable::replace_best(Index from, Index to, Way best) {
   const auto within_limits = [&](std::uint16_t relay) {
     const Index at = relay == kNoRelay ? from : node_of(relay);
     for (std::size_t s = 0; s < beyond_.size(); ++s)
-      if (!beyond_[s].empty() && (at == from ? 0 : sums_[s][from][at]) + sums_[s][at][to] >= beyond_[s][0])
+      if (!beyond_[s].empty() && (at == from ? 0 : sums_[s](from, at)) + sums_[s](at, to) >= beyond_[s][0])
         return false;
     return true;
   };

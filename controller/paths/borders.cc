@@ -12,15 +12,12 @@ constexpr std::uint64_t kHeldWeight = 5, kWeight = 4;
 std::vector<Index> choose_borders(const CandidateTable& table, std::size_t count,
                                   std::span<const Index> held) {
   const auto relays = table.topology().relays();
-  const auto n = static_cast<Index>(table.topology().nodes().size());
   std::vector<std::uint64_t> uses(relays.size());
-  for (Index from = 0; from < n; ++from) {
-    for (Index to = 0; to < n; ++to) {
-      const Way best = table.way(from, to, 0);
-      for (const std::uint16_t relay : {best.first, best.second})
-        if (relay != kNoRelay) ++uses[relay];
-    }
-  }
+  table.each_wanted([&](Index from, Index to) {
+    const Way best = table.way(from, to, 0);
+    for (const std::uint16_t relay : {best.first, best.second})
+      if (relay != kNoRelay) ++uses[relay];
+  });
   struct Rank {
     std::uint64_t uses;
     bool held;

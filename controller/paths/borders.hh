@@ -13,7 +13,7 @@ namespace qanat::paths {
 
 inline constexpr std::size_t kMostBorders = 64;
 
-// At most `count` relays, those on the most best ways of all pairs, ties to the lower index; ascending. Those of `held`
+// At most `count` relays, those on the most best ways of all wanted pairs, ties to the lower index; ascending. Those of `held`
 // (ascending) are given up only for relays that are on more than 5/4 times as many.
 std::vector<Index> choose_borders(const CandidateTable& table, std::size_t count = kMostBorders,
                                   std::span<const Index> held = {});

@@ -7,17 +7,23 @@
 //   via     the best way over relays                           via[i][j] = min over k of out[i][k] + on[k][j]
 //   choose  rank 1 = min(direct, via), limits checked; ranks 2–4
 //
+// On and out are N × R; direct, via and the ways are of the pairs that are wanted, of those that begin or end at a relay, and
+// of some beside them (pair_grid.hh).
+//
 // Ties of cost: the direct way, then the lower first relay, then no second relay, then the lower one; the lower plane.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <functional>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "controller/paths/grid.hh"
 #include "controller/paths/objective.hh"
+#include "controller/paths/pair_grid.hh"
 #include "controller/paths/segment_route.hh"
 #include "controller/paths/way_table.hh"
 
@@ -34,11 +40,12 @@ void one_after_another(std::size_t tasks, const std::function<void(std::size_t)>
 
 class CandidateTable {
  public:
-  // The topology outlives it; at most 4,096 nodes. Empty until build().
+  static constexpr std::size_t kMostNodes = 65'535;
+  // The topology outlives it; at most kMostNodes. Empty until build().
   CandidateTable(const topology::Topology& topology, const Objective& objective,
                  const MinPlus& kernels = min_plus(), Parallel parallel = one_after_another);
 
-  // Only these pairs get ways (until then all do): those that policy permits. Before build().
+  // Only these pairs get ways (without it all do): those that policy permits. Before build().
   void want(std::span<const std::pair<Index, Index>> pairs);
 
   enum class Stage : std::uint8_t { Load, On, Via, Choose };
@@ -54,8 +61,12 @@ class CandidateTable {
 
   const Objective& objective() const { return objective_; }
   const topology::Topology& topology() const { return topology_; }
-  // Of memory, that ways take.
+  // Calls with the ends of every wanted pair, headend by headend.
+  template <typename F>
+  void each_wanted(F&& with) const;
+  // Of memory: what ways take, and what stands for the nets that they are found in.
   std::size_t way_bytes() const { return ways_.bytes(); }
+  std::size_t pair_bytes() const;
   // Null where neither relays nor lines share a risk.
   const topology::Topology* risky() const { return risks_ ? &topology_ : nullptr; }
   // rank 0 … kMaxLists − 1; ways of one pair exist up to some rank and not beyond.
@@ -72,12 +83,13 @@ class CandidateTable {
   std::size_t nodes() const { return topology_.nodes().size(); }
   std::size_t relays() const { return topology_.relays().size(); }
   Index node_of(std::size_t relay) const { return topology_.relays()[relay]; }
-  std::size_t blocks() const { return padded(nodes()) / kLanes; }
+  std::size_t blocks() const { return blocks_.blocks(); }
   void for_rows(std::size_t rows, const std::function<void(std::size_t row)>& work) const;
   // to[j][k] = row_of(k)[j] for all nodes j and relays k.
   void turn(const std::function<const std::uint32_t*(std::size_t relay)>& row_of,
             Grid<std::uint32_t>& to) const;
 
+  void make_room();
   void load_link(Index from, Index to);
   void load_least_out(Index node);
   void load_least_in(Index node);
@@ -120,23 +132,26 @@ class CandidateTable {
     Lanes further = 0;      // whose backups looked at ways over two relays
     Lanes constrained = 0;  // whose cheapest way breaks a limit
   };
-  Marks& marks(Index from, std::size_t block) { return marks_[from * blocks() + block]; }
+  Marks& marks(Index from, std::size_t block) { return marks_[blocks_.cell(from, block)]; }
 
   const topology::Topology& topology_;
   Objective objective_;
   const MinPlus& kernels_;
   Parallel parallel_;
+  std::optional<std::vector<Link>> wanted_;  // without it, all pairs
 
-  Grid<std::uint32_t> direct_;             // [node][node] the cheapest plane
-  Grid<std::uint8_t> plane_;               // [node][node] that plane
-  std::vector<Grid<std::uint32_t>> flat_;  // [plane][node][node], where there are several
-  Grid<std::uint32_t> out_;                // [node][relay] with the relay's own cost
-  Grid<std::uint32_t> in_;                 // [node][relay] direct_, turned
-  Grid<std::uint32_t> on_;                 // [relay][node]
-  Grid<std::uint32_t> on_turned_;          // [node][relay]
-  Grid<std::uint16_t> on_relay_;           // [relay][node] kNoRelay: direct
-  Grid<std::uint32_t> via_;                // [node][node]
-  Grid<std::uint16_t> via_relay_;          // [node][node]
+  // ---- made when links are loaded first ----
+  PairBlocks blocks_;
+  PairGrid<std::uint32_t> direct_;             // [node][node] the cheapest plane
+  PairGrid<std::uint8_t> plane_;               // [node][node] that plane
+  std::vector<PairGrid<std::uint32_t>> flat_;  // [plane][node][node], where there are several
+  Grid<std::uint32_t> out_;                    // [node][relay] with the relay's own cost
+  Grid<std::uint32_t> in_;                     // [node][relay] direct_, turned
+  Grid<std::uint32_t> on_;                     // [relay][node]
+  Grid<std::uint32_t> on_turned_;              // [node][relay]
+  Grid<std::uint16_t> on_relay_;               // [relay][node] kNoRelay: direct
+  PairGrid<std::uint32_t> via_;                // [node][node]
+  PairGrid<std::uint16_t> via_relay_;          // [node][node]
   // The reverse index: how many endpoints a headend's via_ reaches over a relay first. Worse news of a relay's ways
   // concerns only headends with some.
   Grid<std::uint16_t> uses_;             // [node][relay]
@@ -144,15 +159,26 @@ class CandidateTable {
   Grid<std::uint8_t> near_place_;        // [node][relay] its place in near_, or kFar
   // One pair's next to each other: after a change pairs are looked at here and there, and each costs a cache line.
   using Ways = WayTable::Ways;
-  WayTable ways_;                        // [node][node][rank]; made for wanted pairs when links are loaded
-  std::vector<Marks> marks_;             // [node · blocks + block]
+  WayTable ways_;                        // [node][node][rank], of blocks with wanted pairs
+  std::vector<Marks> marks_;             // [cell]
   std::vector<std::uint32_t> no_way_;    // a row of kNoWay
   std::vector<std::uint16_t> relay_of_;  // [node] its index among relays, or kNoRelay
   // [rtt, loss, jitter][node][node] of the cheapest plane, capped at kNoWay, and a row of its limit + 1; where limited.
-  std::array<Grid<std::uint32_t>, 3> sums_;
+  std::array<PairGrid<std::uint32_t>, 3> sums_;
   std::array<std::vector<std::uint32_t>, 3> beyond_;
   bool risks_ = false;                      // some relay shares a risk, or some line
   std::vector<Sums> least_out_, least_in_;  // [node] the least of each sum over its links, where limits are
 };
+
+template <typename F>
+void CandidateTable::each_wanted(F&& with) const {
+  for (Index from = 0; from < nodes(); ++from)
+    for (std::size_t cell = blocks_.begin(from); cell < blocks_.end(from); ++cell)
+      for (Lanes left = marks_[cell].wanted; left != 0; left &= left - 1) {
+        const auto to = static_cast<Index>(blocks_.block_of(cell) * kLanes +
+                                           static_cast<std::size_t>(std::countr_zero(left)));
+        if (to < nodes() && to != from) with(from, to);
+      }
+}
 
 }  // namespace qanat::paths

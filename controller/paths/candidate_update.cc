@@ -18,10 +18,10 @@
 namespace qanat::paths {
 
 struct CandidateTable::Difference {
-  Difference(std::size_t nodes, std::size_t relays, std::size_t blocks)
-      : dirty(nodes, blocks),
-        best(nodes, blocks),
-        moved(relays, blocks),
+  Difference(const PairBlocks& pairs, std::size_t relays)
+      : dirty(pairs.cells()),
+        best(pairs.cells()),
+        moved(relays, pairs.blocks()),
         fell(relays, false),
         other(relays, false) {}
   // A bit for each column. Dense: all of it is cleared for every change.
@@ -35,7 +35,8 @@ struct CandidateTable::Difference {
     std::size_t blocks_;
     std::vector<Lanes> words_;
   };
-  static void mark(Bits& in, std::size_t row, Index to) { in[row][to / kLanes] |= Lanes{1} << to % kLanes; }
+  static void mark(Bits& in, std::size_t row, Index to) { in[row][to / kLanes] |= bit(to); }
+  static Lanes bit(Index to) { return Lanes{1} << to % kLanes; }
   bool is_moved(std::size_t relay, Index to) const {
     return (moved[relay][to / kLanes] >> to % kLanes & 1) != 0;
   }
@@ -45,8 +46,8 @@ struct CandidateTable::Difference {
   std::map<Index, Relays> columns;            // endpoints with another cost from these relays
   std::map<Index, Relays> fell_at;  // of each of `columns`, the relays with a cheaper best way on to it
   Relays moved_rows;                // relays of `rows` with moved ways
-  Bits dirty;                       // [node][block] pairs whose ways are chosen anew
-  Bits best;                        // [node][block] pairs of which only the best way may be another
+  std::vector<Lanes> dirty;         // [cell] pairs whose ways are chosen anew
+  std::vector<Lanes> best;          // [cell] pairs of which only the best way may be another
   Bits moved;                       // [relay][block] best ways on that are different now
   std::vector<bool> fell, other;    // [relay] and some of them cheaper, some not
 };
@@ -79,16 +80,18 @@ bool follow(Least old, std::span<const std::uint16_t> changed, const std::uint32
 
 std::size_t CandidateTable::update(std::span<const Link> changed) {
   const std::size_t n = nodes(), r = relays();
-  Difference d(n, r, blocks());
+  if (n == 0) return 0;
+  Difference d(blocks_, r);
 
   // 1. The links themselves.
   for (const auto& [from, to] : changed) {
     if (from == to) continue;
     load_link(from, to);
-    Difference::mark(d.dirty, from, to);
+    if (const std::size_t cell = blocks_.cell(from, to / kLanes); cell != 0)
+      d.dirty[cell] |= Difference::bit(to);
     if (relay_of_[to] != kNoRelay) d.rows[from].push_back(relay_of_[to]);
     if (relay_of_[from] == kNoRelay) continue;
-    in_[to][relay_of_[from]] = direct_[from][to];
+    in_[to][relay_of_[from]] = direct_(from, to);
     d.columns[to].push_back(relay_of_[from]);
   }
   for (auto* side : {&d.rows, &d.columns}) {
@@ -109,7 +112,9 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     const bool concerns =
         old != near_[from] ||
         std::any_of(to.begin(), to.end(), [this, at = from](std::uint16_t k) { return is_near(at, k); });
-    if (concerns) std::fill_n(d.dirty[from], blocks(), ~Lanes{0});
+    if (concerns)
+      std::fill_n(d.dirty.begin() + static_cast<std::ptrdiff_t>(blocks_.begin(from)),
+                  blocks_.end(from) - blocks_.begin(from), ~Lanes{0});
   }
 
   // 2. Best ways on. A way also differs when a link of it does, its cost may be what it was.
@@ -185,12 +190,15 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   // fell: the relays whose ways on to it may be cheaper now. on: their costs, from where they lie together.
   const auto again = [&](Index from, Index to, const Difference::Relays& fell, const Difference::Relays& own,
                          const auto& on) {
-    if (from == to) return;
+    const std::size_t cell = blocks_.cell(from, to / kLanes), lane = to % kLanes;
+    if (from == to || cell == 0) return;
+    std::uint32_t& via = via_.cell(cell)[lane];
+    std::uint16_t& over = via_relay_.cell(cell)[lane];
     constexpr std::size_t kFew = 24;  // of which one by one is cheaper than looking at all
     const auto differs = [&](std::uint16_t k) {
       return d.is_moved(k, to) || std::binary_search(own.begin(), own.end(), k);
     };
-    const Least old{via_[from][to], via_relay_[from][to]};
+    const Least old{via, over};
     const auto sum = [&](std::uint16_t k) { return out_[from][k] + on(k); };
     Least now = old;
     if (fell.size() + own.size() > kFew ||
@@ -201,25 +209,25 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
         for (const std::uint16_t k : *terms) now.offer(sum(k), k);
     }
     if (now.cost != old.cost || now.over != old.over || (now.over != kNoRelay && differs(now.over))) {
-      Difference::mark(d.best, from, to);
+      d.best[cell] |= Difference::bit(to);
       __builtin_prefetch(&ways_[from][to]);  // read soon, and far from all others
-      __builtin_prefetch(&direct_[from][to]);
+      __builtin_prefetch(direct_.cell(cell) + lane);
     }
     if (now.cost == old.cost && now.over == old.over) return;
     if (old.over != kNoRelay) --uses_[from][old.over];
     if (now.over != kNoRelay) ++uses_[from][now.over];
-    via_[from][to] = now.cost;
-    via_relay_[from][to] = now.over;
+    via = now.cost;
+    over = now.over;
   };
   // False where no way into a column can be cheaper than the known one. Its cheaper ones end with a changed link a → to, so
   // they cost what leads to a at least: out, or via and a's work; via_ is that before or after, both are no more.
   const auto may_fall = [&](Index from, Index to, const Difference::Relays& own) {
     if (!own.empty()) return true;
-    const std::uint32_t known = via_[from][to];
+    const std::uint32_t known = via_(from, to);
     for (const std::uint16_t relay : d.columns.at(to)) {
       const Index at = node_of(relay);
       if (at == from || d.columns.contains(at)) return true;
-      if (std::min(out_[from][relay], via_[from][at] + objective_.relay_us) + in_[to][relay] <= known)
+      if (std::min(out_[from][relay], via_(from, at) + objective_.relay_us) + in_[to][relay] <= known)
         return true;
     }
     return std::any_of(d.moved_rows.begin(), d.moved_rows.end(),
@@ -230,8 +238,8 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     const Difference::Relays& own = row == d.rows.end() ? none : row->second;
     if (from + 1u < n) {  // far from each other, so asked for one headend ahead
       for (const auto& [to, fell] : d.fell_at) {
-        __builtin_prefetch(&via_[from + 1][to]);
-        __builtin_prefetch(&via_relay_[from + 1][to]);
+        __builtin_prefetch(&via_(from + 1, to));
+        __builtin_prefetch(&via_relay_(from + 1, to));
         __builtin_prefetch(&ways_[from + 1][to]);
       }
       for (const std::uint16_t relay : d.moved_rows) {
@@ -243,20 +251,22 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     for (const auto& [to, fell] : d.fell_at)
       again(from, to, may_fall(from, to, own) ? fell : none, own,
             [row = on_turned_[to]](std::uint16_t k) { return row[k]; });
-    std::vector<Lanes> look(blocks(), 0);
+    const std::size_t begin = blocks_.begin(from), end = blocks_.end(from);
+    std::vector<Lanes> look(end - begin, 0);
     const auto look_for = [&](std::uint16_t relay, const Lanes* which, bool cheaper, bool dearer) {
       const std::uint32_t base = out_[from][relay];
       const bool used = dearer && uses_[from][relay] != 0;
       cheaper = cheaper && base != kNoWay;
       if (!used && !cheaper) return;
-      for (std::size_t block = 0; block < blocks(); ++block) {
+      for (std::size_t cell = begin; cell < end; ++cell) {
+        const std::size_t block = blocks_.block_of(cell);
         const Lanes here = (which == nullptr ? ~Lanes{0} : which[block]) & elsewhere[block];
         if (here == 0) continue;
-        const std::size_t first = block * kLanes;
+        Lanes& found = look[cell - begin];
         // base − 1: a sum that equals the known one counts too: it may be the same way, and the lower relay wins.
-        if (cheaper) look[block] |= kernels_.below(base - 1, on_[relay] + first, via_[from] + first) & here;
-        if (used) look[block] |= kernels_.same(relay, via_relay_[from] + first) & here;
-        if (look[block] != 0) __builtin_prefetch(via_relay_[from] + first);
+        if (cheaper) found |= kernels_.below(base - 1, on_[relay] + block * kLanes, via_.cell(cell)) & here;
+        if (used) found |= kernels_.same(relay, via_relay_.cell(cell)) & here;
+        if (found != 0) __builtin_prefetch(via_relay_.cell(cell));
       }
     };
     for (const std::uint16_t relay : own) look_for(relay, nullptr, true, true);
@@ -269,9 +279,10 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
                          });
       look_for(relay, d.moved[relay], leads, d.other[relay] || !d.fell[relay]);
     }
-    for (std::size_t block = 0; block < blocks(); ++block) {
-      for (Lanes left = look[block]; left != 0; left &= left - 1) {
-        const auto to = static_cast<Index>(block * kLanes + static_cast<std::size_t>(std::countr_zero(left)));
+    for (std::size_t cell = begin; cell < end; ++cell) {
+      for (Lanes left = look[cell - begin]; left != 0; left &= left - 1) {
+        const auto to = static_cast<Index>(blocks_.block_of(cell) * kLanes +
+                                           static_cast<std::size_t>(std::countr_zero(left)));
         if (to < n) again(from, to, d.moved_rows, own, [&](std::uint16_t k) { return on_[k][to]; });
       }
     }
@@ -282,41 +293,46 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
   for_rows(n, [&](std::size_t row) {
     const auto from = static_cast<Index>(row);
     headend(from);
-    for (const auto& [to, over] : d.columns)
-      if (std::any_of(over.begin(), over.end(), [&](std::uint16_t k) { return is_near(from, k); }))
-        Difference::mark(d.dirty, from, to);
+    for (const auto& [to, over] : d.columns) {
+      const std::size_t cell = blocks_.cell(from, to / kLanes);
+      if (cell != 0 &&
+          std::any_of(over.begin(), over.end(), [&](std::uint16_t k) { return is_near(from, k); }))
+        d.dirty[cell] |= Difference::bit(to);
+    }
     for (const std::uint16_t relay : d.moved_rows) {
       if (!is_near(from, relay)) continue;
-      for (std::size_t block = 0; block < blocks(); ++block)
-        d.dirty[from][block] |= marks(from, block).further & d.moved[relay][block];
+      for (std::size_t cell = blocks_.begin(from); cell < blocks_.end(from); ++cell)
+        d.dirty[cell] |= marks_[cell].further & d.moved[relay][blocks_.block_of(cell)];
     }
     for (const auto& [to, over] : d.columns) {
-      if ((marks(from, to / kLanes).further >> to % kLanes & 1) == 0) continue;
+      const std::size_t cell = blocks_.cell(from, to / kLanes);
+      if ((marks_[cell].further & Difference::bit(to)) == 0) continue;
       if (std::any_of(near_[from].begin(), near_[from].end(),
                       [&, at = to](const Near& near) { return d.is_moved(near.relay, at); }))
-        Difference::mark(d.dirty, from, to);
+        d.dirty[cell] |= Difference::bit(to);
     }
     if (objective_.limited()) {
       for (const auto& [a, b] : changed) {
         const std::uint16_t first = relay_of_[a], second = relay_of_[b];
-        for (std::size_t block = 0; block < blocks(); ++block) {
-          const Lanes here = marks(from, block).constrained;
+        for (std::size_t cell = blocks_.begin(from); cell < blocks_.end(from); ++cell) {
+          const Lanes here = marks_[cell].constrained;
           if (here == 0) continue;
-          if (a == from) d.dirty[from][block] |= here;
-          if (b / kLanes == block) d.dirty[from][block] |= here & Lanes{1} << b % kLanes;
+          const std::size_t block = blocks_.block_of(cell);
+          if (a == from) d.dirty[cell] |= here;
+          if (b / kLanes == block) d.dirty[cell] |= here & Difference::bit(b);
           if (first == kNoRelay || second == kNoRelay) continue;
-          for (Lanes left = here & ~d.dirty[from][block]; left != 0; left &= left - 1) {
+          for (Lanes left = here & ~d.dirty[cell]; left != 0; left &= left - 1) {
             const auto lane = static_cast<std::size_t>(std::countr_zero(left));
             if (concerns(from, static_cast<Index>(block * kLanes + lane), first, second))
-              d.dirty[from][block] |= left & -left;
+              d.dirty[cell] |= left & -left;
           }
         }
       }
     }
     std::size_t here = 0;
-    for (std::size_t block = 0; block < blocks(); ++block)
-      if (const Lanes best = d.best[from][block] & ~d.dirty[from][block]; best != 0)
-        d.dirty[from][block] |= choose_after_best(from, block, best, here);
+    for (std::size_t cell = blocks_.begin(from); cell < blocks_.end(from); ++cell)
+      if (const Lanes best = d.best[cell] & ~d.dirty[cell]; best != 0)
+        d.dirty[cell] |= choose_after_best(from, blocks_.block_of(cell), best, here);
     different += here;
   });
 
@@ -326,9 +342,10 @@ std::size_t CandidateTable::update(std::span<const Link> changed) {
     const std::size_t block = task / kParts, part = task % kParts;
     std::size_t here = 0;
     std::array<Ways, kLanes> before;
-    for (std::size_t row = n * part / kParts; row < n * (part + 1) / kParts; ++row) {
-      const auto from = static_cast<Index>(row);
-      const Lanes dirty = d.dirty[from][block];
+    const auto rows = blocks_.rows_of(block);
+    for (std::size_t row = rows.size() * part / kParts; row < rows.size() * (part + 1) / kParts; ++row) {
+      const Index from = rows[row];
+      const Lanes dirty = d.dirty[blocks_.cell(from, block)];
       if (dirty == 0) continue;
       const auto each = [&](const auto& look) {  // of the dirty ones that are nodes
         for (Lanes left = dirty; left != 0; left &= left - 1) {

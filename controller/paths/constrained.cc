@@ -11,7 +11,7 @@ using topology::PlaneLink;
 Sums CandidateTable::least_of(Index node, bool out) const {
   constexpr std::uint64_t kBoundless = ~0ull >> 2;
   Sums least{kBoundless, kBoundless, kBoundless};
-  for (Index other = 0; other < nodes(); ++other) {
+  for (const Index other : topology_.relays()) {
     if (other == node) continue;
     for (const PlaneLink& link : out ? topology_.links(node, other) : topology_.links(other, node)) {
       if (objective_.cost(link) == kNoWay) continue;
@@ -47,15 +47,15 @@ bool CandidateTable::cheapest_meets(Index from, Index to, Way way) const {
   for (std::size_t s = 0; s < beyond_.size(); ++s) {
     if (beyond_[s].empty()) continue;
     // A cost counts the whole round trip and more.
-    if (s == 0 && std::min(direct_[from][to], via_[from][to]) < beyond_[s][0]) continue;
+    if (s == 0 && std::min(direct_(from, to), via_(from, to)) < beyond_[s][0]) continue;
     std::uint64_t sum = 0;
     Index at = from;
     for (const std::uint16_t relay : {way.first, way.second}) {
       if (relay == kNoRelay) continue;
-      sum += sums_[s][at][node_of(relay)];
+      sum += sums_[s](at, node_of(relay));
       at = node_of(relay);
     }
-    if (sum + sums_[s][at][to] >= beyond_[s][0]) return false;
+    if (sum + sums_[s](at, to) >= beyond_[s][0]) return false;
   }
   return true;
 }
@@ -78,7 +78,7 @@ bool CandidateTable::hopeless(Index from, Index to) const {
 
 // A first look over the near relays alone finds what bounds the search over all of them.
 Way CandidateTable::constrained(Index from, Index to) const {
-  if (direct_[from][to] == kNoWay && hopeless(from, to)) return {};
+  if (direct_(from, to) == kNoWay && hopeless(from, to)) return {};
   std::uint64_t least = kNoWay;
   const Way near = constrained(from, to, true, least);
   if (hopeless(from, to)) return near;

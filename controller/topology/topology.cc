@@ -18,7 +18,8 @@ std::uint32_t link_cost_us(std::uint32_t rtt_us, std::uint32_t loss_ppm) {
 Topology::Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links,
                    std::span<const LineRisk> lines)
     : nodes_(std::move(nodes)) {
-  std::sort(nodes_.begin(), nodes_.end(), [](const Node& a, const Node& b) { return a.id < b.id; });
+  std::sort(nodes_.begin(), nodes_.end(),
+            [](const Node& a, const Node& b) { return a.relay != b.relay ? a.relay : a.id < b.id; });
   const std::size_t n = nodes_.size();
   for (Index i = 0; i < n; ++i) {
     if (nodes_[i].relay) relays_.push_back(i);
@@ -30,10 +31,30 @@ Topology::Topology(std::vector<Node> nodes, std::span<const telemetry::Link> lin
   for (std::uint8_t plane = 1; plane <= ids::PlaneId::kMax; ++plane) {
     if (seen >> plane & 1) planes_.push_back(ids::PlaneId{plane});
   }
-  links_.resize(n * n * planes_.size());
-  for (std::size_t at = 0; at < links_.size(); ++at) links_[at].plane = planes_[at % planes_.size()];
   set_lines(lines, links);
+  // 1. Which blocks there are, so that they lie in the order of their headends.
+  block_.resize(n * blocks());
+  for (const telemetry::Link& link : links) {
+    const auto from = index_of(link.key.from), to = index_of(link.key.to);
+    if (from && to) block_[*from * blocks() + *to / kBlock] = 1;
+  }
+  std::uint32_t made = 1;
+  for (std::uint32_t& block : block_)
+    if (block != 0) block = made++;
+  make_blocks(made);
+  // 2. What is in them.
   for (const telemetry::Link& link : links) set(link);
+}
+
+// As many as there are to be, the empty one too.
+void Topology::make_blocks(std::size_t count) {
+  const std::size_t before = links_.size();
+  links_.resize(count * kBlock * planes_.size());
+  for (std::size_t at = before; at < links_.size(); ++at) links_[at].plane = planes_[at % planes_.size()];
+}
+
+std::size_t Topology::link_bytes() const {
+  return links_.size() * sizeof(PlaneLink) + block_.size() * sizeof(std::uint32_t);
 }
 
 void Topology::set_lines(std::span<const LineRisk> lines, std::span<const telemetry::Link> links) {
@@ -70,10 +91,14 @@ void Topology::set_lines(std::span<const LineRisk> lines, std::span<const teleme
 }
 
 std::optional<Index> Topology::index_of(ids::NodeId id) const {
-  const auto at = std::lower_bound(nodes_.begin(), nodes_.end(), id,
-                                   [](const Node& a, ids::NodeId b) { return a.id < b; });
-  if (at == nodes_.end() || at->id != id) return std::nullopt;
-  return static_cast<Index>(at - nodes_.begin());
+  const auto others = nodes_.begin() + static_cast<std::ptrdiff_t>(relays_.size());
+  const auto within = [&](auto first, auto last) -> std::optional<Index> {
+    const auto at = std::lower_bound(first, last, id, [](const Node& a, ids::NodeId b) { return a.id < b; });
+    if (at == last || at->id != id) return std::nullopt;
+    return static_cast<Index>(at - nodes_.begin());
+  };
+  const auto relay = within(nodes_.begin(), others);
+  return relay ? relay : within(others, nodes_.end());
 }
 
 PlaneLink Topology::link(Index from, Index to, ids::PlaneId plane) const {
@@ -102,8 +127,13 @@ Topology::Change Topology::set(const telemetry::Link& link) {
     now.jitter_us = link.jitter_us;
     if (now.cost_us == kUnreachable) now = {.plane = *plane, .state = LinkState::Dead};
   }
-  PlaneLink& known = links_[(std::size_t{*from} * nodes_.size() + *to) * planes_.size() +
-                            static_cast<std::size_t>(plane - planes_.begin())];
+  std::uint32_t& block = block_[*from * blocks() + *to / kBlock];
+  if (block == 0) {
+    if (now.state == LinkState::Unknown) return Change::Same;
+    block = static_cast<std::uint32_t>(links_.size() / (kBlock * planes_.size()));
+    make_blocks(block + 1);
+  }
+  PlaneLink& known = links_[place(*from, *to) + static_cast<std::size_t>(plane - planes_.begin())];
   if (known == now) return Change::Same;
   known = now;
   return Change::Changed;

@@ -1,5 +1,6 @@
 // Topology: path computation's view of one tick: nodes by index and what is known of the links between them, with costs.
-// Integers throughout, so that two controllers compute the same bytes from the same input.
+// Integers throughout, so that two controllers compute the same bytes from the same input. Links take memory where there are
+// some: a global level knows those to borders and between boxes that talk, and not those inside its domains.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ struct LineRisk {
   bool operator==(const LineRisk&) const = default;
 };
 
-using Index = std::uint32_t;  // of a node in Topology::nodes()
+using Index = std::uint32_t;  // of a node in Topology::nodes(): relays come first
 inline constexpr std::uint32_t kUnreachable = std::numeric_limits<std::uint32_t>::max();
 
 // A link between two nodes on one plane. A SID names one plane per hop, so both ends use the same one.
@@ -57,15 +58,14 @@ class Topology {
   Topology(std::vector<Node> nodes, std::span<const telemetry::Link> links,
            std::span<const LineRisk> lines = {});
 
-  std::span<const Node> nodes() const { return nodes_; }            // ascending id
-  std::span<const Index> relays() const { return relays_; }         // ascending
+  std::span<const Node> nodes() const { return nodes_; }            // relays, then others; ascending ids each
+  std::span<const Index> relays() const { return relays_; }         // 0, 1 …
   std::span<const ids::PlaneId> planes() const { return planes_; }  // ascending
   std::optional<Index> index_of(ids::NodeId id) const;
 
   // The links from → to, one for each of planes(), in that order.
   std::span<const PlaneLink> links(Index from, Index to) const {
-    return std::span(links_).subspan((std::size_t{from} * nodes_.size() + to) * planes_.size(),
-                                     planes_.size());
+    return std::span(links_).subspan(place(from, to), planes_.size());
   }
   PlaneLink link(Index from, Index to, ids::PlaneId plane) const;
 
@@ -79,8 +79,17 @@ class Topology {
   // topology has to be made anew: for a plane, or for another line of a node whose lines share risks.
   enum class Change : std::uint8_t { Same, Changed, NewPlane };
   Change set(const telemetry::Link& link);
+  // Of memory, that links take.
+  std::size_t link_bytes() const;
 
  private:
+  static constexpr std::size_t kBlock = 64;  // endpoints that lie together
+  std::size_t blocks() const { return (nodes_.size() + kBlock - 1) / kBlock; }
+  // In links_, of the pair's link on the first plane.
+  std::size_t place(Index from, Index to) const {
+    return (block_[from * blocks() + to / kBlock] * kBlock + to % kBlock) * planes_.size();
+  }
+  void make_blocks(std::size_t count);
   struct Line {
     std::uint32_t as_relay = 0;
     std::uint32_t as_end = 0;
@@ -93,8 +102,9 @@ class Topology {
   std::vector<Node> nodes_;
   std::vector<Index> relays_;
   std::vector<ids::PlaneId> planes_;
-  std::vector<PlaneLink> links_;  // of pair (from, to) from (from · n + to) · planes on
-  std::vector<Line> lines_;       // [node · kLines + plane]; empty where no line shares a risk
+  std::vector<std::uint32_t> block_;  // [from · blocks() + to / kBlock] its place; 0: one that stays empty
+  std::vector<PlaneLink> links_;      // [block][to % kBlock][plane]
+  std::vector<Line> lines_;           // [node · kLines + plane]; empty where no line shares a risk
   std::vector<std::uint16_t>
       has_;  // [node] bit p: a line on plane p; all for nodes whose lines share nothing. Empty as lines_
 };

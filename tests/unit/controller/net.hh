@@ -49,6 +49,11 @@ struct Net {
   topology::Topology topology() const { return topology::Topology(nodes, links, lines); }
 };
 
+// Of a node by its number.
+inline topology::Index index_of(const topology::Topology& topology, std::uint32_t node) {
+  return topology.index_of(ids::NodeId{node}).value();
+}
+
 // Up to 20 nodes, half of them relays, some of these borders, zones and risks; up to `planes` planes, and in half of the nets
 // risks of lines; one direction may be missing, dead or slower.
 inline Net random_net(std::mt19937& random, std::uint32_t most_nodes = 9, std::uint32_t planes = 2) {

@@ -26,16 +26,17 @@ Route route(std::vector<std::uint32_t> relays, std::vector<std::uint8_t> planes)
   return r;
 }
 
-Choices select_of(const Net& net, Index from, Index to, const Choices& held,
+// Between these nodes, by their numbers.
+Choices select_of(const Net& net, std::uint32_t from, std::uint32_t to, const Choices& held,
                   Unknowns unknowns = Unknowns::AreLost, const RelayLoad& load = RelayLoad(),
                   const Objective& objective = {}) {
   const Topology topology = net.topology();
   CandidateTable table(topology, objective);
   table.build();
-  return select(table, from, to, held, unknowns, load);
+  return select(table, index_of(topology, from), index_of(topology, to), held, unknowns, load);
 }
 Choices select_12(const Net& net, const Choices& held, Unknowns unknowns = Unknowns::AreLost) {
-  return select_of(net, 0, 1, held, unknowns);
+  return select_of(net, 1, 2, held, unknowns);
 }
 
 TEST(PathsProperty, SameInputSameChoicesWhateverTheOrderOfLinks) {
@@ -137,13 +138,13 @@ TEST(Paths, RisksOfLinesThatTwoRoutesGoByAreCounted) {
       net.link(1, relay, plane, 10'000).link(relay, 2, plane, 10'000);
   net.line_risk(1, 1, 1).line_risk(3, 1, 2).line_risk(4, 2, 2).line_risk(2, 1, 4).line_risk(2, 2, 4 | 8);
   const Topology t = net.topology();
-  const auto risks = [&](const Route& r) { return risks_of(r, 0, 1, t); };
+  const auto risks = [&](const Route& r) { return risks_of(r, index_of(t, 1), index_of(t, 2), t); };
   EXPECT_EQ(risks(route({3}, {1, 2})), 1u | 2 | 8) << "4: the endpoint has no line without it";
   EXPECT_EQ(risks(route({3}, {2, 2})), 8u);
   EXPECT_EQ(risks(route({4}, {1, 2})), 1u | 2 | 8);
   EXPECT_EQ(risks(route({4}, {1, 1})), 1u);
   EXPECT_EQ(risks(route({3, 4}, {2, 1, 1})), 2u);
-  const Ends ends{&t, 0, 1};
+  const Ends ends{&t, index_of(t, 1), index_of(t, 2)};
   EXPECT_EQ(overlap_of(route({4}, {1, 2}), {route({3}, {1, 2})}, ends).risks, 3u);
   EXPECT_EQ(overlap_of(route({4}, {1, 1}), {route({3}, {2, 2})}, ends).risks, 0u);
   EXPECT_EQ(overlap_of(route({4}, {1, 2}), {route({3}, {1, 2})}).risks, 0u) << "not asked for";
@@ -329,14 +330,16 @@ TEST(Paths, PairsDoNotHerdOntoOneRelay) {
   table.build();
   RelayLoad load(4);
   std::map<Index, Choices> held;
-  for (const Index from : {0u, 4u, 5u, 6u, 7u, 8u}) {
-    held[from] = select(table, from, 1, {}, Unknowns::AreLost, load);
+  const Index to = index_of(topology, 2);
+  for (const std::uint32_t node : {1u, 5u, 6u, 7u, 8u, 9u}) {
+    const Index from = index_of(topology, node);
+    held[from] = select(table, from, to, {}, Unknowns::AreLost, load);
     load.add(held[from].front().route);
   }
   EXPECT_EQ(load.pairs(ids::NodeId{3}), 4u);
   EXPECT_EQ(load.pairs(ids::NodeId{4}), 2u);
   for (auto& [from, choices] : held)
-    EXPECT_EQ(select(table, from, 1, choices, Unknowns::AreLost, load), choices) << "and stay";
+    EXPECT_EQ(select(table, from, to, choices, Unknowns::AreLost, load), choices) << "and stay";
 }
 
 TEST(Paths, ARelayThatCarriesTooManyIsLeftUntilItDoesNot) {
@@ -350,8 +353,9 @@ TEST(Paths, ARelayThatCarriesTooManyIsLeftUntilItDoesNot) {
   const Choices crowd{{route({3}, {1, 1}), 20'200}};
   for (int pair = 0; pair < 6; ++pair) load.add(crowd.front().route);
   int moved = 0;
-  for (const Index from : {0u, 4u, 5u, 6u, 7u, 8u}) {
-    const auto chosen = select(table, from, 1, crowd, Unknowns::AreLost, load);
+  for (const std::uint32_t from : {1u, 5u, 6u, 7u, 8u, 9u}) {
+    const auto chosen =
+        select(table, index_of(topology, from), index_of(topology, 2), crowd, Unknowns::AreLost, load);
     if (chosen.front().route == crowd.front().route) continue;
     load.remove(crowd.front().route);
     load.add(chosen.front().route);
@@ -365,10 +369,10 @@ TEST(Paths, AListOverALimitIsLeftForAWorseOneWithin) {
   net.link(1, 2, 1, 20'000).link(1, 3, 1, 40'000).link(3, 2, 1, 40'000);
   Objective objective;
   objective.most_loss_ppm = 10'000;
-  const auto held = select_of(net, 0, 1, {}, Unknowns::AreLost, RelayLoad(), objective);
+  const auto held = select_of(net, 1, 2, {}, Unknowns::AreLost, RelayLoad(), objective);
   EXPECT_EQ(held[0].route, route({}, {1}));
   net.link(1, 2, 1, 20'000, LinkState::Usable, 20'000);
-  EXPECT_EQ(select_of(net, 0, 1, held, Unknowns::AreLost, RelayLoad(), objective)[0].route,
+  EXPECT_EQ(select_of(net, 1, 2, held, Unknowns::AreLost, RelayLoad(), objective)[0].route,
             route({3}, {1, 1}));
 }
 
