@@ -74,7 +74,7 @@ class Sites {
   std::vector<std::size_t> boxes_;  // by place
 };
 
-// Every box a node, every relay a relay, every link known.
+// Every box a node, number 1 + its place, every relay a relay, every link known.
 topology::Topology flat(const HierarchyShape& shape, const Sites& sites) {
   std::vector<topology::Node> nodes;
   std::vector<telemetry::Link> links;
@@ -112,13 +112,16 @@ void run(const RttMatrix& matrix, std::uint32_t nodes) {
   const topology::Topology everything = flat(shape, sites);
   paths::CandidateTable table(everything, {});
   std::vector<paths::CandidateTable::Link> wanted;
-  for (const auto& [from, to] : world.pairs()) wanted.emplace_back(from, to);
+  const auto at_place = [&](std::size_t place) {
+    return everything.index_of(ids::NodeId{static_cast<std::uint32_t>(place) + 1}).value();
+  };
+  for (const auto& [from, to] : world.pairs()) wanted.emplace_back(at_place(from), at_place(to));
   table.want(wanted);
   table.build();
   std::size_t listed = 0, relayed = 0;
   double ratios = 0, direct = 0;
   for (const auto& [from, to] : world.pairs()) {
-    const auto a = static_cast<Index>(from), b = static_cast<Index>(to);
+    const Index a = at_place(from), b = at_place(to);
     const Box& box = world.box(from);
     const auto* policy = box.policy(world.box(to).id);
     if (policy == nullptr || policy->paths().empty()) continue;

@@ -66,10 +66,11 @@ class ConfigCompiler::One {
 
  private:
   // Every relay, whom it shares a tenant with, and a sample of its own domain: all of it where that is small. A relay is
-  // told of all it may have to carry for. Who is told of whom is told back.
+  // told of all it may have to carry for. Of other domains' relays, and for other domains' boxes, those alone that are
+  // measured. Who is told of whom is told back.
   void add_nodes() {
     const auto own = world_.nodes.at(node_);
-    const bool all = own->relay() || world_.nodes.size() <= kEveryPairUpTo;
+    const bool all = (own->relay() && measured(node_)) || world_.nodes.size() <= kEveryPairUpTo;
     std::set<std::uint32_t> known{node_};
     for (const auto& tenant : out_.config.tenants())
       for (const auto& member : tenant.members()) known.insert(member.node_id());
@@ -81,8 +82,15 @@ class ConfigCompiler::One {
       known.insert(ring[(here + step) % n]);
       known.insert(ring[(here + n - step) % n]);
     }
-    for (const auto& [id, record] : world_.nodes)
-      if (all || record->relay() || known.contains(id)) *out_.config.add_nodes() = *record;
+    for (const auto& [id, record] : world_.nodes) {
+      const bool ours = std::binary_search(ring.begin(), ring.end(), id);
+      if (all || known.contains(id) || (ours && own->relay()) || (record->relay() && (ours || measured(id))))
+        *out_.config.add_nodes() = *record;
+    }
+  }
+  bool measured(std::uint32_t relay) const {
+    return world_.measured_relays == nullptr || world_.measured_relays->empty() ||
+           world_.measured_relays->contains(relay);
   }
 
   proto::v1::ProbePlan probe_plan() const {

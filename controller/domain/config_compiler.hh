@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,8 @@ struct World {
   const LimitedWays* limited = nullptr;  // null: none
   const Spreads* spreads = nullptr;      // null: none
   const RelayKeys* relay_keys = nullptr;
+  // Relays that every domain's boxes measure. Null or empty: all; else others mean nothing outside their domain.
+  const std::set<std::uint32_t>* measured_relays = nullptr;
   std::vector<const proto::v1::Tenant*> tenants;  // members by name (own) or by id (from the global level)
   std::vector<std::uint32_t> denied;              // ascending
   // Cross-domain policies of our headends, from the global level; path ids are given here.

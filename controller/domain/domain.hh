@@ -223,6 +223,7 @@ class Domain final : public session::Level {
   proto::v1::Envelope mint(const proto::v1::MintRequest& request, Now now) const;
   bool adopt_directive(const proto::v1::DomainDirective& directive, std::string& why);
   void dirty_what_differs(const proto::v1::DomainDirective& before);
+  bool for_parent(const telemetry::LinkKey& key) const;
   void index_directive();
 
   DomainConfig config_;
@@ -284,6 +285,7 @@ class Domain final : public session::Level {
   std::map<MemberId, telemetry::Vitals> vitals_before_;
   std::vector<proto::v1::Tenant> tenants_;
   proto::v1::DomainDirective directive_;
+  std::set<std::uint32_t> measured_relays_;  // its; empty: all
   std::map<std::uint32_t, const proto::v1::NodeRecord*> remote_;
   std::uint64_t epoch_ = 0;
   std::string psk_;

@@ -97,8 +97,10 @@ bool Domain::adopt_directive(const proto::v1::DomainDirective& directive, std::s
 
 // Only headends whose lists changed are compiled anew, unless what changed is everybody's.
 void Domain::dirty_what_differs(const proto::v1::DomainDirective& before) {
+  if (!std::ranges::equal(before.measured_relays(), directive_.measured_relays())) all_dirty();
   const auto without_lists = [](proto::v1::DomainDirective directive) {
     directive.clear_headends();
+    directive.clear_measured_relays();
     directive.clear_epoch();
     directive.clear_version();
     return directive.SerializeAsString();
@@ -123,6 +125,7 @@ void Domain::dirty_what_differs(const proto::v1::DomainDirective& before) {
 void Domain::index_directive() {
   remote_.clear();
   for (const auto& record : directive_.remote_nodes()) remote_[record.node_id()] = &record;
+  measured_relays_ = {directive_.measured_relays().begin(), directive_.measured_relays().end()};
 }
 
 proto::v1::Envelope Domain::mint(const proto::v1::MintRequest& request, Now now) const {
@@ -179,12 +182,19 @@ proto::v1::Envelope Domain::mint(const proto::v1::MintRequest& request, Now now)
   return envelope;
 }
 
+// Where the global level says which relays all boxes are to measure, it has no use for others inside a domain.
+bool Domain::for_parent(const telemetry::LinkKey& key) const {
+  return measured_relays_.empty() || measured_relays_.contains(key.from.value) ||
+         measured_relays_.contains(key.to.value) || !membership_.current().contains(key.to.value);
+}
+
 proto::v1::DomainReport Domain::report(Now now) {
   proto::v1::DomainReport report;
   report.set_sequence(++report_sequence_);
   for (const auto& [id, member] : membership_.current()) *report.add_nodes() = member.record;
   const auto add = [&](const telemetry::Link& link) {
-    if (link.state == telemetry::LinkState::Unknown || !membership_.current().contains(link.key.from.value))
+    if (link.state == telemetry::LinkState::Unknown || !membership_.current().contains(link.key.from.value) ||
+        !for_parent(link.key))
       return;
     auto& edge = *report.add_edges();
     edge.set_from(link.key.from.value);

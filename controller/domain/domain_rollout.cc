@@ -118,6 +118,7 @@ World Domain::world() const {
   w.limited = &limited_;
   w.spreads = &spreads_;
   w.relay_keys = &relay_keys_;
+  w.measured_relays = &measured_relays_;
   w.tenants = tenants_in_force();
   w.denied = membership_.denied();
   w.denied.insert(w.denied.end(), directive_.denied_headends().begin(), directive_.denied_headends().end());

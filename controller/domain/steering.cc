@@ -62,6 +62,13 @@ std::set<std::uint32_t> Steering::give_up_forbidden(std::map<paths::Engine::Pair
   return headends;
 }
 
+std::set<std::uint32_t> Steering::prescribed() const {
+  std::set<std::uint32_t> out;
+  for (const auto& [pair, rule] : routes_)
+    for (const ids::NodeId relay : rule.via) out.insert(relay.value);
+  return out;
+}
+
 paths::Objective Steering::objective() const {
   paths::Objective objective;
   for (const auto& [plane, toll] : tolls_us_) objective.toll_us.at(plane) = toll;

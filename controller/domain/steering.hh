@@ -48,6 +48,8 @@ class Steering {
   }
   // Likewise, of single lines.
   const std::vector<topology::LineRisk>& line_risks() const { return line_risks_; }
+  // That some pair has to go by.
+  std::set<std::uint32_t> prescribed() const;
   // What the pair's own rule has to do with a route that works.
   enum class Obeyed : std::uint8_t { NoRule, Pinned, Avoiding, Unavoidable };
   Obeyed obeyed(const paths::Engine::Pair& pair, const paths::Route& route) const;

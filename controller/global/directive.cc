@@ -82,8 +82,24 @@ void Global::weigh(const domain::SpreadKey& key, proto::v1::SrPolicy& policy) co
     policy.mutable_paths(static_cast<int>(i))->set_weight(weights[i]);
 }
 
-proto::v1::DomainDirective Global::compile(MemberId domain, Now now) {
+// That boxes of every domain are to measure; none where that is all relays. Those that lists go over are among them.
+std::set<std::uint32_t> Global::measured_relays() const {
+  if (!borders_.selects()) return {};
+  std::set<std::uint32_t> out = borders_.measured();
+  out.merge(steering_.prescribed());
+  const auto add = [&out](const paths::Choices& choices) {
+    for (const paths::Choice& choice : choices)
+      for (const ids::NodeId relay : choice.route.relay_list()) out.insert(relay.value);
+  };
+  for (const auto& [pair, choices] : selections_) add(choices);
+  for (const auto& [key, choices] : limited_.all()) add(choices);
+  return out;
+}
+
+proto::v1::DomainDirective Global::compile(MemberId domain, const std::set<std::uint32_t>& measured,
+                                           Now now) {
   proto::v1::DomainDirective directive;
+  directive.mutable_measured_relays()->Add(measured.begin(), measured.end());
   for (const auto& [id, state] : domains_) {
     directive.mutable_denied_headends()->Add(state.denied.begin(), state.denied.end());
     if (id == domain) continue;
@@ -179,13 +195,15 @@ void Global::push(Now now) {
   const base::Duration gap = names_.size() <= domain::kEveryPairUpTo ? kDirectiveGap : kLargeGap;
   std::vector<store::Pushed> rows;
   std::vector<MemberId> out;
+  std::optional<std::set<std::uint32_t>> measured;
   for (const auto& [id, member] : membership_.current()) {
     DomainState& state = domains_[id];
     const bool again = state.incomplete && now.mono - state.compiled_at >= kMintRetry;
     const bool due = state.dirty && now.mono - state.compiled_at >= gap;
     if (!sweep && (state.awaiting || (!again && !due))) continue;
     // Also for those who cannot get it now: their tokens stay.
-    proto::v1::DomainDirective next = compile(id, now);
+    if (!measured) measured = measured_relays();
+    proto::v1::DomainDirective next = compile(id, *measured, now);
     state.compiled_at = now.mono;
     if (!state.connected) state.dirty = false;  // on_open() asks again
     if (!state.connected || state.awaiting || now.mono < state.not_before) continue;

@@ -15,8 +15,9 @@ using session::Membership;
 
 Global::Global(std::string name, store::Store& store, session::Authority& authority,
                session::Members& members, Now now, session::RandomSource random,
-               domain::PlanRun::Options planning)
+               domain::PlanRun::Options planning, std::size_t most_nodes)
     : name_(std::move(name)),
+      most_nodes_(most_nodes),
       store_(store),
       members_(members),
       membership_(store, authority, Membership::Kind::Domains, 0),
@@ -220,7 +221,8 @@ void Global::recompute(Now now) {
   steer(now);
   everything_ |= borders_.due(now.mono);
   if (!everything_ && !links_.changed() && unsettled_.empty()) return;
-  const auto changes = links_.take_changes();
+  auto changes = links_.take_changes();
+  std::erase_if(changes, [this](const telemetry::Link& link) { return !matters(link.key); });
   if (everything_ || !engine_.update(changes)) {
     settle_pairs();
     settle_limits();
@@ -236,9 +238,16 @@ void Global::recompute(Now now) {
         nodes.push_back(added);
       }
     }
-    const auto links = links_.links();
+    std::vector<telemetry::Link> links;
+    links.reserve(links_.size());
+    links_.each([&](const telemetry::Link& link) { links.push_back(link); });
     if (borders_.settle(nodes, links, pairs_, steering_.objective(), now.mono))
       emit({"borders_changed", {{"borders", std::to_string(borders_.held().size())}}});
+    carriers_.clear();
+    for (const topology::Node& node : nodes)
+      if (node.relay || node.resting) carriers_.insert(node.id.value);
+    for (const std::uint32_t relay : steering_.prescribed()) carriers_.insert(relay);
+    std::erase_if(links, [this](const telemetry::Link& link) { return !matters(link.key); });
     engine_.rank_by(steering_.objective());
     engine_.rebuild(std::move(nodes), links, pairs_, steering_.line_risks());
     everything_ = false;
@@ -253,6 +262,11 @@ void Global::recompute(Now now) {
     compute_limited(pair, load, now);
     load.replace(before, lists.firsts(pair));
   }
+}
+
+bool Global::matters(const telemetry::LinkKey& key) const {
+  return carriers_.contains(key.from.value) || carriers_.contains(key.to.value) ||
+         pairs_.contains({key.from.value, key.to.value});
 }
 
 void Global::compute(const domain::Pair& pair, const paths::RelayLoad& load, Now now) {

@@ -3,6 +3,7 @@
 // It never speaks to a node, and no domain needs it to keep what it has.
 #pragma once
 
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <map>
 #include <optional>
 #include <set>
@@ -48,11 +49,11 @@ class Global final : public session::Level {
   // What a domain told of its traffic holds so long.
   static constexpr base::Duration kTrafficLives = std::chrono::seconds(25);
   static constexpr std::size_t kMostMintsInFlight = 4096;
-  static constexpr std::size_t kMostNodes = 4096;  // of all domains; a candidate table has room for no more
+  static constexpr std::size_t kMostNodes = 16'384;  // of all domains
 
   Global(std::string name, store::Store& store, session::Authority& authority, session::Members& members,
          Now now, session::RandomSource random = session::system_random(),
-         domain::PlanRun::Options planning = {});
+         domain::PlanRun::Options planning = {}, std::size_t most_nodes = kMostNodes);
   ~Global() override;
 
   std::string_view member_kind() const override { return "domain"; }
@@ -103,7 +104,7 @@ class Global final : public session::Level {
     std::map<std::uint32_t, proto::v1::NodeRecord> nodes;  // as reported last; bindings verified
     std::vector<std::uint32_t> denied;
     domain::Drained drained;     // of its relays, as reported last
-    std::size_t over_bound = 0;  // nodes left out because there are kMostNodes already
+    std::size_t over_bound = 0;  // nodes left out because there are most_nodes_ already
     std::string psk_held;        // SHA-256, as reported last
     proto::v1::DomainDirective sent;
     std::uint64_t version = 0;
@@ -143,9 +144,11 @@ class Global final : public session::Level {
   // global_reports.cc
   void on_report(MemberId domain, const proto::v1::DomainReport& report, Now now);
   bool sound(MemberId domain, const proto::v1::NodeRecord& record) const;
-  std::size_t room_for_more() const;  // nodes, up to kMostNodes
+  std::size_t room_for_more() const;  // nodes, up to most_nodes_
   void tell_over_bound(MemberId domain, std::size_t over);
   void measured(const telemetry::LinkKey& key, base::Time now);
+  // Could be part of a list: what else is known of a large network nobody computes with.
+  bool matters(const telemetry::LinkKey& key) const;
   void recompute(Now now);
   void settle_limits();
   void compute(const domain::Pair& pair, const paths::RelayLoad& load, Now now);
@@ -167,13 +170,15 @@ class Global final : public session::Level {
   void on_renew(MemberId member, const proto::v1::RenewRequest& request, Now now);
   void run_rotations(Now now);
   void push(Now now);
-  proto::v1::DomainDirective compile(MemberId domain, Now now);
+  std::set<std::uint32_t> measured_relays() const;
+  proto::v1::DomainDirective compile(MemberId domain, const std::set<std::uint32_t>& measured, Now now);
   void weigh(const domain::SpreadKey& key, proto::v1::SrPolicy& policy) const;
   bool make_path(std::uint32_t headend, std::uint32_t endpoint, std::uint32_t tier,
                  const paths::Choice& choice, Now now, proto::v1::CandidatePath& path);
   std::string name_of(std::uint32_t node) const;
 
   std::string name_;
+  std::size_t most_nodes_;
   store::Store& store_;
   session::Members& members_;
   session::Membership membership_;
@@ -188,6 +193,7 @@ class Global final : public session::Level {
   domain::MoveBudget move_budget_;
   domain::LimitedWays limited_;
   paths::Borders borders_;
+  boost::unordered_flat_set<std::uint32_t> carriers_;  // whom lists may go over, by the last rebuild
   paths::Engine engine_;
   domain::Selections selections_;  // none of them empty
   domain::Spreads spreads_;

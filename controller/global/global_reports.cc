@@ -100,7 +100,7 @@ void Global::on_report(MemberId domain, const proto::v1::DomainReport& report, N
 std::size_t Global::room_for_more() const {
   std::size_t held = 0;
   for (const auto& [id, state] : domains_) held += state.nodes.size();
-  return kMostNodes - std::min(held, kMostNodes);
+  return most_nodes_ - std::min(held, most_nodes_);
 }
 
 void Global::tell_over_bound(MemberId domain, std::size_t over) {
@@ -109,17 +109,20 @@ void Global::tell_over_bound(MemberId domain, std::size_t over) {
       "domain {}: nodes left out: {}; a global controller has at most {}, all domains' together: no paths to "
       "other "
       "domains for these until others leave",
-      domain, over, kMostNodes);
+      domain, over, most_nodes_);
   emit({"nodes_over_bound",
         {{"domain", std::to_string(domain)},
          {"left_out", std::to_string(over)},
-         {"bound", std::to_string(kMostNodes)}}});
+         {"bound", std::to_string(most_nodes_)}}});
 }
 
 void Global::measured(const telemetry::LinkKey& key, base::Time now) {
   for (const auto& way : {key, key.reversed()}) {
     const auto link = matrix_.link(way, now);
-    if (const auto before = link ? links_.update(*link) : links_.erase(way)) history_.note(*before, now);
+    // Relays come on trial and go: of a large network only what lists may go by is remembered.
+    if (const auto before = link ? links_.update(*link) : links_.erase(way);
+        before && (!borders_.selects() || matters(way)))
+      history_.note(*before, now);
   }
 }
 

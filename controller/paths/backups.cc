@@ -38,15 +38,14 @@ void CandidateTable::find_near(Index from) {
 }
 
 Way CandidateTable::rank1(Index from, Index to) const {
-  if (topology_.planes().size() == 1 && via_(from, to) < direct_(from, to)) {
+  const std::size_t cell = blocks_.cell(from, to / kLanes), lane = to % kLanes;
+  const std::uint32_t direct = direct_.cell(cell)[lane];
+  if (direct <= via_.cell(cell)[lane]) return direct == kNoWay ? Way{} : direct_way(plane_.cell(cell)[lane]);
+  const std::uint16_t a = via_relay_.cell(cell)[lane], b = on_relay_[a][to];
+  if (topology_.planes().size() == 1) {
     const std::uint8_t plane = topology_.planes()[0].value;
-    const std::uint16_t a = via_relay_(from, to), b = on_relay_[a][to];
     return b == kNoRelay ? way_over(a, plane, plane) : way_over(a, b, plane, plane, plane);
   }
-  if (direct_(from, to) <= via_(from, to)) {
-    return direct_(from, to) == kNoWay ? Way{} : direct_way(plane_(from, to));
-  }
-  const std::uint16_t a = via_relay_(from, to), b = on_relay_[a][to];
   const std::uint8_t in = plane_(from, node_of(a));
   if (b == kNoRelay) return way_over(a, in, plane_(node_of(a), to));
   return way_over(a, b, in, plane_(node_of(a), node_of(b)), plane_(node_of(b), to));
@@ -120,7 +119,8 @@ void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
   if (first + kLanes > nodes()) lanes &= ~Lanes{0} >> (first + kLanes - nodes());
   if (from / kLanes == block) lanes &= ~(Lanes{1} << from % kLanes);
   if (lanes == 0) return;
-  marks(from, block).further &= ~lanes;
+  Marks& here = marks(from, block);
+  here.further &= ~lanes;
 
   // 1. The best.
   Lanes open = 0;  // endpoints that may get another way
@@ -145,7 +145,7 @@ void CandidateTable::choose(Index from, std::size_t block, Lanes lanes) {
       }
     }
   }
-  marks(from, block).disjoint = (marks(from, block).disjoint & ~lanes) | (existing & ~open);
+  here.disjoint = (here.disjoint & ~lanes) | (existing & ~open);
   if (open != 0) choose_greedily(from, block, open);
 }
 
@@ -190,10 +190,11 @@ CandidateTable::Lanes CandidateTable::choose_disjoint(Index from, std::size_t fi
     straight &= kernels_.below(0, sums_[s].block(from, first / kLanes), beyond_[s].data());
     offers.limits[offers.limit_count++] = {sums_[s].row(from), sums_[s].rows(), beyond_[s][0]};
   }
+  const std::uint32_t* direct = direct_.block(from, first / kLanes);
   for (; straight != 0; straight &= straight - 1) {
     const auto lane = static_cast<std::size_t>(std::countr_zero(straight));
-    if (direct_(from, first + lane) == kNoWay) continue;
-    three.cost[0][lane] = direct_(from, first + lane);
+    if (direct[lane] == kNoWay) continue;
+    three.cost[0][lane] = direct[lane];
     three.what[0][lane] = kDirect;
   }
   kernels_.offer(three, offers);

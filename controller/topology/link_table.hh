@@ -31,6 +31,11 @@ class LinkTable {
 
   // Published links in the order of their keys: what a Topology is made from.
   std::vector<telemetry::Link> links() const;
+  // Calls with each of them, in no order.
+  template <typename F>
+  void each(F&& with) const {
+    for (const auto& [key, published] : links_) with(published.link);
+  }
   std::size_t size() const { return links_.size(); }
   // How many of them paths may use.
   std::size_t usable() const { return usable_; }

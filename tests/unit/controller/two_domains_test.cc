@@ -257,7 +257,15 @@ TEST_F(TwoDomains, ADomainCannotSpeakForAnothersNodes) {
   EXPECT_EQ(global_->nodes().size(), 3u) << "an unbound key is left out";
 }
 
-TEST_F(TwoDomains, BeyondItsBoundTheGlobalLevelLeavesNodesOutAndSaysSo) {
+class BoundedGlobal : public TwoDomains {
+ protected:
+  BoundedGlobal() {
+    global_ = std::make_unique<global::Global>("global", store_, authority_, up_, now_,
+                                               session::system_random(), domain::PlanRun::Options{}, 40);
+  }
+};
+
+TEST_F(BoundedGlobal, LeavesNodesOutAndSaysSo) {
   run(8s);
   std::vector<session::Event> told;
   global_->on_event([&](const session::Event& event) {
@@ -278,11 +286,10 @@ TEST_F(TwoDomains, BeyondItsBoundTheGlobalLevelLeavesNodesOutAndSaysSo) {
       record.set_binding_signature(d2_.authority.bind(record));
     }
   };
-  ASSERT_EQ(global::Global::kMostNodes, 4096u);
   ASSERT_EQ(report.nodes_size(), 2);
-  grow_to(4094);
+  grow_to(38);
   global_->on_envelope(2, full, now_);
-  EXPECT_EQ(global_->nodes().size(), 4096u);
+  EXPECT_EQ(global_->nodes().size(), 40u);
   EXPECT_TRUE(told.empty());
   // One more of the other domain.
   Box late{"late"};
@@ -291,16 +298,16 @@ TEST_F(TwoDomains, BeyondItsBoundTheGlobalLevelLeavesNodesOutAndSaysSo) {
   *more.mutable_domain_report() = d1_.level->report(now_);
   global_->on_envelope(1, more, now_);
   global_->on_envelope(1, more, now_);
-  EXPECT_EQ(global_->nodes().size(), 4096u);
+  EXPECT_EQ(global_->nodes().size(), 40u);
   ASSERT_EQ(told.size(), 1u) << "not with every report";
   const auto fields = std::map(told[0].fields.begin(), told[0].fields.end());
   EXPECT_EQ(fields,
-            (std::map<std::string, std::string>{{"domain", "1"}, {"left_out", "1"}, {"bound", "4096"}}));
+            (std::map<std::string, std::string>{{"domain", "1"}, {"left_out", "1"}, {"bound", "40"}}));
   // Those it has go on; once there is room the late one comes in.
-  report.mutable_nodes()->DeleteSubrange(3'000, 1'094);
+  report.mutable_nodes()->DeleteSubrange(30, 8);
   global_->on_envelope(2, full, now_);
   global_->on_envelope(1, more, now_);
-  EXPECT_EQ(global_->nodes().size(), 3'003u);
+  EXPECT_EQ(global_->nodes().size(), 33u);
   EXPECT_EQ(told.size(), 1u);
 }
 
