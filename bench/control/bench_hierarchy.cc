@@ -1,5 +1,5 @@
-// bench_hierarchy MATRIX NODES: ten domains under a global level in virtual time, the real cores of both levels; boxes stand
-// where PlanetLab's hosts do (MATRIX as bench/routes reads it). One box in five is a relay, 64 of them are borders.
+// bench_hierarchy MATRIX NODES [RELAYS]: ten domains under a global level in virtual time, the real cores of both levels;
+// boxes stand where PlanetLab's hosts do (MATRIX as bench/routes reads it). 200 of them are relays, 64 of these borders.
 // Prints one "METRIC VALUE" a line; times are CPU time of one thread.
 #include <fmt/format.h>
 
@@ -87,8 +87,60 @@ topology::Topology flat(const HierarchyShape& shape, const Sites& sites) {
   return topology::Topology(std::move(nodes), links);
 }
 
-void run(const RttMatrix& matrix, std::uint32_t nodes) {
-  HierarchyShape shape{.domains = 10, .per_domain = nodes / 10, .relays = nodes / 50, .tenant = 10};
+// How good the lists are that boxes hold.
+struct Quality {
+  std::size_t listed = 0, relayed = 0;
+  double stretch_pct = 0,
+         stretch_direct_pct = 0;  // of first lists, and of direct ways, over the best of all relays
+};
+
+class Optimum {
+ public:
+  Optimum(const HierarchyShape& shape, const Sites& sites, const Hierarchy& world)
+      : sites_(sites), world_(world), everything_(flat(shape, sites)), table_(everything_, {}) {
+    std::vector<paths::CandidateTable::Link> wanted;
+    for (const auto& [from, to] : world.pairs()) wanted.emplace_back(at_place(from), at_place(to));
+    table_.want(wanted);
+    table_.build();
+  }
+  Quality quality() const {
+    Quality out;
+    for (const auto& [from, to] : world_.pairs()) {
+      const auto* policy = world_.box(from).policy(world_.box(to).id);
+      if (policy == nullptr || policy->paths().empty()) continue;
+      ++out.listed;
+      const auto& segments = policy->paths(0).segments();
+      double cost = kRelayUs * static_cast<double>(segments.size() - 1);
+      std::size_t at = from;
+      for (const std::uint32_t segment : segments) {
+        const std::size_t next = world_.place_of(ids::Sid{segment}.node().value);
+        cost += sites_.rtt_us(at, next);
+        at = next;
+      }
+      out.relayed += segments.size() > 1;
+      const Index a = at_place(from), b = at_place(to);
+      const double optimum = table_.cost(a, b, table_.way(a, b, 0));
+      out.stretch_pct += 100 * (cost / optimum - 1);
+      out.stretch_direct_pct += 100 * (sites_.rtt_us(from, to) / optimum - 1);
+    }
+    const auto pairs = static_cast<double>(std::max<std::size_t>(out.listed, 1));
+    out.stretch_pct /= pairs;
+    out.stretch_direct_pct /= pairs;
+    return out;
+  }
+
+ private:
+  Index at_place(std::size_t place) const {
+    return everything_.index_of(ids::NodeId{static_cast<std::uint32_t>(place) + 1}).value();
+  }
+  const Sites& sites_;
+  const Hierarchy& world_;
+  const topology::Topology everything_;
+  paths::CandidateTable table_;
+};
+
+void run(const RttMatrix& matrix, std::uint32_t nodes, std::uint32_t relays) {
+  HierarchyShape shape{.domains = 10, .per_domain = nodes / 10, .relays = relays / 10, .tenant = 10};
   const Sites sites(matrix, shape);
   const auto rtt = [&](std::size_t from, std::size_t to) { return sites.rtt_us(from, to); };
   const auto print = [&](const char* metric, double value) {
@@ -97,8 +149,24 @@ void run(const RttMatrix& matrix, std::uint32_t nodes) {
   };
   Hierarchy world(shape, rtt);
   world.run(std::chrono::seconds(40));
+  const Optimum optimum(shape, sites, world);
   print("global_start_cpu_ms", world.ticks.all_ms + world.reports.all_ms);
   print("global_worst_tick_ms", world.ticks.most_ms);
+  print("first_stretch_pct", optimum.quality().stretch_pct);
+  // Until every relay has been measured by everybody for a term.
+  if (relays > paths::kMostBorders + paths::Borders::kOnTrial) {
+    world.count_anew();
+    const std::size_t terms = (relays - paths::kMostBorders) / paths::Borders::kOnTrial + 1;
+    const auto trials = static_cast<int>(terms) * paths::Borders::kTrialTerm;
+    world.run(trials);
+    print("global_trials_cpu_pct",
+          (world.ticks.all_ms + world.reports.all_ms) / 10 / std::chrono::duration<double>(trials).count());
+    print("global_worst_trial_tick_ms", world.ticks.most_ms);
+    print("trials_report_kb_per_s",
+          static_cast<double>(world.report_bytes) / 1e3 / std::chrono::duration<double>(trials).count());
+    print("trials_directive_kb_per_s",
+          static_cast<double>(world.directive_bytes) / 1e3 / std::chrono::duration<double>(trials).count());
+  }
   world.count_anew();
   constexpr double kQuiet = 10;
   world.run(std::chrono::seconds(10));
@@ -107,57 +175,28 @@ void run(const RttMatrix& matrix, std::uint32_t nodes) {
   print("domain_cpu_pct", world.domain_ticks.all_ms / shape.domains / kQuiet / 10);
   print("report_kb_per_s", static_cast<double>(world.report_bytes) / kQuiet / 1e3);
   print("directive_kb_per_s", static_cast<double>(world.directive_bytes) / kQuiet / 1e3);
-  print("global_mb", static_cast<double>(world.global_bytes) / 1e6);
-
-  const topology::Topology everything = flat(shape, sites);
-  paths::CandidateTable table(everything, {});
-  std::vector<paths::CandidateTable::Link> wanted;
-  const auto at_place = [&](std::size_t place) {
-    return everything.index_of(ids::NodeId{static_cast<std::uint32_t>(place) + 1}).value();
-  };
-  for (const auto& [from, to] : world.pairs()) wanted.emplace_back(at_place(from), at_place(to));
-  table.want(wanted);
-  table.build();
-  std::size_t listed = 0, relayed = 0;
-  double ratios = 0, direct = 0;
-  for (const auto& [from, to] : world.pairs()) {
-    const Index a = at_place(from), b = at_place(to);
-    const Box& box = world.box(from);
-    const auto* policy = box.policy(world.box(to).id);
-    if (policy == nullptr || policy->paths().empty()) continue;
-    ++listed;
-    const auto& segments = policy->paths(0).segments();
-    double cost = kRelayUs * static_cast<double>(segments.size() - 1);
-    std::size_t at = from;
-    for (const std::uint32_t segment : segments) {
-      const std::size_t next = world.place_of(ids::Sid{segment}.node().value);
-      cost += rtt(at, next);
-      at = next;
-    }
-    relayed += segments.size() > 1;
-    const double optimum = table.cost(a, b, table.way(a, b, 0));
-    ratios += cost / optimum - 1;
-    direct += rtt(from, to) / optimum - 1;
-  }
+  const Quality quality = optimum.quality();
   print("pairs", static_cast<double>(world.pairs().size()));
-  print("pairs_without_list", static_cast<double>(world.pairs().size() - listed));
-  print("pairs_relayed", static_cast<double>(relayed));
+  print("pairs_without_list", static_cast<double>(world.pairs().size() - quality.listed));
+  print("pairs_relayed", static_cast<double>(quality.relayed));
   print("lists_unready", static_cast<double>(world.lists_unready));
-  print("stretch_pct", 100 * ratios / static_cast<double>(std::max<std::size_t>(listed, 1)));
-  print("stretch_direct_pct", 100 * direct / static_cast<double>(std::max<std::size_t>(listed, 1)));
+  print("stretch_pct", quality.stretch_pct);
+  print("stretch_direct_pct", quality.stretch_direct_pct);
+  print("global_mb", static_cast<double>(world.weigh_global()) / 1e6);
 }
 
 }  // namespace
 }  // namespace qanat::bench
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    fmt::print(stderr, "usage: bench_hierarchy MATRIX NODES\n");
+  if (argc != 3 && argc != 4) {
+    fmt::print(stderr, "usage: bench_hierarchy MATRIX NODES [RELAYS]\n");
     return 2;
   }
   try {
     qanat::base::init_log("bench", "error");
-    qanat::bench::run(qanat::bench::read_matrix(argv[1]), static_cast<std::uint32_t>(std::atoi(argv[2])));
+    qanat::bench::run(qanat::bench::read_matrix(argv[1]), static_cast<std::uint32_t>(std::atoi(argv[2])),
+                      argc == 4 ? static_cast<std::uint32_t>(std::atoi(argv[3])) : 200);
   } catch (const std::exception& e) {
     fmt::print(stderr, "hierarchy: {}\n", e.what());
     return 1;

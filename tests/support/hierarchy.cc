@@ -33,18 +33,14 @@ void Hierarchy::charge(Calls& to, F&& call) {
   to.add(cpu_ms() - before);
 }
 
-// What it sends is the mail's, and gone when that is delivered: it counts as held no longer than that.
-template <class F>
-void Hierarchy::in_global(Calls& to, F&& call) {
+std::int64_t Hierarchy::weigh_global() {
   const std::int64_t before = heap_bytes();
-  charge(to, call);
-  global_bytes += heap_bytes() - before;
+  global_.reset();
+  return before - heap_bytes();
 }
 
 Hierarchy::Hierarchy(const HierarchyShape& shape, Rtt rtt_us) : shape_(shape), rtt_us_(std::move(rtt_us)) {
-  Calls start;
-  in_global(start,
-            [&] { global_ = std::make_unique<global::Global>("global", store_, authority_, up_, now_); });
+  global_ = std::make_unique<global::Global>("global", store_, authority_, up_, now_);
   up_.level = global_.get();
   up_.now = &now_;
   enrol();
@@ -113,17 +109,17 @@ void Hierarchy::run(base::Duration time) {
         Envelope envelope;
         *envelope.mutable_domain_report() = domains_[d - 1]->level->report(now_);
         report_bytes += envelope.ByteSizeLong();
-        in_global(reports, [&] { global_->on_envelope(d, envelope, now_); });
+        charge(reports, [&] { global_->on_envelope(d, envelope, now_); });
       }
     }
-    in_global(ticks, [&] { global_->on_timer(now_); });
+    charge(ticks, [&] { global_->on_timer(now_); });
     for (std::uint32_t d = 1; d <= shape_.domains; ++d) exchange(d);
   }
 }
 
 // What the global level has for a domain, and its answers.
 void Hierarchy::exchange(std::uint32_t domain) {
-  std::vector<Envelope> mail = up_.take(domain);
+  const std::vector<Envelope> mail = up_.take(domain);
   std::vector<Envelope> answers;
   for (const Envelope& envelope : mail) {
     if (envelope.has_domain_directive()) directive_bytes += envelope.ByteSizeLong();
@@ -132,12 +128,7 @@ void Hierarchy::exchange(std::uint32_t domain) {
         answers.push_back(std::move(*reply));
     });
   }
-  const std::int64_t before = heap_bytes();
-  mail.clear();
-  global_bytes += heap_bytes() - before;
-  Calls ignored;
-  for (const Envelope& answer : answers)
-    in_global(ignored, [&] { global_->on_envelope(domain, answer, now_); });
+  for (const Envelope& answer : answers) global_->on_envelope(domain, answer, now_);
 }
 
 void Hierarchy::step(std::size_t place) {

@@ -61,7 +61,9 @@ class Hierarchy {
   std::uint64_t report_bytes = 0, directive_bytes = 0;
   std::uint64_t lists_installed = 0;  // over relays, as boxes took them
   std::uint64_t lists_unready = 0;    // of them: a relay did not hold what it needs for it
-  std::int64_t global_bytes = 0;      // that the global level holds on the heap
+
+  // What the global level holds on the heap; it is gone then.
+  std::int64_t weigh_global();
 
  private:
   struct Placed {
@@ -79,8 +81,6 @@ class Hierarchy {
   void report(Placed& placed, std::size_t place);
   template <class F>
   void charge(Calls& to, F&& call);
-  template <class F>
-  void in_global(Calls& to, F&& call);
 
   HierarchyShape shape_;
   Rtt rtt_us_;
