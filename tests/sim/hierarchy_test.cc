@@ -34,7 +34,9 @@ std::set<std::uint32_t> relays_of(const proto::v1::SrPolicy& policy) {
 
 class Sized : public ::testing::Test {
  protected:
-  HierarchyShape shape_{.domains = 5, .per_domain = 40, .relays = 15, .tenant = 6};
+  explicit Sized(const HierarchyShape& shape = {.domains = 5, .per_domain = 40, .relays = 15, .tenant = 6})
+      : shape_(shape) {}
+  HierarchyShape shape_;
   Hierarchy::Rtt rtt_ = plane(shape_);
   Hierarchy world_{shape_, rtt_};
 
@@ -93,6 +95,39 @@ TEST_F(Sized, OnceEverythingStandsNothingMoreIsSaid) {
   world_.run(10s);
   EXPECT_EQ(world_.directive_bytes, 0u);
   EXPECT_GT(world_.report_bytes, 0u);
+}
+
+// 150 relays: nobody measures all of them.
+class ManyRelays : public Sized {
+ protected:
+  ManyRelays() : Sized({.domains = 5, .per_domain = 40, .relays = 30, .tenant = 6}) {}
+  std::size_t foreign_relays(std::size_t place) const {
+    const Box& box = world_.box(place);
+    std::size_t out = 0;
+    for (const auto& record : box.held.nodes()) out += record.relay() && record.domain_id() != box.id / 4096;
+    return out;
+  }
+};
+
+TEST_F(ManyRelays, AreMeasuredInTurnsAndTheBestOfThemStay) {
+  world_.run(40s);
+  std::size_t most = 0;
+  for (std::size_t place = 0; place < shape_.nodes(); ++place)
+    if (!world_.box(place).relay) most = std::max(most, foreign_relays(place));
+  EXPECT_LE(most, paths::kMostBorders + paths::Borders::kOnTrial + 10)
+      << "of 120; its tenants' members beside";
+  world_.run(4 * paths::Borders::kTrialTerm);
+  std::set<std::uint32_t> used;
+  double ratios = 0;
+  for (const auto& [from, to] : world_.pairs()) {
+    const auto* policy = world_.box(from).policy(world_.box(to).id);
+    ASSERT_NE(policy, nullptr) << world_.box(from).name << " to " << world_.box(to).name;
+    used.merge(relays_of(*policy));
+    ratios += cost_of(from, policy->paths(0)) / best(from, to);
+  }
+  EXPECT_LE(used.size(), paths::kMostBorders);
+  EXPECT_EQ(world_.lists_unready, 0u) << "of " << world_.lists_installed;
+  EXPECT_LT(ratios / static_cast<double>(world_.pairs().size()), 1.05) << "against all 150 relays";
 }
 
 // One relay is near everybody; all tenants may only use relays of its place, as all others are, too.

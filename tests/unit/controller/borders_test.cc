@@ -131,5 +131,69 @@ TEST(Borders, ThoseOfBeforeARestartAreHeldOnTo) {
   EXPECT_FALSE(star.settle(restarted, base::Time{}).contains(1));
 }
 
+TEST(Borders, UpTo96RelaysAllAreMeasured) {
+  Star star(96);
+  for (std::uint32_t i = 1; i <= 96; ++i) star.talks(i, 2);
+  Borders borders;
+  star.settle(borders, base::Time{});
+  EXPECT_FALSE(borders.selects());
+  EXPECT_EQ(borders.measured().size(), 96u);
+}
+
+// 140 relays, of which those from 101 on are of more use than all others.
+TEST(Borders, OfManyRelaysThoseNotMeasuredTakeTurnsOnTrial) {
+  constexpr std::uint32_t kRelays = 140;
+  Star star(kRelays);
+  for (auto& node : star.net.nodes)
+    node.domain = ids::DomainId{static_cast<std::uint16_t>(1 + (node.id.value - 1) % kRelays / 35)};
+  for (std::uint32_t i = 1; i <= kRelays; ++i) star.talks(i, i > 100 ? 12 : 4);
+  Borders borders;
+  base::Time now{};
+  star.settle(borders, now);
+  EXPECT_TRUE(borders.selects());
+  EXPECT_LE(borders.measured().size(), kMostBorders + Borders::kOnTrial);
+  for (const std::uint32_t first : {1u, 36u, 71u, 106u})
+    EXPECT_TRUE(borders.measured().contains(first)) << "no domain comes last: " << first;
+  std::set<std::uint32_t> seen = borders.measured();
+  EXPECT_LT(seen.size(), std::size_t{kRelays});
+  const auto of_use = [&] {
+    return std::count_if(borders.held().begin(), borders.held().end(),
+                         [](std::uint32_t r) { return r > 100; });
+  };
+  EXPECT_LT(of_use(), 40) << "nobody is elected unmeasured";
+  for (int term = 0; term < 8; ++term) {
+    do now += 10s;
+    while (!borders.due(now));
+    const auto before = borders.held();
+    star.settle(borders, now);
+    const auto measured = borders.measured();
+    EXPECT_LE(measured.size(), 2 * kMostBorders + Borders::kOnTrial);
+    for (const std::uint32_t relay : before)
+      EXPECT_TRUE(measured.contains(relay)) << "lists may go over it yet";
+    seen.insert(measured.begin(), measured.end());
+  }
+  EXPECT_EQ(seen.size(), std::size_t{kRelays}) << "everybody had its turn";
+  EXPECT_EQ(of_use(), 40);
+  // Farewells end.
+  const auto held = borders.held();
+  now += Borders::kFarewell;
+  star.settle(borders, now);
+  EXPECT_EQ(borders.held(), held);
+  EXPECT_EQ(borders.measured().size(), kMostBorders + Borders::kOnTrial);
+}
+
+TEST(Borders, ABorderThatLeavesIsReplacedByOneThatIsMeasured) {
+  Star star(120);
+  for (std::uint32_t i = 1; i <= 120; ++i) star.talks(i, 4);
+  Borders borders;
+  star.settle(borders, base::Time{});
+  const auto measured = borders.measured();
+  const std::uint32_t gone = *borders.held().begin();
+  const auto after = star.settle(borders, base::Time{} + 1s, {gone});
+  EXPECT_EQ(after.size(), kMostBorders);
+  EXPECT_FALSE(borders.measured().contains(gone));
+  for (const std::uint32_t border : after) EXPECT_TRUE(measured.contains(border)) << border;
+}
+
 }  // namespace
 }  // namespace qanat::paths

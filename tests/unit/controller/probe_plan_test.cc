@@ -124,5 +124,60 @@ TEST_F(Plan, WhatTrafficIsMeasuredByDoesNotDependOnTheMesh) {
   EXPECT_EQ(compile(world_, 1, kNow).config.probe_plan().active_interval_ms(), 10u);
 }
 
+// Of two domains: 1 … 100 are ours, 5 of them relays; 101 … 300 are the other's, 60 of these relays.
+class TwoDomainsPlan : public Plan {
+ protected:
+  TwoDomainsPlan() {
+    make(300, 5);
+    for (std::uint32_t id = 101; id <= 300; ++id) {
+      world_.own_names.erase("n" + std::to_string(id));
+      records_[id - 1].set_relay(id <= 160);
+    }
+    for (std::uint32_t id = 1; id <= 300; ++id) records_[id - 1].set_domain_id(id <= 100 ? 1 : 2);
+    for (auto& tenant : tenants_)
+      for (auto& member : *tenant.mutable_members()) {
+        member.set_node_id(static_cast<std::uint32_t>(std::stoul(member.node().substr(1))));
+        member.clear_node();
+      }
+    tenants_.front().add_members()->set_node_id(160);  // of the other domain, with 1 … 10
+    tenants_.back().add_members()->set_node_id(5);     // one of our relays, with 291 … 300
+    measured_ = {2, 101, 102};
+    world_.measured_relays = &measured_;
+  }
+  std::set<std::uint32_t> measured_;
+};
+
+TEST_F(TwoDomainsPlan, ABoxMeasuresItsOwnRelaysAndOfOthersThoseThatAreMeasured) {
+  const auto box = known(50);
+  for (const std::uint32_t relay : {1u, 2u, 3u, 4u, 5u, 101u, 102u})
+    EXPECT_TRUE(box.contains(relay)) << relay;
+  EXPECT_FALSE(box.contains(103));
+  EXPECT_TRUE(known(7).contains(160)) << "who shares a tenant is measured, relay or not";
+  measured_.clear();
+  EXPECT_TRUE(known(50).contains(103)) << "nothing said: all are";
+  world_.measured_relays = nullptr;
+  EXPECT_TRUE(known(50).contains(103));
+}
+
+TEST_F(TwoDomainsPlan, ARelayKnowsEverybodyOrItsOwnDomain) {
+  EXPECT_EQ(known(2).size(), 300u) << "it may have to carry for all";
+  const auto own = known(3);
+  for (std::uint32_t id = 1; id <= 100; ++id) EXPECT_TRUE(own.contains(id)) << id;
+  EXPECT_TRUE(own.contains(101)) << "a measured one";
+  EXPECT_FALSE(own.contains(103));
+  EXPECT_FALSE(own.contains(200));
+  EXPECT_TRUE(known(5).contains(295)) << "its tenant's";
+  EXPECT_LT(mesh_ms(3), mesh_ms(2));
+}
+
+// Within a domain, of those that this domain tells.
+TEST_F(TwoDomainsPlan, WhoIsToldOfWhomIsToldBack) {
+  std::map<std::uint32_t, std::set<std::uint32_t>> told;
+  for (std::uint32_t id = 1; id <= 100; ++id) told[id] = known(id);
+  for (const auto& [id, of] : told)
+    for (const std::uint32_t other : of)
+      if (other <= 100) EXPECT_TRUE(told[other].contains(id)) << id << " and " << other;
+}
+
 }  // namespace
 }  // namespace qanat::domain
