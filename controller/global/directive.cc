@@ -82,11 +82,14 @@ void Global::weigh(const domain::SpreadKey& key, proto::v1::SrPolicy& policy) co
     policy.mutable_paths(static_cast<int>(i))->set_weight(weights[i]);
 }
 
-// That boxes of every domain are to measure; none where that is all relays. Those that lists go over are among them.
+// That boxes of every domain are to measure; none where that is all relays. Those that lists go over are among them, and
+// those that may become somebody's last resort.
 std::set<std::uint32_t> Global::measured_relays() const {
   if (!borders_.selects()) return {};
   std::set<std::uint32_t> out = borders_.measured();
   out.merge(steering_.prescribed());
+  for (const std::uint32_t relay : steering_.all_drained())
+    if (steering_.drained_softly(relay)) out.insert(relay);
   const auto add = [&out](const paths::Choices& choices) {
     for (const paths::Choice& choice : choices)
       for (const ids::NodeId relay : choice.route.relay_list()) out.insert(relay.value);

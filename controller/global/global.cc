@@ -66,6 +66,7 @@ void Global::load(Now now, const session::RandomSource& random) {
     const auto at = domains_.find(row.id);
     if (at == domains_.end() || !at->second.sent.ParseFromString(row.content)) continue;
     at->second.version = row.version;
+    for (const std::uint32_t relay : at->second.sent.measured_relays()) borders_.adopt_measured(relay);
     for (const auto& headend : at->second.sent.headends()) {
       proto::v1::NodeConfig config;
       config.set_node_id(headend.headend());

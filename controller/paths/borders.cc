@@ -42,10 +42,11 @@ std::vector<Index> choose_borders(const CandidateTable& table, std::size_t count
 
 void Borders::elect(const std::vector<topology::Node>& nodes, std::span<const telemetry::Link> links,
                     const std::set<Pair>& pairs, const Objective& objective) {
+  const std::set<std::uint32_t> measured = this->measured();
   std::vector<topology::Node> candidates = nodes;
   boost::unordered_flat_set<std::uint32_t> relays;
   for (topology::Node& node : candidates) {
-    node.relay &= !selects() || held_.contains(node.id.value) || trial_.contains(node.id.value);
+    node.relay &= measured.contains(node.id.value);
     if (node.relay) relays.insert(node.id.value);
   }
   const auto matters = [&](const telemetry::LinkKey& key) {
@@ -115,7 +116,7 @@ bool Borders::settle(std::vector<topology::Node>& nodes, std::span<const telemet
   relays_ = std::move(relays);
   pairs_ = pairs.size();
   elected_ = relays_.size() > kMostBorders;
-  std::erase_if(farewell_, [&](const auto& f) { return f.second <= now || !relays_.contains(f.first); });
+  std::erase_if(farewell_, [now](const auto& f) { return f.second <= now; });
   bool changed = false;
   if (!elected_) {
     held_ = relays_;
@@ -123,19 +124,24 @@ bool Borders::settle(std::vector<topology::Node>& nodes, std::span<const telemet
     const std::set<std::uint32_t> before = held_;
     std::erase_if(held_, [this](std::uint32_t relay) { return !relays_.contains(relay); });
     std::erase_if(trial_, [this](std::uint32_t relay) { return !relays_.contains(relay); });
-    if (selects() && held_.size() + trial_.size() < kMostBorders + kOnTrial) {  // at first all, by turns
-      while (held_.size() < kMostBorders) {
-        try_others(nodes);
-        held_.insert(trial_.begin(), trial_.end());
+    if (selects()) {
+      std::set<std::uint32_t> known = held_;
+      known.insert(trial_.begin(), trial_.end());
+      if (known.size() < kMostBorders) {  // at first: whoever's turn it is
+        while (held_.size() < kMostBorders) {
+          try_others(nodes);
+          held_.insert(trial_.begin(), trial_.end());
+        }
+        trial_.clear();
+        round_ = false;
       }
-      try_others(nodes);
-      round_ = false;
+      if (trial_.empty()) try_others(nodes);
     }
     elect(nodes, links, pairs, objective);
     changed = held_ != before;
     if (selects()) {
       for (const std::uint32_t relay : before)
-        if (relays_.contains(relay) && !held_.contains(relay)) farewell_[relay] = now + kFarewell;
+        if (!held_.contains(relay)) farewell_[relay] = now + kFarewell;
       for (const std::uint32_t relay : held_) farewell_.erase(relay);
       round_ &= !others;
       if (over) try_others(nodes);

@@ -35,11 +35,13 @@ class Borders {
   static constexpr base::Duration kTrialTerm =
       std::chrono::seconds(20);  // until news of a relay is all there
   static constexpr base::Duration kLongestTrial = std::chrono::minutes(2);
-  // Who is a border no more is measured for so long: lists may still go over it.
+  // Who is a border no more, or carries no more, is measured for so long: lists may still go over it.
   static constexpr base::Duration kFarewell = std::chrono::minutes(2);
 
   // Those that were borders before a restart, as far as lists in force show.
   void adopt(std::uint32_t relay) { held_.insert(relay); }
+  // Likewise those that were measured, as far as domains were told.
+  void adopt_measured(std::uint32_t relay) { trial_.insert(relay); }
   // The term is over, or a farewell: settle() would change something.
   bool due(base::Time now) const { return elected_ && (now >= until_ || now >= farewell_until_); }
   // `nodes` come with all relays that may carry, ids distinct; those that are not borders leave as none. Ways of `pairs`
