@@ -8,8 +8,11 @@
 
 #include <chrono>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "controller/store/database.hh"
+#include "controller/store/etcd_rows.hh"
 #include "controller/store/sqlite_store.hh"
 
 namespace qanat::store {
@@ -148,6 +151,55 @@ TEST_F(StoreOfOneFile, WhatReturnedIsThereAfterAKill) {
     for (const Pushed& row : store.pushed())
       EXPECT_EQ(row.version, count) << "a batch is not there by halves";
   }
+}
+
+Member box(std::uint32_t id) {
+  Member member;
+  member.id = id;
+  member.record.set_node_id(id);
+  member.record.set_name("n" + std::to_string(id));
+  member.fingerprint = "fingerprint of " + std::to_string(id);
+  member.issuer = "issuer";
+  member.not_before = 1'800'000'000 + id;
+  return member;
+}
+
+// A file of the release before, which did not note when certificates became good.
+TEST_F(StoreOfOneFile, AFileOfTheSchemaBeforeIsTakenOverWithEverythingInIt) {
+  {
+    SqliteStore store(file_);
+    for (const std::uint32_t id : {4097u, 4098u}) {
+      const std::string name = box(id).record.name();
+      store.add_join_token(name, {.name = name, .relay = false, .expires = 2'000'000'000});
+      ASSERT_TRUE(store.enrol(name, 1'800'000'000, box(id), id, id, [](Member&) {}));
+    }
+    store.set_value("epoch", "7");
+  }
+  {
+    Database db(file_);
+    db.execute("ALTER TABLE member DROP COLUMN not_before; PRAGMA user_version = 2;");
+    ASSERT_EQ(db.user_version(), 2);
+  }
+  SqliteStore store(file_);
+  const auto members = store.members();
+  ASSERT_EQ(members.size(), 2u);
+  EXPECT_EQ(members[1].fingerprint, box(4098).fingerprint);
+  EXPECT_EQ(members[1].record.name(), "n4098");
+  EXPECT_EQ(members[1].not_before, 0u) << "nobody knows";
+  EXPECT_EQ(store.value("epoch"), "7");
+  store.update_keys(box(4098));
+  EXPECT_EQ(store.members()[1].not_before, box(4098).not_before);
+}
+
+TEST(EtcdRows, AMembersRowWithoutTheTimeItsCertificateBecameGoodAtIsRead) {
+  const std::string row = row_of(box(4097));
+  EXPECT_EQ(member_of(4097, row).not_before, box(4097).not_before);
+  auto json = nlohmann::json::parse(row);
+  ASSERT_EQ(json.erase("not_before"), 1u);
+  const Member read = member_of(4097, json.dump());
+  EXPECT_EQ(read.not_before, 0u);
+  EXPECT_EQ(read.fingerprint, box(4097).fingerprint);
+  EXPECT_EQ(read.record.name(), "n4097");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Paths across domains, and what each level keeps of the other.
 #include "tests/unit/controller/two_domains.hh"
 #include "controller/session/what_if.hh"
+#include "controller/session/x509.hh"
 
 namespace qanat {
 namespace {
@@ -309,6 +310,44 @@ TEST_F(BoundedGlobal, LeavesNodesOutAndSaysSo) {
   global_->on_envelope(1, more, now_);
   EXPECT_EQ(global_->nodes().size(), 33u);
   EXPECT_EQ(told.size(), 1u);
+}
+
+// The state is older than the domain's certificate: it was restored from a backup.
+TEST_F(TwoDomains, ADomainThatRenewedSinceTheBackupIsTakenOver) {
+  run(3s);
+  const auto known = [this] {
+    for (const store::Member& member : store_.members())
+      if (member.id == 1) return member;
+    return store::Member{};
+  };
+  const store::Member backup = known();
+  up_.take(1);
+  Envelope e;
+  e.mutable_renew()->set_csr_der(session::make_request(session::make_private_key(), "d1"));
+  global_->on_envelope(1, e, now_);
+  std::string renewed;
+  for (const Envelope& told : up_.take(1))
+    if (told.has_renewed()) renewed = told.renewed().certificate_pem();
+  ASSERT_FALSE(renewed.empty());
+  ASSERT_NE(known().fingerprint, backup.fingerprint);
+  store_.update_keys(backup);
+  global_ = std::make_unique<global::Global>("global", store_, authority_, up_, now_);
+  up_.level = global_.get();
+  std::vector<session::Event> told;
+  global_->on_event([&](const session::Event& event) { told.push_back(event); });
+  const session::Leaf leaf{*base::certificate_fingerprint(renewed), session::x509::not_before_of(renewed),
+                           "d1"};
+  session::Leaf before{.not_before = backup.not_before, .name = "d1"};
+  ASSERT_EQ(backup.fingerprint.size(), before.fingerprint.size());
+  std::copy(backup.fingerprint.begin(), backup.fingerprint.end(), before.fingerprint.begin());
+  EXPECT_TRUE(global_->admit(2, {leaf.fingerprint, leaf.not_before, "d1"}, {}).has_value()) << "another's";
+  EXPECT_TRUE(told.empty());
+  EXPECT_FALSE(global_->admit(1, leaf, d1_.level->parent_hello()).has_value());
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].kind, "certificate_taken_over");
+  EXPECT_TRUE(std::equal(leaf.fingerprint.begin(), leaf.fingerprint.end(), known().fingerprint.begin(),
+                         [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); }));
+  EXPECT_EQ(global_->admit(1, before, d1_.level->parent_hello())->code(), "revoked");
 }
 
 }  // namespace
