@@ -131,9 +131,10 @@ void hierarchy(const std::vector<std::string>& files) {
     global.build();
     double ratios = 0, direct = 0;
     std::vector<std::uint32_t> cost(matrix.hosts * matrix.hosts);
+    const auto host = [](const topology::Topology& net, Index i) { return net.nodes()[i].id.value - 1; };
     for (Index i = 0; i < n; ++i)
       for (Index j = 0; j < n; ++j)
-        if (i != j) cost[i * matrix.hosts + j] = best_cost(global, i, j);
+        if (i != j) cost[host(global_net, i) * matrix.hosts + host(global_net, j)] = best_cost(global, i, j);
     for (std::size_t d = 0; d < 8; ++d) {
       std::vector<bool> own(matrix.hosts);
       for (std::size_t i = 0; i < matrix.hosts; ++i) own[i] = domain_of[i] == d;
@@ -143,7 +144,7 @@ void hierarchy(const std::vector<std::string>& files) {
       for (Index i = 0; i < net.nodes().size(); ++i)
         for (Index j = 0; j < net.nodes().size(); ++j) {
           if (i == j) continue;
-          auto& known = cost[(net.nodes()[i].id.value - 1) * matrix.hosts + net.nodes()[j].id.value - 1];
+          auto& known = cost[host(net, i) * matrix.hosts + host(net, j)];
           known = std::min(known, best_cost(table, i, j));
         }
     }

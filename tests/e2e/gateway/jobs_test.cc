@@ -184,8 +184,11 @@ TEST_F(Jobs, AFineTuneSurvivesItsPoolAndItsModelIsSwitchedEverywhere) {
   ASSERT_EQ(way["http"], 201) << way.dump();
   const std::string transfer = "/qanat/v1/transfers/" + way["id"].get<std::string>();
   for (const std::uint64_t bytes : {4'000'000u, 8'000'000u}) {
-    wait_for(
-        transfer, [&](const json& j) { return j.value("bytes_moved", 0ULL) >= bytes; }, 10);
+    // What was stored as the pool died, unanswered, need not be moved again: then it may be there sooner.
+    const auto moved = [&](const json& j) {
+      return j.value("bytes_moved", 0ULL) >= bytes || has(j, "state", "done");
+    };
+    wait_for(transfer, moved, 10);
     far_->end(SIGKILL);
     far_->start();
   }
