@@ -24,11 +24,12 @@ log_level = "info"                     # trace, debug, info, warn, error
 # addresses = ["192.0.2.9:7443"]
 # join_token_file = "/etc/qanat/join"  # made there with POST /v1/join-tokens {"node":"guizhou"}; read until enrolled
 
-# How often nodes probe, in milliseconds.
+# How often nodes probe.
 [probes]
-active_interval_ms = 10                # paths in use and their backups; dead after three
+active_interval_ms = 10                # paths in use and their backups; dead after three. In milliseconds
 mesh_interval_ms = 200                 # every other adjacency
 report_interval_ms = 500               # reports to this controller
+relay_probes_per_s = 20000             # of paths in use, over any one relay: beyond, boxes ask theirs more rarely; 0: no bound
 
 # Only with state = "etcd:…"; all of it optional.
 # [etcd]

@@ -84,6 +84,7 @@ void Service::make_domain(boost::asio::io_context& io, const Settings& settings)
   config.probe_plan.set_active_interval_ms(settings.active_interval_ms);
   config.probe_plan.set_mesh_interval_ms(settings.mesh_interval_ms);
   config.probe_plan.set_report_interval_ms(settings.report_interval_ms);
+  config.relay_probes_per_s = settings.relay_probes_per_s;
   auto owned = std::make_unique<domain::Domain>(config, store_, authority_, listener_, now());
   domain_ = owned.get();
   level_ = std::move(owned);

@@ -85,13 +85,14 @@ void read(base::ConfigTable& root, Settings& s) {
     s.join_token_file = parent->string("join_token_file", "");
   }
   if (auto probes = root.table("probes")) {
-    const auto ms = [&](std::string_view key, base::IntRange range, std::uint32_t fallback) {
+    const auto number = [&](std::string_view key, base::IntRange range, std::uint32_t fallback) {
       return static_cast<std::uint32_t>(probes->integer(key, range, fallback));
     };
-    s.active_interval_ms = ms("active_interval_ms", {1, 1000}, s.active_interval_ms);
-    s.mesh_interval_ms = ms("mesh_interval_ms", {10, 3000}, s.mesh_interval_ms);
+    s.active_interval_ms = number("active_interval_ms", {1, 1000}, s.active_interval_ms);
+    s.mesh_interval_ms = number("mesh_interval_ms", {10, 3000}, s.mesh_interval_ms);
     // A report counts for 10 s (telemetry::Matrix::kFresh), so at least three must come in that time.
-    s.report_interval_ms = ms("report_interval_ms", {50, 3000}, s.report_interval_ms);
+    s.report_interval_ms = number("report_interval_ms", {50, 3000}, s.report_interval_ms);
+    s.relay_probes_per_s = number("relay_probes_per_s", {0, 10'000'000}, s.relay_probes_per_s);
   }
 }
 

@@ -38,6 +38,7 @@ struct Settings {
   std::uint32_t active_interval_ms = 10;
   std::uint32_t mesh_interval_ms = 200;
   std::uint32_t report_interval_ms = 500;
+  std::uint32_t relay_probes_per_s = 20'000;  // 0: no bound
 };
 
 // Notes every problem in the table's reader.

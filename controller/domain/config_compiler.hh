@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/time.hh"
+#include "controller/domain/probe_budget.hh"
 #include "controller/domain/spread.hh"
 #include "controller/domain/tier_lists.hh"
 #include "controller/paths/segment_route.hh"
@@ -36,6 +37,7 @@ struct World {
   const TierWays* tier_ways = nullptr;   // null: none
   const LimitedWays* limited = nullptr;  // null: none
   const Spreads* spreads = nullptr;      // null: none
+  const ProbeBudget* probe_budget = nullptr;  // null: the plan's intervals
   const RelayKeys* relay_keys = nullptr;
   // Relays that every domain's boxes measure. Null or empty: all; else others mean nothing outside their domain.
   const std::set<std::uint32_t>* measured_relays = nullptr;

@@ -25,6 +25,9 @@ Domain::Domain(DomainConfig config, store::Store& store, session::Authority& aut
                      return at != rollouts_.end() && at->second.bound == authority_.serial();
                    }),
       history_(now.mono),
+      probe_budget_({.relay_probes_per_s = config_.relay_probes_per_s,
+                     .active_ms = config_.probe_plan.active_interval_ms(),
+                     .mesh_ms = config_.probe_plan.mesh_interval_ms()}),
       plans_(config_.planning),
       started_(now.mono) {
   load(now);
@@ -64,6 +67,7 @@ void Domain::load(Now now) {
     adopt(config, spreads_);
     adopt(config, tier_ways_);
     limited_.adopt(config);
+    probe_budget_.adopt(row.id, config.probe_plan().active_interval_ms());
     (row.acknowledged ? rollout->second.held : rollout->second.untold) = std::move(config);
   }
   keep_own_spreads();
@@ -171,6 +175,7 @@ void Domain::on_closed(MemberId member, Now) {
 void Domain::on_telemetry(MemberId member, const proto::v1::Telemetry& telemetry, Now now) {
   if (telemetry.counters_size() != 0) note_vitals(member, telemetry, now);
   note_traffic(member, telemetry, now);
+  note_talk(member, telemetry, now);
   for (const auto& a : telemetry.adjacencies()) {
     const bool known = membership_.current().contains(a.peer()) || remote_.contains(a.peer());
     if (!known || a.peer() == member || a.local_plane() == 0 || a.local_plane() > ids::PlaneId::kMax ||
@@ -272,6 +277,7 @@ void Domain::leave(MemberId member, Now now) {
   vitals_.forget(ids::NodeId{member});
   demands_.forget(ids::NodeId{member});
   across_.forget(ids::NodeId{member});
+  talks_.forget(ids::NodeId{member});
   forecast_.forget(ids::NodeId{member});
   capacities_.forget(ids::NodeId{member});
   std::erase_if(selections_,

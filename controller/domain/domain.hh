@@ -19,6 +19,7 @@
 #include "controller/domain/move_budget.hh"
 #include "controller/domain/plan_run.hh"
 #include "controller/domain/plane_reserves.hh"
+#include "controller/domain/probe_budget.hh"
 #include "controller/domain/sla_watch.hh"
 #include "controller/domain/steering.hh"
 #include "controller/domain/tenant_rates.hh"
@@ -31,6 +32,7 @@
 #include "controller/session/membership.hh"
 #include "controller/telemetry/demand_book.hh"
 #include "controller/telemetry/matrix.hh"
+#include "controller/telemetry/talk_book.hh"
 #include "controller/telemetry/vitals.hh"
 #include "controller/topology/link_history.hh"
 #include "controller/topology/link_table.hh"
@@ -47,6 +49,9 @@ struct DomainConfig {
   // A node's mesh is asked at most this often in all: with many neighbours each is asked more rarely than
   // probe_plan.mesh_interval_ms, down to once in kSlowestMesh.
   std::uint32_t mesh_probes_per_s = 100;
+  // Of lists in use, over one relay, by this domain's boxes: those that would ask more do so more rarely than every
+  // probe_plan.active_interval_ms (probe_budget.hh). 0: no bound.
+  std::uint32_t relay_probes_per_s = 20'000;
   session::RandomSource random = session::system_random();
   PlanRun::Options planning{};  // its stopwatch tells what other work takes, too
 };
@@ -182,6 +187,11 @@ class Domain final : public session::Level {
   void reserve_planes(TrafficQuestion& question, Now now);
   std::vector<RatedTenant> rated_tenants() const;
   void apply_traffic(PlanRun::Planned& planned, Now now);
+  // domain_probes.cc
+  void note_talk(MemberId member, const proto::v1::Telemetry& telemetry, Now now);
+  std::vector<Pair> pairs_in_use(Now now) const;
+  ProbeBudget::Headends asked_fast(const std::vector<Pair>& in_use) const;
+  void bound_probes(Now now);
   // domain_across.cc
   void keep_own_spreads();  // others' were chosen by the global level
   void note_across(ids::NodeId headend, const proto::v1::DemandReport& demand, Now now);
@@ -244,6 +254,9 @@ class Domain final : public session::Level {
   std::set<Pair> pairs_;      // that get lists
   std::set<Pair> unsettled_;  // whose last computation changed them: once more, until it does not
   telemetry::DemandBook demands_;
+  telemetry::TalkBook talks_;
+  ProbeBudget probe_budget_;
+  bool told_stretched_ = false;
   DemandForecast forecast_;
   CapacityBook capacities_;
   Spreads spreads_;

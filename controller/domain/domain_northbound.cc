@@ -25,6 +25,8 @@ session::Status Domain::status(Now now) const {
   s.cut_off = limited_.cut_off();
   s.paths_seconds = paths_seconds_;
   s.push_seconds = push_seconds_;
+  s.relay_probes_per_s = probe_budget_.worst().probes_per_s;
+  s.probes_stretched = probe_budget_.stretched();
   for (const auto& [id, r] : rollouts_) {
     if (!r.connected || r.inflight.version() == 0) continue;
     ++s.behind;

@@ -59,6 +59,7 @@ void Domain::on_held(MemberId member, const proto::v1::ConfigDelta& told, Now no
       keep_own_spreads();
       adopt(*config, tier_ways_);
       limited_.adopt(*config);
+      probe_budget_.adopt(member, config->probe_plan().active_interval_ms());
       load_.reset();
       for (auto& [pair, choices] : theirs)
         if (membership_.current().contains(pair.second)) selections_.try_emplace(pair, std::move(choices));
@@ -117,6 +118,7 @@ World Domain::world() const {
   w.tier_ways = &tier_ways_;
   w.limited = &limited_;
   w.spreads = &spreads_;
+  w.probe_budget = &probe_budget_;
   w.relay_keys = &relay_keys_;
   w.measured_relays = &measured_relays_;
   w.tenants = tenants_in_force();

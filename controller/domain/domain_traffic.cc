@@ -46,7 +46,9 @@ bool Domain::spreading() const {
 
 void Domain::run_traffic(Now now) {
   if (auto planned = plans_.take(now.mono)) apply_traffic(*planned, now);
-  if (plans_.due(now.mono)) plan_traffic(now);
+  if (!plans_.due(now.mono)) return;
+  plan_traffic(now);
+  bound_probes(now);
 }
 
 void Domain::plan_traffic(Now now) {

@@ -240,6 +240,11 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& behind =
       metrics_.gauge("qanat_push_behind", "Members that have not acknowledged what they were told");
   auto& lag = metrics_.gauge("qanat_push_behind_seconds", "Since when the first of them was told");
+  auto& relayed =
+      metrics_.gauge("qanat_relay_probes_per_s",
+                     "Probes of lists in use over the relay with most of them, as boxes are told to ask");
+  auto& stretched = metrics_.gauge(
+      "qanat_probes_stretched", "Boxes that ask their lists in use more rarely, so that relays have less of it");
   auto& epoch = metrics_.gauge("qanat_epoch", "Epoch of what this controller decides");
   auto& parent = metrics_.gauge("qanat_parent_connected", "1: the session with the global controller stands");
   auto& demands = metrics_.gauge("qanat_traffic_demands", "Pairs and tiers with traffic worth planning for");
@@ -296,7 +301,7 @@ void Desk::add_metrics(const session::Listener& listener) {
     }
   });
   metrics_.before_text([this, &listener, gauges, &members, &connected, &links, &policies, &parent, &paths,
-                        &push, &behind, &lag, &epoch] {
+                        &push, &behind, &lag, &relayed, &stretched, &epoch] {
     for (const auto& [gauge, field] : gauges) gauge->set(static_cast<double>(listener.counters().*field));
     const auto status = level_.status(now());
     members.set(static_cast<double>(status.members));
@@ -313,6 +318,8 @@ void Desk::add_metrics(const session::Listener& listener) {
     push.set(status.push_seconds);
     behind.set(static_cast<double>(status.behind));
     lag.set(status.behind_seconds);
+    relayed.set(status.relay_probes_per_s);
+    stretched.set(static_cast<double>(status.probes_stretched));
     epoch.set(static_cast<double>(status.epoch));
   });
 }

@@ -32,6 +32,10 @@ std::string to_json(const session::Status& s) {
             {"connected", s.connected},
             {"links_usable", s.links_usable},
             {"policies", s.policies}};
+  if (s.role == "domain") {
+    json["relay_probes_per_s"] = s.relay_probes_per_s;
+    json["probes_stretched"] = s.probes_stretched;
+  }
   if (!s.parent.empty()) json["parent"] = s.parent;
   if (!s.leader.empty()) json["leader"] = s.leader;
   return text_of(json);

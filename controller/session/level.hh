@@ -77,6 +77,10 @@ struct Status {
   double paths_seconds = 0, push_seconds = 0;
   std::size_t behind = 0;
   double behind_seconds = 0;
+  // Likewise: probes over the relay that carries most of those that boxes ask their lists in use with, and how many boxes ask
+  // theirs more rarely than the plan says, to keep relays within bounds.
+  std::uint32_t relay_probes_per_s = 0;
+  std::size_t probes_stretched = 0;
   std::string parent{};  // "", "connected", "lost"
   std::string
       leader{};  // of several that stand in for each other, where this one only stands by: its northbound address

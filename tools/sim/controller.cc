@@ -59,6 +59,7 @@ void Controller::make_level(base::Time now) {
   domain::DomainConfig config{
       .name = identity_.name, .domain = identity_.domain, .probe_plan = identity_.probe_plan};
   if (identity_.mesh_probes_per_s != 0) config.mesh_probes_per_s = identity_.mesh_probes_per_s;
+  if (identity_.relay_probes_per_s) config.relay_probes_per_s = *identity_.relay_probes_per_s;
   config.random = random;
   auto made = std::make_unique<domain::Domain>(std::move(config), store_, *authority_, *this, at(now));
   domain_ = made.get();

@@ -27,6 +27,7 @@ struct ControllerIdentity {
   std::uint32_t node = 0;  // of the topology, where it stands
   proto::v1::ProbePlan probe_plan;
   std::uint32_t mesh_probes_per_s = 0;
+  std::optional<std::uint32_t> relay_probes_per_s{};  // none: as a controller has it by itself
 };
 
 class Controller final : public session::Members {

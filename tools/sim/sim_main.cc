@@ -113,6 +113,8 @@ void print(const SimResult& r, const SimOptions& o, double wall_s, const std::st
   if (o.packets_per_s != usual.packets_per_s) again += fmt::format(" --packets {}", o.packets_per_s);
   if (o.mesh_probes_per_s != usual.mesh_probes_per_s)
     again += fmt::format(" --mesh-probes {}", o.mesh_probes_per_s);
+  if (o.relay_probes_per_s != usual.relay_probes_per_s)
+    again += fmt::format(" --relay-probes {}", o.relay_probes_per_s);
   if (o.report_interval_ms != usual.report_interval_ms)
     again += fmt::format(" --report-interval {}ms", o.report_interval_ms);
   fmt::print("the same again: {}\n", again);
@@ -158,6 +160,10 @@ int sim_main(int argc, char** argv) {
          "--mesh-probes", options.mesh_probes_per_s,
          "most mesh probes a second of a box; its neighbours are asked more rarely the more there are")
       ->check(CLI::Range(1, 2000))
+      ->capture_default_str();
+  app.add_option("--relay-probes", options.relay_probes_per_s,
+                 "most probes a second of lists in use over one relay, by a domain's boxes; 0: no bound")
+      ->check(CLI::Range(0, 10'000'000))
       ->capture_default_str();
   app.add_option("--report-interval", report_interval, "boxes report this often (default 1s)");
   app.add_option("--threads", options.threads,

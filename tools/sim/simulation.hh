@@ -29,6 +29,7 @@ struct SimOptions {
   std::uint32_t mesh_interval_ms = 200;
   std::uint32_t report_interval_ms = 1000;
   std::uint32_t mesh_probes_per_s = 20;
+  std::uint32_t relay_probes_per_s = 20'000;  // 0: no bound
   unsigned threads = std::thread::hardware_concurrency();
   std::size_t shards_from_nodes = 100;  // a shard for each domain from so many nodes on
   // How soon a flow must be carried again, where some list of its has been well for as long.

@@ -113,6 +113,7 @@ class Builder {
       identity.probe_plan.set_mesh_interval_ms(options_.mesh_interval_ms);
       identity.probe_plan.set_report_interval_ms(options_.report_interval_ms);
       identity.mesh_probes_per_s = options_.mesh_probes_per_s;
+      identity.relay_probes_per_s = options_.relay_probes_per_s;
       world_.names.push_back(spec.name);
       world_.place.push_back(identity.node);
       if (spec.global) global_ = identity.entity;
