@@ -124,6 +124,22 @@ TEST_F(Plan, WhatTrafficIsMeasuredByDoesNotDependOnTheMesh) {
   EXPECT_EQ(compile(world_, 1, kNow).config.probe_plan().active_interval_ms(), 10u);
 }
 
+TEST_F(Plan, ListsInUseAreAskedAsOftenAsTheirRelaysAllow) {
+  make(32, 2);
+  ProbeBudget budget({100, 10, 200});
+  ProbeBudget::Headends headends;
+  paths::Route route;
+  route.relay_count = 1;
+  route.relays[0] = ids::NodeId{1};
+  headends[20].add(route, true);
+  budget.settle(headends);
+  world_.probe_budget = &budget;
+  const auto plan = compile(world_, 20, kNow).config.probe_plan();
+  EXPECT_EQ(plan.active_interval_ms(), 22u) << "twice as often: 91 a second";
+  EXPECT_EQ(plan.mesh_interval_ms(), mesh_ms(21)) << "the mesh is another matter";
+  EXPECT_EQ(compile(world_, 21, kNow).config.probe_plan().active_interval_ms(), 10u);
+}
+
 // Of two domains: 1 … 100 are ours, 5 of them relays; 101 … 300 are the other's, 60 of these relays.
 class TwoDomainsPlan : public Plan {
  protected:
