@@ -95,8 +95,7 @@ class ConfigCompiler::One {
 
   proto::v1::ProbePlan probe_plan() const {
     proto::v1::ProbePlan plan = world_.probe_plan;
-    if (world_.probe_budget != nullptr)
-      plan.set_active_interval_ms(world_.probe_budget->interval_ms(node_));
+    if (world_.probe_budget != nullptr) plan.set_active_interval_ms(world_.probe_budget->interval_ms(node_));
     if (plan.mesh_interval_ms() == 0 || world_.mesh_probes_per_s == 0) return plan;
     const auto slowest = static_cast<std::uint32_t>(
         std::chrono::duration_cast<std::chrono::milliseconds>(kSlowestMesh).count());

@@ -34,9 +34,9 @@ struct World {
   std::map<std::uint32_t, const proto::v1::NodeRecord*> nodes;  // own and remote, current ones only
   std::map<std::string, std::uint32_t> own_names;               // of own nodes
   const Selections* selections = nullptr;
-  const TierWays* tier_ways = nullptr;   // null: none
-  const LimitedWays* limited = nullptr;  // null: none
-  const Spreads* spreads = nullptr;      // null: none
+  const TierWays* tier_ways = nullptr;        // null: none
+  const LimitedWays* limited = nullptr;       // null: none
+  const Spreads* spreads = nullptr;           // null: none
   const ProbeBudget* probe_budget = nullptr;  // null: the plan's intervals
   const RelayKeys* relay_keys = nullptr;
   // Relays that every domain's boxes measure. Null or empty: all; else others mean nothing outside their domain.

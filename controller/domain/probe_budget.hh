@@ -32,7 +32,7 @@ class ProbeBudget {
       std::uint32_t behind = 0;
       bool operator==(const Lists&) const = default;
     };
-    std::uint32_t lists = 0;                 // those over no relay too: a box shares its probes among all
+    std::uint32_t lists = 0;                  // those over no relay too: a box shares its probes among all
     std::map<std::uint32_t, Lists> relays{};  // by what they go over
 
     void add(const paths::Route& route, bool foremost);

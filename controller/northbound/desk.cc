@@ -243,8 +243,9 @@ void Desk::add_metrics(const session::Listener& listener) {
   auto& relayed =
       metrics_.gauge("qanat_relay_probes_per_s",
                      "Probes of lists in use over the relay with most of them, as boxes are told to ask");
-  auto& stretched = metrics_.gauge(
-      "qanat_probes_stretched", "Boxes that ask their lists in use more rarely, so that relays have less of it");
+  auto& stretched =
+      metrics_.gauge("qanat_probes_stretched",
+                     "Boxes that ask their lists in use more rarely, so that relays have less of it");
   auto& epoch = metrics_.gauge("qanat_epoch", "Epoch of what this controller decides");
   auto& parent = metrics_.gauge("qanat_parent_connected", "1: the session with the global controller stands");
   auto& demands = metrics_.gauge("qanat_traffic_demands", "Pairs and tiers with traffic worth planning for");
